@@ -1,0 +1,297 @@
+"""The ``dvbench`` command. Heavy packages are imported inside commands, so that help and lists answer at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dvbench import __version__
+from dvbench.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from dvbench.results import Store
+    from dvbench.suites import Suite
+
+app = typer.Typer(
+    help="Benchmark data valuation methods, reproducibly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+leaderboard_app = typer.Typer(help="Build tables and a page from results.", no_args_is_help=True)
+app.add_typer(leaderboard_app, name="leaderboard")
+
+RUNS = Path("runs")
+
+
+class Device(StrEnum):
+    """Where models live."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Listing(StrEnum):
+    """What can be listed."""
+
+    evaluators = "evaluators"
+    datasets = "datasets"
+    models = "models"
+    tasks = "tasks"
+    suites = "suites"
+
+
+Mirror = Annotated[
+    Path | None,
+    typer.Option(help="Folder laid out like the Hugging Face hub, used first; also DVBENCH_MIRROR.", metavar="DIR"),
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dvbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None: ...
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="A suite's name ('dvbench list suites') or a .toml file.")],
+    evaluator: Annotated[
+        list[str] | None, typer.Option(help="Only this one; or another, or your own 'module:Class'. Repeatable.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Only this one; or another, or 'csv:PATH?label=COLUMN'. Repeatable.")
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only this one. Repeatable.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Instead of the suite's, such as '0-4' or '0,3'.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder for results; what is there is not done again.")] = RUNS,
+    jobs: Annotated[
+        int | None, typer.Option(min=0, help="Cells at a time; by default one a core. 0: in this process.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where models live.")] = Device.auto,
+    mirror: Mirror = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do cells again that are done.")] = False,
+) -> None:
+    """Run a suite: value, score, store results and build a leaderboard.
+
+    Cells that are done are not done again. Ctrl-C keeps every finished cell. The exit code is 1 if a cell failed.
+    """
+    from dvbench.execution.environment import check_device
+    from dvbench.execution.planning import check, narrow
+    from dvbench.results import Store
+    from dvbench.suites import load_suite
+
+    _use_mirror(mirror)
+    chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), _seeds(seeds))
+    check(chosen)
+    store = Store(results)
+    check_device(device.value)
+    failed = _run(chosen, store, os.cpu_count() or 1 if jobs is None else jobs, device.value, fresh)
+    _show(store, chosen.name)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _run(suite: Suite, store: Store, jobs: int, device: str, fresh: bool) -> bool:
+    """Run what is left of a suite; whether a cell failed."""
+    from dvbench import console
+    from dvbench.execution.planning import merged
+    from dvbench.execution.resume import unfinished
+    from dvbench.execution.workers import run_here, run_in_workers
+
+    plan = suite.plan()
+    if fresh:
+        for cell in plan.cells:
+            store.remove(cell.key)
+    todo = [cell for cell in plan.cells if unfinished(cell, store)]
+    store.write_plan(merged(plan, store.plan(suite.name)))
+    done = len(plan.cells) - len(todo)
+    where = f"{jobs} at a time" if jobs else "in this process"
+    console.out.print(f"{suite.name}: {len(plan.cells)} cells, {done} done before, {len(todo)} to do, {where}")
+    stream = run_in_workers(todo, store, device, jobs) if jobs else run_here(todo, store, device)
+    with console.reporting(len(todo)) as report:
+        try:
+            for result in stream:
+                report(result)
+        except KeyboardInterrupt:
+            stream.close()
+            console.err.print(
+                f"interrupted: {done + report.finished} of {len(plan.cells)} cells are in {store.root}; "
+                "the same command goes on from there"
+            )
+            raise typer.Exit(130) from None
+    return bool(report.failed)
+
+
+def _show(store: Store, suite: str) -> None:
+    """Print a suite's summary and build the leaderboard of all suites in the results folder."""
+    from dvbench import console
+    from leaderboard.build import build
+    from leaderboard.tables import rows_for_console
+
+    headers, rows = rows_for_console(store, suite)
+    console.table(headers, rows)
+    page = next(path for path in build(store.root, store.root / "leaderboard") if path.suffix == ".html")
+    console.out.print(f"leaderboard: {page}", soft_wrap=True)
+
+
+@app.command()
+def value(
+    data: Annotated[Path, typer.Argument(help="A CSV file with a header; every other column is a feature.")],
+    label: Annotated[str, typer.Option(help="Column to predict.", metavar="COLUMN")],
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    evaluator: Annotated[str, typer.Option(help="An evaluator's name, or 'module:Class'.")] = "chg_shapley",
+    model: Annotated[str, typer.Option(help="A model's name.")] = "logistic_regression",
+    folds: Annotated[int, typer.Option(min=2, help="Parts; each is the reachable set once.")] = 5,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Annotated[Device, typer.Option(help="Where the model lives.")] = Device.auto,
+) -> None:
+    """Value the rows of your own table; also draws the most and the least valuable rows.
+
+    The table is cut into folds; each is the reachable set once, while the rows of all others are valued. A row's value
+    is the mean over the folds in which it was valued.
+    """
+    from dvbench import console
+    from dvbench.execution.environment import check_device
+    from dvbench.execution.own_table import value_table
+
+    check_device(device.value)
+    figure = value_table(data, label, out, evaluator, model, folds, seed, device.value)
+    console.out.print(f"values: {out}\nfigure: {figure}", soft_wrap=True)
+
+
+@app.command("list")
+def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
+    """List what can be named."""
+    from dvbench.console import table
+    from dvbench.registry import entries
+
+    if what is Listing.suites:
+        rows = [[name, _suite_summary(path)] for name, path in _suite_files().items()]
+    else:
+        rows = [[name, entry.summary] for name, entry in entries(what.value).items()]
+    table([what.value.removesuffix("s"), "what it is"], rows)
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(help="An evaluator, data set, model, task or suite.")],
+) -> None:
+    """Say what something is, its parameters and its reference."""
+    from dvbench import console
+    from dvbench.registry import KINDS, entries, find
+
+    if name in _suite_files():
+        path = _suite_files()[name]
+        console.out.print(f"{name} (suite, {path})\n", soft_wrap=True)
+        console.out.print(path.read_text(encoding="utf-8"), markup=False, soft_wrap=True)
+        return
+    for kind in KINDS:
+        try:
+            entry = find(kind, name)
+        except UserError:
+            continue
+        if not entry.docstring:
+            continue
+        console.out.print(f"{entry.name} ({kind.removesuffix('s')}, {entry.target})\n", soft_wrap=True)
+        console.out.print(entry.docstring, markup=False, soft_wrap=True)
+        for key, setting in entry.definition.metadata.items():
+            console.out.print(f"\n{key.replace('_', ' ')}: {setting}", markup=False, end="")
+        console.out.print()
+        return
+    raise unknown("thing", name, {*_suite_files(), *(n for kind in KINDS for n in entries(kind))})
+
+
+@leaderboard_app.command()
+def build(
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = RUNS,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; by default 'leaderboard' in the results.")] = None,
+) -> None:
+    """Write Markdown, CSV and a page from results."""
+    from leaderboard.build import build as build_pages
+
+    for path in build_pages(results, out or results / "leaderboard"):
+        typer.echo(path)
+
+
+def _suite_files() -> dict[str, Path]:
+    # As dvbench.suites has it, without importing pydantic.
+    return {path.stem: path for path in sorted((Path(__file__).parent / "suites").glob("*.toml"))}
+
+
+def _suite_summary(path: Path) -> str:
+    import tomllib
+
+    return str(tomllib.loads(path.read_text(encoding="utf-8"))["description"])
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    """Parse ``0-4`` or ``0,3``."""
+    if text is None:
+        return None
+    try:
+        seeds: list[int] = []
+        for part in text.split(","):
+            first, dash, last = part.partition("-")
+            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+    except ValueError:
+        seeds = []
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise UserError(f"seeds are numbers such as '0-4' or '0,3', each once, not '{text}'")
+    return seeds
+
+
+def _use_mirror(mirror: Path | None) -> None:
+    """Name the mirror to this process and its workers."""
+    if mirror is not None:
+        os.environ["DVBENCH_MIRROR"] = str(mirror.resolve())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        By default those of the process.
+
+    Returns
+    -------
+    int
+        Exit code: 0, 1 if a cell failed, 2 for an error the user can mend, 130 after Ctrl-C.
+    """
+    import click
+
+    try:
+        code = app(args=None if arguments is None else list(arguments), prog_name="dvbench", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        message = str(error)
+    except click.ClickException as error:
+        message = error.format_message()
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            message += f" (see '{error.ctx.command_path} --help')"
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    from dvbench.console import error as show_error
+
+    show_error(message)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Real data -> a `Problem`: rows drawn, features scaled, noise injected.
+
+One file a data set, holding a function named like the file that returns a `Source`. Everything else is done here, once
+and for all data sets: only the training set's statistics are used for scaling, and only the training set is disturbed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dvbench.datasets.sources import Source
+from dvbench.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from dvbench.problem import Problem
+    from dvbench.settings import Noise, Sizes
+
+__all__ = ["Source", "build_problem", "load_source"]
+
+TABLE = "csv:"
+LABEL = "?label="
+
+
+def load_source(dataset: str) -> Source:
+    """Find a data set.
+
+    Parameters
+    ----------
+    dataset : str
+        A registered name, ``module:function``, or a table of one's own: ``csv:PATH`` or ``csv:PATH?label=COLUMN``.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    UserError
+        If there is no such data set, or it cannot be read.
+    """
+    from dvbench.datasets.tables import read_table
+    from dvbench.registry import find
+
+    if dataset.startswith(TABLE):
+        path, named, label = dataset.removeprefix(TABLE).partition(LABEL)
+        return read_table(path, label if named else None)
+    source = find("datasets", dataset).load()()
+    if not isinstance(source, Source):
+        raise UserError(f"data set '{dataset}' must be a function that returns a dvbench.datasets.Source")
+    return source
+
+
+def build_problem(dataset: str, sizes: Sizes, noise: Noise, seed: int) -> Problem:
+    """Build a valuation problem.
+
+    Rows depend on the data set, the sizes and the seed alone, so every noise is injected into the same training set.
+
+    Parameters
+    ----------
+    dataset : str
+        As in `load_source`.
+    sizes : Sizes
+        Points of each part; they shrink in proportion if the data set has fewer rows.
+    noise : Noise
+        What is done to the training set. ``sigma`` counts in standard deviations of a column over the training set, or
+        of all pixels over the training set.
+    seed : int
+        Seed of the split and the noise.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    UserError
+        If the data set cannot be had, or label noise is asked for in a regression.
+    """
+    from dvbench.datasets.splits import draw_rows
+    from dvbench.problem import Problem, Split
+    from dvbench.randomness import generator
+
+    source = load_source(dataset)
+    if noise.kind == "labels" and source.kind == "regression":
+        raise UserError(f"data set '{dataset}' is a regression, which has no labels to flip: use feature noise")
+    name = _key(dataset)
+    rows = draw_rows(source, sizes, generator(name, seed, "split"))
+    raw = [source.take(part) for part in rows]
+    ys = [source.labels[part] for part in rows]
+    for values in (*raw, *ys):
+        _check_numbers(values, dataset)
+    xs, unit = (_scale(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
+    train_x, train_y, corrupted = _disturb(
+        xs[0], ys[0], noise, unit, len(source.classes), generator(name, seed, "noise", noise.kind)
+    )
+    targets = _targets([train_y, *ys[1:]], source)
+    parts = [Split(_tensor(x, dataset), _tensor(y, dataset)) for x, y in zip([train_x, *xs[1:]], targets, strict=True)]
+    return Problem(
+        dataset=dataset,
+        kind=source.kind,
+        train=parts[0],
+        reachable=parts[1],
+        test=parts[2],
+        rows=rows[0],
+        corrupted=corrupted,
+        noise=noise,
+        seed=seed,
+        revision=_revision(raw, ys, rows),
+        classes=source.classes,
+    )
+
+
+def _key(dataset: str) -> str:
+    """Name for generators: one table has one split wherever it lies and whichever way its path is written."""
+    if dataset.startswith(TABLE):
+        return TABLE + Path(dataset.removeprefix(TABLE).partition(LABEL)[0]).name
+    from dvbench.registry import find
+
+    return find("datasets", dataset).name
+
+
+def _scale(parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Standardise columns with the statistics of the first part, the training set."""
+    mean, deviation = parts[0].mean(axis=0, dtype=np.float64), parts[0].std(axis=0, dtype=np.float64)
+    # A constant column's standard deviation may be a rounding error rather than 0, and a tiny one's may be 0.
+    deviation = np.where((np.ptp(parts[0], axis=0) == 0) | (deviation == 0), 1.0, deviation)
+    return [(part - mean) / deviation for part in parts]
+
+
+def _disturb(
+    x: np.ndarray, labels: np.ndarray, noise: Noise, unit: float, classes: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features, labels and the mask of disturbed points, all of the training set."""
+    from dvbench.datasets.noise import disturb_features, flip_labels
+
+    if noise.kind == "labels":
+        labels, mask = flip_labels(labels, noise.rate, classes, rng)
+    elif noise.kind == "features":
+        x, mask = disturb_features(x, noise.rate, noise.sigma * unit, rng)
+    else:
+        mask = np.zeros(len(x), dtype=bool)
+    return x, labels, mask
+
+
+def _targets(labels: list[np.ndarray], source: Source) -> list[np.ndarray]:
+    """One-hot labels, or targets standardised with the training set's statistics, of shape (n, outputs)."""
+    if source.kind == "classification":
+        return [np.eye(len(source.classes))[part] for part in labels]
+    return _scale([part[:, np.newaxis] for part in labels])
+
+
+def _tensor(values: np.ndarray, dataset: str) -> torch.Tensor:
+    """Copy into memory of its own, so that no part can be reached from another."""
+    import torch
+
+    _check_numbers(values, dataset)
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def _check_numbers(values: np.ndarray, dataset: str) -> None:
+    if not (np.abs(values) <= np.finfo(np.float32).max).all():
+        raise UserError(f"data set '{dataset}' has features or targets that are missing or too large for float32")
+
+
+def _revision(features: list[np.ndarray], labels: list[np.ndarray], rows: tuple[np.ndarray, ...]) -> str:
+    """SHA-256 of features, labels and row numbers of each part in turn, as little-endian 64-bit numbers."""
+    digest = hashlib.sha256()
+    for x, y, part in zip(features, labels, rows, strict=True):
+        for block in np.array_split(x, len(x) // 4096 + 1):
+            digest.update(block.astype("<f8").tobytes())
+        digest.update(y.astype(y.dtype.newbyteorder("<")).tobytes())
+        digest.update(part.astype("<i8").tobytes())
+    return digest.hexdigest()

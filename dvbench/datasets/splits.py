@@ -1,0 +1,76 @@
+"""Draws the rows of the training, reachable and hidden test set: disjoint, and stratified by class."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dvbench.datasets.sources import Source
+from dvbench.errors import UserError
+from dvbench.settings import Sizes
+
+
+def draw_rows(source: Source, sizes: Sizes, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw the rows of the three parts.
+
+    Parts that share a pool of rows with too few of them shrink in proportion and use it up.
+
+    Parameters
+    ----------
+    source : Source
+    sizes : Sizes
+        Wanted numbers of rows.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    train, reachable, test : numpy.ndarray of int64, shape (n_part,)
+        Disjoint row numbers, in random order.
+
+    Raises
+    ------
+    UserError
+        If there are too few rows.
+    """
+    groups = source.labels if source.kind == "classification" else np.zeros(len(source.labels), dtype=np.int64)
+    rows = np.arange(len(groups))
+    if source.test_rows is None:
+        train, reachable, test = _draw(rows, groups, (sizes.train, sizes.reachable, sizes.test), rng)
+    else:
+        train, reachable = _draw(np.setdiff1d(rows, source.test_rows), groups, (sizes.train, sizes.reachable), rng)
+        (test,) = _draw(np.unique(source.test_rows), groups, (sizes.test,), rng)
+    return train, reachable, test
+
+
+def _draw(pool: np.ndarray, groups: np.ndarray, sizes: tuple[int, ...], rng: np.random.Generator) -> list[np.ndarray]:
+    """Cut disjoint parts out of a pool, each with every group in proportion and, if it is large enough, in person."""
+    if len(pool) < 2 * len(sizes):
+        raise UserError(f"{len(pool)} rows cannot be split into {len(sizes)} parts of at least 2: use more data")
+    wanted = np.array(sizes)
+    if wanted.sum() > len(pool):
+        wanted = _apportion(len(pool), wanted, low=np.minimum(wanted, 2), high=wanted)
+    queues = [rng.permutation(pool[groups[pool] == group]) for group in np.unique(groups[pool])]
+    left = np.array([len(queue) for queue in queues])
+    parts = []
+    for k, size in enumerate(wanted):
+        # Every later part that can hold one row of each group is left one.
+        reserved = int((wanted[k + 1 :] >= len(queues)).sum())
+        high = np.maximum(left - reserved, 0)
+        low = np.minimum(high, int(size >= len(queues)))
+        counts = _apportion(int(size), left, low, high)
+        parts.append(
+            rng.permutation(np.concatenate([queue[:count] for queue, count in zip(queues, counts, strict=True)]))
+        )
+        queues = [queue[count:] for queue, count in zip(queues, counts, strict=True)]
+        left = left - counts
+    return parts
+
+
+def _apportion(total: int, weights: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Whole numbers between bounds that sum to ``total``, as near to proportional as can be (largest remainder)."""
+    shares = total * weights / weights.sum()
+    counts = np.clip(np.floor(shares), low, high).astype(np.int64)
+    while gap := total - counts.sum():
+        step = np.sign(gap)
+        free = counts < high if step > 0 else counts > low
+        counts[np.argmax(np.where(free, step * (shares - counts), -np.inf))] += step
+    return counts

@@ -1,0 +1,20 @@
+"""Wines of three growers, bundled with scikit-learn."""
+
+from __future__ import annotations
+
+from dvbench.datasets.sources import Source, classification
+
+
+def wine() -> Source:
+    """Grower of a wine from its chemical analysis; 178 rows, 13 features, 3 classes.
+
+    Bundled with scikit-learn, CC BY 4.0.
+
+    References
+    ----------
+    S. Aeberhard and M. Forina, "Wine", UCI Machine Learning Repository, 1992, https://doi.org/10.24432/C5PC7J.
+    """
+    from sklearn.datasets import load_wine
+
+    data = load_wine()
+    return classification(data.data, data.target, tuple(map(str, data.target_names)))

@@ -1,0 +1,38 @@
+"""The error a user can cause and mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user asked for cannot be done; the message is one line that says what to do.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
+    """Build the error for a name that does not exist.
+
+    Parameters
+    ----------
+    what : str
+        The kind of thing, such as ``"evaluator"``.
+    name : str
+        What the user wrote.
+    known : iterable of str
+        The names that exist.
+    hint : str, optional
+        One more sentence.
+
+    Returns
+    -------
+    UserError
+        Names the nearest match, or else everything there is.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    advice = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(names) or 'none'}."
+    return UserError(f"no {what} is named '{name}': {advice}{' ' + hint if hint else ''}")

@@ -1,0 +1,1 @@
+"""Plans cells, runs them, resumes and isolates failures."""

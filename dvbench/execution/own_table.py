@@ -1,0 +1,123 @@
+"""Values for a user's own table: every row, from a few folds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dvbench.datasets import assemble
+from dvbench.datasets.splits import fold_rows
+from dvbench.datasets.tables import read_table
+from dvbench.errors import UserError
+from dvbench.execution.environment import resolve_device
+from dvbench.execution.valuation import valuate
+from dvbench.randomness import generator
+from dvbench.registry import find
+from dvbench.results import Cell, CellKey, write_atomically
+from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
+
+SHOWN = 15
+TRAINING = Training(epochs=20, batch_size=32, lr=0.01)
+
+
+def value_table(
+    data: Path, label: str, out: Path, evaluator: str, model: str, folds: int, seed: int, device: str
+) -> Path:
+    """Value every row of a table, write the values, and draw the extremes.
+
+    Each fold is the reachable set once, while the rows of all others are valued; a row's value is the mean over the
+    folds in which it was valued.
+
+    Parameters
+    ----------
+    data : Path
+        CSV file with a header.
+    label : str
+        Column to predict.
+    out : Path
+        CSV file to write, with columns ``row`` (from 0, the header not counted), the label, ``value``, ``spread``
+        (standard deviation over folds) and ``rank`` (1 is the most valuable).
+    evaluator, model : str
+    folds : int
+        At least 2.
+    seed : int
+    device : str
+
+    Returns
+    -------
+    Path
+        The figure, beside ``out``.
+
+    Raises
+    ------
+    UserError
+        If the table cannot be valued, or a file cannot be written.
+    """
+    if out.suffix.lower() == ".png":
+        raise UserError(f"{out} would be overwritten by the figure; give a .csv file")
+    evaluator, model = find("evaluators", evaluator).name, find("models", model).name
+    source = read_table(str(data), label)
+    parts = fold_rows(source, folds, generator(data.name, seed, "folds"))
+    values = np.full((folds, len(source.labels)), np.nan)
+    for fold, reachable in enumerate(parts):
+        players = np.sort(np.concatenate([part for part in parts if part is not reachable]))
+        problem = assemble(source, f"csv:{data.name}", (players, reachable, reachable), Noise(), seed)
+        cell = Cell(
+            key=CellKey(suite="value", problem="table", evaluator="evaluator", seed=fold),
+            suite_version=1,
+            dataset=problem.dataset,
+            sizes=Sizes(train=len(players), reachable=len(reachable), test=len(reachable)),
+            noise=problem.noise,
+            model=ModelSettings(name=model),
+            training=TRAINING,
+            evaluator=EvaluatorSettings(name=evaluator),
+            tasks=(),
+        )
+        values[fold, players] = valuate(cell, problem, resolve_device(device)).arrays["values"]
+    names = [source.classes[i] for i in source.labels] if source.classes else [f"{y:g}" for y in source.labels]
+    mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1 if folds > 2 else 0)
+    _write_table(out, label, names, mean, spread)
+    return _draw(out.with_suffix(".png"), evaluator, label, names, mean, spread)
+
+
+def _write_table(out: Path, label: str, names: list[str], mean: np.ndarray, spread: np.ndarray) -> None:
+    import pandas as pd
+
+    rank = (-mean).argsort(kind="stable").argsort(kind="stable") + 1
+    frame = pd.DataFrame({"row": np.arange(len(mean)), label: names, "value": mean, "spread": spread, "rank": rank})
+    write_atomically(out, frame.to_csv(index=False).encode())
+
+
+def _draw(path: Path, evaluator: str, label: str, names: list[str], mean: np.ndarray, spread: np.ndarray) -> Path:
+    """Bars of the most and the least valuable rows, with the spread over folds."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    order = np.argsort(-mean, kind="stable")
+    shown = min(SHOWN, len(order) // 2)
+    figure = Figure(figsize=(10, 1.2 + 0.24 * shown), layout="constrained")
+    for axes, rows, title, colour in zip(
+        figure.subplots(1, 2),
+        (order[:shown], order[::-1][:shown]),
+        (f"{shown} most valuable rows", f"{shown} least valuable rows"),
+        ("#2a7f62", "#b5482a"),
+        strict=True,
+    ):
+        axes.barh(range(shown), mean[rows], xerr=spread[rows], color=colour, error_kw={"lw": 0.8, "ecolor": "0.4"})
+        axes.set_yticks(range(shown), [f"row {row}  ({_short(names[row])})" for row in rows], fontsize=8)
+        axes.invert_yaxis()
+        axes.axvline(0, color="0.3", lw=0.8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("data value")
+    figure.suptitle(f"{evaluator}, label column '{label}'; lines: standard deviation over folds", fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 16 else f"{text[:15]}…"

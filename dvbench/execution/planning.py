@@ -1,0 +1,120 @@
+"""From a suite and what the user asked of it to the cells that are to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dvbench.errors import UserError, unknown
+from dvbench.registry import find
+from dvbench.results import Plan
+from dvbench.settings import EvaluatorSettings
+from dvbench.suites import ProblemSettings, Suite
+
+
+def narrow(
+    suite: Suite,
+    evaluators: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+) -> Suite:
+    """Restrict a suite, or widen it by evaluators and data sets that it does not name.
+
+    Parameters
+    ----------
+    suite : Suite
+    evaluators : sequence of str
+        Keep these, by label or name; another registered one or a ``module:Class`` is added with its default settings.
+    datasets : sequence of str
+        Keep the problems of these; another one takes the place of the first problem's data set.
+    tasks : sequence of str
+        Keep these.
+    seeds : sequence of int, optional
+        Instead of the suite's.
+
+    Returns
+    -------
+    Suite
+
+    Raises
+    ------
+    UserError
+        If something does not exist, or nothing is left.
+    """
+    chosen = [one for name in evaluators for one in _evaluators(suite, name)] if evaluators else suite.evaluators
+    problems = [one for name in datasets for one in _problems(suite, name)] if datasets else list(suite.problems)
+    if tasks:
+        wanted = {find("tasks", name).name for name in tasks}
+        problems = [
+            problem.model_copy(update={"tasks": tuple(task for task in problem.tasks if task in wanted)})
+            for problem in problems
+        ]
+        problems = [problem for problem in problems if problem.tasks]
+        if not problems:
+            raise unknown(f"task of suite '{suite.name}'", tasks[0], {t for p in suite.problems for t in p.tasks})
+    update = {
+        "evaluators": tuple({one.title: one for one in chosen}.values()),
+        "problems": tuple({one.title: one for one in problems}.values()),
+        "seeds": tuple(seeds) if seeds is not None else suite.seeds,
+    }
+    return Suite.model_validate({**suite.model_dump(), **{k: [_plain(v) for v in vs] for k, vs in update.items()}})
+
+
+def _plain(value: object) -> object:
+    return value.model_dump() if isinstance(value, EvaluatorSettings | ProblemSettings) else value
+
+
+def _evaluators(suite: Suite, name: str) -> list[EvaluatorSettings]:
+    labelled = [one for one in suite.evaluators if one.title == name]
+    if labelled:
+        return labelled
+    canonical = find("evaluators", name).name
+    return [one for one in suite.evaluators if one.name == canonical] or [EvaluatorSettings(name=canonical)]
+
+
+def _problems(suite: Suite, name: str) -> list[ProblemSettings]:
+    canonical = name if name.startswith("csv:") else find("datasets", name).name
+    own = [problem for problem in suite.problems if problem.dataset == canonical]
+    first = suite.problems[0].dataset
+    return own or [
+        problem.model_copy(update={"dataset": canonical}) for problem in suite.problems if problem.dataset == first
+    ]
+
+
+def check(suite: Suite) -> None:
+    """Find what cannot work before anything runs: unknown names and parameters, tasks that a problem cannot have.
+
+    Every data set is loaded once, which also fetches it.
+
+    Raises
+    ------
+    UserError
+    """
+    from dvbench.datasets import load_source
+
+    for evaluator in suite.evaluators:
+        entry = find("evaluators", evaluator.name)
+        entry.check_parameters(evaluator.params)
+        if ":" in evaluator.name and entry.source is None:
+            raise UserError(f"cannot find module '{evaluator.name.partition(':')[0]}' of evaluator {evaluator.name}")
+    kinds = {dataset: load_source(dataset).kind for dataset in sorted({p.dataset for p in suite.problems})}
+    for problem in suite.problems:
+        find("models", problem.model.name).check_parameters({"shape", "outputs", *problem.model.params})
+        for name in problem.tasks:
+            needs = find("tasks", name).definition.metadata.get("noise")
+            if needs and problem.noise.kind != needs:
+                raise UserError(
+                    f"suite '{suite.name}': {name} needs {needs} noise, and {problem.title} has {problem.noise.kind}"
+                )
+        if problem.noise.kind == "labels" and kinds[problem.dataset] == "regression":
+            raise UserError(
+                f"{problem.dataset} is a regression data set and has no labels to flip; use noise of kind 'features'"
+            )
+
+
+def merged(plan: Plan, before: Plan | None) -> Plan:
+    """A plan with the cells of an earlier one of the same suite and version that it does not name."""
+    if before is None or before.suite_version != plan.suite_version:
+        return plan
+    now = {cell.key for cell in plan.cells}
+    return plan.model_copy(update={"cells": (*(cell for cell in before.cells if cell.key not in now), *plan.cells)})

@@ -1,0 +1,64 @@
+"""What is left to do: which results on disk are those that a cell would compute. Imports neither torch nor OpenDataVal."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, version
+
+from dvbench import __version__
+from dvbench.execution.environment import describe
+from dvbench.registry import Entry, find
+from dvbench.results import Cell, Result, Store
+
+
+def unfinished(cell: Cell, store: Store) -> bool:
+    """Whether there is something left to do for a cell. Failed cells and failed tasks are done again.
+
+    Raises
+    ------
+    UserError
+        If what is on disk is not a result of this cell.
+    """
+    result = reusable(cell, store)
+    return result is None or bool(result.lacks(task_versions(cell)))
+
+
+def task_versions(cell: Cell) -> dict[str, int]:
+    """Present version of each of a cell's tasks."""
+    return {name: int(find("tasks", name).definition.metadata.get("version", 1)) for name in cell.tasks}
+
+
+def reusable(cell: Cell, store: Store) -> Result | None:
+    """The result on disk, if its values are what this cell would compute."""
+    result = store.read(cell.key)
+    if result is None or result.status == "failed":
+        return None
+    if result.cell.model_copy(update={"tasks": cell.tasks}) != cell:
+        return None
+    return result if result.evaluator_version == evaluator_version(find("evaluators", cell.evaluator.name)) else None
+
+
+def failure(cell: Cell, error: str, device: str) -> Result:
+    """Result of a cell whose valuation failed."""
+    entry = find("evaluators", cell.evaluator.name)
+    return Result(
+        dvbench_version=__version__,
+        cell=cell,
+        status="failed",
+        error=error,
+        evaluator_object=entry.target,
+        evaluator_version=evaluator_version(entry),
+        environment=describe(device),
+    )
+
+
+def evaluator_version(entry: Entry) -> str:
+    """Version of the distribution an evaluator comes from, or a hash of its source file if it is a loose script."""
+    package = entry.target.partition(":")[0].partition(".")[0]
+    if package in ("evaluators", "dvbench"):
+        return __version__
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        source = entry.source
+        return f"sha256:{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}" if source else "unknown"

@@ -1,0 +1,99 @@
+"""The expensive step: one evaluator values the players of one problem."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from dvbench.errors import UserError
+from dvbench.execution.environment import watch_memory
+from dvbench.models import build_model
+from dvbench.problem import Problem
+from dvbench.randomness import integer_seed, quarantine
+from dvbench.registry import find
+from dvbench.results import ArrayName, Cell, Cost
+
+
+@dataclass(frozen=True)
+class Valued:
+    """An evaluator's values, standard errors if it has any, what they cost, and what else it reports."""
+
+    arrays: dict[ArrayName, np.ndarray]
+    cost: Cost
+    diagnostics: dict[str, float]
+
+
+def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str = "valuation") -> Valued:
+    """Value a problem's players as a cell asks.
+
+    The evaluator is made anew, is given train and reachable data and a model, and is driven through OpenDataVal's own
+    interface.
+
+    Parameters
+    ----------
+    cell : Cell
+    problem : Problem
+    device : str
+        Where the model lives.
+    purpose : str
+        Part of the key of the evaluator's randomness: another purpose, other randomness.
+
+    Returns
+    -------
+    Valued
+
+    Raises
+    ------
+    UserError
+        If the evaluator cannot be made, or its values are not one finite number a player.
+    """
+    key, how = cell.key, cell.training
+    seed = integer_seed(key.suite, problem.dataset, cell.evaluator.name, key.seed, purpose)
+    model = build_model(
+        cell.model,
+        problem.shape,
+        problem.outputs,
+        problem.kind,
+        seed=integer_seed(key.suite, problem.dataset, key.seed, purpose, "model"),
+        weight_decay=how.weight_decay,
+        device=device,
+    )
+    make = find("evaluators", cell.evaluator.name).load()
+    with warnings.catch_warnings(), quarantine(seed), watch_memory(device) as memory:
+        warnings.simplefilter("ignore")
+        started = time.perf_counter()
+        try:
+            evaluator = make(**cell.evaluator.params, random_state=np.random.RandomState(seed))
+        except TypeError as error:
+            raise UserError(f"cannot make {cell.evaluator.name}: {error}") from error
+        evaluator.train(
+            problem.fetcher(), model, problem.metric, epochs=how.epochs, batch_size=how.batch_size, lr=how.lr
+        )
+        values = evaluator.evaluate_data_values()
+        seconds = time.perf_counter() - started
+    arrays: dict[ArrayName, np.ndarray] = {"values": _checked(values, len(problem.train))}
+    errors = getattr(evaluator, "standard_errors_", None)
+    if errors is not None and np.all(np.isfinite(errors)):
+        arrays["standard_errors"] = _checked(errors, len(problem.train))
+    diagnostics = {name: float(value) for name, value in getattr(evaluator, "diagnostics_", {}).items()}
+    diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))
+    cost = Cost(
+        seconds=seconds,
+        fits=model.fits.count,
+        unlearned=int(diagnostics.get("unlearned", 0)),
+        peak_memory=memory.peak,
+        peak_cuda_memory=memory.peak_cuda,
+    )
+    return Valued(arrays, cost, diagnostics)
+
+
+def _checked(values: object, n: int) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != (n,):
+        raise UserError(f"the evaluator returned values of shape {array.shape}; it must return one a player, ({n},)")
+    if not np.all(np.isfinite(array)):
+        raise UserError(f"{int((~np.isfinite(array)).sum())} of the evaluator's {n} values are NaN or infinite")
+    return array

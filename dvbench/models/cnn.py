@@ -1,0 +1,51 @@
+"""Small convolutional network."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from dvbench.errors import UserError
+
+
+def cnn(shape: tuple[int, ...], outputs: int, channels: int = 16) -> nn.Module:
+    """Small convolutional network for images: two 3x3 convolutions with pooling and one hidden layer of 64.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (channels, height, width) of one image, at least 4 x 4.
+    outputs : int
+        Number of classes, or 1.
+    channels : int
+        Filters of the first convolution; the second has twice as many.
+
+    Returns
+    -------
+    torch.nn.Module
+        (n, *shape) to (n, outputs) logits.
+
+    Raises
+    ------
+    UserError
+        If points are not images.
+    """
+    require_images("cnn", shape)
+    depth, height, width = shape
+    return nn.Sequential(
+        nn.Conv2d(depth, channels, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(channels, 2 * channels, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(2 * channels * (height // 4) * (width // 4), 64),
+        nn.ReLU(),
+        nn.Linear(64, outputs),
+    )
+
+
+def require_images(model: str, shape: tuple[int, ...]) -> None:
+    """Raise a `UserError` unless ``shape`` is (channels, height, width) of at least 4 x 4."""
+    if len(shape) != 3 or min(shape[1:]) < 4:
+        raise UserError(f"model '{model}' needs images, and these points have shape {shape}; use 'mlp'")

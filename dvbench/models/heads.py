@@ -1,0 +1,71 @@
+"""The last linear layer of a network: its input are the features of a point, its output the logits.
+
+OpenDataVal's own classifiers end in a softmax or a sigmoid. What enters that last function are logits all the same, and
+for those cross-entropy is the right loss; so logits are always read from the last linear layer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+CHUNK = 4096
+
+
+def last_linear(network: nn.Module) -> nn.Linear:
+    """Last `torch.nn.Linear` of a network, in order of definition.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise ValueError(f"{type(network).__name__} has no linear layer, which its last layer must be")
+    return layers[-1]
+
+
+def features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Run a network on one batch and read input and output of its last linear layer.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    x : torch.Tensor of shape (batch, ...)
+        On the network's device.
+
+    Returns
+    -------
+    features : torch.Tensor of shape (batch, H)
+    logits : torch.Tensor of shape (batch, outputs)
+    """
+    seen: list[torch.Tensor] = []
+    hook = last_linear(network).register_forward_hook(lambda _, inputs, output: seen.extend((inputs[0], output)))
+    try:
+        network(x)
+    finally:
+        hook.remove()
+    return seen[0], seen[1]
+
+
+@torch.no_grad()
+def all_features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Like `features_and_logits` for many points: in evaluation mode, without gradients, in chunks.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    x : torch.Tensor of shape (n, ...)
+        Anywhere; chunks are moved to the network's device.
+
+    Returns
+    -------
+    features : torch.Tensor of shape (n, H)
+    logits : torch.Tensor of shape (n, outputs)
+        On the network's device.
+    """
+    device = next(network.parameters()).device
+    network.eval()
+    parts = [features_and_logits(network, chunk.to(device)) for chunk in x.split(CHUNK)]
+    return torch.cat([features for features, _ in parts]), torch.cat([logits for _, logits in parts])

@@ -1,0 +1,25 @@
+"""Logistic regression; with one output, linear regression."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+
+def logistic_regression(shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Logistic regression: one linear layer on the flattened features; linear regression for real targets.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one point's features.
+    outputs : int
+        Number of classes, or 1.
+
+    Returns
+    -------
+    torch.nn.Module
+        (n, *shape) to (n, outputs) logits.
+    """
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), outputs))

@@ -1,0 +1,67 @@
+"""The one loss of each kind of problem, on logits, with its divergence between two models and its performance.
+
+One column of targets means regression, several columns mean classification with one-hot labels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+
+def is_classification(y: torch.Tensor) -> bool:
+    """Whether targets are one-hot labels (several columns) and not real numbers (one column)."""
+    return y.ndim == 2 and y.shape[1] > 1
+
+
+def point_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Loss of every point: cross-entropy for one-hot labels, half the squared error for one column.
+
+    Parameters
+    ----------
+    logits, y : torch.Tensor of shape (n, outputs)
+
+    Returns
+    -------
+    torch.Tensor of shape (n,)
+    """
+    if is_classification(y):
+        return F.cross_entropy(logits, y, reduction="none")
+    return 0.5 * (logits - y).square().sum(dim=1)
+
+
+def residuals(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Gradient of `point_losses` with respect to the logits: predicted minus true.
+
+    Returns
+    -------
+    torch.Tensor of shape (n, outputs)
+    """
+    return predictions(logits, y) - y
+
+
+def divergences(logits: torch.Tensor, reference: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Divergence of every point's predicted distribution from a reference model's.
+
+    Kullback-Leibler divergence KL(f || f_reference) of class probabilities; for regression that of two Gaussians with
+    unit variance, half the squared difference.
+
+    Parameters
+    ----------
+    logits, reference : torch.Tensor of shape (n, outputs)
+    y : torch.Tensor of shape (any, outputs)
+        Tells the kind of problem.
+
+    Returns
+    -------
+    torch.Tensor of shape (n,)
+    """
+    if is_classification(y):
+        log_p, log_q = F.log_softmax(logits, dim=1), F.log_softmax(reference, dim=1)
+        return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+    return 0.5 * (logits - reference).square().sum(dim=1)
+
+
+def predictions(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Class probabilities, or the outputs themselves for regression; ``y`` tells which."""
+    return logits.softmax(dim=1) if is_classification(y) else logits

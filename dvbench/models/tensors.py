@@ -1,0 +1,30 @@
+"""Turns what OpenDataVal hands to a model into tensors, once, instead of fetching it point by point."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
+
+
+def as_tensor(data: torch.Tensor | Dataset) -> torch.Tensor:
+    """Gather a data set into one tensor.
+
+    Parameters
+    ----------
+    data : torch.Tensor or torch.utils.data.Dataset
+        A tensor, or any nesting of subsets and concatenations of tensors, or else anything that can be iterated over.
+
+    Returns
+    -------
+    torch.Tensor of shape (n, ...)
+        The tensor itself where nothing needs to be gathered.
+    """
+    if isinstance(data, torch.Tensor):
+        return data
+    if isinstance(data, Subset):
+        indices = torch.as_tensor(data.indices, dtype=torch.long)
+        return as_tensor(data.dataset)[indices]
+    if isinstance(data, ConcatDataset):
+        return torch.cat([as_tensor(part) for part in data.datasets])
+    loader = DataLoader(data, batch_size=1024, generator=torch.Generator())
+    return torch.cat([batch if isinstance(batch, torch.Tensor) else batch[0] for batch in loader])

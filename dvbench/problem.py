@@ -1,0 +1,107 @@
+"""A valuation problem: what an evaluator may see, what is hidden from it, and what was done to the data.
+
+The players are the training points. An evaluator is given `Problem.fetcher`, which holds copies of the training set and
+of the reachable set and nothing else: neither the hidden test set nor which points were disturbed can be reached from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from dvbench.settings import Kind, Noise
+
+if TYPE_CHECKING:
+    from opendataval.dataloader import DataFetcher
+
+
+@dataclass(frozen=True)
+class Split:
+    """Points with their targets.
+
+    Parameters
+    ----------
+    x : torch.Tensor of shape (n, ...)
+        Features, float32.
+    y : torch.Tensor of shape (n, outputs)
+        One-hot labels, or targets with one column; float32.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A data set, split, with noise injected.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set.
+    kind : {"classification", "regression"}
+    train, reachable, test : Split
+        The players, the validation data evaluators may see, and the data tasks score with, which no evaluator sees.
+    rows : numpy.ndarray of shape (n_train,)
+        Row numbers of the players in the data set.
+    corrupted : numpy.ndarray of bool, shape (n_train,)
+        Which players carry injected noise.
+    noise : Noise
+    seed : int
+        Seed of splits and noise.
+    revision : str
+        SHA-256 of the raw rows and labels in use, before scaling and noise.
+    classes : tuple of str
+        Class names in column order of ``y``; empty for regression.
+    """
+
+    dataset: str
+    kind: Kind
+    train: Split
+    reachable: Split
+    test: Split
+    rows: np.ndarray
+    corrupted: np.ndarray
+    noise: Noise
+    seed: int
+    revision: str
+    classes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one point's features."""
+        return tuple(self.train.x.shape[1:])
+
+    @property
+    def outputs(self) -> int:
+        """Number of classes, or 1 for regression."""
+        return self.train.y.shape[1]
+
+    def metric(self, y: torch.Tensor, y_hat: torch.Tensor) -> float:
+        """Performance, higher is better: accuracy, or negative mean squared error for regression."""
+        from opendataval.metrics import accuracy, neg_mse
+
+        return float((accuracy if self.kind == "classification" else neg_mse)(y.cpu(), y_hat.cpu()))
+
+    def fetcher(self) -> DataFetcher:
+        """Make what an evaluator is given, anew for each: OpenDataVal's fetcher over copies of train and reachable data.
+
+        OpenDataVal's fetcher has a slot for test data; it holds the reachable set once more.
+        """
+        from opendataval.dataloader import DataFetcher
+
+        reachable = [self.reachable.x.numpy().copy(), self.reachable.y.numpy().copy()]
+        return DataFetcher.from_data_splits(
+            self.train.x.numpy().copy(),
+            self.train.y.numpy().copy(),
+            *reachable,
+            *reachable,
+            one_hot=self.kind == "classification",
+            random_state=np.random.RandomState(self.seed),
+        )

@@ -1,0 +1,90 @@
+"""Every random generator, derived from what is being computed.
+
+Nothing in this project reads or sets a global seed. A generator is named by a key such as
+``("quick", "digits", "knn_shapley", 0, "valuation")``: the same key gives the same numbers in any process, in any order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+Key = str | int
+
+
+def seed_sequence(*key: Key) -> np.random.SeedSequence:
+    """Derive a seed sequence from a key.
+
+    Parameters
+    ----------
+    *key : str or int
+        What is being computed, from the general to the particular. Types matter: ``1`` and ``"1"`` differ.
+
+    Returns
+    -------
+    numpy.random.SeedSequence
+    """
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in key)
+    digest = hashlib.sha256(text.encode()).digest()
+    return np.random.SeedSequence(np.frombuffer(digest, dtype=np.uint32).tolist())
+
+
+def generator(*key: Key) -> np.random.Generator:
+    """NumPy generator of a key."""
+    return np.random.default_rng(seed_sequence(*key))
+
+
+def integer_seed(*key: Key) -> int:
+    """Seed of a key for interfaces that take an integer, in ``[0, 2**32)``."""
+    return int(seed_sequence(*key).generate_state(1)[0])
+
+
+def random_state(value: int | np.random.RandomState | None = None) -> np.random.RandomState:
+    """Turn scikit-learn's ``random_state`` argument into a private generator.
+
+    Parameters
+    ----------
+    value : int, numpy.random.RandomState or None
+        ``None`` draws from the operating system, never from NumPy's global generator.
+
+    Returns
+    -------
+    numpy.random.RandomState
+    """
+    if isinstance(value, np.random.RandomState):
+        return value
+    bits = np.random.SeedSequence(value).generate_state(4)
+    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(bits.tolist())))
+
+
+def torch_generator(seed: int) -> torch.Generator:
+    """Torch CPU generator that starts from ``seed``."""
+    import torch
+
+    return torch.Generator().manual_seed(seed)
+
+
+@contextmanager
+def quarantine(seed: int) -> Iterator[None]:
+    """Give code that is not ours private global generators, and put the caller's back afterwards.
+
+    Some of OpenDataVal's evaluators reseed torch's global generator or draw from it, and a stranger's evaluator may use
+    NumPy's. Inside this context they see a state derived from ``seed``, so that they repeat, and outside nothing changes.
+    """
+    import torch
+
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002

@@ -1,0 +1,176 @@
+"""The result of one cell, as it is written to disk. Version 1.
+
+A cell is one evaluator on one problem with one seed. Its folder holds ``result.json`` (this schema) and the arrays that
+every score can be recomputed from.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dvbench.settings import EvaluatorSettings, Kind, ModelSettings, Name, Noise, Sizes, Strict, Training
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+ArrayName = Literal["values", "standard_errors", "repeat"]
+
+
+class CellKey(Strict):
+    """Which cell: also the path of its folder, ``suite/problem/evaluator/seed-0``."""
+
+    suite: Name
+    problem: Name
+    evaluator: Name
+    seed: int = Field(ge=0)
+
+    @property
+    def folder(self) -> str:
+        """Path of the cell's folder below the results folder."""
+        return f"{self.suite}/{self.problem}/{self.evaluator}/seed-{self.seed}"
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.evaluator} seed {self.seed}"
+
+
+class Cell(Strict):
+    """Everything that decides what a cell computes. Two runs with equal cells compute the same values."""
+
+    key: CellKey
+    suite_version: int = Field(ge=1)
+    dataset: str
+    sizes: Sizes
+    noise: Noise
+    model: ModelSettings
+    training: Training
+    evaluator: EvaluatorSettings
+    tasks: tuple[Name, ...]
+
+
+class Dataset(Strict):
+    """The data a cell was run on."""
+
+    revision: Sha256
+    kind: Kind
+    train: int = Field(gt=0)
+    reachable: int = Field(gt=0)
+    test: int = Field(gt=0)
+
+
+class Array(Strict):
+    """A saved array: ``<name>.npy`` in the cell's folder, one number a player."""
+
+    sha256: Sha256
+    length: int = Field(gt=0)
+
+
+class Score(Strict):
+    """What a task says about a cell's values; ``error`` instead of metrics if the task failed."""
+
+    version: int = Field(ge=1)
+    headline: Name
+    higher_is_better: bool
+    metrics: dict[str, float] = {}
+    curves: dict[str, list[float]] = {}
+    error: str | None = None
+
+    @model_validator(mode="after")
+    def _headline_or_error(self) -> Score:
+        if self.error is None and self.headline not in self.metrics:
+            raise ValueError(f"neither an error nor the headline metric '{self.headline}'")
+        return self
+
+    @property
+    def value(self) -> float | None:
+        """The headline metric, or None if the task failed."""
+        return self.metrics.get(self.headline) if self.error is None else None
+
+
+class Cost(Strict):
+    """What the valuation took. Scoring is not part of it.
+
+    ``fits`` counts trained models, ``unlearned`` unlearned ones; ``peak_memory`` is the growth of the resident set in
+    bytes, and ``peak_cuda_memory`` the most that torch had allocated on the GPU.
+    """
+
+    seconds: float = Field(ge=0)
+    fits: int = Field(ge=0)
+    unlearned: int = Field(default=0, ge=0)
+    peak_memory: int = Field(ge=0)
+    peak_cuda_memory: int = Field(default=0, ge=0)
+
+
+class Environment(Strict):
+    """Where it was computed."""
+
+    platform: str
+    processor: str
+    cores: int
+    device: str
+    python: str
+    packages: dict[str, str]
+
+
+class Result(Strict):
+    """One cell's result.
+
+    ``status`` is that of the valuation: a failed one has an ``error`` and neither arrays nor scores. ``evaluator_object``
+    is ``module:attribute`` and ``evaluator_version`` the version of the distribution it comes from.
+    """
+
+    schema_version: Literal[1] = 1
+    dvbench_version: str
+    cell: Cell
+    status: Literal["ok", "failed"]
+    error: str | None = None
+    evaluator_object: str
+    evaluator_version: str
+    dataset: Dataset | None = None
+    arrays: dict[ArrayName, Array] = {}
+    scores: dict[Name, Score] = {}
+    cost: Cost | None = None
+    diagnostics: dict[str, float] = {}
+    environment: Environment
+
+    @model_validator(mode="after")
+    def _whole(self) -> Result:
+        if self.status == "failed" and (not self.error or self.scores or self.arrays):
+            raise ValueError("a failed result has an error, and neither arrays nor scores")
+        if self.status == "ok" and (self.error or self.dataset is None or self.cost is None):
+            raise ValueError("a result that is ok has a dataset and a cost, and no error")
+        return self
+
+    def lacks(self, tasks: dict[str, int]) -> list[str]:
+        """Tasks of ``{name: version}`` that have not been scored in that version."""
+        return [
+            name
+            for name, version in tasks.items()
+            if (score := self.scores.get(name)) is None or score.error is not None or score.version != version
+        ]
+
+
+class Plan(Strict):
+    """All cells a suite was asked for, so that missing ones are seen."""
+
+    schema_version: Literal[1] = 1
+    suite: Name
+    suite_version: int = Field(ge=1)
+    description: str
+    cells: tuple[Cell, ...]
+
+
+def as_json(model: Strict) -> str:
+    """Readable JSON with a newline at its end."""
+    return model.model_dump_json(indent=1) + "\n"
+
+
+def describe_error(error: Exception) -> str:
+    """One line for a validation error: the first complaint and where it is."""
+    complaints: list[Any] = getattr(error, "errors", list)()
+    if not complaints:
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    first = complaints[0]
+    place = ".".join(map(str, first["loc"])) or "the file"
+    message = first["msg"].removeprefix("Value error, ")
+    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    return f"{place}: {message}{more}"

@@ -1,0 +1,202 @@
+"""Reads and writes results: one folder a cell, files written atomically, nothing in them ever executed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from dvbench.errors import UserError
+from dvbench.results.schema import Array, ArrayName, CellKey, Plan, Result, as_json, describe_error
+
+RESULT = "result.json"
+PLAN = "plan.json"
+
+
+class Store:
+    """A folder of results.
+
+    Parameters
+    ----------
+    root : Path
+        ``root/suite/problem/evaluator/seed-0/result.json``, and ``root/suite/plan.json``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: CellKey) -> Path:
+        """Folder of a cell."""
+        return self.root / key.folder
+
+    def write(self, result: Result, arrays: Mapping[ArrayName, np.ndarray] | None = None) -> Result:
+        """Write a cell: its arrays, and last its ``result.json``, so that a result that exists is whole.
+
+        Parameters
+        ----------
+        result : Result
+        arrays : mapping of name to numpy.ndarray, optional
+            Arrays to save; ``result.arrays`` is filled in. Without it, arrays that are there stay.
+
+        Returns
+        -------
+        Result
+            What was written.
+
+        Raises
+        ------
+        UserError
+            If the folder cannot be written.
+        """
+        folder = self.folder(result.cell.key)
+        if arrays is not None:
+            files = {name: _npy(array) for name, array in arrays.items()}
+            for name, content in files.items():
+                write_atomically(folder / f"{name}.npy", content)
+            described = {
+                name: Array(sha256=hashlib.sha256(content).hexdigest(), length=len(arrays[name]))
+                for name, content in files.items()
+            }
+            result = Result.model_validate({**result.model_dump(), "arrays": described})
+        write_atomically(folder / RESULT, as_json(result).encode())
+        return result
+
+    def read(self, key: CellKey) -> Result | None:
+        """Read a cell's result, or None if there is none.
+
+        Raises
+        ------
+        UserError
+            If the file is not a result, or is that of another cell.
+        """
+        path = self.folder(key) / RESULT
+        if not path.exists():
+            return None
+        result = _read_result(path)
+        if result.cell.key != key:
+            raise UserError(f"{path} is the result of another cell ({result.cell.key}); move it away, or use --fresh")
+        return result
+
+    def array(self, result: Result, name: ArrayName) -> np.ndarray:
+        """Load an array of a result and check it against its hash.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n,), float64
+
+        Raises
+        ------
+        UserError
+            If the file is missing, altered, or no plain array.
+        """
+        path = self.folder(result.cell.key) / f"{name}.npy"
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}; run the cell again with --fresh") from error
+        if hashlib.sha256(content).hexdigest() != result.arrays[name].sha256:
+            raise UserError(f"{path} does not match the hash in {RESULT}; run the cell again with --fresh")
+        try:
+            array = np.load(io.BytesIO(content), allow_pickle=False)
+        except ValueError as error:
+            raise UserError(f"{path} is not a plain array: {error}") from error
+        return np.asarray(array, dtype=np.float64)
+
+    def remove(self, key: CellKey) -> None:
+        """Delete a cell's folder."""
+        folder = self.folder(key)
+        with _explained(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    def suites(self) -> list[str]:
+        """Names of the suites that have a plan here."""
+        return sorted(path.parent.name for path in self.root.glob(f"*/{PLAN}"))
+
+    def results(self, suite: str) -> Iterator[Result]:
+        """All results of a suite, in order of their paths.
+
+        Raises
+        ------
+        UserError
+            At the first file that is not a result.
+        """
+        for path in sorted((self.root / suite).glob(f"*/*/seed-*/{RESULT}")):
+            result = _read_result(path)
+            if self.folder(result.cell.key).resolve() != path.parent.resolve():
+                raise UserError(f"{path} is the result of another cell ({result.cell.key}); move it away")
+            yield result
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write the plan of a suite."""
+        write_atomically(self.root / plan.suite / PLAN, as_json(plan).encode())
+
+    def plan(self, suite: str) -> Plan | None:
+        """Read the plan of a suite, or None if there is none.
+
+        Raises
+        ------
+        UserError
+            If the file is not a plan.
+        """
+        path = self.root / suite / PLAN
+        if not path.exists():
+            return None
+        try:
+            return Plan.model_validate_json(path.read_bytes())
+        except (ValidationError, OSError) as error:
+            raise UserError(f"{path} is not a plan of dvbench: {describe_error(error)}; move it away") from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there, so that it is never seen half written.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn an operating-system error at a path into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose a folder you can write to") from error
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(array, dtype=np.float64), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _read_result(path: Path) -> Result:
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise UserError(
+            f"{path} is not a result of this version of dvbench: {describe_error(error)}; "
+            "move it away, or run the suite again with --fresh"
+        ) from error

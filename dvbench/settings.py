@@ -1,0 +1,87 @@
+"""What a suite asks for and a result repeats: the settings of a problem, its model and its training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["classification", "regression"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+
+
+class Strict(BaseModel):
+    """Base of everything that is read from or written to a file: no unknown keys, no NaN, no change afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        unknown = sorted(set(data) - set(cls.model_fields)) if isinstance(data, dict) else []
+        if unknown:
+            raise ValueError(f"unknown key '{unknown[0]}'; allowed are {', '.join(cls.model_fields)}")
+        return data
+
+
+class Sizes(Strict):
+    """How many points each part gets; a smaller data set shrinks all three in proportion."""
+
+    train: int = Field(gt=1)
+    reachable: int = Field(gt=1)
+    test: int = Field(gt=1)
+
+
+class Noise(Strict):
+    """What is done to the training set: a share of labels flipped, or of features disturbed, or nothing.
+
+    ``rate`` is the share of training points; ``sigma`` the standard deviation of the Gaussian feature noise, in
+    standard deviations of the feature.
+    """
+
+    kind: Literal["labels", "features", "none"] = "none"
+    rate: float = Field(default=0.0, ge=0.0, lt=1.0)
+    sigma: float = Field(default=1.0, gt=0.0)
+
+    @model_validator(mode="after")
+    def _rate_fits_kind(self) -> Noise:
+        if self.kind == "none" and self.rate:
+            raise ValueError("noise of kind 'none' has rate 0")
+        if self.kind != "none" and not self.rate:
+            raise ValueError(f"{self.kind} noise needs a rate above 0 and below 1")
+        return self
+
+    def __str__(self) -> str:
+        """Short form for file names: ``labels0.2``, ``features0.2x1``, ``clean``."""
+        if self.kind == "none":
+            return "clean"
+        return f"{self.kind}{self.rate:g}" + (f"x{self.sigma:g}" if self.kind == "features" else "")
+
+
+class Training(Strict):
+    """How the model is trained: AdamW on shuffled minibatches."""
+
+    epochs: int = Field(default=10, gt=0)
+    batch_size: int = Field(default=32, gt=0)
+    lr: float = Field(default=3e-4, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+
+
+class ModelSettings(Strict):
+    """A model by name, with the parameters of its constructor."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class EvaluatorSettings(Strict):
+    """An evaluator by name, with the parameters of its constructor; ``label`` tells two settings of one apart."""
+
+    name: str
+    label: Name | None = None
+    params: dict[str, Any] = {}
+
+    @property
+    def title(self) -> str:
+        """The name in results and tables."""
+        return self.label or self.name.replace(":", ".")

@@ -1,0 +1,117 @@
+"""A suite: data sets x evaluators x tasks x seeds, with budgets, in one TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from dvbench.errors import UserError, unknown
+from dvbench.results import Cell, CellKey, Plan, describe_error
+from dvbench.settings import EvaluatorSettings, ModelSettings, Name, Noise, Sizes, Strict, Training
+
+
+class ProblemSettings(Strict):
+    """One problem of a suite: a data set, the noise put into it, and the model that is trained on it."""
+
+    dataset: str
+    sizes: Sizes
+    noise: Noise = Noise()
+    model: ModelSettings
+    training: Training = Training()
+    tasks: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model_by_name(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def title(self) -> str:
+        """The name in results and tables, such as ``digits-logistic_regression-labels0.2``."""
+        dataset = self.dataset
+        if dataset.startswith("csv:"):
+            dataset = f"csv-{Path(dataset.removeprefix('csv:').partition('?')[0]).stem}"
+        clean = "".join(c if c.isalnum() or c in "_.-" else "_" for c in dataset)
+        return f"{clean}-{self.model.name}-{self.noise}"
+
+
+class Suite(Strict):
+    """A suite.
+
+    ``version`` rises whenever its results would not compare with those before.
+    """
+
+    name: Name
+    version: int = Field(ge=1)
+    description: str = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    problems: tuple[ProblemSettings, ...] = Field(min_length=1)
+    evaluators: tuple[EvaluatorSettings, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Suite:
+        for what, names in (
+            ("problem", [problem.title for problem in self.problems]),
+            ("evaluator", [evaluator.title for evaluator in self.evaluators]),
+            ("seed", list(self.seeds)),
+        ):
+            twice = sorted({str(name) for name in names if names.count(name) > 1})
+            if twice:
+                hint = "; give one a label" if what == "evaluator" else ""
+                raise ValueError(f"{what} '{twice[0]}' is there twice{hint}")
+        return self
+
+    def plan(self) -> Plan:
+        """All cells, problem by problem and seed by seed."""
+        cells = tuple(
+            Cell(
+                key=CellKey(suite=self.name, problem=problem.title, evaluator=evaluator.title, seed=seed),
+                suite_version=self.version,
+                dataset=problem.dataset,
+                sizes=problem.sizes,
+                noise=problem.noise,
+                model=problem.model,
+                training=problem.training,
+                evaluator=evaluator,
+                tasks=problem.tasks,
+            )
+            for problem in self.problems
+            for seed in self.seeds
+            for evaluator in self.evaluators
+        )
+        return Plan(suite=self.name, suite_version=self.version, description=self.description, cells=cells)
+
+
+def suite_files() -> dict[str, Path]:
+    """The suites that come with dvbench, by name."""
+    return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}
+
+
+def load_suite(name: str) -> Suite:
+    """Load a suite.
+
+    Parameters
+    ----------
+    name : str
+        One of `suite_files`, or the path of a TOML file, whose stem becomes the suite's name.
+
+    Raises
+    ------
+    UserError
+        If there is no such suite, or the file is wrong; the message names file, key and what is allowed.
+    """
+    path = Path(name) if name.endswith(".toml") else suite_files().get(name)
+    if path is None:
+        raise unknown("suite", name, suite_files(), "A suite of your own is the path of a .toml file.")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read suite {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not TOML: {error}") from error
+    try:
+        return Suite.model_validate({"name": path.stem, **content})
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe_error(error)}") from error

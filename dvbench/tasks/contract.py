@@ -1,0 +1,95 @@
+"""What a task is: a function of a problem and data values, with its metadata beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+from dvbench.problem import Problem
+
+
+@dataclass(frozen=True)
+class Valuation:
+    """What an evaluator said about a problem's players.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of shape (n,)
+        Data values; high means useful.
+    repeat : numpy.ndarray of shape (n,), optional
+        Values of the same evaluator on the same problem with other randomness.
+    """
+
+    values: np.ndarray
+    repeat: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A task's metrics, each a number, and curves, each a list of numbers."""
+
+    metrics: dict[str, float]
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+
+class Retrain(Protocol):
+    """Test performance of the problem's model trained on some of its players."""
+
+    def __call__(self, players: np.ndarray) -> float: ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task.
+
+    Parameters
+    ----------
+    score : callable
+        ``(problem, valuation, retrain) -> Outcome``.
+    version : int
+        Raised whenever a score would change.
+    headline : str
+        The metric that ranks evaluators.
+    higher_is_better : bool
+        Its direction.
+    noise : {"labels", "features"}, optional
+        The noise a problem must have for the task to make sense.
+    repeats : bool
+        Whether it needs a second valuation.
+    """
+
+    score: Callable[[Problem, Valuation, Retrain], Outcome]
+    version: int
+    headline: str
+    higher_is_better: bool
+    noise: Literal["labels", "features"] | None = None
+    repeats: bool = False
+
+    def __call__(self, problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
+        """Score a valuation.
+
+        Raises
+        ------
+        ValueError
+            If a metric or a curve is not finite.
+        """
+        outcome = self.score(problem, valuation, retrain)
+        for name, numbers in {**outcome.metrics, **outcome.curves}.items():
+            if not np.all(np.isfinite(numbers)):
+                raise ValueError(f"{name} is not finite")
+        return outcome
+
+
+def task(
+    *,
+    version: int,
+    headline: str,
+    higher_is_better: bool,
+    noise: Literal["labels", "features"] | None = None,
+    repeats: bool = False,
+) -> Callable[[Callable[[Problem, Valuation, Retrain], Outcome]], Task]:
+    """Make a `Task` of a function; see there for the parameters."""
+    return lambda score: Task(score, version, headline, higher_is_better, noise, repeats)

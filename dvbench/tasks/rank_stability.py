@@ -1,0 +1,38 @@
+"""Rank stability."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from dvbench.problem import Problem
+from dvbench.randomness import generator
+from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
+
+TOP = 0.1
+
+
+@task(version=1, headline="spearman", higher_is_better=True, repeats=True)
+def rank_stability(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
+    """Rank stability: does the evaluator rank the same points alike when only its own randomness changes?
+
+    The problem is valued a second time with another seed. Headline: Spearman's correlation of both valuations; higher is
+    better, 1 is a deterministic evaluator, 0 is chance and also what constant values get. Besides: the share of points
+    that the 10% most valuable (``top_overlap``), and the 10% least valuable (``bottom_overlap``), have in common, ties
+    taken in random order.
+    """
+    first, second = valuation.values, valuation.repeat
+    if second is None:
+        raise ValueError("rank stability needs a second valuation")
+    # Ties are broken differently in both, or constant values would agree with themselves.
+    rng = generator(problem.dataset, problem.seed, "rank stability")
+    orders = [np.lexsort((rng.permutation(len(values)), values)) for values in (first, second)]
+    k = max(1, round(TOP * len(first)))
+    constant = np.ptp(first) == 0 or np.ptp(second) == 0
+    return Outcome(
+        {
+            "spearman": 0.0 if constant else float(spearmanr(first, second).statistic),
+            "top_overlap": len(np.intersect1d(orders[0][-k:], orders[1][-k:])) / k,
+            "bottom_overlap": len(np.intersect1d(orders[0][:k], orders[1][:k])) / k,
+        }
+    )

@@ -1,0 +1,30 @@
+"""Data valuation methods: Unlearning Shapley, CHG Shapley and its ablations, and OpenDataVal's with safe settings.
+
+Importing a name imports OpenDataVal and torch; importing this package does not.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evaluators.chg_shapley import CHGShapley
+    from evaluators.gradient_shapley import GradientShapley
+    from evaluators.hardness_shapley import HardnessShapley
+    from evaluators.unlearning_shapley import UnlearningShapley
+
+__all__ = ["CHGShapley", "GradientShapley", "HardnessShapley", "UnlearningShapley"]
+
+_MODULES = {
+    "CHGShapley": "chg_shapley",
+    "GradientShapley": "gradient_shapley",
+    "HardnessShapley": "hardness_shapley",
+    "UnlearningShapley": "unlearning_shapley",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'evaluators' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"evaluators.{_MODULES[name]}"), name)

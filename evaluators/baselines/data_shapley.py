@@ -1,0 +1,29 @@
+"""Data Shapley."""
+
+from __future__ import annotations
+
+import numpy as np
+from opendataval.dataval import DataShapley
+
+from evaluators.baselines.sampling import PermutationSampler
+
+
+def data_shapley(permutations: int = 10, random_state: int | np.random.RandomState | None = None) -> DataShapley:
+    """Data Shapley: Shapley values of a retrained model's performance, from random permutations.
+
+    Parameters
+    ----------
+    permutations : int
+        Each costs one fit a player.
+    random_state : int or RandomState, optional
+
+    Returns
+    -------
+    DataShapley
+        OpenDataVal's, with a sampler that neither caches nor truncates.
+
+    References
+    ----------
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019.
+    """
+    return DataShapley(sampler=PermutationSampler(permutations, random_state=random_state))

@@ -1,0 +1,27 @@
+"""Leave-one-out."""
+
+from __future__ import annotations
+
+import numpy as np
+from opendataval.dataval import LeaveOneOut
+
+from dvbench.randomness import random_state as as_random_state
+
+
+def leave_one_out(random_state: int | np.random.RandomState | None = None) -> LeaveOneOut:
+    """Leave-one-out: the performance lost by training without a point.
+
+    Parameters
+    ----------
+    random_state : int or RandomState, optional
+
+    Returns
+    -------
+    LeaveOneOut
+        OpenDataVal's.
+
+    References
+    ----------
+    R. D. Cook. Detection of influential observation in linear regression. Technometrics 19(1), 1977.
+    """
+    return LeaveOneOut(random_state=as_random_state(random_state))

@@ -1,0 +1,303 @@
+"""What the leaderboard shows, as tables of plain text: one source for the Markdown, the HTML and the console.
+
+Nothing here is escaped, and everything is untrusted: each rendering escapes for its own format.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dvbench.results import Store
+from leaderboard import statistics
+
+MEGABYTE = 1e6
+ERROR_LENGTH = 400
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place of a table.
+
+    ``text`` is what it says, ``note`` something small beside it (a rank, a metric) and ``alarm`` what is wrong with it
+    (failed or missing). ``best`` stands out. ``interval`` is (low, middle, high), in percent, for a picture.
+    """
+
+    text: str
+    note: str = ""
+    alarm: str = ""
+    best: bool = False
+    interval: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table; the first column names the rows."""
+
+    title: str
+    header: tuple[Entry, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Scores that failed, or do not count, for one reason."""
+
+    evaluator: str
+    problem: str
+    tasks: str
+    seeds: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All there is to show of one suite."""
+
+    suite: str
+    version: int
+    description: str
+    seeds: int
+    overall: Table
+    problems: tuple[Table, ...]
+    failures: tuple[Failure, ...]
+    costs: tuple[Table, ...]
+    headlines: tuple[tuple[str, str], ...]
+    remarks: tuple[str, ...]
+    csv: str
+
+
+def report(store: Store, suite: str) -> Report:
+    """Gather what is to be shown of a suite.
+
+    Parameters
+    ----------
+    store : dvbench.results.Store
+    suite : str
+
+    Returns
+    -------
+    Report
+        Evaluators are sorted by their mean rank, best first, in every table.
+
+    Raises
+    ------
+    UserError
+        If the suite is not there or a file of it cannot be read.
+    """
+    plan = statistics.plan(store, suite)
+    scores, cost = statistics.scores(store, suite), statistics.cost(store, suite)
+    summary, overall = statistics.summary(scores), statistics.overall(scores)
+    order = overall["evaluator"].tolist()
+    problems = [_problem_table(name, group, order) for name, group in _groups(summary, "problem")]
+    return Report(
+        suite=suite,
+        version=plan.suite_version,
+        description=clean(plan.description),
+        seeds=scores["seed"].nunique(),
+        overall=_overall_table(overall, cost),
+        problems=tuple(problems),
+        failures=_failures(scores, order),
+        costs=tuple(_cost_table(name, group, order) for name, group in _groups(cost, "problem")),
+        headlines=_headlines(summary),
+        remarks=tuple(clean(each) for each in statistics.remarks(store, suite)),
+        csv=_csv(summary, cost, order),
+    )
+
+
+def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str]]]:
+    """One compact table of a suite for a terminal.
+
+    Parameters
+    ----------
+    store : dvbench.results.Store
+    suite : str
+
+    Returns
+    -------
+    headers : list of str
+        Evaluator, mean rank, one ``problem`` over ``task`` with an arrow each, failed, missing and mean seconds.
+    rows : list of list of str
+        As many strings as there are headers, best evaluator first; ``*`` marks a mean over some of the seeds. Plain
+        text from results: escape it for rich.
+
+    Raises
+    ------
+    UserError
+        If the suite is not there or a file of it cannot be read.
+    """
+    scores, cost = statistics.scores(store, suite), statistics.cost(store, suite)
+    summary, overall = statistics.summary(scores), statistics.overall(scores)
+    columns = [
+        (problem, *column) for problem, group in _groups(summary, "problem") for column in _groups(group, "task")
+    ]
+    headers = ["evaluator", "mean rank"]
+    headers += [
+        f"{clean(problem)}\n{clean(task)} {arrow(bool(group['higher_is_better'].iloc[0]))}"
+        for problem, task, group in columns
+    ]
+    scored = [{row["evaluator"]: _score_entry(row) for row in _records(group)} for *_, group in columns]
+    seconds = cost.groupby("evaluator")["seconds"].mean()
+    rows = []
+    for row in _records(overall):
+        entries = [column.get(row["evaluator"], Entry("")) for column in scored]
+        means = [entry.text.partition(" ±")[0] + ("*" if entry.text and entry.alarm else "") for entry in entries]
+        means = [mean or entry.alarm for mean, entry in zip(means, entries, strict=True)]
+        tail = [str(row["n_failed"]), str(row["n_missing"]), number(seconds[row["evaluator"]])]
+        rows.append([row["evaluator"], with_interval(row["mean_rank"], row["ci"], 2), *means, *tail])
+    return [*headers, "failed", "missing", "seconds"], rows
+
+
+def arrow(higher_is_better: bool) -> str:
+    """Which way is better: ↑ or ↓."""
+    return "↑" if higher_is_better else "↓"
+
+
+def number(value: float, decimals: int = 3) -> str:
+    """Write a number of any size briefly and always alike; nothing for NaN.
+
+    Numbers that ``decimals`` would show as 0 are written with an exponent, and from 1000 on without decimals.
+    """
+    if math.isnan(value):
+        return ""
+    if value and (abs(value) < 0.5 * 10**-decimals or abs(value) >= 1e7):
+        return f"{value:.2e}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{decimals}f}"
+
+
+def with_interval(mean: float, half_width: float, decimals: int = 3) -> str:
+    """``mean ± half_width`` to the same decimals, or the mean alone if it has no interval."""
+    shown = number(mean, decimals)
+    if math.isnan(half_width):
+        return shown
+    fraction = len(shown.partition(".")[2])
+    return f"{shown} ± {half_width:.2e}" if "e" in shown else f"{shown} ± {half_width:.{fraction}f}"
+
+
+def clean(text: str) -> str:
+    """Text of a result on one line, without control and direction characters, and not endless."""
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return line if len(line) <= ERROR_LENGTH else line[: ERROR_LENGTH - 1] + "…"
+
+
+def _groups(frame: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(name), group) for name, group in frame.groupby(by, sort=False)]
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _overall_table(overall: pd.DataFrame, cost: pd.DataFrame) -> Table:
+    seconds = cost.groupby("evaluator")["seconds"].mean()
+    header = ["evaluator", "rank", "mean rank ± 95% CI", "", "ok", "failed", "missing", "mean seconds"]
+    rows = []
+    for row in _records(overall):
+        entries = [
+            Entry(row["evaluator"], best=row["rank"] == 1 and row["n_ok"] > 0),
+            Entry(str(row["rank"])),
+            Entry(with_interval(row["mean_rank"], row["ci"], 2)),
+            Entry("", interval=_picture(row["mean_rank"], row["ci"], len(overall))),
+            Entry(str(row["n_ok"])),
+            Entry("" if row["n_failed"] else "0", alarm=str(row["n_failed"] or "")),
+            Entry("" if row["n_missing"] else "0", alarm=str(row["n_missing"] or "")),
+            Entry(number(seconds[row["evaluator"]], 2)),
+        ]
+        rows.append(tuple(entries))
+    return Table("Overall", tuple(map(Entry, header)), tuple(rows))
+
+
+def _picture(mean: float, half_width: float, evaluators: int) -> tuple[float, float, float]:
+    """Place a mean rank and its interval between the first and the last place, in percent."""
+    reach = 0.0 if math.isnan(half_width) else half_width
+
+    def place(rank: float) -> float:
+        return round(100 * min(max((rank - 1) / max(evaluators - 1, 1), 0.0), 1.0), 1)
+
+    return place(mean - reach), place(mean), place(mean + reach)
+
+
+def _problem_table(problem: str, summary: pd.DataFrame, order: list[str]) -> Table:
+    columns = _groups(summary, "task")
+    header = [
+        Entry(clean(task), note=clean(f"{group['metric'].iloc[0]} {arrow(bool(group['higher_is_better'].iloc[0]))}"))
+        for task, group in columns
+    ]
+    entries = {
+        (row["evaluator"], task): _score_entry(row, row["rank"] == group["rank"].min())
+        for task, group in columns
+        for row in _records(group)
+    }
+    planned = set(summary["evaluator"])
+    rows = [
+        (Entry(evaluator), *(entries.get((evaluator, task), Entry("not planned")) for task, _ in columns))
+        for evaluator in order
+        if evaluator in planned
+    ]
+    return Table(problem, (Entry("evaluator"), *header), tuple(rows))
+
+
+def _score_entry(row: dict[str, Any], first: bool = False) -> Entry:
+    """``mean ± ci`` with its rank, and how many seeds failed or are missing."""
+    counts = {"failed": row["n_failed"], "missing": row["n_missing"]}
+    if not row["n_ok"]:
+        return Entry("", alarm=" and ".join(name for name, count in counts.items() if count))
+    lacks = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return Entry(with_interval(row["mean"], row["ci"]), note=f"#{row['rank']:g}", alarm=lacks, best=first)
+
+
+def _cost_table(problem: str, cost: pd.DataFrame, order: list[str]) -> Table:
+    header = ["evaluator", "seconds", "fits", "unlearned", "memory, MB", "GPU memory, MB"]
+    rows = []
+    for row in sorted(_records(cost), key=lambda row: order.index(row["evaluator"])):
+        counts = [number(row[name], 0) for name in ("fits", "unlearned")]
+        memory = [number(row[name] / MEGABYTE, 1) for name in ("peak_memory", "peak_cuda_memory")]
+        rows.append(tuple(map(Entry, [row["evaluator"], number(row["seconds"], 2), *counts, *memory])))
+    return Table(problem, tuple(map(Entry, header)), tuple(rows))
+
+
+def _failures(scores: pd.DataFrame, order: list[str]) -> tuple[Failure, ...]:
+    """Every reason given, with the tasks and seeds it was given for: a failed valuation is told once."""
+    told = scores[scores["error"] != ""]
+    planned = scores.groupby(["evaluator", "problem"])["task"].nunique().to_dict()
+    failures = []
+    for keys, group in told.groupby(["evaluator", "problem", "error"], sort=False):
+        evaluator, problem, error = map(str, keys)
+        names = group["task"].unique()
+        tasks = "all tasks" if len(names) == planned[evaluator, problem] else clean(", ".join(names))
+        seeds = sorted(group["seed"].unique())
+        when = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        failures.append(Failure(evaluator, problem, tasks, when, clean(error) or "no reason given"))
+    return tuple(sorted(failures, key=lambda each: order.index(each.evaluator)))
+
+
+def _headlines(summary: pd.DataFrame) -> tuple[tuple[str, str], ...]:
+    """Task and headline metric, in words, once for all problems that agree."""
+    words = {True: "higher is better", False: "lower is better"}
+    known = summary[summary["metric"] != ""]
+    told = zip(known["task"], known["metric"], known["higher_is_better"], strict=True)
+    return tuple(
+        dict.fromkeys((clean(task), clean(f"{metric}, {words[bool(up)]} {arrow(up)}")) for task, metric, up in told)
+    )
+
+
+def _csv(summary: pd.DataFrame, cost: pd.DataFrame, order: list[str]) -> str:
+    """Everything in one tidy file, numbers in six significant digits."""
+    costs = cost.assign(
+        peak_memory_mb=cost["peak_memory"] / MEGABYTE, gpu_memory_mb=cost["peak_cuda_memory"] / MEGABYTE
+    )
+    columns = ["problem", "task", "metric", "evaluator", "mean", "ci", "rank", "n_ok", "n_failed", "n_missing"]
+    columns += ["seconds", "fits", "unlearned", "peak_memory_mb", "gpu_memory_mb"]
+    rows = summary.merge(costs, on=["problem", "evaluator"], how="left")
+    places = {name: list(rows[name].unique()) for name in statistics.COLUMN} | {"evaluator": order}
+    rows = rows.sort_values(list(places), key=lambda names: names.map(places[str(names.name)].index), kind="stable")
+    rows = rows.assign(task=rows["task"].map(_inert), metric=rows["metric"].map(_inert))
+    return rows[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _inert(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{clean(text)}" if clean(text)[:1] in tuple("=+-@") else clean(text)

@@ -1,0 +1,130 @@
+"""Unlearning Shapley: exact games, sign, planted noise, OpenDataVal's own objects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import FIT
+from games import additive_game, majority_game, shapley_by_definition
+from opendataval.experiment import ExperimentMediator
+from opendataval.metrics import accuracy
+from opendataval.model import ClassifierMLP, LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from dvbench.models.unlearning import Unlearner
+from dvbench.randomness import random_state
+from evaluators import UnlearningShapley
+
+GENTLE = {"utility": "log_loss", "steps": 5, "lr": 0.01}
+
+
+def train(evaluator, fetcher, model, **fit):
+    return evaluator.train(fetcher, model, accuracy, **{**FIT, **fit})
+
+
+def test_additive_oracle_game_is_exact():
+    worth = np.linspace(-2, 3, 12)
+    evaluator = UnlearningShapley(permutations=3, random_state=0)
+    evaluator.estimate(additive_game(worth), 12)
+    np.testing.assert_allclose(evaluator.evaluate_data_values(), worth, atol=1e-12)
+    np.testing.assert_allclose(evaluator.standard_errors_, 0, atol=1e-12)
+
+
+def test_majority_oracle_game_is_within_its_standard_errors():
+    weights = [5, 4, 3, 3, 2, 1, 1, 1]
+    exact = shapley_by_definition(majority_game(weights), 8)
+    evaluator = UnlearningShapley(permutations=None, target_standard_error=0.02, random_state=0)
+    evaluator.estimate(majority_game(weights), 8)
+    assert evaluator.standard_errors_.max() <= 0.02
+    assert np.all(np.abs(evaluator.evaluate_data_values() - exact) < 3.5 * evaluator.standard_errors_)
+
+
+def test_few_players_are_enumerated(problem, model):
+    """With three players the values are the definition's, on utilities computed here."""
+    fetcher = problem.fetcher()
+    fetcher.x_train, fetcher.y_train = fetcher.x_train[:3], fetcher.y_train[:3]
+    evaluator = train(UnlearningShapley(permutations=10, random_state=1, **GENTLE), fetcher, model)
+    full = model.clone()
+    full.fit(problem.train.x[:3], problem.train.y[:3], **FIT)
+    reachable = problem.reachable
+    unlearner = Unlearner(full, problem.train.x[:3], problem.train.y[:3], reachable.x, reachable.y, evaluator.ascent)
+    seed = int(random_state(1).randint(2**31))
+
+    def log_loss(logits):
+        return -float(torch.nn.functional.cross_entropy(logits, reachable.y))
+
+    def utility(coalition):
+        coalition = np.array(sorted(coalition), dtype=int)
+        return log_loss(unlearner.logits_full) - log_loss(unlearner.logits_without(coalition, seed))
+
+    np.testing.assert_allclose(evaluator.data_values, shapley_by_definition(utility, 3), atol=1e-6)
+    assert not evaluator.standard_errors_.any()
+
+
+def test_useful_points_get_high_values(two_blobs):
+    """Unlearning everything costs accuracy, and all of it is shared out: the sum is positive and exact."""
+    evaluator = UnlearningShapley(permutations=6, steps=30, lr=0.5, lambda1=0, lambda2=0, random_state=0)
+    model = ClassifierMLP(4, 2, layers=3)
+    train(evaluator, two_blobs, model, epochs=30, lr=0.01)
+    lost = evaluator.diagnostics_["performance_full"] - evaluator.diagnostics_["performance_unlearned"]
+    assert evaluator.diagnostics_["performance_full"] == 1.0
+    assert lost > 0.3
+    assert evaluator.data_values.sum() == pytest.approx(lost)
+
+
+def test_planted_label_noise_is_found(problem, model, fetcher, global_state):
+    evaluator = train(UnlearningShapley(permutations=6, random_state=0, **GENTLE), fetcher, model)
+    assert roc_auc_score(problem.corrupted, -evaluator.data_values) > 0.7
+    assert evaluator.standard_errors_.shape == (60,)
+    assert (evaluator.standard_errors_ > 0).all()
+
+
+def test_head_is_all_where_there_is_only_a_head(problem, model, fetcher):
+    both = [
+        train(UnlearningShapley(permutations=1, parameters=which, random_state=0, **GENTLE), fetcher, model).data_values
+        for which in ("all", "head")
+    ]
+    np.testing.assert_allclose(*both, atol=1e-5)
+
+
+def test_the_same_to_the_bit_whatever_the_global_seeds(problem, model):
+    values = []
+    for seed in (1, 2):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            evaluator = UnlearningShapley(permutations=1, random_state=7, **GENTLE)
+            values.append(train(evaluator, problem.fetcher(), model).data_values)
+    other = train(UnlearningShapley(permutations=1, random_state=8, **GENTLE), problem.fetcher(), model).data_values
+    assert values[0].tobytes() == values[1].tobytes()
+    assert values[0].tobytes() != other.tobytes()
+
+
+def test_training_again_forgets_the_first_values(problem, model):
+    evaluator = UnlearningShapley(permutations=1, random_state=0, **GENTLE)
+    first = train(evaluator, problem.fetcher(), model).data_values
+    smaller = problem.fetcher()
+    smaller.x_train, smaller.y_train = smaller.x_train[:20], smaller.y_train[:20]
+    assert train(evaluator, smaller, model).data_values.shape == (20,)
+    assert first.shape == (60,)
+
+
+@pytest.mark.parametrize("make", [lambda: LogisticRegression(4, 2), lambda: ClassifierMLP(4, 2, layers=3)])
+def test_with_opendatavals_mediator_and_models(two_blobs, make):
+    evaluator = UnlearningShapley(permutations=2, random_state=0, **GENTLE)
+    mediator = ExperimentMediator(two_blobs, make(), {"epochs": 3, "lr": 0.05}, "accuracy", raises_error=True)
+    mediator.compute_data_values([evaluator])
+    assert evaluator.data_values.shape == (16,)
+    assert np.isfinite(evaluator.data_values).all()
+
+
+def test_divergence_is_an_error_and_not_a_value(problem, model, fetcher):
+    evaluator = UnlearningShapley(permutations=1, steps=50, lr=1e38, random_state=0)
+    with pytest.raises(FloatingPointError, match="lower it"):
+        train(evaluator, fetcher, model)
+
+
+@pytest.mark.parametrize("wrong", [{"utility": "accuracy"}, {"parameters": "body"}, {"permutations": None}])
+def test_settings_that_do_not_exist(wrong):
+    with pytest.raises(ValueError, match=r"utility|parameters|permutations"):
+        UnlearningShapley(**wrong)

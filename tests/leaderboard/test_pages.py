@@ -1,0 +1,259 @@
+"""What is shown: the tables, that nothing in them can break out, and that building is repeatable."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+import subprocess
+import sys
+
+import pytest
+from made_up import a_cell, a_score
+from markdown_it import MarkdownIt
+
+from dvbench.errors import UserError
+from leaderboard import markdown, tables
+from leaderboard.build import build, page
+
+EVIL = (
+    "<script>alert('x')</script> | a\n\n| b | c |\n# heading [link](http://evil.example) `code` <img src=x onerror=y>"
+)
+TABLE = {
+    ("digits", "A", 0): {"f": 0.6, "loss": 2.0},
+    ("digits", "A", 1): {"f": 0.8, "loss": 4.0},
+    ("digits", "B", 0): {"f": 0.9, "loss": a_score(None, error=EVIL)},
+    ("digits", "B", 1): {"f": 0.9, "loss": a_score(None, error=EVIL)},
+    ("digits", "C", 0): EVIL,
+    ("digits", "C", 1): None,
+}
+
+
+@pytest.fixture
+def store(write):
+    return write(TABLE, ("f", "loss"))
+
+
+def html_of(text: str) -> str:
+    return MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "expected"),
+    [
+        (0.12345, 3, "0.123"),
+        (0.0, 3, "0.000"),
+        (-0.5, 2, "-0.50"),
+        (0.00012, 3, "1.20e-04"),
+        (1234.5678, 3, "1235"),
+        (3.2e9, 1, "3.20e+09"),
+        (math.nan, 3, ""),
+    ],
+)
+def test_number(value, decimals, expected):
+    assert tables.number(value, decimals) == expected
+
+
+@pytest.mark.parametrize(
+    ("mean", "half_width", "expected"),
+    [
+        (0.5, 0.1, "0.500 ± 0.100"),
+        (0.5, 1e-5, "0.500 ± 0.000"),
+        (0.5, math.nan, "0.500"),
+        (4321.0, 12.3, "4321 ± 12"),
+        (1e-5, 2e-6, "1.00e-05 ± 2.00e-06"),
+    ],
+)
+def test_an_interval_has_the_decimals_of_its_mean(mean, half_width, expected):
+    assert tables.with_interval(mean, half_width) == expected
+
+
+def test_clean_keeps_to_one_short_line():
+    assert tables.clean("a\n\t b\u202ec\x00d") == "a b c d"
+    assert tables.clean("x" * 1000) == "x" * 399 + "…"
+
+
+def test_problem_table(store):
+    (table,) = tables.report(store, "small").problems
+    assert [(entry.text, entry.note) for entry in table.header] == [("evaluator", ""), ("f", "f1 ↑"), ("loss", "f1 ↓")]
+    a, b, c = table.rows
+    assert [row[0].text for row in table.rows] == ["A", "B", "C"]
+    assert a[1:] == (
+        tables.Entry("0.700 ± 1.271", note="#2"),
+        tables.Entry("3.000 ± 12.706", note="#1", best=True),
+    )
+    assert b[1:] == (tables.Entry("0.900 ± 0.000", note="#1", best=True), tables.Entry("", alarm="failed"))
+    assert c[1:] == (tables.Entry("", alarm="failed and missing"),) * 2
+
+
+def test_a_mean_over_some_seeds_is_marked(write):
+    (table,) = tables.report(write({("p", "A", 0): {"f": 0.5}, ("p", "A", 1): None}), "small").problems
+    assert table.rows[0][1] == tables.Entry("0.500", note="#1", alarm="1 missing", best=True)
+
+
+def test_nobody_is_best_where_all_failed(write):
+    report = tables.report(write({("p", "A", 0): "broke", ("p", "B", 0): None}), "small")
+    assert not any(entry.best for table in (report.overall, *report.problems) for row in table.rows for entry in row)
+    assert [row[1].alarm for row in report.problems[0].rows] == ["failed", "missing"]
+
+
+def test_evaluators_are_shown_where_they_are_planned(write):
+    report = tables.report(write({("p", "A", 0): {"f": 0.5}, ("q", "B", 0): {"f": 0.5}}), "small")
+    assert [[row[0].text for row in table.rows] for table in report.problems] == [["A"], ["B"]]
+
+
+def test_unplanned_places_say_so(write):
+    store = write({("p", "A", 0): {"f": 0.5, "g": 0.5}}, ("f", "g"))
+    cells = (*store.plan("small").cells, a_cell("p", "B", 0, ("f",)))
+    store.write_plan(store.plan("small").model_copy(update={"cells": cells}))
+    rows = tables.report(store, "small").problems[0].rows
+    assert [(entry.text, entry.alarm) for entry in rows[1]] == [("B", ""), ("", "missing"), ("not planned", "")]
+    assert tables.rows_for_console(store, "small")[1][1][2:4] == ["missing", ""]
+
+
+def test_overall_table(store):
+    overall = tables.report(store, "small").overall
+    # Seed 0 and 1 alike: A is (2, 1), B is (1, 2.5), C is (3, 2.5).
+    texts = [[entry.text or entry.alarm for entry in row] for row in overall.rows]
+    assert texts == [
+        ["A", "1", "1.50 ± 0.00", "", "4", "0", "0", "1.50"],
+        ["B", "2", "1.75 ± 0.00", "", "2", "2", "0", "1.50"],
+        ["C", "3", "2.75 ± 0.00", "", "0", "2", "2", ""],
+    ]
+    assert [row[3].interval for row in overall.rows] == [(25.0,) * 3, (37.5,) * 3, (87.5,) * 3]
+
+
+def test_a_wide_interval_stays_within_the_picture(write):
+    flip = {("p", "A", 0): {"f": 1.0}, ("p", "A", 1): {"f": 0.0}, ("p", "B", 0): {"f": 0.0}, ("p", "B", 1): {"f": 1.0}}
+    rows = tables.report(write(flip), "small").overall.rows
+    assert [row[3].interval for row in rows] == [(0.0, 50.0, 100.0)] * 2
+
+
+def test_a_failed_valuation_is_told_once(store):
+    failures = tables.report(store, "small").failures
+    assert [(each.evaluator, each.problem, each.tasks, each.seeds) for each in failures] == [
+        ("B", "digits", "loss", "seeds 0, 1"),
+        ("C", "digits", "all tasks", "seed 0"),
+    ]
+
+
+def test_console_rows(store):
+    headers, rows = tables.rows_for_console(store, "small")
+    assert headers == ["evaluator", "mean rank", "digits\nf ↑", "digits\nloss ↓", "failed", "missing", "seconds"]
+    assert rows == [
+        ["A", "1.50 ± 0.00", "0.700", "3.000", "0", "0", "1.500"],
+        ["B", "1.75 ± 0.00", "0.900", "failed", "2", "0", "1.500"],
+        ["C", "2.75 ± 0.00", "failed and missing", "failed and missing", "2", "2", ""],
+    ]
+
+
+def test_files(store, tmp_path):
+    paths = build(store.root, tmp_path / "out")
+    assert [path.name for path in paths] == ["small.md", "small.csv", "index.html"]
+    with paths[1].open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["task"], row["evaluator"]) for row in rows] == [
+        (task, each) for task in ("f", "loss") for each in "ABC"
+    ]
+    assert ",".join(rows[0]) == (
+        "problem,task,metric,evaluator,mean,ci,rank,n_ok,n_failed,n_missing,"
+        "seconds,fits,unlearned,peak_memory_mb,gpu_memory_mb"
+    )
+    assert ",".join(rows[0].values()) == "digits,f,f1,A,0.7,1.27062,2,2,0,0,1.5,3,2,5,0"
+    assert (rows[5]["mean"], rows[5]["rank"], rows[5]["n_failed"], rows[5]["n_missing"]) == ("", "2.5", "1", "1")
+
+
+def test_building_twice_gives_the_same_bytes(store, tmp_path):
+    first, second = (build(store.root, tmp_path / name) for name in ("one", "two"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_suites_can_be_chosen(write, tmp_path):
+    write({("p", "A", 0): {"f": 0.5}}, suite="first")
+    root = write({("p", "A", 0): {"f": 0.5}}, suite="second").root
+    assert [path.name for path in build(root, tmp_path / "out", ["second"])] == [
+        "second.md",
+        "second.csv",
+        "index.html",
+    ]
+    assert 'id="first"' not in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    build(root, tmp_path / "out")
+    assert 'id="first"' in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+
+
+def test_html_shows_an_error_and_runs_nothing(store, tmp_path):
+    text = build(store.root, tmp_path)[-1].read_text(encoding="utf-8")
+    assert "<script" not in text
+    assert "<img" not in text
+    assert text.count("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;") == 2
+    assert "http" not in text.replace("http-equiv", "").replace("(http://evil.example)", "")
+
+
+def test_html_escapes_names_too(store):
+    report = tables.report(store, "small")
+    name = tables.Entry('<script>_"x"')
+    overall = dataclasses.replace(report.overall, rows=((name, *report.overall.rows[0][1:]),), title='"><script>')
+    text = page([dataclasses.replace(report, overall=overall, suite='"><script>', remarks=("<script>",))])
+    assert "<script" not in text
+    assert '<th scope="row">&lt;script&gt;_<wbr>&#34;x&#34;</th>' in text
+
+
+def test_markdown_says_the_same_and_cannot_be_broken(store):
+    text = markdown.render(tables.report(store, "small"))
+    assert "| A | 0.700 ± 1.271 (#2) | **3.000 ± 12.706** (#1) |" in text
+    assert "| B | **0.900 ± 0.000** (#1) | ⚠ failed |" in text
+    html = html_of(text)
+    assert html.count("<h1>") == 1
+    assert html.count("<table>") == 3
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "<a " not in html
+    assert "&lt;script&gt;alert('x')&lt;/script&gt; | a | b | c | # heading [link](http://evil.example) `code`" in html
+
+
+def test_a_name_cannot_add_a_column_to_a_markdown_table(store):
+    report = tables.report(store, "small")
+    (table,) = report.problems
+    rows = tuple((tables.Entry(tables.clean(EVIL)), *row[1:]) for row in table.rows)
+    html = html_of(markdown.render(dataclasses.replace(report, problems=(dataclasses.replace(table, rows=rows),))))
+    body = html.split("<h2>digits</h2>")[1].split("</table>")[0]
+    assert body.count("<tr>") == 4
+    assert body.count("<td") == 9
+    assert "<script" not in body
+
+
+def test_a_metric_is_no_formula_in_a_spreadsheet(write):
+    report = tables.report(write({("p", "A", 0): {"f": a_score(0.5, headline="=1+1")}}), "small")
+    assert next(csv.DictReader(io.StringIO(report.csv)))["metric"] == "'=1+1"
+
+
+@pytest.mark.parametrize("suites", [None, ["small"]])
+def test_no_folder(tmp_path, suites):
+    with pytest.raises(UserError, match=r"there is no results folder .*: run a suite first"):
+        build(tmp_path / "nowhere", tmp_path / "out", suites)
+
+
+def test_no_suite(tmp_path):
+    with pytest.raises(UserError, match="holds no suite"):
+        build(tmp_path, tmp_path / "out")
+
+
+def test_unknown_suite(store, tmp_path):
+    with pytest.raises(UserError, match="did you mean 'small'"):
+        build(store.root, tmp_path / "out", ["smal"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_result_leaves_the_old_pages(store, tmp_path):
+    before = build(store.root, tmp_path / "out")[0].read_bytes()
+    (store.root / "small/digits/A/seed-0/result.json").write_text("{}")
+    with pytest.raises(UserError, match="is not a result"):
+        build(store.root, tmp_path / "out")
+    assert (tmp_path / "out/small.md").read_bytes() == before
+
+
+def test_the_leaderboard_needs_no_torch():
+    code = "import sys, leaderboard; assert not {'pandas', 'scipy', 'jinja2'} & set(sys.modules)\n"
+    code += "import leaderboard.build; assert not {'torch', 'opendataval', 'dvbench.models'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
