@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -123,12 +124,11 @@ def _run(suite: Suite, store: Store, jobs: int, device: str, fresh: bool) -> boo
     where = f"{jobs} at a time" if jobs else "in this process"
     console.out.print(f"{suite.name}: {len(plan.cells)} cells, {done} done before, {len(todo)} to do, {where}")
     stream = run_in_workers(todo, store, device, jobs) if jobs else run_here(todo, store, device)
-    with console.reporting(len(todo)) as report:
+    with console.reporting(len(todo)) as report, closing(stream):
         try:
             for result in stream:
                 report(result)
         except KeyboardInterrupt:
-            stream.close()
             console.err.print(
                 f"interrupted: {done + report.finished} of {len(plan.cells)} cells are in {store.root}; "
                 "the same command goes on from there"
@@ -178,12 +178,12 @@ def value(
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
     """List what can be named."""
     from dvbench.console import table
-    from dvbench.registry import entries
+    from dvbench.registry import KINDS, entries
 
-    if what is Listing.suites:
-        rows = [[name, _suite_summary(path)] for name, path in _suite_files().items()]
-    else:
-        rows = [[name, entry.summary] for name, entry in entries(what.value).items()]
+    rows = [[name, _suite_summary(path)] for name, path in _suite_files().items() if what is Listing.suites]
+    for kind in KINDS:
+        if kind == what.value:
+            rows = [[name, entry.summary] for name, entry in entries(kind).items()]
     table([what.value.removesuffix("s"), "what it is"], rows)
 
 

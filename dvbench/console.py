@@ -29,7 +29,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
     """Print a table; the first column is never cut."""
     grid = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for i, header in enumerate(headers):
-        grid.add_column(Text(header), no_wrap=i == 0, overflow="fold", justify="left" if i == 0 else None)
+        grid.add_column(Text(header), no_wrap=i == 0, overflow="fold", justify="left")
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     out.print(grid)

@@ -1,7 +1,8 @@
 """A valuation problem: what an evaluator may see, what is hidden from it, and what was done to the data.
 
-The players are the training points. An evaluator is given `Problem.fetcher`, which holds copies of the training set and
-of the reachable set and nothing else: neither the hidden test set nor which points were disturbed can be reached from it.
+The players are the training points. An evaluator is given `Problem.fetcher`, which holds copies of the training set
+and of the reachable set and nothing else: neither the hidden test set nor which points were disturbed can be reached
+from it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from dvbench.randomness import integer_seed, random_state
 from dvbench.settings import Kind, Noise
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ class Problem:
         return float((accuracy if self.kind == "classification" else neg_mse)(y.cpu(), y_hat.cpu()))
 
     def fetcher(self) -> DataFetcher:
-        """Make what an evaluator is given, anew for each: OpenDataVal's fetcher over copies of train and reachable data.
+        """Make what an evaluator is given: OpenDataVal's fetcher over new copies of train and reachable data.
 
         OpenDataVal's fetcher has a slot for test data; it holds the reachable set once more.
         """
@@ -103,5 +105,5 @@ class Problem:
             *reachable,
             *reachable,
             one_hot=self.kind == "classification",
-            random_state=np.random.RandomState(self.seed),
+            random_state=random_state(integer_seed(self.dataset, self.seed, "fetcher")),
         )

@@ -1,7 +1,7 @@
 """Every random generator, derived from what is being computed.
 
 Nothing in this project reads or sets a global seed. A generator is named by a key such as
-``("quick", "digits", "knn_shapley", 0, "valuation")``: the same key gives the same numbers in any process, in any order.
+``("quick", "digits", "knn_shapley", 0, "valuation")``: the same key gives the same numbers in any process and order.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def quarantine(seed: int) -> Iterator[None]:
     """Give code that is not ours private global generators, and put the caller's back afterwards.
 
     Some of OpenDataVal's evaluators reseed torch's global generator or draw from it, and a stranger's evaluator may use
-    NumPy's. Inside this context they see a state derived from ``seed``, so that they repeat, and outside nothing changes.
+    NumPy's. Inside this context they see a state derived from ``seed``, so that they repeat; outside nothing changes.
     """
     import torch
 

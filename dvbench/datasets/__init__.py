@@ -83,21 +83,45 @@ def build_problem(dataset: str, sizes: Sizes, noise: Noise, seed: int) -> Proble
         If the data set cannot be had, or label noise is asked for in a regression.
     """
     from dvbench.datasets.splits import draw_rows
-    from dvbench.problem import Problem, Split
     from dvbench.randomness import generator
 
     source = load_source(dataset)
     if noise.kind == "labels" and source.kind == "regression":
         raise UserError(f"data set '{dataset}' is a regression, which has no labels to flip: use feature noise")
-    name = _key(dataset)
-    rows = draw_rows(source, sizes, generator(name, seed, "split"))
+    rows = draw_rows(source, sizes, generator(_key(dataset), seed, "split"))
+    return assemble(source, dataset, rows, noise, seed)
+
+
+def assemble(
+    source: Source, dataset: str, rows: tuple[np.ndarray, np.ndarray, np.ndarray], noise: Noise, seed: int
+) -> Problem:
+    """Make a problem of given rows.
+
+    Parameters
+    ----------
+    source : Source
+    dataset : str
+        Its name.
+    rows : tuple of three numpy.ndarray of int
+        Rows of the training, the reachable and the hidden test set.
+    noise : Noise
+    seed : int
+        Seed of the noise.
+
+    Returns
+    -------
+    Problem
+    """
+    from dvbench.problem import Problem, Split
+    from dvbench.randomness import generator
+
     raw = [source.take(part) for part in rows]
     ys = [source.labels[part] for part in rows]
     for values in (*raw, *ys):
         _check_numbers(values, dataset)
     xs, unit = (_scale(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
     train_x, train_y, corrupted = _disturb(
-        xs[0], ys[0], noise, unit, len(source.classes), generator(name, seed, "noise", noise.kind)
+        xs[0], ys[0], noise, unit, len(source.classes), generator(_key(dataset), seed, "noise", noise.kind)
     )
     targets = _targets([train_y, *ys[1:]], source)
     parts = [Split(_tensor(x, dataset), _tensor(y, dataset)) for x, y in zip([train_x, *xs[1:]], targets, strict=True)]

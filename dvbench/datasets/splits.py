@@ -41,6 +41,31 @@ def draw_rows(source: Source, sizes: Sizes, rng: np.random.Generator) -> tuple[n
     return train, reachable, test
 
 
+def fold_rows(source: Source, folds: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Cut all rows into folds, stratified by class.
+
+    Parameters
+    ----------
+    source : Source
+    folds : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    list of numpy.ndarray of int64
+        Disjoint row numbers; sizes differ by one at most.
+
+    Raises
+    ------
+    UserError
+        If there are fewer than two rows a fold.
+    """
+    n = len(source.labels)
+    groups = source.labels if source.kind == "classification" else np.zeros(n, dtype=np.int64)
+    sizes = tuple(len(part) for part in np.array_split(np.arange(n), folds))
+    return _draw(np.arange(n), groups, sizes, rng)
+
+
 def _draw(pool: np.ndarray, groups: np.ndarray, sizes: tuple[int, ...], rng: np.random.Generator) -> list[np.ndarray]:
     """Cut disjoint parts out of a pool, each with every group in proportion and, if it is large enough, in person."""
     if len(pool) < 2 * len(sizes):

@@ -1,4 +1,7 @@
-"""What is left to do: which results on disk are those that a cell would compute. Imports neither torch nor OpenDataVal."""
+"""What is left to do: which results on disk are those that a cell would compute.
+
+It imports neither torch nor OpenDataVal, so that a run that has nothing to do ends at once.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import hashlib
 from importlib.metadata import PackageNotFoundError, version
 
 from dvbench import __version__
+from dvbench.errors import UserError
 from dvbench.execution.environment import describe
 from dvbench.registry import Entry, find
-from dvbench.results import Cell, Result, Store
+from dvbench.results import Cell, Result, Score, Store
 
 
 def unfinished(cell: Cell, store: Store) -> bool:
@@ -23,9 +27,18 @@ def unfinished(cell: Cell, store: Store) -> bool:
     return result is None or bool(result.lacks(task_versions(cell)))
 
 
+def task_metadata(name: str) -> dict[str, int | str | bool]:
+    """Version, headline and direction of a task, as its source states them."""
+    metadata = find("tasks", name).definition.metadata
+    missing = {"version", "headline", "higher_is_better"} - set(metadata)
+    if missing:
+        raise UserError(f"task '{name}' must be decorated with @task(version=, headline=, higher_is_better=)")
+    return {key: metadata[key] for key in ("version", "headline", "higher_is_better")}
+
+
 def task_versions(cell: Cell) -> dict[str, int]:
     """Present version of each of a cell's tasks."""
-    return {name: int(find("tasks", name).definition.metadata.get("version", 1)) for name in cell.tasks}
+    return {name: int(task_metadata(name)["version"]) for name in cell.tasks}
 
 
 def reusable(cell: Cell, store: Store) -> Result | None:
@@ -50,6 +63,17 @@ def failure(cell: Cell, error: str, device: str) -> Result:
         evaluator_version=evaluator_version(entry),
         environment=describe(device),
     )
+
+
+def crashed(cell: Cell, store: Store, error: str) -> Result:
+    """Record that a cell's process died. If it had valued, the values stay and the tasks it owes get the error."""
+    result = reusable(cell, store)
+    if result is None:
+        return store.write(failure(cell, error, "cpu"))
+    scores = dict(result.scores)
+    for name in result.lacks(task_versions(cell)):
+        scores[name] = Score.model_validate({**task_metadata(name), "error": error})
+    return store.write(Result.model_validate({**result.model_dump(), "cell": cell.model_dump(), "scores": scores}))
 
 
 def evaluator_version(entry: Entry) -> str:

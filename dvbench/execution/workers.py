@@ -1,7 +1,7 @@
 """Runs cells, each in a process of its own, forked from a server that has imported everything once.
 
-Importing OpenDataVal takes many seconds, so no cell may pay for it. A process of its own means that a cell that is killed
-or crashes takes nothing with it, and that its memory can be measured.
+Importing OpenDataVal takes many seconds, so no cell may pay for it. A process of its own means that a cell that is
+killed or crashes takes nothing with it, and that its memory can be measured.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from dvbench.execution.environment import resolve_device
-from dvbench.execution.resume import failure
+from dvbench.execution.resume import crashed
 from dvbench.results import Cell, Result, Store
 
 PRELOAD = [
@@ -28,7 +28,7 @@ PRELOAD = [
 ]
 
 
-def run_here(cells: Sequence[Cell], store: Store, device: str) -> Iterator[Result]:
+def run_here(cells: Sequence[Cell], store: Store, device: str) -> Generator[Result]:
     """Run cells one after the other in this process."""
     from dvbench.execution.cells import run_cell
 
@@ -38,7 +38,7 @@ def run_here(cells: Sequence[Cell], store: Store, device: str) -> Iterator[Resul
         yield run_cell(cell, store, device)
 
 
-def run_in_workers(cells: Sequence[Cell], store: Store, device: str, jobs: int) -> Iterator[Result]:
+def run_in_workers(cells: Sequence[Cell], store: Store, device: str, jobs: int) -> Generator[Result]:
     """Run cells, at most ``jobs`` at a time, each in a process of its own.
 
     Every process uses one thread, so that values do not depend on ``jobs``. When the caller stops early, running
@@ -72,14 +72,13 @@ def run_in_workers(cells: Sequence[Cell], store: Store, device: str, jobs: int) 
 
 
 def _collect(cell: Cell, exitcode: int | None, store: Store) -> Result:
-    result = store.read(cell.key)
-    if exitcode == 0 and result is not None:
+    if exitcode == 0 and (result := store.read(cell.key)) is not None:
         return result
-    reason = (
-        f"was killed by {signal.Signals(-exitcode).name}" if exitcode and exitcode < 0 else f"ended with {exitcode}"
-    )
-    hint = " (out of memory?)" if exitcode == -signal.SIGKILL else ""
-    return store.write(failure(cell, f"the worker process {reason}{hint}", "cpu"))
+    reason = f"ended with exit code {exitcode}"
+    if exitcode is not None and exitcode < 0:
+        reason = f"was killed by {signal.Signals(-exitcode).name}"
+        reason += " (out of memory?)" if exitcode == -signal.SIGKILL else ""
+    return crashed(cell, store, f"the worker process {reason}")
 
 
 def _work(cell: str, root: str, device: str) -> None:

@@ -114,8 +114,9 @@ class Environment(Strict):
 class Result(Strict):
     """One cell's result.
 
-    ``status`` is that of the valuation: a failed one has an ``error`` and neither arrays nor scores. ``evaluator_object``
-    is ``module:attribute`` and ``evaluator_version`` the version of the distribution it comes from.
+    ``status`` is that of the valuation: a failed one has an ``error`` and neither arrays nor scores.
+    ``evaluator_object`` is ``module:attribute`` and ``evaluator_version`` the version of the distribution it comes
+    from.
     """
 
     schema_version: Literal[1] = 1

@@ -55,9 +55,9 @@ class Suite(Strict):
         for what, names in (
             ("problem", [problem.title for problem in self.problems]),
             ("evaluator", [evaluator.title for evaluator in self.evaluators]),
-            ("seed", list(self.seeds)),
+            ("seed", [str(seed) for seed in self.seeds]),
         ):
-            twice = sorted({str(name) for name in names if names.count(name) > 1})
+            twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 hint = "; give one a label" if what == "evaluator" else ""
                 raise ValueError(f"{what} '{twice[0]}' is there twice{hint}")

@@ -38,7 +38,8 @@ class Outcome:
 class Retrain(Protocol):
     """Test performance of the problem's model trained on some of its players."""
 
-    def __call__(self, players: np.ndarray) -> float: ...
+    def __call__(self, players: np.ndarray) -> float:
+        """Train on ``players``, an array of player numbers, and test."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,10 @@ class Task:
             If a metric or a curve is not finite.
         """
         outcome = self.score(problem, valuation, retrain)
-        for name, numbers in {**outcome.metrics, **outcome.curves}.items():
-            if not np.all(np.isfinite(numbers)):
-                raise ValueError(f"{name} is not finite")
+        for numbers in (outcome.metrics, outcome.curves):
+            for name, number in numbers.items():
+                if not np.isfinite(np.asarray(number)).all():
+                    raise ValueError(f"{name} is not finite")
         return outcome
 
 

@@ -23,8 +23,8 @@ def detect(values: np.ndarray, corrupted: np.ndarray) -> Outcome:
     Returns
     -------
     Outcome
-        ``auroc``, ``auprc``, ``recall_at_noise_rate`` and ``kmeans_f1`` (OpenDataVal's: the F1 score of the lower of two
-        clusters of values; 0 where all values are equal). Curves over the fraction inspected, in steps of 5%:
+        ``auroc``, ``auprc``, ``recall_at_noise_rate`` and ``kmeans_f1`` (OpenDataVal's: the F1 score of the lower of
+        two clusters of values; 0 where all values are equal). Curves over the fraction inspected, in steps of 5%:
         ``recall``, ``optimal``, ``random``.
     """
     n, total = len(values), int(corrupted.sum())

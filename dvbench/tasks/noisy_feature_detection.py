@@ -11,8 +11,8 @@ from dvbench.tasks.detection import detect
 def noisy_feature_detection(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Noisy feature detection: are points with Gaussian noise on their features valued lower than the others?
 
-    Headline: AUROC of low values as a detector of disturbed points, higher is better, 0.5 is chance. Further metrics and
-    curves are those of noisy label detection.
+    Headline: AUROC of low values as a detector of disturbed points, higher is better, 0.5 is chance. Further metrics
+    and curves are those of noisy label detection.
 
     References
     ----------

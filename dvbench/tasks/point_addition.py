@@ -18,9 +18,9 @@ def point_addition(problem: Problem, valuation: Valuation, retrain: Retrain) -> 
 
     Points are added in steps of 5% and the model is trained anew each time. An addition curve read backwards is a
     removal curve, so over the whole range it says what point removal says; what it adds is its beginning. Headline:
-    ``early_gap``, the mean test performance of models trained on the most valuable 5 to 50% less that of models trained
-    on the least valuable 5 to 50%; higher is better, 0 is chance. Besides: the early areas (mean performance) of both
-    curves and of a random order that all evaluators share, and both differences to it.
+    ``early_gap``, the mean test performance of models trained on the most valuable 5 to 50% less that of models
+    trained on the least valuable 5 to 50%; higher is better, 0 is chance. Besides: the early areas (mean performance)
+    of both curves and of a random order that all evaluators share, and both differences to it.
 
     References
     ----------

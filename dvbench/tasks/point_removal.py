@@ -18,8 +18,8 @@ def point_removal(problem: Problem, valuation: Valuation, retrain: Retrain) -> O
     Points are removed in steps of 5%, up to 95%, and the model is trained anew each time. Headline: ``gap``, the mean
     test performance with the least valuable points removed less that with the most valuable removed, over 5 to 95%;
     higher is better, 0 is chance. Besides: the areas (mean performance) of both curves and of a random order that all
-    evaluators share, both differences to it, and the weighted accuracy drop of Schoch et al., in which early drops count
-    more: the sum over steps j of (performance at the start less that after j steps) / j.
+    evaluators share, both differences to it, and the weighted accuracy drop of Schoch et al., in which early drops
+    count more: the sum over steps j of (performance at the start less that after j steps) / j.
 
     References
     ----------

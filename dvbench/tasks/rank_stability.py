@@ -16,10 +16,10 @@ TOP = 0.1
 def rank_stability(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Rank stability: does the evaluator rank the same points alike when only its own randomness changes?
 
-    The problem is valued a second time with another seed. Headline: Spearman's correlation of both valuations; higher is
-    better, 1 is a deterministic evaluator, 0 is chance and also what constant values get. Besides: the share of points
-    that the 10% most valuable (``top_overlap``), and the 10% least valuable (``bottom_overlap``), have in common, ties
-    taken in random order.
+    The problem is valued a second time with another seed. Headline: Spearman's correlation of both valuations; higher
+    is better, 1 is a deterministic evaluator, 0 is chance and also what constant values get. Besides: the share of
+    points that the 10% most valuable (``top_overlap``), and the 10% least valuable (``bottom_overlap``), have in
+    common, ties taken in random order.
     """
     first, second = valuation.values, valuation.repeat
     if second is None:

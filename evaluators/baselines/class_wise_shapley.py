@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ class MendedClassWiseShapley(ClassWiseShapley):
         """Performance; 0 on no points."""
         return super().evaluate(y, y_hat) if len(y) else 0.0
 
-    def _get_class_indices(self, label: int) -> tuple[Sequence[int], ...]:
+    def _get_class_indices(self, label: int) -> tuple[torch.Tensor, ...]:
         return tuple(
             torch.nonzero(chosen, as_tuple=True)[0]
             for classes in (self.train_classes, self.valid_classes)

@@ -18,6 +18,10 @@ LABELS_AT_ONCE = 2**24
 class ChunkedKNNShapley(KNNShapley):
     """OpenDataVal's KNN Shapley, given the reachable set in chunks: its memory is players x chunk x classes."""
 
+    x_valid: torch.Tensor
+    y_valid: torch.Tensor
+    data_values: np.ndarray
+
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> ChunkedKNNShapley:
         """Take the data, gathering data sets into tensors."""
         require_classes("knn_shapley", y_train)

@@ -1,0 +1,437 @@
+"""What bites in OpenDataVal 1.3.0, each kept from every result. Where it is cheap, the trap itself is shown too."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import opendataval.dataval as stock
+import pytest
+import torch
+from conftest import FIT
+from games import additive_game, shapley_by_definition
+from opendataval.dataloader import DataFetcher, mix_labels
+from opendataval.dataval import DataEvaluator
+from opendataval.metrics import accuracy
+from opendataval.model import LogisticRegression
+
+from dvbench.datasets import build_problem
+from dvbench.execution.valuation import valuate
+from dvbench.models import build_model
+from dvbench.randomness import random_state
+from dvbench.registry import entries
+from dvbench.results import Cell, CellKey
+from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
+from dvbench.tasks.retrain import ascending
+from evaluators.baselines.ame import ame
+from evaluators.baselines.beta_shapley import beta_shapley
+from evaluators.baselines.class_wise_shapley import class_wise_shapley
+from evaluators.baselines.data_banzhaf import data_banzhaf
+from evaluators.baselines.data_oob import data_oob
+from evaluators.baselines.data_shapley import data_shapley
+from evaluators.baselines.dvrl import dvrl
+from evaluators.baselines.influence_function import influence_function
+from evaluators.baselines.influence_subsample import influence_subsample
+from evaluators.baselines.knn_shapley import knn_shapley
+from evaluators.baselines.lava import lava
+from evaluators.baselines.leave_one_out import leave_one_out
+from evaluators.baselines.random import random
+from evaluators.baselines.robust_volume_shapley import robust_volume_shapley
+from evaluators.baselines.sampling import PermutationSampler
+
+BUDGETS = {
+    ame: {"models": 10},
+    beta_shapley: {"permutations": 1},
+    class_wise_shapley: {"permutations": 1},
+    data_banzhaf: {"models": 20},
+    data_oob: {"models": 20},
+    data_shapley: {"permutations": 1},
+    dvrl: {"rl_epochs": 5},
+    influence_function: {},
+    influence_subsample: {"models": 20},
+    knn_shapley: {},
+    lava: {},
+    leave_one_out: {},
+    random: {},
+    robust_volume_shapley: {"permutations": 1},
+}
+STOCK = {
+    "ame", "betashapley", "classwiseshapley", "databanzhaf", "dataoob", "datashapley", "dvrl", "influencefunction",
+    "influencesubsample", "knnshapley", "lavaevaluator", "leaveoneout", "randomevaluator", "robustvolumeshapley",
+}  # fmt: skip
+
+
+def sampled(sampler, game, n):
+    sampler.set_coalition(torch.zeros(n, 1))
+    sampler.set_evaluator(lambda coalition, **_: game(coalition))
+    return sampler.compute_marginal_contribution()
+
+
+def one_hot(labels, classes):
+    return torch.eye(classes)[torch.as_tensor(labels)]
+
+
+# 1 and 2: installation and import
+
+
+def test_pins_that_work_are_installed():
+    assert version("opendataval") == "1.3.0"
+    assert version("geomloss") == "0.2.6"
+    with pytest.raises(PackageNotFoundError):
+        version("pykeops")
+
+
+def test_naming_our_packages_imports_neither_torch_nor_opendataval():
+    code = (
+        "import sys, dvbench, evaluators, evaluators.baselines, dvbench.registry as r;"
+        "[e.summary for k in r.KINDS for e in r.entries(k).values()];"
+        "assert not {'torch', 'opendataval', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# 3: the shared cache
+
+
+def test_samplers_share_nothing():
+    for trial in range(50):
+        worth = np.arange(6) + trial
+        contributions = sampled(PermutationSampler(3, random_state=0), additive_game(worth), 6)
+        np.testing.assert_allclose(contributions.sum(axis=1) / 6, worth)
+
+
+def test_a_sampler_forgets_other_data():
+    ours, theirs = PermutationSampler(2, random_state=0), stock.TMCSampler(2, min_cardinality=1)
+    for n in (6, 4):
+        assert sampled(ours, additive_game(np.ones(n)), n).shape == (n, n)
+        last = sampled(theirs, additive_game(np.ones(n)), n)
+    assert last.shape == (6, 6)  # the trap: an answer for the first data
+
+
+# 4 and 5: truncation and convergence
+
+
+def decreasing(coalition):
+    return -float(len(coalition) ** 2)
+
+
+def test_a_falling_utility_is_sampled_to_the_end():
+    def utilities_asked(sampler):
+        calls = []
+        sampled(sampler, lambda s: calls.append(len(s)) or decreasing(s), 60)
+        return max(calls), len(calls)
+
+    assert utilities_asked(PermutationSampler(1, random_state=0)) == (60, 61)
+    assert utilities_asked(stock.TMCSampler(1, cache_name=None))[0] < 30  # the trap
+
+
+def test_noise_does_not_count_as_convergence():
+    """The number of permutations is what was asked for, whatever the utilities."""
+    calls = []
+    noise = np.random.RandomState(0)
+    sampled(PermutationSampler(7, random_state=0), lambda s: calls.append(s) or noise.normal(), 10)
+    assert len(calls) == 2 + 7 * 9
+
+
+# 6: weights
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 1000, 1072, 5000])
+def test_beta_weights_are_finite_and_right(n):
+    evaluator = beta_shapley(permutations=1)
+    evaluator.num_points = n
+    weights = evaluator.compute_weight()
+    assert np.isfinite(weights).all()
+    assert weights.sum() == pytest.approx(1)
+    assert np.all(np.diff(weights) <= 0)  # Beta(4, 1) prefers small coalitions
+    uniform = beta_shapley(permutations=1, alpha=1, beta=1)
+    uniform.num_points = n
+    np.testing.assert_allclose(uniform.compute_weight(), 1 / n)
+
+
+def test_beta_weights_agree_with_opendataval_where_it_is_finite():
+    ours, theirs = beta_shapley(1), stock.BetaShapley(sampler=PermutationSampler(1))
+    ours.num_points = theirs.num_points = 200
+    np.testing.assert_allclose(ours.compute_weight(), theirs.compute_weight(), rtol=1e-8)
+    theirs.num_points = 1072
+    with np.errstate(all="ignore"):
+        assert np.isnan(theirs.compute_weight()).any()  # the trap
+
+
+def test_banzhaf_does_not_use_weights():
+    assert type(data_banzhaf(1)) is stock.DataBanzhaf
+
+
+# Semivalues from our sampler
+
+
+@pytest.mark.parametrize("make", [data_shapley, lambda **k: beta_shapley(alpha=1, beta=1, **k)])
+def test_sampled_semivalues_are_unbiased(make):
+    """At any number of permutations; OpenDataVal divides by counts, which shrinks rarely visited sizes to zero."""
+
+    def game(coalition):
+        return len(coalition) ** 0.5 + (0 in coalition) * (1 in coalition)
+
+    exact = shapley_by_definition(game, 6)
+    values = []
+    for seed in range(400):
+        evaluator = make(permutations=2, random_state=seed)
+        evaluator.num_points = 6
+        evaluator.marg_contrib = sampled(evaluator.sampler, game, 6)
+        values.append(evaluator.evaluate_data_values())
+    error = np.std(values, axis=0, ddof=1) / 20
+    assert np.all(np.abs(np.mean(values, axis=0) - exact) < 4 * error + 1e-12)
+    assert np.std(np.sum(values, axis=1)) < 1e-9  # each sums to the worth of all
+
+
+def test_min_cardinality_leaves_small_coalitions_out():
+    calls = []
+    sampled(PermutationSampler(2, min_cardinality=3, random_state=0), lambda s: calls.append(len(s)) or 0.0, 8)
+    assert min(calls) == 3
+
+
+# 7: RobustVolumeShapley and ClassWiseShapley
+
+
+def test_volume_takes_the_arguments_of_training(problem, model, fetcher):
+    values = robust_volume_shapley(2, random_state=0).train(fetcher, model, accuracy, **FIT).data_values
+    assert np.isfinite(values).all()
+    assert np.ptp(values) > 0
+    with pytest.raises(TypeError, match="epochs"):  # the trap
+        stock.RobustVolumeShapley(sampler=PermutationSampler(1)).train(fetcher, model, accuracy, **FIT)
+
+
+def test_volume_is_finite_in_many_dimensions_and_sums_to_the_whole():
+    x = torch.randn(30, 784, generator=torch.Generator().manual_seed(0))
+    evaluator = robust_volume_shapley(2, random_state=0).input_data(x, one_hot(range(30), 30), x, x)
+    values = evaluator.train_data_values().evaluate_data_values()
+    assert values.sum() == pytest.approx(evaluator._evaluate_volume(list(range(30))))
+
+
+def test_class_wise_shapley_looks_at_the_right_reachable_points():
+    """More reachable than training points, in another order of classes."""
+    train, valid = [0] * 4 + [1] * 4, [1] * 10 + [0] * 5
+    x = torch.zeros(8, 2), torch.zeros(15, 2)
+    evaluator = class_wise_shapley(1).input_data(x[0], one_hot(train, 2), x[1], one_hot(valid, 2))
+    parts = evaluator._get_class_indices(0)
+    assert [part.tolist() for part in parts] == [[0, 1, 2, 3], [4, 5, 6, 7], [*range(10, 15)], [*range(10)]]
+
+
+def test_class_wise_shapley_starts_anew_and_survives_a_class_that_is_not_reachable(problem, model):
+    fetcher = problem.fetcher()
+    keep = fetcher.y_valid[:, 3] == 0
+    fetcher.x_valid, fetcher.y_valid = fetcher.x_valid[keep], fetcher.y_valid[keep]
+    evaluator = class_wise_shapley(1, random_state=np.random.RandomState(0))
+    first = evaluator.train(fetcher, model, accuracy, **FIT).data_values
+    assert np.isfinite(first).all()
+    evaluator.sampler.random_state = np.random.RandomState(0)
+    again = evaluator.train(fetcher, model, accuracy, **FIT).data_values
+    # The sampler draws from a generator seeded alike, so equal values mean that nothing was added up.
+    fresh = class_wise_shapley(1, random_state=np.random.RandomState(0)).train(fetcher, model, accuracy, **FIT)
+    np.testing.assert_array_equal(again, fresh.data_values)
+
+
+# 8: the cached property
+
+
+def test_values_are_computed_and_not_remembered(problem):
+    """An evaluator that was asked for ``data_values`` before, on other data, still gives this problem's values."""
+    cell = make_cell("test_opendataval_traps:Remembering")
+    values = valuate(cell, problem).arrays["values"]
+    np.testing.assert_array_equal(values, np.arange(60))
+
+
+class Remembering(DataEvaluator):
+    """Asks for its own cached values too early."""
+
+    def train_data_values(self, *args, **kwargs):
+        self.x_train, kept = self.x_train[:2], self.x_train
+        assert len(self.data_values) == 2
+        self.x_train = kept
+        return self
+
+    def evaluate_data_values(self):
+        return np.arange(len(self.x_train))
+
+
+# 9: InfluenceFunction
+
+
+def test_influence_starts_anew(problem, model, fetcher):
+    evaluator = influence_function(random_state=0)
+    first = evaluator.train(fetcher, model, accuracy, **FIT).evaluate_data_values()
+    again = evaluator.train(fetcher, model, accuracy, **FIT).evaluate_data_values()
+    np.testing.assert_array_equal(first, again)
+    theirs = stock.InfluenceFunction()
+    theirs.train(fetcher, model, accuracy, **FIT)
+    np.testing.assert_allclose(first, theirs.evaluate_data_values(), rtol=1e-3, atol=1e-3)
+    theirs.train_data_values(**FIT)
+    assert np.abs(theirs.evaluate_data_values() - first).max() > 0.1  # the trap
+
+
+# 10: randomness
+
+
+@pytest.mark.parametrize("make", BUDGETS, ids=lambda make: make.__name__)
+def test_every_baseline_repeats_to_the_bit_whatever_the_global_seeds(problem, make):
+    cell = make_cell(make.__name__, BUDGETS[make])
+    values = []
+    for seed in (1, 2):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            before = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002
+            values.append(valuate(cell, problem).arrays["values"])
+            assert (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
+    assert values[0].tobytes() == values[1].tobytes()
+    if make not in (influence_function, knn_shapley, lava):
+        other = valuate(cell, problem, purpose="repeat").arrays["values"]
+        assert other.tobytes() != values[0].tobytes()
+
+
+def make_cell(name, params=None):
+    return Cell(
+        key=CellKey(suite="test", problem="digits", evaluator="e", seed=0),
+        suite_version=1,
+        dataset="digits",
+        sizes=Sizes(train=60, reachable=60, test=100),
+        noise=Noise(kind="labels", rate=0.2),
+        model=ModelSettings(name="logistic_regression"),
+        training=Training(**FIT),
+        evaluator=EvaluatorSettings(name=name, params=params or {}),
+        tasks=(),
+    )
+
+
+@pytest.mark.parametrize("make", [lava, dvrl])
+def test_standalone_too_the_global_generator_stays(make, global_state):
+    evaluator = make(random_state=0)
+    x = torch.zeros(8, 2)
+    evaluator.input_data(x, one_hot([0, 1] * 4, 2), x, one_hot([0, 1] * 4, 2))
+
+
+# 11: noise
+
+
+def test_noise_leaves_the_reachable_set_alone():
+    sizes = Sizes(train=100, reachable=100, test=100)
+    clean, noisy = (build_problem("digits", sizes, noise, 0) for noise in (Noise(), Noise(kind="labels", rate=0.3)))
+    for part in ("reachable", "test"):
+        assert torch.equal(getattr(clean, part).y, getattr(noisy, part).y)
+    assert (clean.train.y.argmax(1) != noisy.train.y.argmax(1)).sum() == 30
+    theirs = DataFetcher.from_data_splits(
+        *[part.numpy().copy() for s in (clean.train, clean.reachable, clean.test) for part in (s.x, s.y)],
+        one_hot=True,
+        random_state=np.random.RandomState(0),
+    ).noisify(mix_labels, noise_rate=0.3)
+    assert (theirs.y_valid != clean.reachable.y.numpy()).any()  # the trap
+
+
+# 12: losses and metrics
+
+
+def test_a_wide_network_learns(problem):
+    """OpenDataVal's softmax before its cross-entropy leaves a 512-wide MLP at chance at learning rate .01."""
+    big = build_problem("digits", Sizes(train=600, reachable=50, test=500), Noise(), 0)
+    model = build_model(ModelSettings(name="mlp"), big.shape, 10, "classification", seed=0)
+    model.fit(big.train.x, big.train.y, lr=0.01)
+    assert big.metric(big.test.y, model.predict(big.test.x)) > 0.9
+
+
+def test_performance_of_integer_labels_cannot_be_asked_for(problem):
+    """`accuracy` of one column is 1 whatever is in it; labels of a problem have one column a class."""
+    assert problem.train.y.shape == (60, 10)
+    assert accuracy(torch.tensor([[1.0], [2.0]]), torch.tensor([[5.0], [7.0]])) == 1.0  # the trap
+
+
+# 14: names
+
+
+def test_opendatavals_own_evaluators_keep_their_names():
+    for name in STOCK:
+        assert DataEvaluator.Evaluators[name].__module__.startswith("opendataval.")
+    assert set(BUDGETS) == {entries("evaluators")[make.__name__].load() for make in BUDGETS}
+
+
+# 15: models
+
+
+def test_fits_do_not_fetch_point_by_point(problem, model, monkeypatch):
+    def fetch(*_):
+        raise AssertionError("a point was fetched by itself")
+
+    monkeypatch.setattr(torch.utils.data.Subset, "__getitem__", fetch)
+    monkeypatch.setattr(torch.utils.data.Subset, "__getitems__", fetch)
+    x, y = (torch.utils.data.Subset(part, range(60)) for part in (problem.train.x, problem.train.y))
+    fitted = model.clone().fit(x, y, epochs=1)
+    assert fitted.predict(x).shape == (60, 10)
+
+
+# 16: memory of KNN Shapley, datasets, and AME's zeros
+
+
+def test_knn_shapley_in_chunks_is_knn_shapley(problem, monkeypatch):
+    import evaluators.baselines.knn_shapley as module
+
+    x, y = problem.train.x, problem.train.y
+    theirs = stock.KNNShapley(10).input_data(x, y, problem.reachable.x, problem.reachable.y).train_data_values()
+    monkeypatch.setattr(module, "LABELS_AT_ONCE", 7 * y.numel())
+    ours = knn_shapley().input_data(torch.utils.data.Subset(x, range(60)), y, problem.reachable.x, problem.reachable.y)
+    np.testing.assert_allclose(ours.train_data_values().evaluate_data_values(), theirs.data_values, atol=1e-6)
+    assert len(ours.x_valid) == 60  # the data are as they were given
+
+
+def test_equal_values_are_not_ranked_by_row(problem):
+    """AME's lasso sets most values to zero; a stable sort would rank those by row number."""
+    order = ascending(problem, np.zeros(60))
+    assert sorted(order) == list(range(60))
+    assert abs(np.corrcoef(order, np.arange(60))[0, 1]) < 0.4
+
+
+# Further known answers, and targets that cannot be valued
+
+
+def test_data_oob_is_the_mean_accuracy_out_of_bag(problem, model, fetcher):
+    values = data_oob(models=30, random_state=0).train(fetcher, model, accuracy, **FIT).data_values
+    right, count = np.zeros(60), np.zeros(60)
+    for bag in random_state(0).randint(0, 60, size=(30, 60)):
+        out = np.setdiff1d(np.arange(60), bag)
+        fitted = model.clone().fit(problem.train.x[bag], problem.train.y[bag], **FIT)
+        hit = fitted.predict(problem.train.x[out]).argmax(1) == problem.train.y[out].argmax(1)
+        right[out] += hit.numpy()
+        count[out] += 1
+    np.testing.assert_allclose(values, right / count, atol=1e-6)
+
+
+def test_lava_says_that_it_needs_every_class():
+    x = torch.zeros(6, 2)
+    with pytest.raises(Exception, match="every class in the reachable set"):
+        lava().input_data(x, one_hot([0, 1, 2] * 2, 3), x, one_hot([0, 1, 0, 1, 0, 1], 3))
+
+
+@pytest.mark.parametrize("make", [knn_shapley, lava, class_wise_shapley])
+def test_regression_is_refused_by_those_that_compare_classes(make):
+    x, y = torch.zeros(6, 2), torch.zeros(6, 1)
+    with pytest.raises(Exception, match="cannot value regression"):
+        make().input_data(x, y, x, y)
+
+
+def test_leave_one_out_is_the_performance_lost(problem, model, fetcher):
+    values = leave_one_out(random_state=0).train(fetcher, model, accuracy, **FIT).data_values
+    reachable = problem.reachable
+
+    def performance(rows):
+        fitted = model.clone().fit(problem.train.x[rows], problem.train.y[rows], **FIT)
+        return accuracy(reachable.y, fitted.predict(reachable.x))
+
+    order = random_state(0).permutation(60)
+    expected = performance(np.arange(60)) - performance(np.delete(order, 0))
+    assert values[order[0]] == pytest.approx(expected)
+
+
+def test_opendatavals_models_take_our_sampler(two_blobs):
+    """Its models cannot be fitted to nothing, which min_cardinality is for."""
+    sampler = PermutationSampler(1, min_cardinality=3, random_state=0)
+    values = stock.DataShapley(sampler=sampler).train(two_blobs, LogisticRegression(4, 2), epochs=1).data_values
+    assert np.isfinite(values).all()
