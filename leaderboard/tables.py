@@ -109,7 +109,7 @@ def report(store: Store, suite: str) -> Report:
 
 
 def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str]]]:
-    """One compact table of a suite for a terminal.
+    """One narrow table of a suite for a terminal; the details are on the page.
 
     Parameters
     ----------
@@ -119,10 +119,10 @@ def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str
     Returns
     -------
     headers : list of str
-        Evaluator, mean rank, one ``problem`` over ``task`` with an arrow each, failed, missing and mean seconds.
+        Evaluator, mean rank, each task with its headline and an arrow, failed, missing and mean seconds.
     rows : list of list of str
-        As many strings as there are headers, best evaluator first; ``*`` marks a mean over some of the seeds. Plain
-        text from results: escape it for rich.
+        As many strings as there are headers, best evaluator first. A task's entry is the mean of its headline over
+        problems and seeds; ``*`` marks one over some of them. Plain text from results: escape it for rich.
 
     Raises
     ------
@@ -130,24 +130,27 @@ def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str
         If the suite is not there or a file of it cannot be read.
     """
     scores, cost = statistics.scores(store, suite), statistics.cost(store, suite)
-    summary, overall = statistics.summary(scores), statistics.overall(scores)
-    columns = [
-        (problem, *column) for problem, group in _groups(summary, "problem") for column in _groups(group, "task")
-    ]
-    headers = ["evaluator", "mean rank"]
-    headers += [
-        f"{clean(problem)}\n{clean(task)} {arrow(bool(group['higher_is_better'].iloc[0]))}"
-        for problem, task, group in columns
-    ]
-    scored = [{row["evaluator"]: _score_entry(row) for row in _records(group)} for *_, group in columns]
     seconds = cost.groupby("evaluator")["seconds"].mean()
-    rows = []
-    for row in _records(overall):
-        entries = [column.get(row["evaluator"], Entry("")) for column in scored]
-        means = [entry.text.partition(" ±")[0] + ("*" if entry.text and entry.alarm else "") for entry in entries]
-        means = [mean or entry.alarm for mean, entry in zip(means, entries, strict=True)]
-        tail = [str(row["n_failed"]), str(row["n_missing"]), number(seconds[row["evaluator"]])]
-        rows.append([row["evaluator"], with_interval(row["mean_rank"], row["ci"], 2), *means, *tail])
+    headers, means = ["evaluator", "rank"], []
+    for task, group in scores.groupby("task", sort=False):
+        up = arrow(bool(group["higher_is_better"].iloc[0]))
+        headers.append(f"{clean(str(task)).replace('_', ' ')} {up}")
+        by_evaluator = group.groupby("evaluator")["value"].agg(["mean", "count", "size"])
+        means.append({
+            name: f"{number(row['mean'])}{'' if row['count'] == row['size'] else '*'}" if row["count"] else "-"
+            for name, row in by_evaluator.iterrows()
+        })
+    rows = [
+        [
+            row["evaluator"],
+            number(row["mean_rank"], 1),
+            *(column.get(row["evaluator"], "") for column in means),
+            str(row["n_failed"]),
+            str(row["n_missing"]),
+            number(seconds[row["evaluator"]]),
+        ]
+        for row in _records(statistics.overall(scores))
+    ]
     return [*headers, "failed", "missing", "seconds"], rows
 
 

@@ -40,6 +40,8 @@ def features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tens
     features : torch.Tensor of shape (batch, H)
     logits : torch.Tensor of shape (batch, outputs)
     """
+    if isinstance(network, nn.Linear):
+        return x, network(x)
     seen: list[torch.Tensor] = []
     hook = last_linear(network).register_forward_hook(lambda _, inputs, output: seen.extend((inputs[0], output)))
     try:

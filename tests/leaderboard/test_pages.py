@@ -109,7 +109,7 @@ def test_unplanned_places_say_so(write):
     store.write_plan(store.plan("small").model_copy(update={"cells": cells}))
     rows = tables.report(store, "small").problems[0].rows
     assert [(entry.text, entry.alarm) for entry in rows[1]] == [("B", ""), ("", "missing"), ("not planned", "")]
-    assert tables.rows_for_console(store, "small")[1][1][2:4] == ["missing", ""]
+    assert tables.rows_for_console(store, "small")[1][1][2:4] == ["-", ""]
 
 
 def test_overall_table(store):
@@ -140,11 +140,11 @@ def test_a_failed_valuation_is_told_once(store):
 
 def test_console_rows(store):
     headers, rows = tables.rows_for_console(store, "small")
-    assert headers == ["evaluator", "mean rank", "digits\nf ↑", "digits\nloss ↓", "failed", "missing", "seconds"]
+    assert headers == ["evaluator", "rank", "f ↑", "loss ↓", "failed", "missing", "seconds"]
     assert rows == [
-        ["A", "1.50 ± 0.00", "0.700", "3.000", "0", "0", "1.500"],
-        ["B", "1.75 ± 0.00", "0.900", "failed", "2", "0", "1.500"],
-        ["C", "2.75 ± 0.00", "failed and missing", "failed and missing", "2", "2", ""],
+        ["A", "1.5", "0.700", "3.000", "0", "0", "1.500"],
+        ["B", "1.8", "0.900", "-", "2", "0", "1.500"],
+        ["C", "2.8", "-", "-", "2", "2", ""],
     ]
 
 

@@ -17,6 +17,15 @@ SHAPES = {"logistic_regression": (4,), "mlp": (4,), "cnn": (1, 4, 4), "resnet18"
 PARAMS = {"mlp": {"hidden": [6]}, "cnn": {"channels": 2}}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Matrices this small take several times as long on several threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def make_model() -> Callable[..., TensorModel]:
     """Build a small model by name, with three classes or one real target."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from plain_loops import plain_training, weights_of
@@ -21,7 +23,7 @@ def with_layer(layer, *, seed=3):
     """Model of four features and three classes with one more layer, such as dropout."""
 
     def build():
-        return nn.Sequential(nn.Linear(4, 6), layer, nn.ReLU(), nn.Linear(6, 3)).double()
+        return nn.Sequential(nn.Linear(4, 6), copy.deepcopy(layer), nn.ReLU(), nn.Linear(6, 3)).double()
 
     return TensorModel(seeded(build, 0), "classification", 3, seed)
 
@@ -151,5 +153,5 @@ def test_a_wide_mlp_learns_digits_at_a_learning_rate_where_a_doubled_softmax_sti
     x = torch.tensor(digits.data / 16, dtype=torch.float32)
     y = torch.eye(10)[digits.target]
     model = build_model(ModelSettings(name="mlp"), (64,), 10, "classification", seed=0)
-    predicted = model.fit(x[:600], y[:600], epochs=5, lr=1e-2).predict(x[-500:])
-    assert (predicted.argmax(1) == y[-500:].argmax(1)).float().mean() > 0.9
+    predicted = model.fit(x[::2], y[::2], epochs=3, lr=1e-2).predict(x[1::2])
+    assert (predicted.argmax(1) == y[1::2].argmax(1)).float().mean() > 0.9

@@ -76,7 +76,7 @@ def test_the_loss_on_the_forget_set_rises(parameters, setting):
     # The players are the reachable set too, so that logits of the forget set can be read.
     unlearner = Unlearner(network, x, y, x, y, replace(STRONG, parameters=parameters))
     before, after = (point_loss(unlearner.logits_without(c, 0), y)[COALITION] for c in (COALITION[:0], COALITION))
-    assert after.mean() > before.mean() + 0.5
+    assert after.mean() > before.mean() + 0.2
 
 
 def test_a_large_lambda1_keeps_parameters_near(setting):

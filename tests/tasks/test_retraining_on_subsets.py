@@ -1,0 +1,103 @@
+"""Retraining: each subset once, the same for every evaluator and every time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from small_problems import a_problem
+
+from dvbench.models import build_model
+from dvbench.randomness import integer_seed
+from dvbench.settings import ModelSettings, Training
+from dvbench.tasks.contract import Valuation
+from dvbench.tasks.point_addition import point_addition
+from dvbench.tasks.point_removal import point_removal
+from dvbench.tasks.retrain import Retraining
+
+MLP = ModelSettings(name="mlp", params={"hidden": [4]})
+TRAINING = Training(epochs=3, batch_size=8, lr=0.05, weight_decay=0.3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Matrices this small take several times as long on several threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def retraining(**problem):
+    return Retraining(a_problem(40, **problem), MLP, TRAINING)
+
+
+def test_performance_is_that_of_a_model_trained_with_the_settings():
+    problem = a_problem(40, kind="regression", seed=9, dataset="hills")
+    players = np.array([2, 3, 11, 30])
+    seed = integer_seed("hills", 9, "scoring")
+    model = build_model(MLP, (2,), 1, "regression", seed=seed, weight_decay=0.3)
+    model.fit(problem.train.x[players], problem.train.y[players], batch_size=8, epochs=3, lr=0.05)
+    expected = -(model.predict(problem.test.x) - problem.test.y).square().mean()
+    assert Retraining(problem, MLP, TRAINING)(players) == pytest.approx(float(expected))
+
+
+def test_the_hidden_test_set_is_scored():
+    everybody = np.arange(40)
+    assert retraining()(everybody) > 0.9
+    assert retraining(flip_test=True)(everybody) < 0.1
+
+
+def test_without_players_the_untrained_model_is_scored():
+    retrain = retraining(kind="regression")
+    problem = retrain.problem
+    expected = -(retrain.model.predict(problem.test.x) - problem.test.y).square().mean()
+    assert retrain(np.arange(0)) == pytest.approx(float(expected))
+
+
+def test_each_subset_is_trained_once_whatever_its_order():
+    retrain = retraining(kind="regression")
+    players = np.array([5, 2, 30, 17])
+    given = players.copy()
+    scores = [retrain(players), retrain(players[::-1]), retrain(np.sort(players))]
+    assert len(set(scores)) == 1
+    assert retrain.model.fits.count == 1
+    assert players.tolist() == given.tolist()
+    assert retrain(players[:3]) != scores[0]
+    assert retrain.model.fits.count == 2
+
+
+def test_what_was_trained_before_does_not_matter():
+    after_others, alone = retraining(kind="regression"), retraining(kind="regression")
+    after_others(np.arange(10))
+    assert after_others(np.arange(20, 40)) == alone(np.arange(20, 40))
+
+
+def test_removal_and_addition_share_their_models():
+    retrain = retraining()
+    values = Valuation(np.random.default_rng(0).normal(size=40))
+    removal = point_removal(retrain.problem, values, retrain)
+    fits = retrain.model.fits.count
+    addition = point_addition(retrain.problem, values, retrain)
+    assert fits == 3 * 19 + 1  # three orders, which share the model of all players
+    assert retrain.model.fits.count - fits == 19  # the random order's beginnings; the others are ends of removal
+    assert addition.curves["add_low"][::-1] == removal.curves["remove_high"]
+
+
+def test_every_evaluator_and_every_call_gets_the_same_scores():
+    values = Valuation(np.random.default_rng(0).normal(size=40))
+    outcomes = []
+    state = torch.get_rng_state()
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        outcomes.append(point_removal(a_problem(40), values, retraining()))
+    torch.set_rng_state(state)
+    assert outcomes[0] == outcomes[1]
+    assert len(set(outcomes[0].curves["remove_high"])) > 3
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"dataset": "other"}])
+def test_another_problem_has_other_models(change):
+    assert retraining(kind="regression", **change)(np.arange(40)) != retraining(kind="regression")(np.arange(40))
