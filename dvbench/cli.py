@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Benchmark data valuation methods, reproducibly.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-leaderboard_app = typer.Typer(help="Build tables and a page from results.", no_args_is_help=True)
+leaderboard_app = typer.Typer(help="Build tables and a page from results.")
 app.add_typer(leaderboard_app, name="leaderboard")
 
 RUNS = Path("runs")
@@ -213,7 +212,8 @@ def describe(
             console.out.print(f"\n{key.replace('_', ' ')}: {setting}", markup=False, end="")
         console.out.print()
         return
-    raise unknown("thing", name, {*_suite_files(), *(n for kind in KINDS for n in entries(kind))})
+    names = {*_suite_files(), *(known for kind in KINDS for known in entries(kind))}
+    raise unknown("evaluator, data set, model, task or suite", name, names)
 
 
 @leaderboard_app.command()
@@ -274,18 +274,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit code: 0, 1 if a cell failed, 2 for an error the user can mend, 130 after Ctrl-C.
     """
-    import click
-
+    # click's UsageError: typer brings its own click along and does not name it.
+    usage_error = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = app(args=None if arguments is None else list(arguments), prog_name="dvbench", standalone_mode=False)
+        code = app(args=words or ["--help"], prog_name="dvbench", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except UserError as error:
         message = str(error)
-    except click.ClickException as error:
-        message = error.format_message()
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            message += f" (see '{error.ctx.command_path} --help')"
-    except (KeyboardInterrupt, click.Abort):
+    except usage_error as error:
+        command = error.ctx.command_path if error.ctx else "dvbench"
+        message = f"{error.format_message().replace('Value error, ', '')} (see '{command} --help')"
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     from dvbench.console import error as show_error
 

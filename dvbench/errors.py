@@ -34,5 +34,6 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    advice = f"did you mean '{near[0]}'?" if near else f"there is {', '.join(names) or 'none'}."
+    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    advice = f"did you mean '{near[0]}'?" if near else f"there is {shown or 'none'}."
     return UserError(f"no {what} is named '{name}': {advice}{' ' + hint if hint else ''}")

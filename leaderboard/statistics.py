@@ -242,13 +242,13 @@ def _score(cell: Cell, task: str, result: Result | None, stale: bool) -> dict[st
     if stale:
         return row | {"error": "the result there was computed with other settings than planned; run the suite again"}
     if result.status == "failed":
-        return row | {"status": "failed", "error": result.error or "no reason given"}
+        return row | {"status": "failed", "error": result.error}
     score = result.scores.get(task)
     if score is None:
         return row
     row |= {"metric": score.headline, "higher_is_better": score.higher_is_better, "version": score.version}
     if score.value is None:
-        return row | {"status": "failed", "error": score.error or f"the task gave no {score.headline}"}
+        return row | {"status": "failed", "error": score.error}
     return row | {"status": "ok", "value": score.value}
 
 

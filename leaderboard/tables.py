@@ -136,10 +136,12 @@ def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str
         up = arrow(bool(group["higher_is_better"].iloc[0]))
         headers.append(f"{clean(str(task)).replace('_', ' ')} {up}")
         by_evaluator = group.groupby("evaluator")["value"].agg(["mean", "count", "size"])
-        means.append({
-            name: f"{number(row['mean'])}{'' if row['count'] == row['size'] else '*'}" if row["count"] else "-"
-            for name, row in by_evaluator.iterrows()
-        })
+        means.append(
+            {
+                name: f"{number(row['mean'])}{'' if row['count'] == row['size'] else '*'}" if row["count"] else "-"
+                for name, row in by_evaluator.iterrows()
+            }
+        )
     rows = [
         [
             row["evaluator"],
@@ -297,10 +299,4 @@ def _csv(summary: pd.DataFrame, cost: pd.DataFrame, order: list[str]) -> str:
     rows = summary.merge(costs, on=["problem", "evaluator"], how="left")
     places = {name: list(rows[name].unique()) for name in statistics.COLUMN} | {"evaluator": order}
     rows = rows.sort_values(list(places), key=lambda names: names.map(places[str(names.name)].index), kind="stable")
-    rows = rows.assign(task=rows["task"].map(_inert), metric=rows["metric"].map(_inert))
     return rows[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")
-
-
-def _inert(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{clean(text)}" if clean(text)[:1] in tuple("=+-@") else clean(text)

@@ -64,7 +64,7 @@ def value_table(
         players = np.sort(np.concatenate([part for part in parts if part is not reachable]))
         problem = assemble(source, f"csv:{data.name}", (players, reachable, reachable), Noise(), seed)
         cell = Cell(
-            key=CellKey(suite="value", problem="table", evaluator="evaluator", seed=fold),
+            key=CellKey(suite="value", problem="table", evaluator="evaluator", seed=seed * folds + fold),
             suite_version=1,
             dataset=problem.dataset,
             sizes=Sizes(train=len(players), reachable=len(reachable), test=len(reachable)),

@@ -57,13 +57,6 @@ def test_scores_tell_ok_failed_and_missing_apart(write):
     ]
 
 
-def test_a_task_without_its_headline_failed(write):
-    store = write({("p", "A", 0): {"f": a_score(None)}})
-    assert statistics.scores(store, "small")[["status", "error"]].to_numpy().tolist() == [
-        ["failed", "the task gave no f1"]
-    ]
-
-
 def test_a_planned_task_that_is_not_scored_is_missing(write):
     store = write({("p", "A", 0): {"f": 0.5}}, ("f", "new"))
     assert statistics.scores(store, "small")["status"].tolist() == ["ok", "missing"]

@@ -60,7 +60,7 @@ def test_image_models_refuse_other_points(name, shape):
 
 
 def test_unknown_parameter():
-    with pytest.raises(UserError, match="model 'mlp'.*'depth'"):
+    with pytest.raises(UserError, match=r"model 'mlp'.*'depth'"):
         build("mlp", (4,), depth=3)
 
 

@@ -72,7 +72,7 @@ def test_head_and_all_agree_where_the_head_is_all(setting):
 
 @pytest.mark.parametrize("parameters", ["all", "head"])
 def test_the_loss_on_the_forget_set_rises(parameters, setting):
-    network, (x, y, *reachable) = setting("mlp")
+    network, (x, y, *_) = setting("mlp")
     # The players are the reachable set too, so that logits of the forget set can be read.
     unlearner = Unlearner(network, x, y, x, y, replace(STRONG, parameters=parameters))
     before, after = (point_loss(unlearner.logits_without(c, 0), y)[COALITION] for c in (COALITION[:0], COALITION))

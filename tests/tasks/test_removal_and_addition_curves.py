@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_sizes_are_fractions_of_the_players_and_each_subset_holds_the_next(task,
     for curve in (retrain.calls[:20], retrain.calls[20:40], retrain.calls[40:]):
         curve = curve if task is point_removal else curve[::-1]
         assert [len(players) for players in curve] == wanted
-        assert all(after <= before for before, after in zip(curve, curve[1:], strict=False))
+        assert all(after <= before for before, after in pairwise(curve))
     ranking = np.argsort(values)
     assert set(retrain.calls[1]) == set(ranking[: wanted[1]] if task is point_removal else ranking[-wanted[18] :])
 

@@ -1,0 +1,139 @@
+"""Generators named by keys: the same key gives the same numbers, and nothing global is touched."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from dvbench.randomness import generator, integer_seed, quarantine, random_state, seed_sequence, torch_generator
+
+KEY = ("quick", "digits", 0)
+
+
+def global_states() -> tuple[list[int], list[int]]:
+    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002
+
+
+def test_same_key_same_numbers() -> None:
+    np.testing.assert_array_equal(generator(*KEY).random(5), generator(*KEY).random(5))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((1,), ("1",)),
+        (("a", "b"), ("b", "a")),
+        (("ab", "c"), ("a", "bc")),
+        (("a", "b"), ("ab",)),
+        (("a",), ("a", "")),
+        (("a", 1), ("a1",)),
+        ((12, 3), (1, 23)),
+        ((True,), (1,)),
+        (("a", "b"), ("a\x1fstr:b",)),
+    ],
+)
+def test_different_keys_different_numbers(one: tuple[str | int, ...], other: tuple[str | int, ...]) -> None:
+    assert generator(*one).random() != generator(*other).random()
+    assert integer_seed(*one) != integer_seed(*other)
+
+
+def test_numbers_of_a_key_are_pinned() -> None:
+    """A change here changes every published value."""
+    assert integer_seed(*KEY) == 612261840
+    assert generator(*KEY).random() == 0.895331623738913
+
+
+def test_other_processes_give_the_same_numbers() -> None:
+    code = f"from dvbench.randomness import integer_seed; print(integer_seed(*{KEY}))"
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(run.stdout) == integer_seed(*KEY)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_integer_seeds_fit_every_interface(seed: int) -> None:
+    assert 0 <= integer_seed("any", seed) < 2**32
+
+
+def test_deriving_and_drawing_touches_no_global_state() -> None:
+    before = global_states()
+    generator(*KEY).random()
+    random_state(integer_seed(*KEY)).random()
+    random_state().random()
+    torch.rand(1, generator=torch_generator(7))
+    seed_sequence(*KEY).spawn(2)
+    assert global_states() == before
+
+
+def test_torch_generator_starts_from_its_seed() -> None:
+    draws = [torch.rand(3, generator=torch_generator(seed)).tolist() for seed in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_random_state_of_an_integer_repeats() -> None:
+    draws = [random_state(seed).random(3).tolist() for seed in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_random_state_passes_a_generator_through() -> None:
+    mine = np.random.RandomState(0)  # noqa: NPY002
+    assert random_state(mine) is mine
+
+
+def test_random_state_of_none_does_not_follow_the_global_seed() -> None:
+    def draw() -> float:
+        with quarantine(3):
+            return random_state(None).random()
+
+    assert draw() != draw()
+
+
+DRAWS = {
+    "numpy": lambda: np.random.random(),  # noqa: NPY002
+    "torch": lambda: torch.rand(1).item(),
+    "python": random.random,
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_code_in_quarantine_repeats(draw) -> None:
+    def one(seed: int) -> float:
+        with quarantine(seed):
+            return draw()
+
+    assert one(5) == one(5)
+    assert one(5) != one(6)
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_quarantine_puts_the_global_states_back(draw) -> None:
+    before = global_states(), random.getstate()
+    with quarantine(5):
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        draw()
+    assert (global_states(), random.getstate()) == before
+
+
+def test_quarantine_puts_the_global_states_back_after_an_error() -> None:
+    before = global_states()
+    with pytest.raises(ZeroDivisionError), quarantine(5):
+        np.random.random()  # noqa: NPY002
+        torch.rand(1)
+        raise ZeroDivisionError
+    assert global_states() == before
+
+
+def test_quarantines_nest() -> None:
+    with quarantine(1):
+        expected = np.random.random(), np.random.random()  # noqa: NPY002
+    with quarantine(1):
+        first = np.random.random()  # noqa: NPY002
+        with quarantine(2):
+            np.random.random()  # noqa: NPY002
+        assert (first, np.random.random()) == expected  # noqa: NPY002

@@ -1,0 +1,72 @@
+"""What the repository says of itself is true."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from dvbench import __version__
+from dvbench.results import Store
+from dvbench.suites import load_suite
+from leaderboard.tables import rows_for_console
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_one_version():
+    assert __version__ == PYPROJECT["project"]["version"] == version("dvbench")
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_pinned_list_is_what_is_installed():
+    """tox resolves pyproject.toml, frozen by exclude-newer; the list for pip must be the same."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    everything = [Requirement(line) for line in lines]
+    pinned = [each for each in everything if each.marker is None or each.marker.evaluate()]
+    assert len(pinned) > 50
+    different = {r.name: (str(r.specifier), version(r.name)) for r in pinned if version(r.name) not in r.specifier}
+    assert not different
+    wanted = {Requirement(text).name for text in PYPROJECT["project"]["dependencies"]}
+    assert wanted <= {requirement.name for requirement in pinned}
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml", "README.md"])
+def test_no_host_of_a_registry_is_named(name):
+    assert not re.search(r"index-url|simple/|pypi\.org", (ROOT / name).read_text())
+
+
+def test_the_readme_shows_the_published_table():
+    readme = (ROOT / "README.md").read_text()
+    shown = readme.partition("<!-- quick: begin -->\n")[2].partition("<!-- quick: end -->")[0]
+    headers, rows = rows_for_console(Store(ROOT / "results"), "quick")
+    lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
+    assert shown.splitlines() == [f"| {' | '.join(line)} |" for line in lines]
+
+
+def test_published_results_are_whole():
+    """Every planned cell is there, is ok, and its values match their hashes."""
+    store, plan = Store(ROOT / "results"), load_suite("quick").plan()
+    assert store.plan("quick") == plan
+    for cell in plan.cells:
+        result = store.read(cell.key)
+        assert result is not None, cell.key
+        assert (result.status, result.cell) == ("ok", cell)
+        assert len(store.array(result, "values")) == result.dataset.train
+
+
+def test_the_readmes_evaluator_works(tmp_path, monkeypatch):
+    from dvbench.cli import main
+
+    code = re.search(r"```python\n(# mine\.py\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    (tmp_path / "mine.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    words = "run quick --evaluator mine:LossAtEnd --dataset digits --task noisy_label_detection --seeds 0 --jobs 0"
+    assert main(words.split()) == 0
+    (result,) = Store(tmp_path / "runs").results("quick")
+    assert result.scores["noisy_label_detection"].metrics["auroc"] > 0.8

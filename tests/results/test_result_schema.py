@@ -1,0 +1,98 @@
+"""What a result may say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+from result_samples import sample_cell, sample_plan, sample_result
+
+from dvbench.results import CellKey, Plan, Result, Score, describe_error
+from dvbench.results.schema import as_json
+
+
+def test_round_trip() -> None:
+    result, plan = sample_result(), sample_plan()
+    assert Result.model_validate_json(as_json(result)) == result
+    assert Plan.model_validate_json(as_json(plan)) == plan
+    assert as_json(result).endswith("}\n")
+
+
+def changed(path: str, value: object) -> str:
+    """JSON of the sample with one place of it changed."""
+    whole = json.loads(as_json(sample_result()))
+    *parents, last = path.split(".")
+    place = whole
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    return json.dumps(whole)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("extra", 1, "the file: unknown key 'extra'; allowed are schema_version, "),
+        ("cell.key.extra", 1, "cell.key: unknown key 'extra'; allowed are suite, problem, evaluator, seed"),
+        ("schema_version", 2, "schema_version: Input should be 1"),
+        ("cost.seconds", float("nan"), "cost.seconds: Input should be a finite number"),
+        ("cost.seconds", -1, "cost.seconds: Input should be greater than or equal to 0"),
+        ("diagnostics.d", float("nan"), "diagnostics.d: Input should be a finite number"),
+        ("scores.noisy_label_detection.metrics.auroc", float("nan"), "scores.noisy_label_detection.metrics.auroc: "),
+        ("scores.noisy_label_detection.curves.c", [float("inf")], "scores.noisy_label_detection.curves.c.0: "),
+        (
+            "scores.noisy_label_detection.headline",
+            "f1",
+            "scores.noisy_label_detection: neither an error nor the headline metric 'f1'",
+        ),
+        ("dataset.revision", "abc", "dataset.revision: String should match pattern"),
+        ("arrays", {"../../etc": {"sha256": "0" * 64, "length": 4}}, "arrays.../../etc"),
+        ("arrays", {"values": {"sha256": "no", "length": 4}}, "arrays.values.sha256: String should match pattern"),
+        ("error", "but it is ok", "the file: a result that is ok has a dataset and a cost, and no error"),
+        ("cost", None, "the file: a result that is ok has a dataset and a cost, and no error"),
+        ("status", "failed", "the file: a failed result has an error, and neither arrays nor scores"),
+        ("status", "fine", "status: Input should be 'ok' or 'failed'"),
+    ],
+)
+def test_what_is_refused_and_how_it_is_said(path: str, value: object, message: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        Result.model_validate_json(changed(path, value))
+    assert describe_error(error.value).startswith(message)
+    assert "\n" not in describe_error(error.value)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", "a\\b", "/root", "a b", "a\n", "é", "x" * 81])
+@pytest.mark.parametrize("field", ["suite", "problem", "evaluator"])
+def test_a_key_cannot_leave_its_folder(field: str, name: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        CellKey(**{"suite": "s", "problem": "p", "evaluator": "e", "seed": 0, field: name})
+
+
+def test_seeds_are_not_negative() -> None:
+    with pytest.raises(ValidationError, match="seed"):
+        CellKey(suite="s", problem="p", evaluator="e", seed=-1)
+
+
+def test_folder_and_name_of_a_cell() -> None:
+    key = sample_cell(3).key
+    assert key.folder == "small/digits-mlp-labels0.2/random/seed-3"
+    assert str(key) == "digits-mlp-labels0.2 random seed 3"
+
+
+def test_value_of_a_score() -> None:
+    about = {"version": 1, "headline": "f1", "higher_is_better": True}
+    assert Score(**about, metrics={"f1": 0.5}).value == 0.5
+    assert Score(**about, error="boom").value is None
+
+
+def test_what_a_result_lacks() -> None:
+    about = {"headline": "f1", "higher_is_better": True}
+    done = Score(version=1, metrics={"f1": 1.0}, **about)
+    result = sample_result(scores={"done": done, "old": done, "broken": Score(version=1, error="boom", **about)})
+    assert result.lacks({"done": 1, "old": 2, "broken": 1, "new": 1}) == ["old", "broken", "new"]
+
+
+def test_an_error_without_words_is_named() -> None:
+    assert describe_error(ValueError()) == "ValueError"
+    assert describe_error(OSError(2, "No such file", "x")) == "[Errno 2] No such file: 'x'"

@@ -1,0 +1,52 @@
+"""Every suite that comes with dvbench names things that exist, and the quick one names all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from dvbench.execution.planning import check
+from dvbench.registry import entries, find
+from dvbench.suites import Suite, load_suite, suite_files
+
+
+@pytest.fixture(params=suite_files())
+def suite(request: pytest.FixtureRequest) -> Suite:
+    return load_suite(request.param)
+
+
+def test_names_of_suites() -> None:
+    assert {"quick", "point-level"} <= set(suite_files())
+
+
+def test_everything_a_suite_names_exists_and_takes_its_parameters(suite: Suite) -> None:
+    for evaluator in suite.evaluators:
+        find("evaluators", evaluator.name).check_parameters(evaluator.params)
+    for problem in suite.problems:
+        find("datasets", problem.dataset)
+        find("models", problem.model.name).check_parameters(problem.model.params)
+        for task in problem.tasks:
+            needs = find("tasks", task).definition.metadata.get("noise")
+            assert needs in (None, problem.noise.kind)
+
+
+def test_a_suite_is_written_with_the_names_that_are_listed(suite: Suite) -> None:
+    assert {evaluator.name for evaluator in suite.evaluators} <= set(entries("evaluators"))
+    assert {problem.dataset for problem in suite.problems} <= set(entries("datasets"))
+    assert {problem.model.name for problem in suite.problems} <= set(entries("models"))
+    assert {task for problem in suite.problems for task in problem.tasks} <= set(entries("tasks"))
+
+
+def test_a_plan_has_every_cell_once(suite: Suite) -> None:
+    plan = suite.plan()
+    assert len(plan.cells) == len(suite.problems) * len(suite.seeds) * len(suite.evaluators)
+    assert len({cell.key.folder for cell in plan.cells}) == len(plan.cells)
+    assert (plan.suite, plan.suite_version) == (suite.name, suite.version)
+
+
+def test_quick_has_everything_that_needs_no_download() -> None:
+    quick = load_suite("quick")
+    assert {evaluator.name for evaluator in quick.evaluators} == set(entries("evaluators"))
+    assert {problem.dataset for problem in quick.problems} == {"digits", "breast_cancer"}
+    assert {task for problem in quick.problems for task in problem.tasks} == set(entries("tasks"))
+    assert quick.seeds == (0, 1)
+    check(quick)
