@@ -92,15 +92,18 @@ def run(
     """
     from dvbench.execution.environment import check_device
     from dvbench.execution.planning import check, narrow
+    from dvbench.execution.workers import start_server
     from dvbench.results import Store
     from dvbench.suites import load_suite
 
     _use_mirror(mirror)
     chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), _seeds(seeds))
+    check_device(device.value)
+    jobs = os.cpu_count() or 1 if jobs is None else jobs
+    start_server(jobs)
     check(chosen)
     store = Store(results)
-    check_device(device.value)
-    failed = _run(chosen, store, os.cpu_count() or 1 if jobs is None else jobs, device.value, fresh)
+    failed = _run(chosen, store, jobs, device.value, fresh)
     _show(store, chosen.name)
     if failed:
         raise typer.Exit(1)

@@ -25,11 +25,12 @@ def error(message: str) -> None:
     err.print(Text.assemble(("error: ", "bold red"), message))
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
-    """Print a table; the first column is never cut."""
-    grid = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for i, header in enumerate(headers):
-        grid.add_column(Text(header), no_wrap=i == 0, overflow="fold", justify="left")
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; only the last column of two is folded."""
+    grid = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for header in headers:
+        words = header if len(headers) == 2 else header.replace(" ", "\n").replace("\n↑", " ↑").replace("\n↓", " ↓")
+        grid.add_column(Text(words), no_wrap=len(headers) > 2 or header != headers[-1], overflow="fold", min_width=4)
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     out.print(grid)

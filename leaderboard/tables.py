@@ -119,7 +119,7 @@ def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str
     Returns
     -------
     headers : list of str
-        Evaluator, mean rank, each task with its headline and an arrow, failed, missing and mean seconds.
+        Evaluator, mean rank, each task with an arrow, mean seconds, and failed and missing where there are any.
     rows : list of list of str
         As many strings as there are headers, best evaluator first. A task's entry is the mean of its headline over
         problems and seeds; ``*`` marks one over some of them. Plain text from results: escape it for rich.
@@ -134,26 +134,27 @@ def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str
     headers, means = ["evaluator", "rank"], []
     for task, group in scores.groupby("task", sort=False):
         up = arrow(bool(group["higher_is_better"].iloc[0]))
-        headers.append(f"{clean(str(task)).replace('_', ' ')} {up}")
+        headers.append(f"{clean(str(task))} {up}".replace("_", " "))
         by_evaluator = group.groupby("evaluator")["value"].agg(["mean", "count", "size"])
         means.append(
             {
-                name: f"{number(row['mean'])}{'' if row['count'] == row['size'] else '*'}" if row["count"] else "-"
+                name: f"{row['mean']:.2f}{'' if row['count'] == row['size'] else '*'}" if row["count"] else "-"
                 for name, row in by_evaluator.iterrows()
             }
         )
+    overall = statistics.overall(scores)
+    counts = [count for count in ("n_failed", "n_missing") if overall[count].any()]
     rows = [
         [
             row["evaluator"],
-            number(row["mean_rank"], 1),
+            f"{row['mean_rank']:.1f}",
             *(column.get(row["evaluator"], "") for column in means),
-            str(row["n_failed"]),
-            str(row["n_missing"]),
-            number(seconds[row["evaluator"]]),
+            "" if math.isnan(seconds[row["evaluator"]]) else f"{seconds[row['evaluator']]:.1f}",
+            *(str(row[count]) for count in counts),
         ]
-        for row in _records(statistics.overall(scores))
+        for row in _records(overall)
     ]
-    return [*headers, "failed", "missing", "seconds"], rows
+    return [*headers, "seconds", *(count.removeprefix("n_") for count in counts)], rows
 
 
 def arrow(higher_is_better: bool) -> str:

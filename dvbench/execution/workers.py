@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Generator, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -26,6 +27,14 @@ PRELOAD = [
     "dvbench.execution.cells",
     "dvbench.execution.workers",
 ]
+
+
+def start_server(jobs: int) -> None:
+    """Start the server that worker processes are forked from, which then imports while the caller goes on."""
+    if jobs:
+        os.environ.update(TQDM_DISABLE="1", OMP_NUM_THREADS="1")
+        forkserver.set_forkserver_preload(PRELOAD)
+        forkserver.ensure_running()
 
 
 def run_here(cells: Sequence[Cell], store: Store, device: str) -> Generator[Result]:
@@ -49,9 +58,8 @@ def run_in_workers(cells: Sequence[Cell], store: Store, device: str, jobs: int) 
     Result
         In the order in which cells finish.
     """
+    start_server(jobs)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    os.environ.update(TQDM_DISABLE="1", OMP_NUM_THREADS="1")
     waiting, running = list(reversed(cells)), dict[ForkServerProcess, Cell]()
     try:
         while waiting or running:

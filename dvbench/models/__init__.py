@@ -56,6 +56,6 @@ def build_model(
     builder = find("models", settings.name).load()
     try:
         network = seeded(lambda: builder(shape, outputs, **settings.params), seed)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"model '{settings.name}': {error}; see 'dvbench describe {settings.name}'") from error
     return TensorModel(network, kind, outputs, seed, weight_decay).to(device)

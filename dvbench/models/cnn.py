@@ -29,7 +29,7 @@ def cnn(shape: tuple[int, ...], outputs: int, channels: int = 16) -> nn.Module:
     UserError
         If points are not images.
     """
-    require_images("cnn", shape)
+    require_images("cnn", shape, smallest=4)
     depth, height, width = shape
     return nn.Sequential(
         nn.Conv2d(depth, channels, kernel_size=3, padding=1),
@@ -45,7 +45,8 @@ def cnn(shape: tuple[int, ...], outputs: int, channels: int = 16) -> nn.Module:
     )
 
 
-def require_images(model: str, shape: tuple[int, ...]) -> None:
-    """Raise a `UserError` unless ``shape`` is (channels, height, width) of at least 4 x 4."""
-    if len(shape) != 3 or min(shape[1:]) < 4:
-        raise UserError(f"model '{model}' needs images, and these points have shape {shape}; use 'mlp'")
+def require_images(model: str, shape: tuple[int, ...], smallest: int) -> None:
+    """Raise a `UserError` unless ``shape`` is (channels, height, width) with sides of at least ``smallest``."""
+    if len(shape) != 3 or min(shape[1:]) < smallest:
+        size = f"of at least {smallest} x {smallest} pixels"
+        raise UserError(f"model '{model}' needs images {size}, and these points have shape {shape}; use 'mlp'")

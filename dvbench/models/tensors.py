@@ -26,5 +26,7 @@ def as_tensor(data: torch.Tensor | Dataset) -> torch.Tensor:
         return as_tensor(data.dataset)[indices]
     if isinstance(data, ConcatDataset):
         return torch.cat([as_tensor(part) for part in data.datasets])
-    loader = DataLoader(data, batch_size=1024, generator=torch.Generator())
-    return torch.cat([batch if isinstance(batch, torch.Tensor) else batch[0] for batch in loader])
+    parts = list(DataLoader(data, batch_size=1024, generator=torch.Generator()))
+    return (
+        torch.cat([part if isinstance(part, torch.Tensor) else part[0] for part in parts]) if parts else torch.empty(0)
+    )

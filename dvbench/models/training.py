@@ -112,6 +112,8 @@ class TensorModel(GradientModel, TorchModel):
         if args:
             raise TypeError("give sample_weight, batch_size, epochs and lr by name")
         x, y = as_tensor(x_train).to(self.device), as_tensor(y_train).to(self.device)
+        if len(x) != len(y):
+            raise ValueError(f"{len(x)} points and {len(y)} targets")
         weight = None if sample_weight is None else sample_weight.to(self.device).reshape(-1, 1)
         self.fits.count += 1
         if len(x) == 0:
@@ -208,5 +210,5 @@ def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     Layers draw their initial weights from the global generator and offer no other way, so it is lent to them.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return build()

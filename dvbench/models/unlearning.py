@@ -115,7 +115,7 @@ class Unlearner:
             If gradient ascent diverged.
         """
         if len(coalition) == 0:
-            return self.logits_full
+            return self.logits_full.clone()
         logits = all_features_and_logits(self.unlearn(coalition, seed), self.x_reachable)[1]
         if not bool(logits.isfinite().all()):
             raise FloatingPointError(

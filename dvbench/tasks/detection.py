@@ -13,7 +13,8 @@ FRACTIONS = np.linspace(0, 1, 21)
 def detect(values: np.ndarray, corrupted: np.ndarray) -> Outcome:
     """Inspect players from the lowest value up and count the corrupted ones.
 
-    Equal values are inspected in random order, and metrics are expectations over it: constant values score like chance.
+    Equal values are inspected in random order, and recall is the expectation over it; AUPRC takes them as one block, as
+    scikit-learn does. Constant values score like chance.
 
     Parameters
     ----------
@@ -28,7 +29,9 @@ def detect(values: np.ndarray, corrupted: np.ndarray) -> Outcome:
         ``recall``, ``optimal``, ``random``.
     """
     n, total = len(values), int(corrupted.sum())
-    inspected = np.round(FRACTIONS * n)
+    if not 0 < total < n:
+        raise ValueError(f"{total} of {n} players are corrupted; there is nothing to detect")
+    inspected = FRACTIONS * n
     metrics = {
         "auroc": float(roc_auc_score(corrupted, -values)),
         "auprc": float(average_precision_score(corrupted, -values)),
@@ -58,5 +61,5 @@ def _kmeans_f1(values: np.ndarray, corrupted: np.ndarray) -> float:
     if np.ptp(values) == 0:
         return 0.0
     # Centred and scaled: the clustering subtracts squares of sums, which loses digits of small differences.
-    low, _ = oned_twonn_clustering((values - values.mean()) / values.std())
+    low, _ = oned_twonn_clustering((values - values.mean()) / np.ptp(values))
     return float(f1_score(low, np.flatnonzero(corrupted), len(values)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from dvbench.problem import Problem
 from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.retrain import ascending, random_order
+from dvbench.tasks.retrain import ascending, random_order, steps
 
 FRACTIONS = np.arange(1, 21) / 20
 EARLY = FRACTIONS <= 0.5
@@ -45,5 +45,4 @@ def point_addition(problem: Problem, valuation: Valuation, retrain: Retrain) -> 
 
 def _addition(order: np.ndarray, retrain: Retrain) -> np.ndarray:
     """Test performance of models trained on each leading fraction of the players."""
-    n = len(order)
-    return np.array([retrain(order[: n - round((1 - fraction) * n)]) for fraction in FRACTIONS])
+    return np.array([retrain(order[: len(order) - gone]) for gone in reversed(steps(len(order)))])

@@ -6,7 +6,7 @@ import numpy as np
 
 from dvbench.problem import Problem
 from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.retrain import ascending, random_order
+from dvbench.tasks.retrain import ascending, random_order, steps
 
 FRACTIONS = np.arange(20) / 20
 
@@ -48,7 +48,7 @@ def point_removal(problem: Problem, valuation: Valuation, retrain: Retrain) -> O
 
 def _removal(order: np.ndarray, retrain: Retrain) -> np.ndarray:
     """Test performance after removing each fraction of the players, in order."""
-    return np.array([retrain(order[round(fraction * len(order)) :]) for fraction in FRACTIONS])
+    return np.array([retrain(order[gone:]) for gone in steps(len(order))])
 
 
 def _weighted_drop(curve: np.ndarray) -> float:

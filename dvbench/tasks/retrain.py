@@ -59,6 +59,11 @@ class Retraining:
         return self._known[key]
 
 
+def steps(n: int) -> list[int]:
+    """How many of n players are gone at 0, 5, ..., 95%; at least one always stays."""
+    return [min(n - 1, round(step * n / 20)) for step in range(20)]
+
+
 def ascending(problem: Problem, values: np.ndarray) -> np.ndarray:
     """Players from the lowest value to the highest; ties in a seeded random order.
 

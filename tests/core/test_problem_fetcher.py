@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import numpy as np
 import pytest
@@ -30,9 +30,7 @@ def reachable_objects(root: object) -> list[object]:
             continue
         seen[id(one)] = one
         # A function's globals lead to the whole program, which is given to everybody.
-        closure = getattr(one, "__closure__", None)
-        followed = list(closure or ()) if hasattr(one, "__globals__") else gc.get_referents(one)
-        queue += [*followed, *getattr(one, "__dict__", {}).values()]
+        queue += list(one.__closure__ or ()) if isinstance(one, FunctionType) else gc.get_referents(one)
     return list(seen.values())
 
 

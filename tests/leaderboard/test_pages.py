@@ -140,11 +140,11 @@ def test_a_failed_valuation_is_told_once(store):
 
 def test_console_rows(store):
     headers, rows = tables.rows_for_console(store, "small")
-    assert headers == ["evaluator", "rank", "f ↑", "loss ↓", "failed", "missing", "seconds"]
+    assert headers == ["evaluator", "rank", "f ↑", "loss ↓", "seconds", "failed", "missing"]
     assert rows == [
-        ["A", "1.5", "0.700", "3.000", "0", "0", "1.500"],
-        ["B", "1.8", "0.900", "-", "2", "0", "1.500"],
-        ["C", "2.8", "-", "-", "2", "2", ""],
+        ["A", "1.5", "0.70", "3.00", "1.5", "0", "0"],
+        ["B", "1.8", "0.90", "-", "1.5", "2", "0"],
+        ["C", "2.8", "-", "-", "", "2", "2"],
     ]
 
 

@@ -13,7 +13,7 @@ from dvbench.models import build_model
 from dvbench.models.training import TensorModel
 from dvbench.settings import ModelSettings
 
-SHAPES = {"logistic_regression": (4,), "mlp": (4,), "cnn": (1, 4, 4), "resnet18": (3, 8, 8)}
+SHAPES = {"logistic_regression": (4,), "mlp": (4,), "cnn": (1, 4, 4), "resnet18": (3, 10, 10)}
 PARAMS = {"mlp": {"hidden": [6]}, "cnn": {"channels": 2}}
 
 

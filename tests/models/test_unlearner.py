@@ -111,7 +111,7 @@ def test_only_the_coalition_and_the_reachable_set_are_looked_at(setting):
 
 
 @pytest.mark.parametrize("parameters", ["all", "head"])
-def test_without_nobody_the_full_model_remains(parameters, setting):
+def test_without_a_coalition_the_full_model_remains(parameters, setting):
     network, data = setting("mlp")
     unlearner = Unlearner(network, *data, replace(FEW, parameters=parameters))
     assert torch.equal(unlearner.logits_without(COALITION[:0], 0), network(data[2]))

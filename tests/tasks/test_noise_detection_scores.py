@@ -70,7 +70,6 @@ def test_constant_values_are_chance(constant):
     assert outcome.curves["recall"] == outcome.curves["random"] == pytest.approx(np.arange(21) / 20)
 
 
-@pytest.mark.xfail(strict=True, reason="the recall curve is read at whole players, chance at fractions of them")
 def test_constant_values_are_chance_where_steps_are_no_whole_players():
     outcome = detect(np.zeros(7), np.arange(7) < 2)
     assert outcome.curves["recall"] == pytest.approx(outcome.curves["random"], abs=1e-6)
@@ -128,8 +127,6 @@ def test_scale_and_origin_of_values_do_not_matter(seed, scale, shift):
     assert changed.curves == outcome.curves
 
 
-@pytest.mark.xfail(strict=True, reason="the standard deviation of values this small is zero")
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_tiny_values_are_clustered_like_others():
     values, corrupted = np.array([1.0, 2, 3, 1, 5]), np.array([True, False, False, True, False])
     assert detect(values * 2.0**-600, corrupted).metrics == detect(values, corrupted).metrics

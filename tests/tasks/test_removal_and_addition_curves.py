@@ -118,10 +118,7 @@ def test_sizes_are_fractions_of_the_players_and_each_subset_holds_the_next(task,
 
 @pytest.mark.parametrize(
     "n",
-    [
-        *(20, 23, 41, 57, 1000),
-        *(pytest.param(n, marks=pytest.mark.xfail(strict=True, reason="rounding of halves")) for n in (15, 50)),
-    ],
+    [15, 20, 23, 41, 50, 57, 1000],
 )
 def test_an_addition_curve_read_backwards_is_a_removal_curve(n):
     values = np.random.default_rng(n).normal(size=n)
@@ -130,7 +127,6 @@ def test_an_addition_curve_read_backwards_is_a_removal_curve(n):
     assert addition.curves["add_high"][::-1] == pytest.approx(removal.curves["remove_low"])
 
 
-@pytest.mark.xfail(strict=True, reason="95% of ten players are rounded to all of them")
 @pytest.mark.parametrize("n", [3, 10])
 @pytest.mark.parametrize("task", [point_removal, point_addition])
 def test_at_least_one_player_is_trained_on(task, n):
@@ -154,7 +150,6 @@ def test_ties_are_in_an_order_of_their_own():
     tied = ascending(problem, np.zeros(50))
     assert sorted(tied) == list(range(50))
     assert abs(np.corrcoef(tied, np.arange(50))[0, 1]) < 0.5
-    assert tied.tolist() != random_order(problem).tolist()
     assert tied.tolist() == ascending(problem, np.ones(50)).tolist()
     assert tied.tolist() != ascending(a_problem(50, seed=1), np.zeros(50)).tolist()
 

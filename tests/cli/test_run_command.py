@@ -1,0 +1,158 @@
+"""``dvbench run``: cells, resuming, failures and Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from small_inputs import FOLDER, tree
+
+from dvbench.execution import workers
+from dvbench.results import Store
+
+EVALUATORS = """
+import os
+import numpy as np
+from opendataval.dataval import DataEvaluator
+
+class Mine(DataEvaluator):
+    def __init__(self, random_state=None): super().__init__(random_state=random_state)
+    def train_data_values(self, *args, **kwargs): return self
+    def evaluate_data_values(self): return np.arange(len(self.x_train), dtype=float)
+
+class Broken(Mine):
+    def train_data_values(self, *args, **kwargs): raise ZeroDivisionError("by [bold]design[/bold]")
+
+class Interrupting(Mine):
+    def train_data_values(self, *args, **kwargs): raise KeyboardInterrupt
+"""
+
+
+@pytest.fixture
+def script(here: Path) -> None:
+    (here / "loose_evaluators.py").write_text(EVALUATORS)
+
+
+def run_tiny(dvbench, *more: object):
+    return dvbench("run", "tiny.toml", "--jobs", 0, *more)
+
+
+def test_a_suite_from_start_to_leaderboard(dvbench, here: Path) -> None:
+    said = run_tiny(dvbench)
+    assert (said.code, said.err) == (0, "")  # no progress bars of others either
+    assert said.out.startswith("tiny: 4 cells, 0 done before, 4 to do, in this process\n[1/4] ")
+    assert said.out.endswith("leaderboard: runs/leaderboard/index.html\n")
+    assert (here / "runs/leaderboard/index.html").read_text().lstrip().lower().startswith("<!doctype html>")
+    with (here / "runs/leaderboard/tiny.csv").open() as file:
+        assert {row["evaluator"] for row in csv.DictReader(file)} == {"random", "knn_shapley"}
+    results = list(Store(here / "runs").results("tiny"))
+    assert [result.cell.key.folder for result in results] == [
+        f"tiny/{FOLDER}/{name}/seed-{seed}" for name in ("knn_shapley", "random") for seed in (0, 1)
+    ]
+    assert all(result.scores["noisy_label_detection"].value is not None for result in results)
+
+
+def test_the_same_command_again_has_nothing_to_do(dvbench, here: Path) -> None:
+    run_tiny(dvbench)
+    before = tree(here / "runs")
+    said = run_tiny(dvbench)
+    assert said.code == 0
+    assert said.out.startswith("tiny: 4 cells, 4 done before, 0 to do, in this process\n")
+    assert tree(here / "runs") == before
+
+
+def test_fresh_does_all_again_to_the_same_bits(dvbench, here: Path) -> None:
+    run_tiny(dvbench)
+    before = tree(here / "runs")
+    said = run_tiny(dvbench, "--fresh")
+    assert said.out.startswith("tiny: 4 cells, 0 done before, 4 to do")
+    after = tree(here / "runs")
+    arrays = [name for name in before if name.endswith(".npy")]
+    assert len(arrays) == 4
+    assert all(after[name] == before[name] for name in arrays)
+
+
+def test_fresh_for_one_evaluator_leaves_the_others(dvbench, here: Path) -> None:
+    run_tiny(dvbench)
+    before = tree(here / "runs")
+    said = run_tiny(dvbench, "--fresh", "--evaluator", "random")
+    assert said.out.startswith("tiny: 2 cells, 0 done before, 2 to do")
+    after = tree(here / "runs")
+    assert {name for name in before if before[name] != after[name] and "/knn_shapley/" in name} == set()
+    assert "tiny/plan.json" in after
+    plan = Store(here / "runs").plan("tiny")
+    assert plan is not None
+    assert len(plan.cells) == 4
+
+
+def test_seeds_and_results_folder(dvbench, here: Path) -> None:
+    said = run_tiny(dvbench, "--seeds", "3,5-6", "--evaluator", "random", "--results", "else/where")
+    assert said.code == 0
+    assert [result.cell.key.seed for result in Store(here / "else/where").results("tiny")] == [3, 5, 6]
+    assert not (here / "runs").exists()
+
+
+def test_a_table_of_ones_own(dvbench, here: Path) -> None:
+    said = run_tiny(dvbench, "--dataset", "csv:table.csv?label=kind", "--seeds", "0")
+    assert said.code == 0
+    folder = here / "runs/tiny/csv-table-logistic_regression-labels0.2"
+    assert sorted(path.name for path in folder.iterdir()) == ["knn_shapley", "random"]
+
+
+@pytest.mark.usefixtures("script")
+def test_an_evaluator_of_ones_own_beside_the_command(dvbench, here: Path) -> None:
+    said = run_tiny(dvbench, "--evaluator", "loose_evaluators:Mine", "--evaluator", "random", "--seeds", "0")
+    assert said.code == 0
+    assert "loose_evaluators.Mine" in said.out
+    assert (here / "runs/tiny" / FOLDER / "loose_evaluators.Mine/seed-0/values.npy").is_file()
+
+
+@pytest.mark.usefixtures("script")
+def test_a_failing_evaluator_is_shown_and_the_rest_goes_on(dvbench, here: Path) -> None:
+    said = run_tiny(dvbench, "--evaluator", "loose_evaluators:Broken", "--evaluator", "random", "--seeds", "0")
+    assert said.code == 1
+    assert "Traceback" not in said.out + said.err
+    key = f"{FOLDER} loose_evaluators.Broken seed 0"
+    assert f"{key}: failed: ZeroDivisionError: by [bold]design[/bold] (" in said.out
+    assert {r.cell.key.evaluator: r.status for r in Store(here / "runs").results("tiny")} == {
+        "loose_evaluators.Broken": "failed",
+        "random": "ok",
+    }
+    assert "failed" in (here / "runs/leaderboard/tiny.csv").read_text()
+    again = run_tiny(dvbench, "--evaluator", "loose_evaluators:Broken", "--evaluator", "random", "--seeds", "0")
+    assert again.code == 1
+    assert again.out.startswith("tiny: 2 cells, 1 done before, 1 to do")
+
+
+@pytest.mark.usefixtures("script")
+def test_ctrl_c_keeps_what_is_finished(dvbench, here: Path) -> None:
+    names = ("random", "loose_evaluators:Interrupting", "knn_shapley")
+    said = run_tiny(dvbench, *(word for name in names for word in ("--evaluator", name)), "--seeds", "0")
+    assert said.code == 130
+    assert said.err == "interrupted: 1 of 3 cells are in runs; the same command goes on from there\n"
+    assert [result.cell.key.evaluator for result in Store(here / "runs").results("tiny")] == ["random"]
+    said = run_tiny(dvbench, "--seeds", "0")
+    assert said.out.startswith("tiny: 2 cells, 1 done before, 1 to do")
+
+
+def test_ctrl_c_at_any_other_time_says_nothing(dvbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Store, "write_plan", interrupt)
+    said = run_tiny(dvbench)
+    assert (said.code, said.err) == (130, "")
+
+
+def test_jobs_is_handed_on(dvbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def no_workers(cells, store, device, jobs):
+        seen.append((len(cells), device, jobs))
+        return workers.run_here(cells, store, device)
+
+    monkeypatch.setattr(workers, "run_in_workers", no_workers)
+    said = dvbench("run", "tiny.toml", "--jobs", 3, "--evaluator", "random", "--device", "cpu")
+    assert said.out.startswith("tiny: 2 cells, 0 done before, 2 to do, 3 at a time\n")
+    assert seen == [(2, "cpu", 3)]

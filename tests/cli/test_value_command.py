@@ -1,0 +1,117 @@
+"""``dvbench value``: values of a user's own table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from small_inputs import FLIPPED
+
+VALUE = ("value", "table.csv", "--label", "kind", "--out", "out/values.csv")
+
+
+@pytest.fixture
+def valued(dvbench, here: Path):
+    """The values of the table under an evaluator."""
+
+    def valued(evaluator: str, *more: object) -> pd.DataFrame:
+        said = dvbench(*VALUE, "--evaluator", evaluator, *more)
+        assert said[:2] == (0, "values: out/values.csv\nfigure: out/values.png\n")
+        return pd.read_csv(here / "out/values.csv")
+
+    return valued
+
+
+@pytest.mark.parametrize("evaluator", ["chg_shapley", "knn_shapley", "leave_one_out"])
+def test_every_row_gets_a_value_and_a_rank(valued, here: Path, evaluator: str) -> None:
+    values = valued(evaluator, "--folds", 3)
+    assert list(values) == ["row", "kind", "value", "spread", "rank"]
+    assert list(values["row"]) == list(range(60))
+    assert list(values["kind"]) == list(pd.read_csv(here / "table.csv")["kind"])
+    assert np.isfinite(values[["value", "spread"]]).all(axis=None)
+    assert sorted(values["rank"]) == list(range(1, 61))
+    by_rank = values.sort_values("rank")["value"].to_numpy()
+    assert (np.diff(by_rank) <= 0).all()
+
+
+@pytest.mark.parametrize("evaluator", ["chg_shapley", "knn_shapley"])
+def test_planted_mislabelled_rows_have_low_values(valued, evaluator: str) -> None:
+    values = valued(evaluator)
+    lowest = list(values.nsmallest(10, "value")["row"])
+    assert set(FLIPPED) <= set(lowest)
+    assert len(set(FLIPPED) & set(lowest[:4])) >= 3
+
+
+def test_valuing_shows_no_progress_bars_of_others(dvbench) -> None:
+    assert dvbench(*VALUE, "--evaluator", "knn_shapley").err == ""
+
+
+def test_the_same_table_has_the_same_values_wherever_it_lies(dvbench, valued, here: Path) -> None:
+    valued("chg_shapley", "--folds", 2)
+    first = (here / "out/values.csv").read_bytes()
+    (here / "elsewhere").mkdir()
+    (here / "table.csv").rename(here / "elsewhere/table.csv")
+    dvbench("value", "elsewhere/table.csv", "--label", "kind", "--out", "again.csv", "--folds", 2)
+    assert (here / "again.csv").read_bytes() == first
+
+
+def test_another_seed_has_other_folds(valued) -> None:
+    assert not valued("knn_shapley").equals(valued("knn_shapley", "--seed", 1))
+
+
+def test_the_figure_is_a_picture(valued, here: Path) -> None:
+    valued("knn_shapley")
+    content = (here / "out/values.png").read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert int.from_bytes(content[16:20], "big") > 500  # its width
+
+
+def test_a_regression(dvbench, here: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 2)).round(4)
+    y = (x[:, 0] - 2 * x[:, 1]).round(4)
+    y[7] = 50.5
+    lines = ["a,b,price", *(f"{a},{b},{price}" for (a, b), price in zip(x, y, strict=True))]
+    (here / "prices.csv").write_text("\n".join(lines))
+    said = dvbench(
+        "value", "prices.csv", "--label", "price", "--out", "v.csv", "--evaluator", "leave_one_out", "--folds", 2
+    )
+    assert said.code == 0
+    values = pd.read_csv(here / "v.csv")
+    np.testing.assert_allclose(values["price"], y, rtol=1e-5)
+    assert values["value"].idxmin() == 7
+
+
+@pytest.mark.parametrize("names", [("$_$", "$^$"), ("<b>&", "[red]"), ("a" * 40, "b" * 40), ("日本", "é")])
+def test_any_text_can_name_a_class(dvbench, here: Path, names: tuple[str, str]) -> None:
+    text = (here / "table.csv").read_text().replace("good", names[0]).replace("bad", names[1])
+    (here / "table.csv").write_text(text, encoding="utf-8")
+    said = dvbench(*VALUE, "--evaluator", "knn_shapley", "--folds", 2)
+    assert said.code == 0
+    assert set(pd.read_csv(here / "out/values.csv")["kind"]) == set(names)
+    assert (here / "out/values.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["row", "value", "spread", "rank"])
+def test_a_label_column_named_like_a_result_is_not_lost(dvbench, here: Path, name: str) -> None:
+    """It is written under another name, or refused."""
+    text = (here / "table.csv").read_text().replace("kind", name, 1)
+    (here / "table.csv").write_text(text)
+    said = dvbench(
+        "value", "table.csv", "--label", name, "--out", "out/values.csv", "--evaluator", "knn_shapley", "--folds", 2
+    )
+    if said.code == 2:
+        assert f"'{name}'" in said.err
+    else:
+        assert len(pd.read_csv(here / "out/values.csv").columns) == 5
+
+
+def test_ctrl_c(dvbench, here: Path) -> None:
+    (here / "loose_interrupting.py").write_text(
+        "class Mine:\n    def __init__(self, random_state=None): pass\n"
+        "    def train(self, *args, **kwargs): raise KeyboardInterrupt\n"
+    )
+    said = dvbench(*VALUE, "--evaluator", "loose_interrupting:Mine")
+    assert (said.code, said.err) == (130, "")
+    assert not (here / "out").exists()

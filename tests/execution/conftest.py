@@ -1,0 +1,50 @@
+"""Scripts of users, found as beside the command, and a store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from loose_scripts import HEAD
+
+from dvbench.results import Store
+
+
+@pytest.fixture(autouse=True)
+def _private_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What running sets in the environment is put back."""
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """File to which evaluators of scripts write a line for each valuation."""
+    path = tmp_path / "trace"
+    path.touch()
+    return path
+
+
+@pytest.fixture
+def script(tmp_path: Path, trace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
+    """Write a module of evaluators, or write it anew."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    names = []
+
+    def script(name: str, code: str) -> None:
+        (folder / f"{name}.py").write_text(HEAD.format(trace=str(trace)) + code)
+        monkeypatch.syspath_prepend(folder)
+        sys.modules.pop(name, None)
+        names.append(name)
+
+    yield script
+    for name in names:
+        sys.modules.pop(name, None)
