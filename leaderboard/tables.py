@@ -119,7 +119,7 @@ def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str
     Returns
     -------
     headers : list of str
-        Evaluator, mean rank, each task with an arrow, mean seconds, and failed and missing where there are any.
+        Evaluator, mean rank, each task with an arrow, mean seconds of a valuation, and failed and missing where there are any.
     rows : list of list of str
         As many strings as there are headers, best evaluator first. A task's entry is the mean of its headline over
         problems and seeds; ``*`` marks one over some of them. Plain text from results: escape it for rich.
@@ -154,7 +154,7 @@ def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str
         ]
         for row in _records(overall)
     ]
-    return [*headers, "seconds", *(count.removeprefix("n_") for count in counts)], rows
+    return [*headers, "sec", *(count.removeprefix("n_") for count in counts)], rows
 
 
 def arrow(higher_is_better: bool) -> str:

@@ -130,11 +130,14 @@ def test_quarantine_puts_pythons_generator_back() -> None:
 
 
 def test_quarantine_puts_the_global_states_back_after_an_error() -> None:
-    before = global_states()
-    with pytest.raises(ZeroDivisionError), quarantine(5):
+    def fail() -> None:
         np.random.random()  # noqa: NPY002
         torch.rand(1)
         raise ZeroDivisionError
+
+    before = global_states()
+    with pytest.raises(ZeroDivisionError), quarantine(5):
+        fail()
     assert global_states() == before
 
 

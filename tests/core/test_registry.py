@@ -103,7 +103,7 @@ def test_an_unknown_name_where_there_is_nothing() -> None:
 def test_an_unknown_parameter_gets_the_nearest() -> None:
     entry = find("evaluators", "knn_shapley")
     entry.check_parameters(["k_neighbors"])
-    with pytest.raises(UserError, match="^no parameter of knn_shapley is named 'k_neighbor': did you mean 'k_neighb"):
+    with pytest.raises(UserError, match=r"^no parameter of knn_shapley is named 'k_neighbor': did you mean 'k_neighb"):
         entry.check_parameters(["k_neighbor"])
 
 
@@ -151,7 +151,7 @@ def test_two_with_the_same_name_are_an_error(stranger) -> None:
 
 def test_what_is_registered_and_cannot_be_loaded_says_so(stranger) -> None:
     stranger("stranger_four", "[dvbench.models]\nlost = stranger_four_code:lost\n", {"stranger_four_code.py": ""})
-    with pytest.raises(UserError, match="^cannot load model 'lost' from stranger_four_code:lost: "):
+    with pytest.raises(UserError, match=r"^cannot load model 'lost' from stranger_four_code:lost: "):
         find("models", "lost").load()
 
 

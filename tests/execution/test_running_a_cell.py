@@ -289,13 +289,15 @@ def test_a_second_valuation_that_fails_leaves_the_first(script, store: Store, tr
     assert result.scores["rank_stability"].error is not None
 
 
-def test_an_exception_in_one_line() -> None:
-    try:
-        raise ValueError("a\n  b")
-    except ValueError as error:
-        text = describe_exception(error)
-    assert text.startswith("ValueError: a b (execution/test_running_a_cell.py:")
-    try:
-        raise KeyError
-    except KeyError as error:
-        assert describe_exception(error).startswith("KeyError: no message (")
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(ValueError("a\n  b"), "ValueError: a b"), (KeyError(), "KeyError: no message")],
+    ids=["two lines", "no message"],
+)
+def test_an_exception_in_one_line(error: Exception, text: str) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        fail()
+    assert describe_exception(caught.value).startswith(f"{text} (execution/test_running_a_cell.py:")

@@ -140,7 +140,7 @@ def test_a_failed_valuation_is_told_once(store):
 
 def test_console_rows(store):
     headers, rows = tables.rows_for_console(store, "small")
-    assert headers == ["evaluator", "rank", "f ↑", "loss ↓", "seconds", "failed", "missing"]
+    assert headers == ["evaluator", "rank", "f ↑", "loss ↓", "sec", "failed", "missing"]
     assert rows == [
         ["A", "1.5", "0.70", "3.00", "1.5", "0", "0"],
         ["B", "1.8", "0.90", "-", "1.5", "2", "0"],

@@ -236,7 +236,7 @@ def huge() -> bytes:
         "npz",
         "bad zip",
         "huge",
-    ],  # fmt: skip
+    ],
 )
 def test_what_is_no_plain_array_of_numbers_is_refused_by_its_path(store: Store, content: bytes) -> None:
     message = refusal(store.array, with_array(store, content), "values")
