@@ -287,7 +287,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = str(error)
     except usage_error as error:
         command = error.ctx.command_path if error.ctx else "dvbench"
-        message = f"{error.format_message().replace('Value error, ', '')} (see '{command} --help')"
+        text = " ".join(error.format_message().split()).replace("Value error, ", "")
+        message = f"{text} (see '{command} --help')"
     except (KeyboardInterrupt, typer.Abort):
         return 130
     from dvbench.console import error as show_error

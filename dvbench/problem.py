@@ -7,6 +7,7 @@ from it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,11 +86,15 @@ class Problem:
         """Number of classes, or 1 for regression."""
         return self.train.y.shape[1]
 
-    def metric(self, y: torch.Tensor, y_hat: torch.Tensor) -> float:
-        """Performance, higher is better: accuracy, or negative mean squared error for regression."""
+    @property
+    def metric(self) -> Callable[[torch.Tensor, torch.Tensor], float]:
+        """Performance of (targets, predictions), higher is better: accuracy, or negative mean squared error.
+
+        OpenDataVal's functions and no method, from which an evaluator could reach this problem.
+        """
         from opendataval.metrics import accuracy, neg_mse
 
-        return float((accuracy if self.kind == "classification" else neg_mse)(y.cpu(), y_hat.cpu()))
+        return accuracy if self.kind == "classification" else neg_mse
 
     def fetcher(self) -> DataFetcher:
         """Make what an evaluator is given: OpenDataVal's fetcher over new copies of train and reachable data.

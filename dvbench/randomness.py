@@ -7,6 +7,7 @@ Nothing in this project reads or sets a global seed. A generator is named by a k
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ def seed_sequence(*key: Key) -> np.random.SeedSequence:
     -------
     numpy.random.SeedSequence
     """
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in key)
+    text = "\x1f".join(f"{type(part).__name__}:{part}".replace("\x1f", "\x1f\x1f") for part in key)
     digest = hashlib.sha256(text.encode()).digest()
     return np.random.SeedSequence(np.frombuffer(digest, dtype=np.uint32).tolist())
 
@@ -76,15 +77,18 @@ def quarantine(seed: int) -> Iterator[None]:
     """Give code that is not ours private global generators, and put the caller's back afterwards.
 
     Some of OpenDataVal's evaluators reseed torch's global generator or draw from it, and a stranger's evaluator may use
-    NumPy's. Inside this context they see a state derived from ``seed``, so that they repeat; outside nothing changes.
+    NumPy's or Python's. Inside this context they see a state derived from ``seed``, so that they repeat; outside
+    nothing changes.
     """
     import torch
 
-    numpy_state = np.random.get_state()  # noqa: NPY002
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
         try:
             yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)

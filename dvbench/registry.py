@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,15 +62,18 @@ class Entry:
         Raises
         ------
         UserError
-            If the module or the attribute is missing.
+            If the module cannot be imported, or has no such thing, or it cannot be called.
         """
         module, _, attribute = self.target.partition(":")
+        what = f"{self.kind.removesuffix('s')} '{self.name}'"
+        what += "" if self.name == self.target else f" from {self.target}"
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UserError(
-                f"cannot load {self.kind.removesuffix('s')} '{self.name}' from {self.target}: {error}"
-            ) from error
+            found = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # whatever importing a stranger's module brings about
+            raise UserError(f"cannot load {what}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        if not callable(found):
+            raise UserError(f"cannot load {what}: it is a {type(found).__name__}, neither a class nor a function")
+        return found
 
     @cached_property
     def definition(self) -> Definition:
@@ -130,6 +134,8 @@ def find(kind: Kind, name: str) -> Entry:
         If there is no such thing; the message names the nearest.
     """
     if ":" in name:
+        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+            raise UserError(f"'{name}' is not of the form module:Name, such as 'mine:MyEvaluator'")
         # A script beside which the command is run is importable, as it is for `python script.py`.
         if "" not in sys.path:
             sys.path.insert(0, "")

@@ -119,7 +119,8 @@ def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str
     Returns
     -------
     headers : list of str
-        Evaluator, mean rank, each task with an arrow, mean seconds of a valuation, and failed and missing where there are any.
+        Evaluator, mean rank, each task with an arrow, mean seconds of a valuation; failed and missing where there are
+        any.
     rows : list of list of str
         As many strings as there are headers, best evaluator first. A task's entry is the mean of its headline over
         problems and seeds; ``*`` marks one over some of them. Plain text from results: escape it for rich.

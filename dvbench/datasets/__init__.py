@@ -50,7 +50,11 @@ def load_source(dataset: str) -> Source:
     if dataset.startswith(TABLE):
         path, named, label = dataset.removeprefix(TABLE).partition(LABEL)
         return read_table(path, label if named else None)
-    source = find("datasets", dataset).load()()
+    entry = find("datasets", dataset)
+    try:
+        source = entry.load()()
+    except TypeError as error:
+        raise UserError(f"data set '{dataset}' cannot be called without arguments: {error}") from error
     if not isinstance(source, Source):
         raise UserError(f"data set '{dataset}' must be a function that returns a dvbench.datasets.Source")
     return source

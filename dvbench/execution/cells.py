@@ -8,11 +8,11 @@ from dvbench import __version__
 from dvbench.datasets import build_problem
 from dvbench.errors import UserError
 from dvbench.execution.environment import describe
-from dvbench.execution.resume import evaluator_version, failure, reusable
+from dvbench.execution.resume import evaluator_version, failure, reusable, table_hash
 from dvbench.execution.valuation import valuate
 from dvbench.problem import Problem
 from dvbench.registry import find
-from dvbench.results import ArrayName, Cell, Dataset, Result, Score, Store
+from dvbench.results import Cell, Dataset, Result, Score, Store
 from dvbench.tasks.contract import Task, Valuation
 from dvbench.tasks.retrain import Retraining
 
@@ -42,11 +42,7 @@ def run_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
         tasks: dict[str, Task] = {name: find("tasks", name).load() for name in cell.tasks}
         if result is None or (result.dataset and result.dataset.revision != problem.revision):
             result = _value(cell, problem, store, device)
-        if any(task.repeats for task in tasks.values()) and "repeat" not in result.arrays:
-            repeat = valuate(cell, problem, device, purpose="repeat").arrays["values"]
-            known: dict[ArrayName, object] = {name: store.array(result, name) for name in result.arrays}
-            result = store.write(result, {**known, "repeat": repeat})  # type: ignore[dict-item]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return store.write(failure(cell, describe_exception(error), device))
     return _score(cell, result, problem, tasks, store, device)
 
@@ -72,6 +68,7 @@ def _value(cell: Cell, problem: Problem, store: Store, device: str) -> Result:
         evaluator_version=evaluator_version(entry),
         dataset=Dataset(
             revision=problem.revision,
+            table=table_hash(cell.dataset),
             kind=problem.kind,
             train=len(problem.train),
             reachable=len(problem.reachable),
@@ -85,20 +82,37 @@ def _value(cell: Cell, problem: Problem, store: Store, device: str) -> Result:
 
 
 def _score(cell: Cell, result: Result, problem: Problem, tasks: dict[str, Task], store: Store, device: str) -> Result:
-    repeat = store.array(result, "repeat") if "repeat" in result.arrays else None
-    valuation = Valuation(store.array(result, "values"), repeat)
-    retrain = Retraining(problem, cell.model, cell.training, device)
+    """Score with the tasks that are lacking, after a second valuation if one of them needs it."""
+    lacking = result.lacks({name: task.version for name, task in tasks.items()})
     scores = dict(result.scores)
-    for name in result.lacks({name: task.version for name, task in tasks.items()}):
+    arrays = {name: store.array(result, name) for name in result.arrays}
+    if "repeat" not in arrays and any(tasks[name].repeats for name in lacking):
+        try:
+            arrays["repeat"] = valuate(cell, problem, device, purpose="repeat").arrays["values"]
+        except (Exception, SystemExit) as error:
+            for name in [name for name in lacking if tasks[name].repeats]:
+                scores[name] = _failed(tasks[name], f"second valuation: {describe_exception(error)}")
+                lacking.remove(name)
+    valuation = Valuation(arrays["values"], arrays.get("repeat"))
+    retrain = Retraining(problem, cell.model, cell.training, device)
+    for name in lacking:
         scores[name] = _score_task(tasks[name], problem, valuation, retrain)
-    return store.write(Result.model_validate({**result.model_dump(), "cell": cell.model_dump(), "scores": scores}))
+    scored = {**result.model_dump(), "cell": cell.model_dump(), "scores": scores}
+    return store.write(Result.model_validate(scored), arrays)
 
 
 def _score_task(task: Task, problem: Problem, valuation: Valuation, retrain: Retraining) -> Score:
     """Score a valuation with a task; a failure becomes an error in the score."""
-    about = {"version": task.version, "headline": task.headline, "higher_is_better": task.higher_is_better}
     try:
         outcome = task(problem, valuation, retrain)
-        return Score.model_validate({**about, "metrics": outcome.metrics, "curves": outcome.curves})
-    except Exception as error:
-        return Score.model_validate({**about, "error": describe_exception(error)})
+        return Score.model_validate({**_about(task), "metrics": outcome.metrics, "curves": outcome.curves})
+    except (Exception, SystemExit) as error:
+        return _failed(task, describe_exception(error))
+
+
+def _failed(task: Task, error: str) -> Score:
+    return Score.model_validate({**_about(task), "error": error})
+
+
+def _about(task: Task) -> dict[str, int | str | bool]:
+    return {"version": task.version, "headline": task.headline, "higher_is_better": task.higher_is_better}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from dvbench.datasets import assemble
 from dvbench.datasets.splits import fold_rows
 from dvbench.datasets.tables import read_table
 from dvbench.errors import UserError
+from dvbench.execution.cells import describe_exception
 from dvbench.execution.environment import resolve_device
 from dvbench.execution.valuation import valuate
 from dvbench.randomness import generator
@@ -18,6 +20,7 @@ from dvbench.results import Cell, CellKey, write_atomically
 from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
 
 SHOWN = 15
+COLUMNS = ("row", "value", "spread", "rank")
 TRAINING = Training(epochs=20, batch_size=32, lr=0.01)
 
 
@@ -54,8 +57,9 @@ def value_table(
     UserError
         If the table cannot be valued, or a file cannot be written.
     """
-    if out.suffix.lower() == ".png":
-        raise UserError(f"{out} would be overwritten by the figure; give a .csv file")
+    _check_output(data, out)
+    if label in COLUMNS:
+        raise UserError(f"a label column named '{label}' would clash with the columns written; rename it")
     evaluator, model = find("evaluators", evaluator).name, find("models", model).name
     source = read_table(str(data), label)
     parts = fold_rows(source, folds, generator(data.name, seed, "folds"))
@@ -74,11 +78,30 @@ def value_table(
             evaluator=EvaluatorSettings(name=evaluator),
             tasks=(),
         )
-        values[fold, players] = valuate(cell, problem, resolve_device(device)).arrays["values"]
+        try:
+            values[fold, players] = valuate(cell, problem, resolve_device(device)).arrays["values"]
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"{evaluator} failed: {describe_exception(error)}") from error
     names = [source.classes[i] for i in source.labels] if source.classes else [f"{y:g}" for y in source.labels]
     mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1 if folds > 2 else 0)
     _write_table(out, label, names, mean, spread)
     return _draw(out.with_suffix(".png"), evaluator, label, names, mean, spread)
+
+
+def _check_output(data: Path, out: Path) -> None:
+    """Raise a `UserError` if the output would overwrite something, or cannot be written, before the work is done."""
+    figure = out.with_suffix(".png") if out.name else out
+    if out.is_dir() or not out.name:
+        raise UserError(f"{out} is a folder; give the path of a .csv file")
+    if figure == out:
+        raise UserError(f"{out} would be overwritten by the figure; give a .csv file")
+    if data.resolve() in (out.resolve(), figure.resolve()):
+        raise UserError(f"{data} itself would be overwritten; give another --out")
+    place = next(folder for folder in out.absolute().parents if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise UserError(f"cannot write {out}: {place} is no folder that you can write to; give another --out")
 
 
 def _write_table(out: Path, label: str, names: list[str], mean: np.ndarray, spread: np.ndarray) -> None:
@@ -106,13 +129,16 @@ def _draw(path: Path, evaluator: str, label: str, names: list[str], mean: np.nda
         strict=True,
     ):
         axes.barh(range(shown), mean[rows], xerr=spread[rows], color=colour, error_kw={"lw": 0.8, "ecolor": "0.4"})
-        axes.set_yticks(range(shown), [f"row {row}  ({_short(names[row])})" for row in rows], fontsize=8)
+        axes.set_yticks(
+            range(shown), [f"row {row}  ({_short(names[row])})" for row in rows], fontsize=8, parse_math=False
+        )
         axes.invert_yaxis()
         axes.axvline(0, color="0.3", lw=0.8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("data value")
-    figure.suptitle(f"{evaluator}, label column '{label}'; lines: standard deviation over folds", fontsize=9)
+    title = f"{evaluator}, label column '{label}'; lines: standard deviation over folds"
+    figure.suptitle(title, fontsize=9, parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     write_atomically(path, buffer.getvalue())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import ValidationError
+
 from dvbench.errors import UserError, unknown
-from dvbench.registry import find
-from dvbench.results import Plan
+from dvbench.registry import Entry, find
+from dvbench.results import Plan, describe_error
 from dvbench.settings import EvaluatorSettings
 from dvbench.suites import ProblemSettings, Suite
 
@@ -57,7 +59,11 @@ def narrow(
         "problems": tuple({one.title: one for one in problems}.values()),
         "seeds": tuple(seeds) if seeds is not None else suite.seeds,
     }
-    return Suite.model_validate({**suite.model_dump(), **{k: [_plain(v) for v in vs] for k, vs in update.items()}})
+    plain = {key: [_plain(value) for value in values] for key, values in update.items()}
+    try:
+        return Suite.model_validate({**suite.model_dump(), **plain})
+    except ValidationError as error:
+        raise UserError(f"suite '{suite.name}': {describe_error(error)}") from error
 
 
 def _plain(value: object) -> object:
@@ -95,8 +101,8 @@ def check(suite: Suite) -> None:
     for evaluator in suite.evaluators:
         entry = find("evaluators", evaluator.name)
         entry.check_parameters(evaluator.params)
-        if ":" in evaluator.name and entry.source is None:
-            raise UserError(f"cannot find module '{evaluator.name.partition(':')[0]}' of evaluator {evaluator.name}")
+        if ":" in evaluator.name:
+            _check_interface(entry)
     kinds = {dataset: load_source(dataset).kind for dataset in sorted({p.dataset for p in suite.problems})}
     for problem in suite.problems:
         find("models", problem.model.name).check_parameters({"shape", "outputs", *problem.model.params})
@@ -110,6 +116,14 @@ def check(suite: Suite) -> None:
             raise UserError(
                 f"{problem.dataset} is a regression data set and has no labels to flip; use noise of kind 'features'"
             )
+
+
+def _check_interface(entry: Entry) -> None:
+    """Import a stranger's evaluator once, so that a slip in its name is found before anything runs."""
+    found = entry.load()
+    missing = [name for name in ("train", "evaluate_data_values") if not hasattr(found, name)]
+    if isinstance(found, type) and missing:
+        raise UserError(f"{entry.name} is no OpenDataVal DataEvaluator: it has no {missing[0]}()")
 
 
 def merged(plan: Plan, before: Plan | None) -> Plan:

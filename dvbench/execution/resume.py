@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from dvbench import __version__
 from dvbench.errors import UserError
@@ -42,13 +43,33 @@ def task_versions(cell: Cell) -> dict[str, int]:
 
 
 def reusable(cell: Cell, store: Store) -> Result | None:
-    """The result on disk, if its values are what this cell would compute."""
+    """The result on disk, if its values are what this cell would compute.
+
+    Raises
+    ------
+    UserError
+        If what is on disk is not a result of this cell, or its arrays were altered.
+    """
     result = store.read(cell.key)
-    if result is None or result.status == "failed":
+    if result is None or result.dataset is None:
         return None
     if result.cell.model_copy(update={"tasks": cell.tasks}) != cell:
         return None
-    return result if result.evaluator_version == evaluator_version(find("evaluators", cell.evaluator.name)) else None
+    if result.evaluator_version != evaluator_version(find("evaluators", cell.evaluator.name)):
+        return None
+    if result.dataset.table != table_hash(cell.dataset):
+        return None
+    for name in result.arrays:
+        store.array(result, name)
+    return result
+
+
+def table_hash(dataset: str) -> str | None:
+    """Hash of the file of a user's own table; None for other data sets and for a file that is not there."""
+    path = Path(dataset.removeprefix("csv:").partition("?label=")[0])
+    if not dataset.startswith("csv:") or not path.is_file():
+        return None
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def failure(cell: Cell, error: str, device: str) -> Result:

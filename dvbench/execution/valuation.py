@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -62,8 +66,7 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
         device=device,
     )
     make = find("evaluators", cell.evaluator.name).load()
-    with warnings.catch_warnings(), quarantine(seed), watch_memory(device) as memory:
-        warnings.simplefilter("ignore")
+    with _silence(), quarantine(seed), watch_memory(device) as memory:
         started = time.perf_counter()
         try:
             evaluator = make(**cell.evaluator.params, random_state=np.random.RandomState(seed))
@@ -90,8 +93,23 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
     return Valued(arrays, cost, diagnostics)
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what evaluators print and warn of; OpenDataVal's draw a progress bar each."""
+    with Path(os.devnull).open("w") as nowhere, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with redirect_stdout(nowhere), redirect_stderr(nowhere):
+            yield
+
+
 def _checked(values: object, n: int) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"their type is {array.dtype}")
+        array = array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the evaluator returned values that are no real numbers: {error}") from error
     if array.shape != (n,):
         raise UserError(f"the evaluator returned values of shape {array.shape}; it must return one a player, ({n},)")
     if not np.all(np.isfinite(array)):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Generator, Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
@@ -32,7 +31,7 @@ PRELOAD = [
 def start_server(jobs: int) -> None:
     """Start the server that worker processes are forked from, which then imports while the caller goes on."""
     if jobs:
-        os.environ.update(TQDM_DISABLE="1", OMP_NUM_THREADS="1")
+        os.environ["OMP_NUM_THREADS"] = "1"
         forkserver.set_forkserver_preload(PRELOAD)
         forkserver.ensure_running()
 
@@ -41,7 +40,6 @@ def run_here(cells: Sequence[Cell], store: Store, device: str) -> Generator[Resu
     """Run cells one after the other in this process."""
     from dvbench.execution.cells import run_cell
 
-    os.environ["TQDM_DISABLE"] = "1"
     device = resolve_device(device)
     for cell in cells:
         yield run_cell(cell, store, device)
@@ -96,6 +94,4 @@ def _work(cell: str, root: str, device: str) -> None:
     from dvbench.execution.cells import run_cell
 
     torch.set_num_threads(1)
-    with Path(os.devnull).open("w") as nowhere:  # some of OpenDataVal's evaluators print
-        sys.stdout = sys.stderr = nowhere
-        run_cell(Cell.model_validate_json(cell), Store(Path(root)), resolve_device(device))
+    run_cell(Cell.model_validate_json(cell), Store(Path(root)), resolve_device(device))

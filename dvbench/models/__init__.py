@@ -49,6 +49,8 @@ def build_model(
     UserError
         If there is no such model, or it has no such parameter, or it does not fit the data.
     """
+    from torch.nn import Module
+
     from dvbench.errors import UserError
     from dvbench.models.training import TensorModel, seeded
     from dvbench.registry import find
@@ -58,4 +60,6 @@ def build_model(
         network = seeded(lambda: builder(shape, outputs, **settings.params), seed)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"model '{settings.name}': {error}; see 'dvbench describe {settings.name}'") from error
+    if not isinstance(network, Module) or not list(network.parameters()):
+        raise UserError(f"model '{settings.name}' must be a function that returns a torch network with parameters")
     return TensorModel(network, kind, outputs, seed, weight_decay).to(device)

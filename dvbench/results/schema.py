@@ -48,9 +48,10 @@ class Cell(Strict):
 
 
 class Dataset(Strict):
-    """The data a cell was run on."""
+    """The data a cell was run on; ``table`` is the hash of the file if they are a user's own table."""
 
     revision: Sha256
+    table: Sha256 | None = None
     kind: Kind
     train: int = Field(gt=0)
     reachable: int = Field(gt=0)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dvbench.errors import UserError, unknown
 from dvbench.results import Cell, CellKey, Plan, describe_error
 from dvbench.settings import EvaluatorSettings, ModelSettings, Name, Noise, Sizes, Strict, Training
+
+TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")
 
 
 class ProblemSettings(Strict):
@@ -20,7 +24,7 @@ class ProblemSettings(Strict):
     noise: Noise = Noise()
     model: ModelSettings
     training: Training = Training()
-    tasks: tuple[str, ...] = Field(min_length=1)
+    tasks: tuple[Name, ...] = Field(min_length=1)
 
     @field_validator("model", mode="before")
     @classmethod
@@ -33,8 +37,8 @@ class ProblemSettings(Strict):
         dataset = self.dataset
         if dataset.startswith("csv:"):
             dataset = f"csv-{Path(dataset.removeprefix('csv:').partition('?')[0]).stem}"
-        clean = "".join(c if c.isalnum() or c in "_.-" else "_" for c in dataset)
-        return f"{clean}-{self.model.name}-{self.noise}"
+        clean = re.sub(r"[^A-Za-z0-9_.-]", "_", dataset)[:40]
+        return f"{clean}-{re.sub(r'[^A-Za-z0-9_.-]', '_', self.model.name)}-{self.noise}"
 
 
 class Suite(Strict):
@@ -46,7 +50,7 @@ class Suite(Strict):
     name: Name
     version: int = Field(ge=1)
     description: str = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     problems: tuple[ProblemSettings, ...] = Field(min_length=1)
     evaluators: tuple[EvaluatorSettings, ...] = Field(min_length=1)
 
@@ -57,6 +61,9 @@ class Suite(Strict):
             ("evaluator", [evaluator.title for evaluator in self.evaluators]),
             ("seed", [str(seed) for seed in self.seeds]),
         ):
+            wrong = [name for name in names if not TITLE.fullmatch(name)]
+            if wrong:
+                raise ValueError(f"{what} '{wrong[0]}' cannot name a folder: shorten it, or give it a label")
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 hint = "; give one a label" if what == "evaluator" else ""

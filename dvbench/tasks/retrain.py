@@ -55,7 +55,7 @@ class Retraining:
             train, test, how = self.problem.train, self.problem.test, self.training
             model = self.model.clone()
             model.fit(train.x[players], train.y[players], batch_size=how.batch_size, epochs=how.epochs, lr=how.lr)
-            self._known[key] = self.problem.metric(test.y, model.predict(test.x))
+            self._known[key] = self.problem.metric(test.y, model.predict(test.x).cpu())
         return self._known[key]
 
 

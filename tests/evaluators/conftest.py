@@ -11,8 +11,6 @@ from dvbench.datasets import build_problem
 from dvbench.models import build_model
 from dvbench.settings import ModelSettings, Noise, Sizes
 
-FIT = {"epochs": 5, "batch_size": 32, "lr": 0.05}
-
 
 @pytest.fixture(scope="session")
 def problem():

@@ -10,12 +10,12 @@ import numpy as np
 import opendataval.dataval as stock
 import pytest
 import torch
-from conftest import FIT
 from games import additive_game, shapley_by_definition
 from opendataval.dataloader import DataFetcher, mix_labels
 from opendataval.dataval import DataEvaluator
 from opendataval.metrics import accuracy
 from opendataval.model import LogisticRegression
+from short_fits import FIT
 
 from dvbench.datasets import build_problem
 from dvbench.execution.valuation import valuate

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import FIT
 from opendataval.experiment import ExperimentMediator
 from opendataval.metrics import accuracy, neg_mse
 from opendataval.model import ClassifierMLP, LogisticRegression
+from short_fits import FIT
 from sklearn.metrics import roc_auc_score
 
 import evaluators.chg_shapley as chg

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import FIT
 from games import additive_game, majority_game, shapley_by_definition
 from opendataval.experiment import ExperimentMediator
 from opendataval.metrics import accuracy
 from opendataval.model import ClassifierMLP, LogisticRegression
+from short_fits import FIT
 from sklearn.metrics import roc_auc_score
 
 from dvbench.models.unlearning import Unlearner

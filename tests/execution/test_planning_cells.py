@@ -137,7 +137,10 @@ def test_a_right_suite_passes() -> None:
             a_suite(evaluators=[{"name": "knn_shapley", "params": {"k": 3}}]),
             "no parameter of knn_shapley is named 'k': there is k_neighbors, random_state.",
         ),
-        (a_suite(evaluators=[{"name": "no_such:Mine"}]), "cannot find module 'no_such' of evaluator no_such:Mine"),
+        (
+            a_suite(evaluators=[{"name": "no_such:Mine"}]),
+            "cannot load evaluator 'no_such:Mine': ModuleNotFoundError: No module named 'no_such'",
+        ),
         (
             with_problem(model={"name": "mlp", "params": {"hiden": [3]}}),
             "no parameter of mlp is named 'hiden': did you mean 'hidden'?",

@@ -199,13 +199,13 @@ OF_SHAPE = "the evaluator returned values of shape {}; it must return one a play
         ("Infinite", "30 of the evaluator's 30 values are NaN or infinite"),
         ("Short", OF_SHAPE.format("(29,)")),
         ("Column", OF_SHAPE.format("(30, 1)")),
-        ("Nothing", OF_SHAPE.format("()")),
+        ("Nothing", "the evaluator returned values that are no real numbers: their type is object"),
         ("Text", "the evaluator returned"),
         ("Ragged", "the evaluator returned"),
         ("Complex", "the evaluator returned"),
         ("NoArguments", "cannot make loose_wrong:NoArguments: "),
         ("NoEvaluator", "AttributeError: 'NoEvaluator' object has no attribute 'train'"),
-        ("NotThere", "cannot load evaluator 'loose_wrong:NotThere' from loose_wrong:NotThere: "),
+        ("NotThere", "cannot load evaluator 'loose_wrong:NotThere': "),
     ],
 )
 def test_what_an_evaluator_does_wrong_is_recorded(script, store: Store, name: str, error: str) -> None:

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_up import a_cell, a_result, a_score
 
 from dvbench.results import Plan, Score, Store
+
+VALUES = {"values": np.zeros(20)}
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def write(tmp_path: Path) -> Callable[..., Store]:
                     task: value if isinstance(value, Score) else a_score(value, up=not task.startswith("loss"))
                     for task, value in said.items()
                 }
-                store.write(a_result(cells[key], scores, seconds=1.0 + key[2]))
+                store.write(a_result(cells[key], scores, seconds=1.0 + key[2]), VALUES)
         return store
 
     return write

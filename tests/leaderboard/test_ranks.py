@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from made_up import a_cell, a_result, a_score
 
@@ -64,7 +65,7 @@ def test_a_planned_task_that_is_not_scored_is_missing(write):
 
 def test_a_result_of_other_settings_is_missing(write):
     store = write({("p", "A", 0): {"f": 0.5}, ("p", "B", 0): None})
-    store.write(a_result(a_cell("p", "B", 0, ("f",), version=2), {"f": a_score(0.9)}))
+    store.write(a_result(a_cell("p", "B", 0, ("f",), version=2), {"f": a_score(0.9)}), {"values": np.zeros(20)})
     frame = statistics.scores(store, "small")
     assert frame["status"].tolist() == ["ok", "missing"]
     assert "other settings" in frame["error"].iloc[1]
@@ -73,7 +74,10 @@ def test_a_result_of_other_settings_is_missing(write):
 
 def test_a_result_scored_for_more_tasks_than_planned_counts(write):
     store = write({("p", "A", 0): None})
-    store.write(a_result(a_cell("p", "A", 0, ("f", "more")), {"f": a_score(0.5), "more": a_score(0.1)}))
+    store.write(
+        a_result(a_cell("p", "A", 0, ("f", "more")), {"f": a_score(0.5), "more": a_score(0.1)}),
+        {"values": np.zeros(20)},
+    )
     assert statistics.scores(store, "small")[["task", "value"]].to_numpy().tolist() == [["f", 0.5]]
 
 
@@ -166,8 +170,8 @@ def test_remarks_name_what_is_not_comparable(write):
     other = Dataset(revision="1" * 64, kind="classification", train=20, reachable=10, test=10)
     result = a_result(a_cell("p", "B", 0, ("f",)), {"f": a_score(1.0)}, dataset=other)
     faster = result.environment.model_copy(update={"processor": "fast", "device": "cuda"})
-    store.write(result.model_copy(update={"environment": faster}))
-    store.write(a_result(a_cell("p", "Unplanned", 0, ("f",)), {"f": a_score(1.0)}))
+    store.write(result.model_copy(update={"environment": faster}), {"values": np.zeros(20)})
+    store.write(a_result(a_cell("p", "Unplanned", 0, ("f",)), {"f": a_score(1.0)}), {"values": np.zeros(20)})
     assert statistics.remarks(store, "small") == [
         "1 result(s) outside the plan are left out.",
         "Results for p, seed 0, come from 2 different revisions of the data.",
