@@ -16,9 +16,9 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.machinery import PathFinder
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -108,7 +108,7 @@ class Entry:
 def entries(kind: Kind) -> dict[str, Entry]:
     """All that is registered of one kind, by name, in alphabetical order."""
     found: dict[str, Entry] = {}
-    for point in entry_points(group=f"dvbench.{kind}"):
+    for point in _points(f"dvbench.{kind}", tuple(sys.path)):
         targets = {point.name: point.value} if ":" in point.value else _modules(point.value)
         for name, target in targets.items():
             if name in found and found[name].target != target:
@@ -117,6 +117,12 @@ def entries(kind: Kind) -> dict[str, Entry]:
                 )
             found[name] = Entry(kind, name, target)
     return dict(sorted(found.items()))
+
+
+@lru_cache(maxsize=16)
+def _points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Entry points of a group that this path offers; looking through all distributions takes a while."""
+    return tuple(entry_points(group=group))
 
 
 def find(kind: Kind, name: str) -> Entry:
@@ -175,6 +181,15 @@ def _source(module: str) -> Path:
 
 def _definitions(path: Path) -> dict[str, Definition]:
     """The public classes and functions a file defines, by name."""
+    try:
+        return _parse(path, path.stat().st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@lru_cache(maxsize=1024)
+def _parse(path: Path, modified: int) -> dict[str, Definition]:
+    """Definitions of a file as it was when it was last modified; parsing is most of the cost of looking up a name."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, UnicodeDecodeError):
