@@ -117,11 +117,12 @@ def _run(suite: Suite, store: Store, jobs: int, device: str, fresh: bool) -> boo
     from dvbench.execution.workers import run_here, run_in_workers
 
     plan = suite.plan()
+    before = store.plan(suite.name)
     if fresh:
         for cell in plan.cells:
             store.remove(cell.key)
     todo = [cell for cell in plan.cells if unfinished(cell, store)]
-    store.write_plan(merged(plan, store.plan(suite.name)))
+    store.write_plan(merged(plan, before))
     done = len(plan.cells) - len(todo)
     where = f"{jobs} at a time" if jobs else "in this process"
     console.out.print(f"{suite.name}: {len(plan.cells)} cells, {done} done before, {len(todo)} to do, {where}")
@@ -291,6 +292,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = f"{text} (see '{command} --help')"
     except (KeyboardInterrupt, typer.Abort):
         return 130
+    except OSError as error:
+        message = f"{error.filename or 'a file'}: {error.strerror or error}; choose a path that you can read and write"
     from dvbench.console import error as show_error
 
     show_error(message)

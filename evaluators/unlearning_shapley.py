@@ -32,7 +32,8 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     Parameters
     ----------
     permutations : int, optional
-        Stop after this many permutations. Where enumerating all coalitions takes no more utilities, that is done.
+        Stop after this many permutations; 10 if no limit is set. Where enumerating all coalitions takes no more
+        utilities, that is done.
     seconds : float, optional
         Stop after this time.
     target_standard_error : float, optional
@@ -51,8 +52,9 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     standard_errors_ : numpy.ndarray of shape (n,)
         Standard error of every value; 0 where they are exact.
     diagnostics_ : dict of str to float
-        ``permutations`` (0 for enumeration), ``unlearned`` coalitions, ``performance_full`` and
-        ``performance_unlearned``: Perf before and after unlearning all players, the strength of unlearning.
+        ``permutations`` (0 for enumeration) and ``unlearned`` coalitions; and the strength of unlearning: Perf and
+        OpenDataVal's metric before and after unlearning all players, ``performance_full``, ``performance_unlearned``,
+        ``metric_full`` and ``metric_unlearned``.
 
     References
     ----------
@@ -62,7 +64,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
 
     def __init__(
         self,
-        permutations: int | None = 10,
+        permutations: int | None = None,
         seconds: float | None = None,
         target_standard_error: float | None = None,
         utility: Literal["metric", "log_loss"] = "metric",
@@ -79,6 +81,8 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
             raise ValueError(f"utility is 'metric' or 'log_loss', not {utility!r}")
         if parameters not in ("all", "head"):
             raise ValueError(f"parameters is 'all' or 'head', not {parameters!r}")
+        if permutations is None and seconds is None and target_standard_error is None:
+            permutations = 10
         self.stopping = Stopping(permutations, seconds, target_standard_error)
         self.utility = utility
         self.ascent = Ascent(steps, batch_size, lr, weight_decay, lambda1, lambda2, parameters)
@@ -102,14 +106,16 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         model.fit(self.x_train, self.y_train, *args, **kwargs)
         x, y = as_tensor(self.x_train), as_tensor(self.y_train)
         unlearner = Unlearner(model, x, y, as_tensor(self.x_valid), as_tensor(self.y_valid), self.ascent)
-        game = self.game(unlearner)
-        estimate = self.estimate(game, len(x))
-        loss = game(np.arange(len(x)))
+        seed = int(self.random_state.randint(2**31))
+        estimate = self.estimate(self.game(unlearner, seed), len(x))
+        nobody = unlearner.logits_without(np.arange(len(x)), seed)
         self.diagnostics_ = {
             "permutations": float(estimate.permutations),
-            "performance_full": self._performance(unlearner.logits_full),
-            "performance_unlearned": self._performance(unlearner.logits_full) - loss,
             "unlearned": float(unlearner.count),
+            "performance_full": self._performance(unlearner.logits_full),
+            "performance_unlearned": self._performance(nobody),
+            "metric_full": self._metric(unlearner.logits_full),
+            "metric_unlearned": self._metric(nobody),
         }
         return self
 
@@ -131,13 +137,12 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         self.values_, self.standard_errors_ = estimate.values, estimate.standard_errors
         return estimate
 
-    def game(self, unlearner: Unlearner) -> Game:
+    def game(self, unlearner: Unlearner, seed: int) -> Game:
         """Make the game: performance lost by unlearning a coalition. One seed serves all coalitions.
 
         With the same draws for every coalition, neighbouring prefixes of a permutation see alike minibatches, and what
         is left in their difference is the player.
         """
-        seed = int(self.random_state.randint(2**31))
         full = self._performance(unlearner.logits_full)
         return lambda coalition: full - self._performance(unlearner.logits_without(coalition, seed))
 
@@ -145,6 +150,10 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         y = as_tensor(self.y_valid).to(logits.device)
         if self.utility == "log_loss":
             return -float(point_losses(logits, y).mean())
+        return self._metric(logits)
+
+    def _metric(self, logits: torch.Tensor) -> float:
+        y = as_tensor(self.y_valid).to(logits.device)
         return float(self.evaluate(y, predictions(logits, y)))
 
     def evaluate_data_values(self) -> np.ndarray:

@@ -128,11 +128,14 @@ def overall(scores: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    For each seed, the evaluators are ranked in every (problem, task) on that seed's scores, and the ranks averaged over
-    those (problem, task) that are planned for the evaluator and seed; every one counts the same. Failed and missing
-    scores share the last places. ``mean_rank`` is the mean of these averages over seeds, and ``ci`` the half-width of
-    their interval: it tells how far the mean rank moves with the seed, not how it would move with other data sets.
+    For each seed, the evaluators are ranked in every (problem, task) on that seed's scores, and the ranks averaged;
+    every one counts the same. A (problem, task, seed) counts if it is planned for at least half of the evaluators:
+    a rank in a smaller field would not compare. There, what is not planned for an evaluator is missing. Failed and
+    missing scores share the last places. ``mean_rank`` is the mean of these averages over seeds, and ``ci`` the
+    half-width of their interval: it tells how far the mean rank moves with the seed, not how it would move with
+    other data sets.
     """
+    scores = _common(scores)
     ranked = scores.assign(seed_rank=_ranks(scores, "value", [*COLUMN, "seed"]))
     rows = []
     for evaluator, group in ranked.groupby("evaluator"):
@@ -144,6 +147,19 @@ def overall(scores: pd.DataFrame) -> pd.DataFrame:
     # Averages of equal ranks can differ in their last bits, and would then not tie.
     frame.insert(0, "rank", frame["mean_rank"].round(9).rank(method="min").astype(int))
     return frame.sort_values(["rank", "evaluator"], ignore_index=True)
+
+
+def _common(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores in the columns that at least half of the evaluators share, with what is not planned there as missing."""
+    place = [*COLUMN, "seed"]
+    evaluators = scores["evaluator"].unique()
+    field = scores.groupby(place)["evaluator"].transform("nunique")
+    shared = scores[field * 2 >= len(evaluators)]
+    columns = shared.drop_duplicates(place)[[*place, "higher_is_better"]]
+    everybody = columns.merge(pd.DataFrame({"evaluator": evaluators}), how="cross")
+    told = shared.drop(columns="higher_is_better")
+    whole = everybody.merge(told, on=[*place, "evaluator"], how="left")
+    return whole.assign(status=whole["status"].fillna("missing"))
 
 
 def cost(store: Store, suite: str) -> pd.DataFrame:

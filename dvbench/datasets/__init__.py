@@ -130,7 +130,7 @@ def assemble(
     targets = _targets([train_y, *ys[1:]], source)
     parts = [Split(_tensor(x, dataset), _tensor(y, dataset)) for x, y in zip([train_x, *xs[1:]], targets, strict=True)]
     return Problem(
-        dataset=dataset,
+        dataset=_key(dataset),
         kind=source.kind,
         train=parts[0],
         reachable=parts[1],

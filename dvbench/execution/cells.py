@@ -8,7 +8,7 @@ from dvbench import __version__
 from dvbench.datasets import build_problem
 from dvbench.errors import UserError
 from dvbench.execution.environment import describe
-from dvbench.execution.resume import evaluator_version, failure, reusable, table_hash
+from dvbench.execution.resume import crashed, evaluator_version, reusable, table_hash
 from dvbench.execution.valuation import valuate
 from dvbench.problem import Problem
 from dvbench.registry import find
@@ -43,13 +43,16 @@ def run_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
         if result is None or (result.dataset and result.dataset.revision != problem.revision):
             result = _value(cell, problem, store, device)
     except (Exception, SystemExit) as error:
-        return store.write(failure(cell, describe_exception(error), device))
+        return crashed(cell, store, describe_exception(error), device)
     return _score(cell, result, problem, tasks, store, device)
 
 
 def describe_exception(error: BaseException) -> str:
     """An exception in one line, with the place it came from unless it was raised for the user."""
-    text = " ".join(str(error).split()) or "no message"
+    try:
+        text = " ".join(str(error).split()) or "no message"
+    except Exception:  # a stranger's exception may not even print
+        text = "no message"
     if isinstance(error, UserError):
         return text
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -82,7 +82,7 @@ def value_table(
             values[fold, players] = valuate(cell, problem, resolve_device(device)).arrays["values"]
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserError(f"{evaluator} failed: {describe_exception(error)}") from error
     names = [source.classes[i] for i in source.labels] if source.classes else [f"{y:g}" for y in source.labels]
     mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1 if folds > 2 else 0)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, unknown
+from dvbench.errors import UserError
 from dvbench.registry import Entry, find
-from dvbench.results import Plan, describe_error
+from dvbench.results import Cell, Plan, describe_error
 from dvbench.settings import EvaluatorSettings
 from dvbench.suites import ProblemSettings, Suite
 
@@ -53,7 +53,7 @@ def narrow(
         ]
         problems = [problem for problem in problems if problem.tasks]
         if not problems:
-            raise unknown(f"task of suite '{suite.name}'", tasks[0], {t for p in suite.problems for t in p.tasks})
+            raise UserError(f"suite '{suite.name}' has no {' or '.join(sorted(wanted))} on the data sets chosen")
     update = {
         "evaluators": tuple({one.title: one for one in chosen}.values()),
         "problems": tuple({one.title: one for one in problems}.values()),
@@ -114,7 +114,8 @@ def check(suite: Suite) -> None:
                 )
         if problem.noise.kind == "labels" and kinds[problem.dataset] == "regression":
             raise UserError(
-                f"{problem.dataset} is a regression data set and has no labels to flip; use noise of kind 'features'"
+                f"{problem.dataset} is a regression data set and has no labels to flip; use noise of kind 'features', "
+                "as with --task noisy_feature_detection"
             )
 
 
@@ -127,8 +128,18 @@ def _check_interface(entry: Entry) -> None:
 
 
 def merged(plan: Plan, before: Plan | None) -> Plan:
-    """A plan with the cells of an earlier one of the same suite and version that it does not name."""
+    """A plan with the cells of an earlier one that it does not name, unless their problem has other settings now."""
     if before is None or before.suite_version != plan.suite_version:
         return plan
     now = {cell.key for cell in plan.cells}
-    return plan.model_copy(update={"cells": (*(cell for cell in before.cells if cell.key not in now), *plan.cells)})
+    settings = {cell.key.problem: _problem_of(cell) for cell in plan.cells}
+    kept = [
+        cell
+        for cell in before.cells
+        if cell.key not in now and settings.get(cell.key.problem, _problem_of(cell)) == _problem_of(cell)
+    ]
+    return plan.model_copy(update={"cells": (*kept, *plan.cells)})
+
+
+def _problem_of(cell: Cell) -> tuple[object, ...]:
+    return cell.dataset, cell.sizes, cell.noise, cell.model, cell.training

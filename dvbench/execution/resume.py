@@ -86,11 +86,11 @@ def failure(cell: Cell, error: str, device: str) -> Result:
     )
 
 
-def crashed(cell: Cell, store: Store, error: str) -> Result:
-    """Record that a cell's process died. If it had valued, the values stay and the tasks it owes get the error."""
+def crashed(cell: Cell, store: Store, error: str, device: str = "cpu") -> Result:
+    """Record that a cell could not be finished. If it had values, they stay and the tasks it owes get the error."""
     result = reusable(cell, store)
     if result is None:
-        return store.write(failure(cell, error, "cpu"))
+        return store.write(failure(cell, error, device))
     scores = dict(result.scores)
     for name in result.lacks(task_versions(cell)):
         scores[name] = Score.model_validate({**task_metadata(name), "error": error})

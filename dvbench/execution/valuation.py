@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +72,7 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
     with _silence(), quarantine(seed), watch_memory(device) as memory:
         started = time.perf_counter()
         try:
-            evaluator = make(**cell.evaluator.params, random_state=np.random.RandomState(seed))
+            evaluator = make(**cell.evaluator.params, **_randomness(make, seed))
         except TypeError as error:
             raise UserError(f"cannot make {cell.evaluator.name}: {error}") from error
         evaluator.train(
@@ -81,7 +84,7 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
     errors = getattr(evaluator, "standard_errors_", None)
     if errors is not None and np.all(np.isfinite(errors)):
         arrays["standard_errors"] = _checked(errors, len(problem.train))
-    diagnostics = {name: float(value) for name, value in getattr(evaluator, "diagnostics_", {}).items()}
+    diagnostics = _finite(getattr(evaluator, "diagnostics_", None))
     diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))
     cost = Cost(
         seconds=seconds,
@@ -100,6 +103,19 @@ def _silence() -> Iterator[None]:
         warnings.simplefilter("ignore")
         with redirect_stdout(nowhere), redirect_stderr(nowhere):
             yield
+
+
+def _randomness(make: Callable[..., Any], seed: int) -> dict[str, np.random.RandomState]:
+    """``random_state`` for those that take it; OpenDataVal does not ask an evaluator to."""
+    parameters = inspect.signature(make).parameters
+    takes = "random_state" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return {"random_state": np.random.RandomState(seed)} if takes else {}
+
+
+def _finite(diagnostics: object) -> dict[str, float]:
+    """What an evaluator reports of itself, as far as it is numbers: nothing depends on it."""
+    items = diagnostics.items() if isinstance(diagnostics, dict) else ()
+    return {str(k): float(v) for k, v in items if isinstance(v, int | float) and math.isfinite(v)}
 
 
 def _checked(values: object, n: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from pathlib import Path
@@ -36,7 +37,9 @@ class ProblemSettings(Strict):
         """The name in results and tables, such as ``digits-logistic_regression-labels0.2``."""
         dataset = self.dataset
         if dataset.startswith("csv:"):
-            dataset = f"csv-{Path(dataset.removeprefix('csv:').partition('?')[0]).stem}"
+            # Two tables, or two labels of one, may not share a folder.
+            mark = hashlib.sha256(dataset.encode()).hexdigest()[:6]
+            dataset = f"csv-{Path(dataset.removeprefix('csv:').partition('?')[0]).stem[:30]}-{mark}"
         clean = re.sub(r"[^A-Za-z0-9_.-]", "_", dataset)[:40]
         return f"{clean}-{re.sub(r'[^A-Za-z0-9_.-]', '_', self.model.name)}-{self.noise}"
 

@@ -124,7 +124,7 @@ def test_divergence_is_an_error_and_not_a_value(problem, model, fetcher):
         train(evaluator, fetcher, model)
 
 
-@pytest.mark.parametrize("wrong", [{"utility": "accuracy"}, {"parameters": "body"}, {"permutations": None}])
+@pytest.mark.parametrize("wrong", [{"utility": "accuracy"}, {"parameters": "body"}, {"permutations": 0}])
 def test_settings_that_do_not_exist(wrong):
     with pytest.raises(ValueError, match=r"utility|parameters|permutations"):
         UnlearningShapley(**wrong)
