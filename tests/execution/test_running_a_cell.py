@@ -182,8 +182,8 @@ class Ragged(Base):
     def answer(self, n): return [[0.0]] + [0.0] * (n - 1)
 class Complex(Base):
     def answer(self, n): return np.zeros(n) + 1j
-class NoArguments(Base):
-    def __init__(self): pass
+class Needy(Base):
+    def __init__(self, more, random_state=None): pass
 class NoEvaluator:
     def __init__(self, random_state=None): pass
 """
@@ -203,7 +203,7 @@ OF_SHAPE = "the evaluator returned values of shape {}; it must return one a play
         ("Text", "the evaluator returned"),
         ("Ragged", "the evaluator returned"),
         ("Complex", "the evaluator returned"),
-        ("NoArguments", "cannot make loose_wrong:NoArguments: "),
+        ("Needy", "cannot make loose_wrong:Needy: "),
         ("NoEvaluator", "AttributeError: 'NoEvaluator' object has no attribute 'train'"),
         ("NotThere", "cannot load evaluator 'loose_wrong:NotThere': "),
     ],
@@ -287,6 +287,14 @@ def test_a_second_valuation_that_fails_leaves_the_first(script, store: Store, tr
     np.testing.assert_array_equal(values(store, result), np.arange(30))
     assert result.scores["noisy_label_detection"].value is not None
     assert result.scores["rank_stability"].error is not None
+
+
+def test_an_evaluator_need_not_take_a_random_state(script, store: Store, trace: Path) -> None:
+    script(
+        "loose_plain",
+        "class Plain(Base):\n    def __init__(self): pass\n    def answer(self, n): return np.arange(n)\n",
+    )
+    assert run_cell(made_up_cell("loose_plain:Plain"), store).status == "ok"
 
 
 @pytest.mark.parametrize(

@@ -144,12 +144,20 @@ def test_failing_where_it_is_weak_does_not_help(write):
     assert honest["rank"].tolist() == [1, 1]
 
 
-def test_overall_counts_only_what_is_planned(write):
+def test_what_is_not_planned_for_one_in_a_shared_column_is_missing(write):
     # C is planned for q alone, and best there.
     table = {("p", "A", 0): {"f": 0.9}, ("q", "A", 0): {"f": 0.1}, ("p", "B", 0): {"f": 0.8}, ("q", "C", 0): {"f": 0.2}}
     frame = statistics.overall(statistics.scores(write(table), "small"))
-    assert by_evaluator(frame, "mean_rank") == {"A": 1.5, "B": 2.0, "C": 1.0}
-    assert by_evaluator(frame, "n_missing") == {"A": 0, "B": 0, "C": 0}
+    assert by_evaluator(frame, "mean_rank") == {"A": 1.5, "B": 2.5, "C": 2.0}
+    assert by_evaluator(frame, "n_missing") == {"A": 0, "B": 1, "C": 1}
+
+
+def test_a_rank_in_a_small_field_does_not_count(write):
+    """Whoever is run alone somewhere is first there, which says nothing."""
+    table = {("p", name, 0): {"f": value} for name, value in (("A", 0.9), ("B", 0.8), ("C", 0.1))}
+    alone = {("q", "C", seed): {"f": 1.0} for seed in range(5)}
+    frame = statistics.overall(statistics.scores(write({**table, **alone}), "small"))
+    assert by_evaluator(frame, "mean_rank") == {"A": 1.0, "B": 2.0, "C": 3.0}
 
 
 def test_all_missing_tie(write):
