@@ -1,19 +1,23 @@
 """Shapley values of a game by sampling permutations of its players, or exactly where that is cheaper.
 
-A game is a function from a coalition (an array of distinct player numbers) to its utility.
+A game is a function from coalitions (arrays of distinct player numbers) to their utilities: of many at once, so that it
+can train or unlearn their models together.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import ClassVar
 
 import numpy as np
 
-Game = Callable[[np.ndarray], float]
+Game = Callable[[Sequence[np.ndarray]], np.ndarray]
+
+PREFIXES = 128  # coalitions asked for at once: between two such requests sampling can stop
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Stopping:
     seconds: float | None = None
     standard_error: float | None = None
 
-    MINIMUM = 10
+    MINIMUM: ClassVar = 10
 
     def __post_init__(self) -> None:
         limits = (self.permutations, self.seconds, self.standard_error)
@@ -75,7 +79,19 @@ class ShapleyEstimate:
     permutations: int
 
 
-def shapley_values(game: Game, n: int, stopping: Stopping, rng: np.random.RandomState) -> ShapleyEstimate:
+class _OutOfTimeError(Exception):
+    pass
+
+
+def shapley_values(
+    game: Game,
+    n: int,
+    stopping: Stopping,
+    rng: np.random.RandomState,
+    *,
+    antithetic: bool = False,
+    limit: float = np.inf,
+) -> ShapleyEstimate:
     """Shapley values of a game.
 
     Every coalition is enumerated where that takes no more utilities than the asked permutations would.
@@ -83,12 +99,18 @@ def shapley_values(game: Game, n: int, stopping: Stopping, rng: np.random.Random
     Parameters
     ----------
     game : callable
-        Utility of a coalition.
+        Utilities of coalitions.
     n : int
         Number of players.
     stopping : Stopping
+        When time is up in the middle of a permutation, what there is of it is dropped, unless it is the first.
     rng : numpy.random.RandomState
         Draws the permutations.
+    antithetic : bool
+        Follow every permutation with its reverse, and take both as one sample: who came early then comes late.
+        (Mitchell et al., "Sampling permutations for Shapley value estimation", JMLR 2022, section 4.1.)
+    limit : float
+        Truncate a permutation where a utility reaches this: players after it contribute nothing to it.
 
     Returns
     -------
@@ -96,25 +118,40 @@ def shapley_values(game: Game, n: int, stopping: Stopping, rng: np.random.Random
     """
     if stopping.permutations is not None and 2**n <= stopping.permutations * (n + 1):
         return ShapleyEstimate(exact_shapley_values(game, n), np.zeros(n), 0)
-    started = time.perf_counter()
-    mean, squares, count = np.zeros(n), np.zeros(n), 0
-    errors = np.full(n, np.inf)
-    empty, full = game(np.arange(0)), game(np.arange(n))
-    while not (count and stopping.reached(count, time.perf_counter() - started, errors)):
+    started, samples = time.perf_counter(), 0
+    mean, squares, errors = np.zeros(n), np.zeros(n), np.full(n, np.inf)
+
+    def timed(coalitions: Sequence[np.ndarray]) -> np.ndarray:
+        if samples and stopping.seconds is not None and time.perf_counter() - started >= stopping.seconds:
+            raise _OutOfTimeError
+        return game(coalitions)
+
+    empty, full = game([np.arange(0), np.arange(n)])
+    each = 2 if antithetic else 1
+    while not (samples and stopping.reached(each * samples, time.perf_counter() - started, errors)):
         permutation = rng.permutation(n)
-        sample = np.empty(n)
-        sample[permutation] = marginal_contributions(game, permutation, empty, full)
-        count += 1
+        sample = np.zeros(n)
+        try:
+            for order in (permutation, permutation[::-1])[:each]:
+                sample[order] += marginal_contributions(timed, order, empty, full, limit=limit) / each
+        except _OutOfTimeError:
+            break
+        samples += 1
         change = sample - mean
-        mean += change / count
+        mean += change / samples
         squares += change * (sample - mean)
-        if count > 1:
-            errors = np.sqrt(squares / (count - 1) / count)
-    return ShapleyEstimate(mean, errors, count)
+        if samples > 1:
+            errors = np.sqrt(squares / (samples - 1) / samples)
+    return ShapleyEstimate(mean, errors, each * samples)
 
 
 def marginal_contributions(
-    game: Game, permutation: np.ndarray, empty: float, full: float | None = None, start: int = 0
+    game: Game,
+    permutation: np.ndarray,
+    empty: float,
+    full: float | None = None,
+    start: int = 0,
+    limit: float = np.inf,
 ) -> np.ndarray:
     """Marginal contributions along a permutation.
 
@@ -128,18 +165,28 @@ def marginal_contributions(
         Utility of all players, if it is known.
     start : int
         Players that are there from the beginning and get no contribution.
+    limit : float
+        Where a utility reaches this, the players that follow get no contribution.
 
     Returns
     -------
     numpy.ndarray of shape (n - start,)
-        In the order of the permutation; they sum to the utility of all players less ``empty``.
+        In the order of the permutation; without a limit they sum to the utility of all players less ``empty``.
     """
     n = len(permutation)
     last = n if full is None else n - 1
-    utilities = [empty, *(game(permutation[:size]) for size in range(start + 1, last + 1))]
+    utilities = np.array([empty])
+    for block in np.split(np.arange(start + 1, last + 1), np.arange(PREFIXES, last - start, PREFIXES)):
+        if utilities.max() < limit and len(block):
+            utilities = np.append(utilities, game([permutation[:size] for size in block]))
     if full is not None and n > start:
-        utilities.append(full)
-    return np.diff(utilities)
+        utilities = np.append(utilities, full)
+    reached = np.flatnonzero(utilities >= limit)
+    if len(reached):
+        utilities = utilities[: reached[0] + 1]
+    contributions = np.zeros(n - start)
+    contributions[: len(utilities) - 1] = np.diff(utilities)
+    return contributions
 
 
 def exact_shapley_values(game: Game, n: int) -> np.ndarray:
@@ -149,9 +196,9 @@ def exact_shapley_values(game: Game, n: int) -> np.ndarray:
     -------
     numpy.ndarray of shape (n,)
     """
-    values = np.zeros(n)
-    for coalition in _coalitions(n):
-        utility, size = game(coalition), len(coalition)
+    values, coalitions = np.zeros(n), list(_coalitions(n))
+    for coalition, utility in zip(coalitions, game(coalitions), strict=True):
+        size = len(coalition)
         inside = np.zeros(n, dtype=bool)
         inside[coalition] = True
         if size:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from opendataval.dataval import DataEvaluator, ModelMixin
 
-from dvbench.models.losses import point_losses, predictions
+from dvbench.models.heads import all_features_and_logits
+from dvbench.models.losses import point_losses
+from dvbench.models.performance import performances
 from dvbench.models.tensors import as_tensor
 from dvbench.models.unlearning import Ascent, Parameters, Unlearner
 from dvbench.randomness import random_state as as_random_state
@@ -45,6 +48,16 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         What unlearning moves: every parameter, or the last layer's.
     steps, batch_size, lr, weight_decay, lambda1, lambda2
         Settings of unlearning, see `dvbench.models.unlearning.Ascent`.
+    antithetic : bool
+        Follow every permutation with its reverse.
+    truncation : float, optional
+        Truncate a permutation once Perf has fallen to that of the untrained model, or to within this of it: the model
+        has nothing left to forget, and the players that follow contribute nothing. What counts is the level that Perf
+        has reached, not how small an increment is: increments have either sign, and a small one says nothing of the
+        next.
+    memory : int, optional
+        MiB that the models unlearned at once may take. By default what keeps them in a processor's cache, or 4 GiB of a
+        GPU. It changes values by rounding only.
     random_state : int or RandomState, optional
 
     Attributes
@@ -75,6 +88,9 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         weight_decay: float = 0.01,
         lambda1: float = 1.0,
         lambda2: float = 1.0,
+        antithetic: bool = False,
+        truncation: float | None = None,
+        memory: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         if utility not in ("metric", "log_loss"):
@@ -86,6 +102,9 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         self.stopping = Stopping(permutations, seconds, target_standard_error)
         self.utility = utility
         self.ascent = Ascent(steps, batch_size, lr, weight_decay, lambda1, lambda2, parameters)
+        self.antithetic = antithetic
+        self.truncation = truncation
+        self.memory = memory
         self.random_state = as_random_state(random_state)
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> UnlearningShapley:
@@ -103,58 +122,79 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         """
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to the data seen before
         model = self.pred_model.clone()
+        untrained = self._logits(model)
         model.fit(self.x_train, self.y_train, *args, **kwargs)
         x, y = as_tensor(self.x_train), as_tensor(self.y_train)
-        unlearner = Unlearner(model, x, y, as_tensor(self.x_valid), as_tensor(self.y_valid), self.ascent)
+        budget = None if self.memory is None else self.memory * 2**20
+        unlearner = Unlearner(model, x, y, as_tensor(self.x_valid), self.ascent, budget)
         seed = int(self.random_state.randint(2**31))
-        estimate = self.estimate(self.game(unlearner, seed), len(x))
-        nobody = unlearner.logits_without(np.arange(len(x)), seed)
+        full = self._performances(unlearner.logits_full.unsqueeze(0))[0]
+        limit = np.inf
+        if self.truncation is not None:
+            limit = full - self._performances(untrained)[0] - self.truncation
+        estimate = self.estimate(self.game(unlearner, seed), len(x), limit)
+        ((_, nobody),) = unlearner.logits_without([np.arange(len(x))], seed)
+        metric_full, metric_unlearned = (
+            performances(self.metric, as_tensor(self.y_valid), logits)[0]
+            for logits in (unlearner.logits_full.unsqueeze(0), nobody)
+        )
         self.diagnostics_ = {
             "permutations": float(estimate.permutations),
             "unlearned": float(unlearner.count),
-            "performance_full": self._performance(unlearner.logits_full),
-            "performance_unlearned": self._performance(nobody),
-            "metric_full": self._metric(unlearner.logits_full),
-            "metric_unlearned": self._metric(nobody),
+            "performance_full": full,
+            "performance_unlearned": self._performances(nobody)[0],
+            "metric_full": metric_full,
+            "metric_unlearned": metric_unlearned,
         }
         return self
 
-    def estimate(self, game: Game, n: int) -> ShapleyEstimate:
+    def estimate(self, game: Game, n: int, limit: float = np.inf) -> ShapleyEstimate:
         """Estimate the Shapley values of any game, which become this evaluator's values.
 
         Parameters
         ----------
         game : callable
-            Utility of a coalition, an array of player numbers.
+            Utilities of coalitions, arrays of player numbers.
         n : int
             Number of players.
+        limit : float
+            Utility at which permutations are truncated.
 
         Returns
         -------
         ShapleyEstimate
         """
-        estimate = shapley_values(game, n, self.stopping, self.random_state)
+        estimate = shapley_values(game, n, self.stopping, self.random_state, antithetic=self.antithetic, limit=limit)
         self.values_, self.standard_errors_ = estimate.values, estimate.standard_errors
         return estimate
 
     def game(self, unlearner: Unlearner, seed: int) -> Game:
-        """Make the game: performance lost by unlearning a coalition. One seed serves all coalitions.
+        """Make the game: performance lost by unlearning coalitions. One seed serves all of them.
 
         With the same draws for every coalition, neighbouring prefixes of a permutation see alike minibatches, and what
         is left in their difference is the player.
         """
-        full = self._performance(unlearner.logits_full)
-        return lambda coalition: full - self._performance(unlearner.logits_without(coalition, seed))
+        full = self._performances(unlearner.logits_full.unsqueeze(0))[0]
 
-    def _performance(self, logits: torch.Tensor) -> float:
-        y = as_tensor(self.y_valid).to(logits.device)
-        if self.utility == "log_loss":
-            return -float(point_losses(logits, y).mean())
-        return self._metric(logits)
+        def utilities(coalitions: Sequence[np.ndarray]) -> np.ndarray:
+            lost = np.empty(len(coalitions))
+            for numbers, logits in unlearner.logits_without(coalitions, seed):
+                lost[numbers] = full - self._performances(logits)
+            return lost
 
-    def _metric(self, logits: torch.Tensor) -> float:
+        return utilities
+
+    def _logits(self, model: torch.nn.Module) -> torch.Tensor:
+        """One model's logits on the reachable set, (1, outputs, n_reachable)."""
+        return all_features_and_logits(model, as_tensor(self.x_valid))[1].T.unsqueeze(0)
+
+    def _performances(self, logits: torch.Tensor) -> np.ndarray:
+        """Perf of models with these logits (k, outputs, n_reachable) on the reachable set, (k,)."""
         y = as_tensor(self.y_valid).to(logits.device)
-        return float(self.evaluate(y, predictions(logits, y)))
+        if self.utility == "metric":
+            return performances(self.metric, y, logits)
+        losses = point_losses(logits, y.T.expand(logits.shape))
+        return -losses.double().mean(dim=1).cpu().numpy()
 
     def evaluate_data_values(self) -> np.ndarray:
         """Return the values.

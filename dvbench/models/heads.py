@@ -6,6 +6,8 @@ for those cross-entropy is the right loss; so logits are always read from the la
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -71,3 +73,29 @@ def all_features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.
     network.eval()
     parts = [features_and_logits(network, chunk.to(device)) for chunk in x.split(CHUNK)]
     return torch.cat([features for features, _ in parts]), torch.cat([logits for _, logits in parts])
+
+
+def logits_network(model: nn.Module) -> nn.Module:
+    """Copy of a model that puts out logits: without the softmax or sigmoid that OpenDataVal's classifiers end in.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        With a linear last layer.
+
+    Returns
+    -------
+    torch.nn.Module
+        (n, ...) to logits (n, outputs).
+    """
+    own = getattr(model, "network", None)  # a TensorModel's puts out logits as it is
+    return copy.deepcopy(own) if isinstance(own, nn.Module) else _Logits(copy.deepcopy(model))
+
+
+class _Logits(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return features_and_logits(self.model, x)[1]

@@ -1,6 +1,7 @@
-"""The one loss of each kind of problem, on logits, with its divergence between two models and its performance.
+"""The one loss of each kind of problem, on logits, with its gradient and its divergence between two models.
 
-One column of targets means regression, several columns mean classification with one-hot labels.
+One column of targets means regression, several columns mean classification with one-hot labels. Logits and targets have
+shape (n, outputs), or (copies, outputs, n) where many models are at work.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 
 def is_classification(y: torch.Tensor) -> bool:
     """Whether targets are one-hot labels (several columns) and not real numbers (one column)."""
-    return y.ndim == 2 and y.shape[1] > 1
+    return y.ndim > 1 and y.shape[1] > 1
 
 
 def point_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -60,6 +61,15 @@ def divergences(logits: torch.Tensor, reference: torch.Tensor, y: torch.Tensor) 
         log_p, log_q = F.log_softmax(logits, dim=1), F.log_softmax(reference, dim=1)
         return (log_p.exp() * (log_p - log_q)).sum(dim=1)
     return 0.5 * (logits - reference).square().sum(dim=1)
+
+
+def divergence_slopes(logits: torch.Tensor, reference: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Gradient of `divergences` with respect to the logits, of their shape; parameters are those of `divergences`."""
+    if not is_classification(y):
+        return logits - reference
+    log_p = logits.log_softmax(dim=1)
+    p, gap = log_p.exp(), log_p - reference.log_softmax(dim=1)
+    return p * (gap - (p * gap).sum(dim=1, keepdim=True))
 
 
 def predictions(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

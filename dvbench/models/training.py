@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from opendataval.model import GradientModel
 from opendataval.model.api import TorchModel
@@ -13,9 +14,10 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.utils.data import Dataset
 
-from dvbench.models.losses import point_losses, residuals
+from dvbench.models.descent import alike, train
+from dvbench.models.losses import point_losses
+from dvbench.models.stacks import Stack, copies_within, itself, stack
 from dvbench.models.tensors import as_tensor
-from dvbench.randomness import torch_generator
 from dvbench.settings import Kind
 
 PREDICTION_CHUNK = 4096
@@ -111,45 +113,108 @@ class TensorModel(GradientModel, TorchModel):
         """
         if args:
             raise TypeError("give sample_weight, batch_size, epochs and lr by name")
-        x, y = as_tensor(x_train).to(self.device), as_tensor(y_train).to(self.device)
-        if len(x) != len(y):
-            raise ValueError(f"{len(x)} points and {len(y)} targets")
-        weight = None if sample_weight is None else sample_weight.to(self.device).reshape(-1, 1)
+        x, y = self._here(x_train, y_train)
         self.fits.count += 1
         if len(x) == 0:
             return self
-        with torch.random.fork_rng(enabled=self._draws_while_training()):
-            self._train(x, y, weight, int(batch_size), int(epochs), lr, on_epoch)
-        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters()):
-            raise FloatingPointError(f"training diverged at learning rate {lr:g}; lower it")
-        return self
+        weight = None if sample_weight is None else sample_weight.to(self.device).flatten()
 
-    def _train(
-        self,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        weight: torch.Tensor | None,
-        batch_size: int,
-        epochs: int,
-        lr: float,
-        on_epoch: Callable[[], None] | None,
-    ) -> None:
-        generator = torch_generator(self.seed)
-        if self._draws_while_training():
-            torch.manual_seed(self.seed)
-        optimiser = torch.optim.AdamW(self.parameters(), lr=lr, weight_decay=self.weight_decay, fused=True)
-        for _ in range(epochs):
+        def start_epoch() -> None:
             if on_epoch is not None:
                 on_epoch()
             self.train()
-            order = torch.randperm(len(x), generator=generator).to(self.device)
-            for batch in order.split(batch_size):
-                logits = self.network(x[batch])
-                # The mean loss's gradient in the logits is known: starting there halves the time of a small step.
-                slope = residuals(logits.detach(), y[batch]) / len(batch)
-                optimiser.zero_grad()
-                logits.backward(slope if weight is None else slope * weight[batch])
-                optimiser.step()
+
+        self._train(itself(self.network), x, y, [torch.arange(len(x))], batch_size, epochs, lr, weight, start_epoch)
+        return self
+
+    def fit_many(
+        self,
+        x_train: torch.Tensor | Dataset,
+        y_train: torch.Tensor | Dataset,
+        coalitions: Sequence[np.ndarray],
+        *,
+        batch_size: int = 32,
+        epochs: int = 10,
+        lr: float = 3e-4,
+        budget: int | None = None,
+    ) -> Iterator[tuple[np.ndarray, Stack]]:
+        """Train a copy on every coalition, many at once; each becomes what `fit` makes of a clone.
+
+        Parameters
+        ----------
+        x_train, y_train : torch.Tensor or Dataset of length n
+        coalitions : sequence of numpy.ndarray of int
+            Points of each, in the order in which `fit` would be given them.
+        batch_size, epochs, lr
+            As for `fit`.
+        budget : int, optional
+            Bytes that the copies trained at once may take, see `dvbench.models.stacks.copies_within`.
+
+        Yields
+        ------
+        numbers : numpy.ndarray of int, shape (k,)
+            Which coalitions.
+        stack : Stack
+            Their k models, in evaluation mode.
+
+        Raises
+        ------
+        FloatingPointError
+            If training diverged.
+        """
+        x, y = self._here(x_train, y_train)
+        sizes = np.array([len(coalition) for coalition in coalitions], dtype=int)
+        most = self.at_once(x, batch_size=batch_size, budget=budget)
+        # What is random while it trains repeats only alone, and what mixes points, as batch normalisation does, cannot
+        # be padded.
+        alone, mixes = self._draws_while_training(), any(True for _ in self.network.buffers())
+        for numbers in alike(sizes, 1 if alone else most, exactly=mixes):
+            self.fits.count += len(numbers)
+            copies = stack(self.network.train(), len(numbers))
+            if sizes[numbers[0]]:
+                members = [torch.as_tensor(coalitions[number], dtype=torch.long) for number in numbers]
+                self._train(copies, x, y, members, batch_size, epochs, lr)
+            yield numbers, copies.eval()
+
+    def at_once(self, x: torch.Tensor, *, batch_size: int = 32, budget: int | None = None, **_: Any) -> int:
+        """How many copies `fit_many` trains at once on such points; it ignores the other settings of a fit."""
+        return copies_within(budget, self.network, x.to(self.device), int(batch_size))
+
+    def _here(self, x: torch.Tensor | Dataset, y: torch.Tensor | Dataset) -> tuple[torch.Tensor, torch.Tensor]:
+        """Points and targets as tensors on the model's device."""
+        x, y = as_tensor(x).to(self.device), as_tensor(y).to(self.device)
+        if len(x) != len(y):
+            raise ValueError(f"{len(x)} points and {len(y)} targets")
+        return x, y
+
+    def _train(
+        self,
+        copies: Stack,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        coalitions: Sequence[torch.Tensor],
+        batch_size: int,
+        epochs: int,
+        lr: float,
+        weight: torch.Tensor | None = None,
+        on_epoch: Callable[[], None] | None = None,
+    ) -> None:
+        with torch.random.fork_rng(enabled=self._draws_while_training()):
+            if self._draws_while_training():
+                torch.manual_seed(self.seed)
+            train(
+                copies,
+                x,
+                y,
+                coalitions,
+                batch_size=int(batch_size),
+                epochs=int(epochs),
+                lr=lr,
+                weight_decay=self.weight_decay,
+                seed=self.seed,
+                weight=weight,
+                on_epoch=on_epoch,
+            )
 
     def _draws_while_training(self) -> bool:
         """Whether the network itself is random while it trains, which torch allows from its global generator only."""

@@ -1,4 +1,4 @@
-"""Unlearning by gradient ascent: the plain, one coalition at a time version.
+"""Unlearning by gradient ascent, many coalitions at once.
 
 Starting from the model trained on all data, minimise, over minibatches of the forget set S and of the reachable set T,
 
@@ -6,11 +6,13 @@ Starting from the model trained on all data, minimise, over minibatches of the f
 
 (Ma et al., "Losing is for Cherishing", section 3.3). T stands in for the retain set, which may be out of reach. Batch
 normalisation keeps its statistics and dropout is off: the network stays in evaluation mode.
+
+All coalitions start from the same weights and see the same minibatches of T, so they are one stack of models.
 """
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +20,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from dvbench.models.heads import all_features_and_logits, features_and_logits, last_linear
-from dvbench.models.losses import divergences, point_losses
+from dvbench.models.descent import AdamW, gather
+from dvbench.models.heads import all_features_and_logits, last_linear, logits_network
+from dvbench.models.losses import divergence_slopes, residuals
+from dvbench.models.stacks import Stack, copies_within, stack
 from dvbench.randomness import torch_generator
 
 Parameters = Literal["all", "head"]
@@ -61,12 +65,16 @@ class Unlearner:
         The model trained on all players, with a linear last layer. It is not changed.
     x, y : torch.Tensor
         The players' features (n, ...) and targets (n, outputs).
-    x_reachable, y_reachable : torch.Tensor
-        The reachable set.
+    x_reachable : torch.Tensor
+        Features of the reachable set.
     ascent : Ascent
+    budget : int, optional
+        Bytes that the models unlearned at once may take, see `dvbench.models.stacks.copies_within`.
 
     Attributes
     ----------
+    logits_full : torch.Tensor of shape (outputs, n_reachable)
+        The full model's logits on the reachable set.
     count : int
         Coalitions unlearned so far.
     """
@@ -77,10 +85,10 @@ class Unlearner:
         x: torch.Tensor,
         y: torch.Tensor,
         x_reachable: torch.Tensor,
-        y_reachable: torch.Tensor,
         ascent: Ascent,
+        budget: int | None = None,
     ) -> None:
-        network = copy.deepcopy(network).eval().requires_grad_(True)
+        network = logits_network(network).eval()
         device = next(network.parameters()).device
         x, x_reachable = x.to(device), x_reachable.to(device)
         features, logits = all_features_and_logits(network, x_reachable)
@@ -90,63 +98,90 @@ class Unlearner:
             network = last_linear(network)
         self.network = network
         self.x, self.y = x, y.to(device)
-        self.x_reachable, self.y_reachable = x_reachable, y_reachable.to(device)
-        self.logits_full = logits
+        self.x_reachable = x_reachable
+        self.logits_full = logits.T.contiguous()
         self.ascent = ascent
+        self.most = copies_within(budget, network, x, 2 * ascent.batch_size)
         self.count = 0
 
-    def logits_without(self, coalition: np.ndarray, seed: int) -> torch.Tensor:
-        """Logits on the reachable set of a model that has unlearned a coalition.
+    def logits_without(self, coalitions: Sequence[np.ndarray], seed: int) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
+        """Logits on the reachable set of models that have unlearned a coalition each.
 
         Parameters
         ----------
-        coalition : numpy.ndarray of int, shape (k,)
-            Players to forget. With none, the full model's logits.
+        coalitions : sequence of numpy.ndarray of int
+            Players to forget; with none, the full model's logits.
         seed : int
-            Seed of the minibatches.
+            Seed of the minibatches, the same for all coalitions: what two coalitions see differs no more than they do.
 
-        Returns
-        -------
-        torch.Tensor of shape (n_reachable, outputs)
+        Yields
+        ------
+        numbers : numpy.ndarray of int, shape (k,)
+            Which coalitions.
+        logits : torch.Tensor of shape (k, outputs, n_reachable)
 
         Raises
         ------
         FloatingPointError
-            If gradient ascent diverged.
+            If gradient ascent diverged: a parameter or a logit is NaN or infinite.
         """
-        if len(coalition) == 0:
-            return self.logits_full.clone()
-        logits = all_features_and_logits(self.unlearn(coalition, seed), self.x_reachable)[1]
-        if not bool(logits.isfinite().all()):
-            raise FloatingPointError(
-                f"unlearning diverged at learning rate {self.ascent.lr:g}: lower it, or take fewer steps than "
-                f"{self.ascent.steps}"
-            )
-        return logits
+        nobody = np.array([i for i, coalition in enumerate(coalitions) if len(coalition) == 0], dtype=int)
+        somebody = np.setdiff1d(np.arange(len(coalitions)), nobody)
+        if len(nobody):
+            yield nobody, self.logits_full.expand(len(nobody), *self.logits_full.shape)
+        for start in range(0, len(somebody), self.most):
+            numbers = somebody[start : start + self.most]
+            copies = self.unlearn([coalitions[number] for number in numbers], seed)
+            logits = copies.all_logits(self.x_reachable)
+            diverged = int((~(copies.finite() & logits.flatten(1).isfinite().all(dim=1))).sum())
+            if diverged:
+                raise FloatingPointError(
+                    f"unlearning diverged for {diverged} of {len(numbers)} coalitions at learning rate "
+                    f"{self.ascent.lr:g}: lower it, or take fewer steps than {self.ascent.steps}"
+                )
+            yield numbers, logits
 
-    def unlearn(self, coalition: np.ndarray, seed: int) -> nn.Module:
-        """Copy of the full model (or of its head) that has unlearned a coalition of at least one player."""
-        ascent, generator = self.ascent, torch_generator(seed)
-        network = copy.deepcopy(self.network)
-        parameters = list(network.parameters())
-        start = [parameter.detach().clone() for parameter in parameters]
-        optimiser = torch.optim.AdamW(parameters, lr=ascent.lr, weight_decay=ascent.weight_decay, fused=True)
-        members = torch.as_tensor(coalition, dtype=torch.long)
-        for _ in range(ascent.steps):
-            forget = members[_draw(len(members), ascent.batch_size, generator)]
-            keep = _draw(len(self.x_reachable), ascent.batch_size, generator)
-            loss = -point_losses(features_and_logits(network, self.x[forget])[1], self.y[forget]).mean()
-            logits = features_and_logits(network, self.x_reachable[keep])[1]
-            loss = loss + ascent.lambda2 * divergences(logits, self.logits_full[keep], self.y_reachable).mean()
-            distance = torch.stack([(p - s).square().sum() for p, s in zip(parameters, start, strict=True)]).sum()
-            loss = loss + ascent.lambda1 * distance
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-        self.count += 1
-        return network
+    def unlearn(self, coalitions: Sequence[np.ndarray], seed: int) -> Stack:
+        """Copies of the full model (or of its head), each of which has unlearned a coalition of at least one player."""
+        ascent = self.ascent
+        copies = stack(self.network, len(coalitions))
+        start = [parameter[:1].clone() for parameter in copies.parameters]
+        optimiser = AdamW(copies, ascent.lr, ascent.weight_decay)
+        forget, keep = self._draws(coalitions, seed)
+        for step in range(ascent.steps):
+            self._ascend(copies, start, forget[step])
+            if step:
+                # At the start the divergence has no slope. What rounding leaves of one, AdamW would blow up to full
+                # steps of the weights that the forget set says nothing of.
+                self._hold(copies, keep[step])
+            optimiser.step(copies)
+        self.count += len(coalitions)
+        return copies
 
+    def _draws(self, coalitions: Sequence[np.ndarray], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Minibatches, with replacement: points to forget (steps, copies, batch) and to keep (steps, batch).
 
-def _draw(size: int, batch_size: int, generator: torch.Generator) -> torch.Tensor:
-    """Indices of a minibatch, with replacement. Equal draws pick like positions whatever the size of the set."""
-    return (torch.rand(batch_size, generator=generator) * size).long()
+        Equal draws pick like positions whatever the size of a coalition.
+        """
+        ascent = self.ascent
+        draws = torch.rand(ascent.steps, 2, ascent.batch_size, generator=torch_generator(seed))
+        members = [torch.as_tensor(coalition, dtype=torch.long) for coalition in coalitions]
+        forget = torch.stack([m[(draws[:, 0] * len(m)).long()] for m in members], dim=1)
+        keep = (draws[:, 1] * len(self.x_reachable)).long()
+        return forget.to(self.x.device), keep.to(self.x.device)
+
+    def _ascend(self, copies: Stack, start: list[torch.Tensor], forget: torch.Tensor) -> None:
+        """Gradients of the negative loss on the forget set and of the distance from the start."""
+        for parameter, origin, gradient in zip(copies.parameters, start, copies.gradients, strict=True):
+            torch.sub(parameter, origin, out=gradient)
+        targets, share = self.y[forget].transpose(1, 2), 1 / forget.shape[1]
+        copies.pull(gather(self.x, forget), lambda z: residuals(z, targets).mul_(-share), beta=2 * self.ascent.lambda1)
+
+    def _hold(self, copies: Stack, keep: torch.Tensor) -> None:
+        """Add the gradients of the divergence on the reachable set."""
+        full, share = self.logits_full[:, keep].unsqueeze(0), self.ascent.lambda2 / len(keep)
+        copies.pull(
+            self.x_reachable[keep].unsqueeze(0),
+            lambda z: divergence_slopes(z, full, self.y).mul_(share),
+            beta=1.0,
+        )

@@ -6,6 +6,11 @@ import numpy as np
 from opendataval.dataval import AME
 
 from dvbench.randomness import random_state as as_random_state
+from evaluators.baselines.together import Together
+
+
+class BatchedAME(Together, AME):
+    """OpenDataVal's, with all models trained together."""
 
 
 def ame(models: int = 250, random_state: int | np.random.RandomState | None = None) -> AME:
@@ -29,4 +34,4 @@ def ame(models: int = 250, random_state: int | np.random.RandomState | None = No
     J. Lin et al. Measuring the effect of training data on deep learning predictions via randomized experiments. ICML
     2022.
     """
-    return AME(models, random_state=as_random_state(random_state))
+    return BatchedAME(models, random_state=as_random_state(random_state))

@@ -6,6 +6,11 @@ import numpy as np
 from opendataval.dataval import DataBanzhaf
 
 from dvbench.randomness import random_state as as_random_state
+from evaluators.baselines.together import Together
+
+
+class BatchedDataBanzhaf(Together, DataBanzhaf):
+    """OpenDataVal's, with all models trained together."""
 
 
 def data_banzhaf(models: int = 1000, random_state: int | np.random.RandomState | None = None) -> DataBanzhaf:
@@ -27,4 +32,4 @@ def data_banzhaf(models: int = 1000, random_state: int | np.random.RandomState |
     ----------
     J. T. Wang, R. Jia. Data Banzhaf: a robust data valuation framework for machine learning. AISTATS 2023.
     """
-    return DataBanzhaf(models, random_state=as_random_state(random_state))
+    return BatchedDataBanzhaf(models, random_state=as_random_state(random_state))

@@ -6,6 +6,11 @@ import numpy as np
 from opendataval.dataval import DataOob
 
 from dvbench.randomness import random_state as as_random_state
+from evaluators.baselines.together import Together
+
+
+class BatchedDataOob(Together, DataOob):
+    """OpenDataVal's, with all models trained together."""
 
 
 def data_oob(models: int = 1000, random_state: int | np.random.RandomState | None = None) -> DataOob:
@@ -26,4 +31,4 @@ def data_oob(models: int = 1000, random_state: int | np.random.RandomState | Non
     ----------
     Y. Kwon, J. Zou. Data-OOB: out-of-bag estimate as a simple and efficient data value. ICML 2023.
     """
-    return DataOob(models, random_state=as_random_state(random_state))
+    return BatchedDataOob(models, random_state=as_random_state(random_state))

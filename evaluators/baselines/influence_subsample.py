@@ -6,6 +6,11 @@ import numpy as np
 from opendataval.dataval import InfluenceSubsample
 
 from dvbench.randomness import random_state as as_random_state
+from evaluators.baselines.together import Together
+
+
+class BatchedInfluenceSubsample(Together, InfluenceSubsample):
+    """OpenDataVal's, with all models trained together."""
 
 
 def influence_subsample(
@@ -31,4 +36,4 @@ def influence_subsample(
     V. Feldman, C. Zhang. What neural networks memorize and why: discovering the long tail via influence estimation.
     NeurIPS 2020.
     """
-    return InfluenceSubsample(models, proportion, random_state=as_random_state(random_state))
+    return BatchedInfluenceSubsample(models, proportion, random_state=as_random_state(random_state))

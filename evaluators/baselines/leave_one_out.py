@@ -6,6 +6,11 @@ import numpy as np
 from opendataval.dataval import LeaveOneOut
 
 from dvbench.randomness import random_state as as_random_state
+from evaluators.baselines.together import Together
+
+
+class BatchedLeaveOneOut(Together, LeaveOneOut):
+    """OpenDataVal's, with all models trained together."""
 
 
 def leave_one_out(random_state: int | np.random.RandomState | None = None) -> LeaveOneOut:
@@ -24,4 +29,4 @@ def leave_one_out(random_state: int | np.random.RandomState | None = None) -> Le
     ----------
     R. D. Cook. Detection of influential observation in linear regression. Technometrics 19(1), 1977.
     """
-    return LeaveOneOut(random_state=as_random_state(random_state))
+    return BatchedLeaveOneOut(random_state=as_random_state(random_state))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from opendataval.dataval import Sampler
+from opendataval.dataval import ModelMixin, Sampler
 
 from dvbench.randomness import random_state as as_random_state
+from evaluators.baselines.together import together
 from evaluators.permutations import marginal_contributions
 
 
@@ -46,6 +48,11 @@ class PermutationSampler(Sampler):
         self.num_points = len(coalition)
         return self
 
+    def _many(self, run: Callable[[], np.ndarray]) -> np.ndarray:
+        """Compute utilities, with their models trained together if it is an evaluator's method that trains them."""
+        owner = getattr(self.compute_utility, "__self__", None)
+        return together(owner, run) if isinstance(owner, ModelMixin) else run()
+
     def compute_marginal_contribution(self, *args: Any, **kwargs: Any) -> np.ndarray:
         """Sample marginal contributions.
 
@@ -60,18 +67,19 @@ class PermutationSampler(Sampler):
             Entry (i, j) is an unbiased estimate of player i's mean contribution to coalitions of j players.
         """
 
-        def game(coalition: np.ndarray) -> float:
+        def game(coalitions: Sequence[np.ndarray]) -> np.ndarray:
             # Sorted, so that a utility is a function of the set and not of the order in which it was built.
-            return float(self.compute_utility(sorted(coalition.tolist()), *args, **kwargs))
+            sets = [sorted(coalition.tolist()) for coalition in coalitions]
+            return self._many(lambda: np.array([float(self.compute_utility(each, *args, **kwargs)) for each in sets]))
 
         n = self.num_points
         start = min(self.min_cardinality, n)
         contributions = np.zeros((n, n))
-        everybody = game(np.arange(n))
-        nobody = game(np.arange(0)) if start == 0 else 0.0
+        (everybody,) = game([np.arange(n)])
+        (nobody,) = game([np.arange(0)]) if start == 0 else (0.0,)
         for _ in range(self.permutations):
             permutation = self.random_state.permutation(n)
-            first = game(permutation[:start]) if start else nobody
+            first = game([permutation[:start]])[0] if start else nobody
             gains = marginal_contributions(game, permutation, first, everybody, start)
             contributions[permutation[start:], np.arange(start, n)] += gains
         return contributions * n / self.permutations

@@ -1,4 +1,4 @@
-"""Games whose Shapley values are known, and brute force for those whose are not."""
+"""Games, that is utilities of one coalition, whose Shapley values are known, and brute force for those whose are not."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def shapley_by_definition(utility, n):
             for coalition in combinations(others, size):
                 values[i] += weight * (utility([*coalition, i]) - utility(list(coalition)))
     return values
+
+
+def many(utility):
+    """Utilities of many coalitions, which is what estimators ask for."""
+    return lambda coalitions: np.array([utility(coalition) for coalition in coalitions])
 
 
 def additive_game(worth):

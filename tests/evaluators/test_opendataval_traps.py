@@ -161,7 +161,8 @@ def test_beta_weights_agree_with_opendataval_where_it_is_finite():
 
 
 def test_banzhaf_does_not_use_weights():
-    assert type(data_banzhaf(1)) is stock.DataBanzhaf
+    assert isinstance(data_banzhaf(1), stock.DataBanzhaf)
+    assert not isinstance(data_banzhaf(1), stock.DataBanzhafMargContrib)
 
 
 # Semivalues from our sampler

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from games import additive_game, majority_game, shapley_by_definition
+from games import additive_game, majority_game, many, shapley_by_definition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -20,12 +20,12 @@ def test_enumeration_is_the_definition(table):
     def game(coalition):
         return float(table[sum(2**i for i in coalition)])
 
-    np.testing.assert_allclose(exact_shapley_values(game, 3), shapley_by_definition(game, 3), atol=1e-12)
+    np.testing.assert_allclose(exact_shapley_values(many(game), 3), shapley_by_definition(game, 3), atol=1e-12)
 
 
 def test_additive_game_is_exact_after_one_permutation():
     worth = np.linspace(-1, 2, 30)
-    estimate = shapley_values(additive_game(worth), 30, Stopping(permutations=2), np.random.RandomState(0))
+    estimate = shapley_values(many(additive_game(worth)), 30, Stopping(permutations=2), np.random.RandomState(0))
     np.testing.assert_allclose(estimate.values, worth, atol=1e-12)
     np.testing.assert_allclose(estimate.standard_errors, 0, atol=1e-12)
 
@@ -35,7 +35,7 @@ def test_majority_game_within_its_own_standard_errors():
     exact = shapley_by_definition(game, n)
     covered = []
     for seed in range(200):
-        estimate = shapley_values(game, n, Stopping(seconds=60, standard_error=0.05), np.random.RandomState(seed))
+        estimate = shapley_values(many(game), n, Stopping(seconds=60, standard_error=0.05), np.random.RandomState(seed))
         assert estimate.permutations >= Stopping.MINIMUM
         assert estimate.standard_errors.max() <= 0.05
         covered.append(np.abs(estimate.values - exact) <= 2 * estimate.standard_errors)
@@ -49,7 +49,7 @@ def test_few_players_are_enumerated():
         calls.append(len(coalition))
         return majority_game(WEIGHTS)(coalition)
 
-    estimate = shapley_values(game, 5, Stopping(permutations=6), np.random.RandomState(0))
+    estimate = shapley_values(many(game), 5, Stopping(permutations=6), np.random.RandomState(0))
     np.testing.assert_allclose(estimate.values, shapley_by_definition(majority_game(WEIGHTS), 5), atol=1e-12)
     assert (len(calls), estimate.permutations, estimate.standard_errors.max()) == (32, 0, 0)
 
@@ -61,13 +61,13 @@ def test_permutations_share_the_ends_and_sum_to_the_worth_of_all():
         calls.append(len(coalition))
         return float(len(coalition) ** 2)
 
-    estimate = shapley_values(game, 10, Stopping(permutations=3), np.random.RandomState(0))
+    estimate = shapley_values(many(game), 10, Stopping(permutations=3), np.random.RandomState(0))
     assert (calls.count(0), calls.count(10), len(calls)) == (1, 1, 2 + 3 * 9)
     assert estimate.values.sum() == pytest.approx(100)
 
 
 def test_time_stops_sampling():
-    estimate = shapley_values(additive_game(np.ones(20)), 20, Stopping(seconds=1e-9), np.random.RandomState(0))
+    estimate = shapley_values(many(additive_game(np.ones(20))), 20, Stopping(seconds=1e-9), np.random.RandomState(0))
     assert estimate.permutations == 1
     assert np.isinf(estimate.standard_errors).all()
 

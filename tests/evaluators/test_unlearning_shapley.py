@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from games import additive_game, majority_game, shapley_by_definition
+from games import additive_game, majority_game, many, shapley_by_definition
 from opendataval.experiment import ExperimentMediator
 from opendataval.metrics import accuracy
 from opendataval.model import ClassifierMLP, LogisticRegression
@@ -26,7 +26,7 @@ def train(evaluator, fetcher, model, **fit):
 def test_additive_oracle_game_is_exact():
     worth = np.linspace(-2, 3, 12)
     evaluator = UnlearningShapley(permutations=3, random_state=0)
-    evaluator.estimate(additive_game(worth), 12)
+    evaluator.estimate(many(additive_game(worth)), 12)
     np.testing.assert_allclose(evaluator.evaluate_data_values(), worth, atol=1e-12)
     np.testing.assert_allclose(evaluator.standard_errors_, 0, atol=1e-12)
 
@@ -35,7 +35,7 @@ def test_majority_oracle_game_is_within_its_standard_errors():
     weights = [5, 4, 3, 3, 2, 1, 1, 1]
     exact = shapley_by_definition(majority_game(weights), 8)
     evaluator = UnlearningShapley(permutations=None, target_standard_error=0.02, random_state=0)
-    evaluator.estimate(majority_game(weights), 8)
+    evaluator.estimate(many(majority_game(weights)), 8)
     assert evaluator.standard_errors_.max() <= 0.02
     assert np.all(np.abs(evaluator.evaluate_data_values() - exact) < 3.5 * evaluator.standard_errors_)
 
@@ -48,15 +48,15 @@ def test_few_players_are_enumerated(problem, model):
     full = model.clone()
     full.fit(problem.train.x[:3], problem.train.y[:3], **FIT)
     reachable = problem.reachable
-    unlearner = Unlearner(full, problem.train.x[:3], problem.train.y[:3], reachable.x, reachable.y, evaluator.ascent)
+    unlearner = Unlearner(full, problem.train.x[:3], problem.train.y[:3], reachable.x, evaluator.ascent)
     seed = int(random_state(1).randint(2**31))
 
     def log_loss(logits):
-        return -float(torch.nn.functional.cross_entropy(logits, reachable.y))
+        return -float(torch.nn.functional.cross_entropy(logits.T, reachable.y))
 
     def utility(coalition):
-        coalition = np.array(sorted(coalition), dtype=int)
-        return log_loss(unlearner.logits_full) - log_loss(unlearner.logits_without(coalition, seed))
+        ((_, logits),) = unlearner.logits_without([np.array(sorted(coalition), dtype=int)], seed)
+        return log_loss(unlearner.logits_full) - log_loss(logits[0])
 
     np.testing.assert_allclose(evaluator.data_values, shapley_by_definition(utility, 3), atol=1e-6)
     assert not evaluator.standard_errors_.any()

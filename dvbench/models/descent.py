@@ -1,0 +1,187 @@
+"""Trains stacks: every copy on its own coalition, in its own minibatches, by AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from dvbench.models.losses import residuals
+from dvbench.models.stacks import Stack
+from dvbench.randomness import torch_generator
+
+STEPS = 256  # minibatches drawn at once
+
+
+def train(
+    copies: Stack,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    coalitions: Sequence[torch.Tensor],
+    *,
+    batch_size: int,
+    epochs: int,
+    lr: float,
+    weight_decay: float,
+    seed: int,
+    weight: torch.Tensor | None = None,
+    on_epoch: Callable[[], None] | None = None,
+) -> None:
+    """Train each copy of a network on its coalition.
+
+    Parameters
+    ----------
+    copies : Stack
+        In training mode.
+    x, y : torch.Tensor of shape (n, ...) and (n, outputs)
+        On the stack's device.
+    coalitions : sequence of torch.Tensor of int64, each (k,) with k >= 1
+        A copy's points; from the largest coalition to the smallest.
+    batch_size, epochs : int
+    lr, weight_decay : float
+        AdamW's.
+    seed : int
+        Seed of the order of minibatches.
+    weight : torch.Tensor of shape (n,), optional
+        Weight of each point's loss.
+    on_epoch : callable, optional
+        Called at the start of every epoch of the first copy.
+
+    Raises
+    ------
+    FloatingPointError
+        If training diverged: a parameter is NaN or infinite.
+    """
+    optimiser, every = AdamW(copies, lr, weight_decay), -(-len(coalitions[0]) // batch_size)
+    active = copies
+    for step, (points, shares) in enumerate(minibatches(coalitions, batch_size, epochs, seed)):
+        if on_epoch is not None and step % every == 0:
+            on_epoch()
+        points, shares = points.to(x.device), shares.to(x.device)
+        if len(points) < active.copies:
+            active = active[: len(points)]
+        targets = y[points].transpose(1, 2)
+        shares = shares.unsqueeze(1) if weight is None else (shares * weight[points]).unsqueeze(1)
+        # The loss's gradient in the logits is known: starting there halves the time of a small step.
+        active.pull(gather(x, points), lambda logits, y=targets, w=shares: residuals(logits, y).mul_(w))
+        optimiser.step(active)
+    diverged = int((~copies.finite()).sum())
+    if diverged:
+        raise FloatingPointError(
+            f"training diverged for {diverged} of {copies.copies} models at learning rate {lr:g}; lower it"
+        )
+
+
+def alike(sizes: np.ndarray, most: int, *, exactly: bool) -> Iterator[np.ndarray]:
+    """Which coalitions to train together, at most ``most``: those of like size take like numbers of steps.
+
+    Parameters
+    ----------
+    sizes : numpy.ndarray of int, shape (k,)
+    most : int
+    exactly : bool
+        Only coalitions of equal size go together.
+
+    Yields
+    ------
+    numpy.ndarray of int
+        Positions in ``sizes``, from the largest coalition to the smallest; empty coalitions apart from others.
+    """
+    order = np.argsort(-sizes, kind="stable")
+    kinds = sizes[order] if exactly else sizes[order] > 0
+    for group in np.split(order, np.flatnonzero(kinds[1:] != kinds[:-1]) + 1):
+        yield from (group[start : start + most] for start in range(0, len(group), most))
+
+
+def gather(x: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Points of each copy: (n, ...) and numbers (copies, points) to (copies, points, ...); faster than indexing."""
+    return x.index_select(0, points.reshape(-1)).view(*points.shape, *x.shape[1:])
+
+
+class AdamW:
+    """AdamW with torch's defaults, on stacked parameters and their gradients.
+
+    It calls torch's fused kernel directly: `torch.optim.AdamW` spends ten times as long on finding it as a small step
+    takes.
+
+    Parameters
+    ----------
+    stack : Stack
+    lr, weight_decay : float
+    """
+
+    def __init__(self, stack: Stack, lr: float, weight_decay: float) -> None:
+        self.settings = {"lr": lr, "beta1": 0.9, "beta2": 0.999, "weight_decay": weight_decay, "eps": 1e-8}
+        self.moments = [[torch.zeros_like(p) for p in stack.parameters] for _ in range(2)]
+        self.counts = [torch.zeros((), device=stack.parameters[0].device)] * len(stack.parameters)
+
+    def step(self, stack: Stack) -> None:
+        """Move the stack given at the start, or the first copies of it."""
+        if len(self.moments[0][0]) > stack.copies:
+            self.moments = [[moment[: stack.copies] for moment in part] for part in self.moments]
+        self.counts[0] += 1
+        torch._fused_adamw_(
+            stack.parameters,
+            stack.gradients,
+            *self.moments,
+            [],
+            self.counts,
+            amsgrad=False,
+            maximize=False,
+            **self.settings,
+        )
+
+
+def minibatches(
+    coalitions: Sequence[torch.Tensor], batch_size: int, epochs: int, seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """What each coalition's model sees in every step: its points in shuffled minibatches, anew each epoch.
+
+    Every coalition is shuffled by a generator that starts from the seed, so what it gets does not depend on what else
+    is in the list. Smaller coalitions take fewer steps and drop out first.
+
+    Parameters
+    ----------
+    coalitions : sequence of torch.Tensor of int64, each (k,) with k >= 1
+        From the largest to the smallest.
+    batch_size, epochs : int
+    seed : int
+
+    Yields
+    ------
+    points : torch.Tensor of int64, shape (active, width)
+        Minibatches of the coalitions that are not done yet; those shorter than the longest are filled up with point 0.
+    shares : torch.Tensor of shape (active, width)
+        One over the size of the minibatch, and 0 where it was filled up.
+    """
+    width = min(batch_size, len(coalitions[0]))
+    feeds = [_feed(coalition, batch_size, width, epochs, seed) for coalition in coalitions]
+    steps = [epochs * -(-len(coalition) // batch_size) for coalition in coalitions]
+    active = len(coalitions)
+    for start in range(0, steps[0], STEPS):
+        drawn = [next(feed) for feed, count in zip(feeds, steps, strict=True) if count > start]
+        points = torch.nn.utils.rnn.pad_sequence(drawn, padding_value=-1)
+        there = points >= 0
+        counts = there.sum(dim=2, keepdim=True)
+        shares = there / counts.clamp(min=1)
+        points.clamp_(min=0)
+        for step, longest in enumerate(counts.amax(dim=(1, 2)).tolist()):
+            while steps[active - 1] <= start + step:
+                active -= 1
+            yield points[step, :active, :longest], shares[step, :active, :longest]
+
+
+def _feed(members: torch.Tensor, batch_size: int, width: int, epochs: int, seed: int) -> Iterator[torch.Tensor]:
+    """Minibatches of one coalition, `STEPS` at a time: (steps, width), filled up with -1."""
+    generator = torch_generator(seed)
+    steps = -(-len(members) // batch_size)
+    rest = members.new_empty(0, width)
+    for epoch in range(epochs):
+        order = members[torch.randperm(len(members), generator=generator)]
+        rows = F.pad(order, (0, steps * width - len(order)), value=-1).view(steps, width)
+        rest = torch.cat([rest, rows])
+        while len(rest) >= STEPS or (epoch == epochs - 1 and len(rest)):
+            yield rest[:STEPS]
+            rest = rest[STEPS:]

@@ -1,0 +1,36 @@
+"""Performance of many models at once, in whatever metric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from dvbench.models.losses import predictions
+
+Metric = Callable[[torch.Tensor, torch.Tensor], float]
+
+
+def performances(metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np.ndarray:
+    """Performance of every model.
+
+    Parameters
+    ----------
+    metric : callable
+        OpenDataVal's kind of metric, of (targets, predictions). Its accuracy is computed for all models at once, any
+        other model by model.
+    y : torch.Tensor of shape (n, outputs)
+    logits : torch.Tensor of shape (copies, outputs, n)
+
+    Returns
+    -------
+    numpy.ndarray of shape (copies,)
+    """
+    from opendataval.metrics import accuracy
+
+    if metric is accuracy and y.shape[1] > 1:
+        right = logits.argmax(dim=1) == y.to(logits.device).argmax(dim=1)
+        return right.float().mean(dim=1).double().cpu().numpy()
+    predicted = predictions(logits, y).transpose(1, 2).cpu()
+    return np.array([float(metric(y.cpu(), one)) for one in predicted])

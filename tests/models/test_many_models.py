@@ -1,0 +1,228 @@
+"""Many copies of a network, trained or unlearned together, against one at a time."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from opendataval.model import ClassifierMLP
+from plain_loops import plain_training, plain_unlearning
+from torch import nn
+
+from dvbench.models.heads import logits_network
+from dvbench.models.losses import residuals
+from dvbench.models.stacks import BUDGET, FunctionalStack, LinearStack, copies_within, itself, stack
+from dvbench.models.training import TensorModel, seeded
+from dvbench.models.unlearning import Ascent, Unlearner
+
+HOW = {"batch_size": 4, "epochs": 3, "lr": 1e-2}
+COALITIONS = [np.array(c, dtype=int) for c in ([3], [], range(10), [9, 0, 4, 7, 2], [1, 5], range(1, 10), [8, 8, 2, 8])]
+ASCENT = Ascent(steps=4, batch_size=5, lr=0.01, weight_decay=0.3, lambda1=0.4, lambda2=0.7)
+
+
+def by_number(found):
+    """What was yielded in chunks, one at a time: (stack or logits of one, ...) by number."""
+    pieces = {}
+    for numbers, many in found:
+        for place, number in enumerate(numbers):
+            assert number not in pieces
+            pieces[int(number)] = many[place : place + 1]
+    return pieces
+
+
+def vector(one):
+    return torch.cat([parameter.flatten() for parameter in one.parameters])
+
+
+def parameters_of(network):
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+class Hidden(nn.Module):
+    """A network that does not show what it is made of."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network(x)
+
+
+@pytest.mark.parametrize("budget", [1, 10_000, None])
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+@pytest.mark.parametrize("name", ["logistic_regression", "mlp", "cnn"])
+def test_each_copy_is_trained_as_by_a_plain_loop(name, kind, budget, make_model, make_points):
+    model, (x, y) = make_model(name, kind, weight_decay=0.3), make_points(name, 10, kind)
+    found = by_number(model.fit_many(x, y, COALITIONS, budget=budget, **HOW))
+    assert sorted(found) == list(range(len(COALITIONS)))
+    for number, coalition in enumerate(COALITIONS):
+        expected = model.network
+        if len(coalition):
+            expected = plain_training(expected, x[coalition], y[coalition], seed=3, weight_decay=0.3, **HOW)
+        torch.testing.assert_close(vector(found[number]), parameters_of(expected), rtol=1e-6, atol=1e-8)
+
+
+def test_many_steps_are_drawn_in_pieces(make_model, make_points, monkeypatch):
+    monkeypatch.setattr("dvbench.models.descent.STEPS", 4)
+    model, (x, y) = make_model("mlp"), make_points("mlp", 10)
+    found = by_number(model.fit_many(x, y, COALITIONS, batch_size=2, epochs=3, lr=0.01))
+    for number, coalition in enumerate(COALITIONS):
+        alone = model.clone().fit(x[coalition], y[coalition], batch_size=2, epochs=3, lr=0.01)
+        torch.testing.assert_close(vector(found[number]), parameters_of(alone))
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Tanh()], ids=lambda layer: type(layer).__name__
+)
+def test_each_copy_is_what_fit_makes_of_a_clone(layer, make_points):
+    """Also where points of a minibatch act on each other, and where training is random."""
+    x, y = make_points("mlp", 12)
+
+    def build():
+        return nn.Sequential(nn.Linear(4, 6), copy.deepcopy(layer), nn.ReLU(), nn.Linear(6, 3)).double()
+
+    model = TensorModel(seeded(build, 0), "classification", 3, seed=3)
+    coalitions = [np.array(c, dtype=int) for c in ([0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], range(12), [], [2, 4, 6])]
+    found = by_number(model.fit_many(x, y, coalitions, batch_size=3, epochs=2, lr=0.01))
+    for number, coalition in enumerate(coalitions):
+        alone = model.clone().fit(x[coalition], y[coalition], batch_size=3, epochs=2, lr=0.01)
+        torch.testing.assert_close(found[number].all_logits(x)[0].T.softmax(1), alone.predict(x))
+
+
+@pytest.mark.parametrize("parameters", ["all", "head"])
+@pytest.mark.parametrize("name", ["logistic_regression", "mlp", "cnn"])
+def test_each_copy_is_unlearned_as_by_a_plain_loop(name, parameters, make_model, make_points):
+    model, (x, y) = make_model(name), make_points(name, 10)
+    x_reachable, _ = make_points(name, 7, seed=1)
+    model.fit(x, y, batch_size=5, epochs=2, lr=0.01)
+    ascent = replace(ASCENT, parameters=parameters)
+    coalitions = [coalition for coalition in COALITIONS if len(coalition)]
+    unlearner = Unlearner(model, x, y, x_reachable, ascent)
+    models = unlearner.unlearn(coalitions, 11)
+    found = by_number(unlearner.logits_without(coalitions, 11))
+    for number, coalition in enumerate(coalitions):
+        if parameters == "all":
+            expected = plain_unlearning(model.network, x, y, x_reachable, coalition, 11, ascent)
+            torch.testing.assert_close(
+                vector(models[number : number + 1]), parameters_of(expected), rtol=1e-6, atol=1e-8
+            )
+            torch.testing.assert_close(found[number][0].T, expected(x_reachable).detach())
+        one = Unlearner(model, x, y, x_reachable, ascent, budget=1)
+        assert one.most == 1
+        torch.testing.assert_close(found[number], next(one.logits_without([coalition], 11))[1])
+    assert unlearner.count == 2 * len(coalitions)
+
+
+def test_resnets_are_unlearned_together_with_frozen_statistics(make_model, make_points):
+    model, (x, y) = make_model("resnet18").float(), (tensor.float() for tensor in make_points("resnet18", 6))
+    ascent = Ascent(steps=2, batch_size=3, lr=1e-4)
+    unlearner = Unlearner(model, x, y, x, ascent, budget=2**40)
+    ((_, logits),) = unlearner.logits_without([np.array([0, 1]), np.array([2, 3, 4])], 0)
+    for coalition, found in zip(([0, 1], [2, 3, 4]), logits, strict=True):
+        expected = plain_unlearning(model.network, x, y, x, coalition, 0, ascent)
+        torch.testing.assert_close(found.T, expected(x).detach(), rtol=1e-2, atol=1e-2)
+    assert not torch.allclose(logits[0], logits[1], atol=0.1)
+
+
+def test_chains_and_functions_agree(make_model, make_points):
+    network = make_model("mlp").network
+    x = make_points("mlp", 9)[0].expand(4, 9, 4)
+    y = make_points("mlp", 9, seed=5)[1].T.unsqueeze(0)
+    chain, function = stack(network, 4), stack(Hidden(network), 4)
+    assert (type(chain), type(function)) == (LinearStack, FunctionalStack)
+    for either in (chain, function):
+        for copies, factor in zip(range(4), (1.0, 1.1, 0.9, 1.2), strict=True):
+            for parameter in either.parameters:
+                parameter[copies] *= factor
+        either.pull(x, lambda z: residuals(z, y))
+        either.pull(x[:1], lambda z: residuals(z, y), beta=0.5)
+    torch.testing.assert_close(chain.all_logits(x[0]), function.all_logits(x[0]))
+    for one, other in zip(chain.gradients, function.gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1)),
+        nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3, bias=False)),
+        nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3)),
+        nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3)),
+        nn.Sequential(nn.Flatten(0), nn.Linear(4, 3)),
+        nn.Sequential(nn.ReLU(), nn.Linear(4, 3)),
+    ],
+    ids=str,
+)
+def test_only_chains_are_taken_for_chains(network):
+    assert type(itself(network)) is FunctionalStack
+
+
+def test_opendatavals_classifiers_unlearn_together(make_points):
+    """They end in a softmax, which unlearning leaves out."""
+    x, y = make_points("mlp", 10)
+    model = ClassifierMLP(4, 3, layers=3, hidden_dim=6).double()
+    unlearner = Unlearner(model, x, y, x, ASCENT)
+    found = by_number(unlearner.logits_without(COALITIONS, 0))
+    for number, coalition in enumerate(COALITIONS):
+        if len(coalition):
+            expected = plain_unlearning(logits_network(model), x, y, x, coalition, 0, ASCENT)
+            torch.testing.assert_close(found[number][0].T, expected(x).detach())
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_memory_bounds_how_many_move_together(name, make_model, make_points):
+    model, (x, y) = make_model(name), make_points(name, 10)
+    parameters = sum(p.numel() for p in model.parameters())
+    counts = [copies_within(budget, model.network, x, 4) for budget in (1, 200_000, 2_000_000)]
+    assert counts[0] == 1 < counts[1] < counts[2]
+    assert all(
+        count * 4 * parameters * 8 <= budget for count, budget in zip(counts[1:], (200_000, 2_000_000), strict=True)
+    )
+    assert copies_within(None, model.network, x, 4) == copies_within(BUDGET["cpu"], model.network, x, 4)
+    sizes = [len(numbers) for numbers, _ in model.fit_many(x, y, [np.arange(9)] * 200, budget=200_000, **HOW)]
+    assert max(sizes) == model.at_once(x, budget=200_000, **HOW) < 200 == sum(sizes)
+
+
+def test_fits_are_counted_by_the_copy(make_model, make_points):
+    model, (x, y) = make_model("mlp"), make_points("mlp", 10)
+    list(model.fit_many(x, y, COALITIONS, **HOW))
+    assert model.fits.count == len(COALITIONS)
+
+
+def test_the_model_itself_stays(make_model, make_points):
+    model, (x, y) = make_model("cnn"), make_points("cnn", 10)
+    before = parameters_of(model)
+    list(model.fit_many(x, y, COALITIONS, **HOW))
+    assert torch.equal(parameters_of(model), before)
+
+
+def test_one_model_of_many_that_diverges_is_told_of(make_model, make_points):
+    model, (x, y) = make_model("mlp"), make_points("mlp", 10)
+    x[4] = torch.inf
+    coalitions = [np.array([0, 1]), np.array([4, 2]), np.array([3, 5])]
+    with pytest.raises(
+        FloatingPointError, match=r"training diverged for 1 of 3 models at learning rate 0\.01; lower it"
+    ):
+        list(model.fit_many(x, y, coalitions, **HOW))
+    x[4] = 1.0
+    model.fit(x, y, **HOW)
+    x[4] = torch.inf
+    unlearner = Unlearner(model, x, y, make_points("mlp", 5)[0], ASCENT)
+    with pytest.raises(FloatingPointError, match="unlearning diverged for 1 of 3 coalitions"):
+        list(unlearner.logits_without(coalitions, 0))
+
+
+def test_rounding_is_not_blown_up_where_the_forget_set_says_nothing():
+    """Weights of a feature that is 0 in the forget set feel only the divergence, whose slope at the start is 0."""
+    torch.manual_seed(0)
+    x, y = torch.randn(40, 50), torch.eye(3)[torch.randint(0, 3, (40,))]
+    x[:5, 10:] = 0.0
+    network = nn.Linear(50, 3)
+    ascent = Ascent(steps=1, lr=0.1, weight_decay=0.0)
+    moved = Unlearner(network, x, y, x, ascent).unlearn([np.arange(5)] * 3, 0).parameters[0] - network.weight
+    assert not moved[:, :, 10:].any()
+    assert moved[:, :, :10].abs().min() > 0.05
