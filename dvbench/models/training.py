@@ -172,7 +172,7 @@ class TensorModel(GradientModel, TorchModel):
             self.fits.count += len(numbers)
             copies = stack(self.network.train(), len(numbers))
             if sizes[numbers[0]]:
-                members = [torch.as_tensor(coalitions[number], dtype=torch.long) for number in numbers]
+                members = [torch.from_numpy(np.array(coalitions[number], dtype=np.int64)) for number in numbers]
                 self._train(copies, x, y, members, batch_size, epochs, lr)
             yield numbers, copies.eval()
 

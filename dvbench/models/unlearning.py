@@ -165,7 +165,7 @@ class Unlearner:
         """
         ascent = self.ascent
         draws = torch.rand(ascent.steps, 2, ascent.batch_size, generator=torch_generator(seed))
-        members = [torch.as_tensor(coalition, dtype=torch.long) for coalition in coalitions]
+        members = [torch.from_numpy(np.array(coalition, dtype=np.int64)) for coalition in coalitions]
         forget = torch.stack([m[(draws[:, 0] * len(m)).long()] for m in members], dim=1)
         keep = (draws[:, 1] * len(self.x_reachable)).long()
         return forget.to(self.x.device), keep.to(self.x.device)

@@ -1,4 +1,4 @@
-"""Games, that is utilities of one coalition, whose Shapley values are known, and brute force for those whose are not."""
+"""Games (utilities of one coalition) whose Shapley values are known, and brute force for those whose are not."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from games import additive_game, majority_game, many, shapley_by_definition
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from evaluators.permutations import Stopping, exact_shapley_values, shapley_values
+from evaluators.permutations import Stopping, exact_shapley_values, marginal_contributions, shapley_values
 
 WEIGHTS = [4, 3, 2, 1, 1]
 
@@ -76,3 +78,75 @@ def test_time_stops_sampling():
 def test_sampling_needs_a_limit_it_can_reach(limits):
     with pytest.raises(ValueError, match="permutations, seconds"):
         Stopping(**limits)
+
+
+def test_antithetic_permutations_come_with_their_reverse():
+    """Of a game of pairs every player then gets its value exactly, from one pair of permutations."""
+    orders = []
+
+    def game(coalition):
+        orders.append(tuple(coalition))
+        return float(len(coalition) ** 2)
+
+    estimate = shapley_values(many(game), 9, Stopping(permutations=6), np.random.RandomState(0), antithetic=True)
+    np.testing.assert_allclose(estimate.values, 9, atol=1e-12)
+    np.testing.assert_allclose(estimate.standard_errors, 0, atol=1e-12)
+    assert estimate.permutations == 6
+    longest = [order for order in orders if len(order) == 8]
+    assert all(
+        set(one[1:]) == set(two[1:]) and one[1:] == two[:0:-1] for one, two in zip(*[iter(longest)] * 2, strict=True)
+    )
+
+
+def test_antithetic_standard_errors_are_those_of_pairs():
+    game, n = majority_game(WEIGHTS), len(WEIGHTS)
+    exact, covered = shapley_by_definition(game, n), []
+    for seed in range(200):
+        limits = Stopping(seconds=60, standard_error=0.05)
+        estimate = shapley_values(many(game), n, limits, np.random.RandomState(seed), antithetic=True)
+        assert estimate.permutations % 2 == 0
+        covered.append(np.abs(estimate.values - exact) <= 2 * estimate.standard_errors)
+    assert 0.9 < np.mean(covered) < 0.99
+
+
+def test_truncation_looks_at_the_level_and_not_at_increments():
+    """Utilities fall and stand still on the way up; only what follows the first at the limit is left out."""
+    levels = np.array([0.0, -1.0, -1.0, 0.5, 0.5, 3.0, 2.0, 4.0])
+    asked = []
+
+    def game(coalitions):
+        asked.extend(len(coalition) for coalition in coalitions)
+        return np.array([levels[len(coalition)] for coalition in coalitions])
+
+    order = np.arange(7)
+    whole = marginal_contributions(game, order, 0.0, 4.0)
+    np.testing.assert_array_equal(whole, np.diff(levels))
+    cut = marginal_contributions(game, order, 0.0, 4.0, limit=2.9)
+    np.testing.assert_array_equal(cut, [*np.diff(levels)[:5], 0, 0])
+    np.testing.assert_array_equal(marginal_contributions(game, order, 0.0, 4.0, limit=0.0), np.zeros(7))
+
+
+def test_truncated_permutations_ask_for_no_more_utilities(monkeypatch):
+    monkeypatch.setattr("evaluators.permutations.PREFIXES", 4)
+    asked = []
+
+    def game(coalitions):
+        asked.extend(len(coalition) for coalition in coalitions)
+        return np.array([float(len(coalition)) for coalition in coalitions])
+
+    shapley_values(game, 100, Stopping(permutations=3), np.random.RandomState(0), limit=10.0)
+    assert len(asked) == 2 + 3 * 12
+
+
+def test_time_is_looked_at_within_a_permutation(monkeypatch):
+    monkeypatch.setattr("evaluators.permutations.PREFIXES", 4)
+    blocks = []
+
+    def game(coalitions):
+        blocks.append(len(coalitions))
+        time.sleep(0.01)
+        return np.zeros(len(coalitions))
+
+    estimate = shapley_values(game, 41, Stopping(seconds=0.15), np.random.RandomState(0))
+    assert estimate.permutations == 1
+    assert 11 < len(blocks) <= 17  # the ends, ten blocks of the first permutation, a part of the second

@@ -128,3 +128,28 @@ def test_divergence_is_an_error_and_not_a_value(problem, model, fetcher):
 def test_settings_that_do_not_exist(wrong):
     with pytest.raises(ValueError, match=r"utility|parameters|permutations"):
         UnlearningShapley(**wrong)
+
+
+def test_many_at_once_and_one_at_a_time_agree(problem, model):
+    both = [
+        train(UnlearningShapley(permutations=1, memory=memory, random_state=0, **GENTLE), problem.fetcher(), model)
+        for memory in (None, 0)
+    ]
+    np.testing.assert_allclose(both[0].data_values, both[1].data_values, atol=1e-5)
+
+
+def test_truncated_at_the_untrained_models_performance(two_blobs):
+    """Unlearned hard, the model soon is as bad as an untrained one: those who come later get nothing."""
+    settings = {"permutations": 1, "steps": 30, "lr": 0.5, "lambda1": 0, "lambda2": 0, "random_state": 0}
+    model = ClassifierMLP(4, 2, layers=3)
+    whole, cut, never = (
+        train(UnlearningShapley(truncation=truncation, **settings), two_blobs, model, epochs=30, lr=0.01)
+        for truncation in (None, 0.3, -1.0)
+    )
+    assert (cut.data_values != 0).sum() < (whole.data_values != 0).sum()
+    np.testing.assert_array_equal(never.data_values, whole.data_values)
+
+
+def test_antithetic_permutations_are_pairs(problem, model, fetcher):
+    evaluator = train(UnlearningShapley(permutations=3, antithetic=True, random_state=0, **GENTLE), fetcher, model)
+    assert evaluator.diagnostics_["permutations"] == 4
