@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from dvbench.models.losses import residuals
-from dvbench.models.stacks import Stack
+from dvbench.models.stacks import Slope, Stack
 from dvbench.randomness import torch_generator
 
 STEPS = 256  # minibatches drawn at once
@@ -64,14 +64,18 @@ def train(
             active = active[: len(points)]
         targets = y[points].transpose(1, 2)
         shares = shares.unsqueeze(1) if weight is None else (shares * weight[points]).unsqueeze(1)
-        # The loss's gradient in the logits is known: starting there halves the time of a small step.
-        active.pull(gather(x, points), lambda logits, y=targets, w=shares: residuals(logits, y).mul_(w))
+        active.pull(gather(x, points), _slope(targets, shares))
         optimiser.step(active)
     diverged = int((~copies.finite()).sum())
     if diverged:
         raise FloatingPointError(
             f"training diverged for {diverged} of {copies.copies} models at learning rate {lr:g}; lower it"
         )
+
+
+def _slope(targets: torch.Tensor, shares: torch.Tensor) -> Slope:
+    """Gradient of the weighted loss with respect to the logits, which is known."""
+    return lambda logits: residuals(logits, targets).mul_(shares)
 
 
 def alike(sizes: np.ndarray, most: int, *, exactly: bool) -> Iterator[np.ndarray]:
@@ -113,7 +117,7 @@ class AdamW:
     """
 
     def __init__(self, stack: Stack, lr: float, weight_decay: float) -> None:
-        self.settings = {"lr": lr, "beta1": 0.9, "beta2": 0.999, "weight_decay": weight_decay, "eps": 1e-8}
+        self.lr, self.weight_decay = lr, weight_decay
         self.moments = [[torch.zeros_like(p) for p in stack.parameters] for _ in range(2)]
         self.counts = [torch.zeros((), device=stack.parameters[0].device)] * len(stack.parameters)
 
@@ -125,12 +129,17 @@ class AdamW:
         torch._fused_adamw_(
             stack.parameters,
             stack.gradients,
-            *self.moments,
+            self.moments[0],
+            self.moments[1],
             [],
             self.counts,
+            lr=self.lr,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=self.weight_decay,
+            eps=1e-8,
             amsgrad=False,
             maximize=False,
-            **self.settings,
         )
 
 
@@ -152,7 +161,7 @@ def minibatches(
     Yields
     ------
     points : torch.Tensor of int64, shape (active, width)
-        Minibatches of the coalitions that are not done yet; those shorter than the longest are filled up with point 0.
+        Minibatches of the coalitions that are not done yet; those shorter than the longest are filled up.
     shares : torch.Tensor of shape (active, width)
         One over the size of the minibatch, and 0 where it was filled up.
     """
@@ -166,7 +175,8 @@ def minibatches(
         there = points >= 0
         counts = there.sum(dim=2, keepdim=True)
         shares = there / counts.clamp(min=1)
-        points.clamp_(min=0)
+        # With a point of their own: another's could be infinite.
+        points = torch.where(there, points, points[:, :, :1]).clamp_(min=0)
         for step, longest in enumerate(counts.amax(dim=(1, 2)).tolist()):
             while steps[active - 1] <= start + step:
                 active -= 1

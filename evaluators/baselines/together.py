@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,11 @@ from dvbench.models.tensors import as_tensor
 from dvbench.models.training import TensorModel
 
 Result = TypeVar("Result")
+# Not really a DataEvaluator: OpenDataVal would list it among its evaluators.
+if TYPE_CHECKING:
+    from opendataval.dataval import DataEvaluator as Mixin
+else:
+    Mixin = object
 
 
 def together(evaluator: DataEvaluator, run: Callable[[], Result], reset: Callable[[], None] | None = None) -> Result:
@@ -51,10 +56,10 @@ def together(evaluator: DataEvaluator, run: Callable[[], Result], reset: Callabl
         evaluator.pred_model = model
 
 
-class Together:
+class Together(Mixin):
     """Mixin before an OpenDataVal evaluator that fits one model after another: trains them `together`."""
 
-    def train_data_values(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def train_data_values(self, *args: Any, **kwargs: Any) -> Any:
         """Train as OpenDataVal's class does, from new; the arguments are for the model's ``fit``."""
 
         def reset() -> None:

@@ -202,13 +202,13 @@ def test_the_model_itself_stays(make_model, make_points):
 
 def test_one_model_of_many_that_diverges_is_told_of(make_model, make_points):
     model, (x, y) = make_model("mlp"), make_points("mlp", 10)
-    x[4] = torch.inf
-    coalitions = [np.array([0, 1]), np.array([4, 2]), np.array([3, 5])]
+    x[0] = x[4] = torch.inf
+    coalitions = [np.array([6, 1, 7]), np.array([4, 2]), np.array([3, 5])]  # of unlike size: some are filled up
     with pytest.raises(
         FloatingPointError, match=r"training diverged for 1 of 3 models at learning rate 0\.01; lower it"
     ):
         list(model.fit_many(x, y, coalitions, **HOW))
-    x[4] = 1.0
+    x[0] = x[4] = 1.0
     model.fit(x, y, **HOW)
     x[4] = torch.inf
     unlearner = Unlearner(model, x, y, make_points("mlp", 5)[0], ASCENT)
