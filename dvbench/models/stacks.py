@@ -19,7 +19,7 @@ from torch.func import functional_call, vmap
 Slope = Callable[[torch.Tensor], torch.Tensor]
 
 CHUNK = 4096
-BUDGET = {"cpu": 2**20, "cuda": 2**32}  # bytes; on a CPU what the second-level cache holds, or memory is the limit
+BUDGET = {"cpu": 2**22, "cuda": 2**32}  # bytes; on a CPU a share of its cache, or memory is what limits the speed
 
 
 class Stack(ABC):

@@ -149,11 +149,11 @@ class Unlearner:
         optimiser = AdamW(copies, ascent.lr, ascent.weight_decay)
         forget, keep = self._draws(coalitions, seed)
         for step in range(ascent.steps):
-            self._ascend(copies, start, forget[step])
-            if step:
-                # At the start the divergence has no slope. What rounding leaves of one, AdamW would blow up to full
-                # steps of the weights that the forget set says nothing of.
-                self._hold(copies, keep[step])
+            for parameter, origin, gradient in zip(copies.parameters, start, copies.gradients, strict=True):
+                torch.sub(parameter, origin, out=gradient)
+            # At the start the divergence has no slope. What rounding leaves of one, AdamW would blow up to full steps
+            # of the weights that the forget set says nothing of.
+            self._pull(copies, forget[step], keep[step], ascent.lambda2 if step else 0.0)
             optimiser.step(copies)
         self.count += len(coalitions)
         return copies
@@ -170,18 +170,25 @@ class Unlearner:
         keep = (draws[:, 1] * len(self.x_reachable)).long()
         return forget.to(self.x.device), keep.to(self.x.device)
 
-    def _ascend(self, copies: Stack, start: list[torch.Tensor], forget: torch.Tensor) -> None:
-        """Gradients of the negative loss on the forget set and of the distance from the start."""
-        for parameter, origin, gradient in zip(copies.parameters, start, copies.gradients, strict=True):
-            torch.sub(parameter, origin, out=gradient)
-        targets, share = self.y[forget].transpose(1, 2), 1 / forget.shape[1]
-        copies.pull(gather(self.x, forget), lambda z: residuals(z, targets).mul_(-share), beta=2 * self.ascent.lambda1)
+    def _pull(self, copies: Stack, forget: torch.Tensor, keep: torch.Tensor, lambda2: float) -> None:
+        """Add the gradients of the other two terms to twice the distance from the start."""
+        targets, full, size = self.y[forget].transpose(1, 2), self.logits_full[:, keep].unsqueeze(0), len(keep)
+        x, held = gather(self.x, forget), self.x_reachable[keep].unsqueeze(0)
 
-    def _hold(self, copies: Stack, keep: torch.Tensor) -> None:
-        """Add the gradients of the divergence on the reachable set."""
-        full, share = self.logits_full[:, keep].unsqueeze(0), self.ascent.lambda2 / len(keep)
-        copies.pull(
-            self.x_reachable[keep].unsqueeze(0),
-            lambda z: divergence_slopes(z, full, self.y).mul_(share),
-            beta=1.0,
-        )
+        def ascend(logits: torch.Tensor) -> torch.Tensor:
+            return residuals(logits, targets).mul_(-1 / size)
+
+        def hold(logits: torch.Tensor) -> torch.Tensor:
+            return divergence_slopes(logits, full, self.y).mul_(lambda2 / size)
+
+        def both(logits: torch.Tensor) -> torch.Tensor:
+            return torch.cat([ascend(logits[:, :, :size]), hold(logits[:, :, size:])], dim=2)
+
+        if isinstance(self.network, nn.Linear):
+            # All copies of a single layer take the points to keep in one large product.
+            copies.pull(x, ascend, beta=2 * self.ascent.lambda1)
+            copies.pull(held, hold, beta=1.0)
+        else:
+            # Deeper networks take both minibatches in one pass.
+            joined = torch.cat([x, held.expand(copies.copies, *held.shape[1:])], dim=1)
+            copies.pull(joined, both, beta=2 * self.ascent.lambda1)

@@ -1,68 +1,155 @@
-"""Side-by-side timings on the same work, one thread each; read the ratios, not the seconds."""
+"""The batched engine against one model at a time, side by side on the same work, one thread each: read the ratios."""
 
 from __future__ import annotations
 
+import copy
+
+import numpy as np
 import pytest
 import torch
-from opendataval.metrics import accuracy
-from opendataval.model import LogisticRegression
+import torch.nn.functional as F
+from opendataval.model import ClassifierMLP, LogisticRegression
+from side_by_side import compare, seconds, threads
+from torch.utils.data import Subset
 
 from dvbench.datasets import build_problem
+from dvbench.errors import UserError
 from dvbench.models import build_model
+from dvbench.models.performance import performances
+from dvbench.models.unlearning import Ascent, Unlearner
 from dvbench.settings import ModelSettings, Noise, Sizes
-from evaluators import CHGShapley, UnlearningShapley
 
 FIT = {"epochs": 10, "batch_size": 32, "lr": 0.01}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _one_thread():
+    with threads(1):
+        yield
 
 
-@pytest.fixture(scope="module")
-def problem():
+def digits():
     return build_problem("digits", Sizes(train=1000, reachable=300, test=400), Noise(kind="labels", rate=0.2), 0)
 
 
-def ours(problem):
-    return build_model(ModelSettings(name="logistic_regression"), problem.shape, 10, "classification", seed=0)
+def images():
+    try:
+        sizes = Sizes(train=1000, reachable=500, test=1000)
+        return build_problem("fashion_mnist", sizes, Noise(kind="labels", rate=0.2), 0)
+    except UserError as error:
+        pytest.skip(str(error))
 
 
-@pytest.mark.benchmark(group="one fit of logistic regression, 1,000 points, 10 epochs")
-@pytest.mark.parametrize("which", ["dvbench", "opendataval"])
-def test_fit(benchmark, problem, which):
-    model = ours(problem) if which == "dvbench" else LogisticRegression(64, 10)
-    subset = torch.utils.data.Subset(problem.train.x, range(1000))
-    fitted = benchmark.pedantic(lambda: model.clone().fit(subset, problem.train.y, **FIT), rounds=5, warmup_rounds=1)
-    assert problem.metric(problem.test.y, fitted.predict(problem.test.x)) > 0.7
+FITS = [
+    ("logistic regression, 64 features", "logistic_regression", {}, digits, lambda: LogisticRegression(64, 10), 25),
+    ("MLP 64-25-10", "mlp", {"hidden": [25]}, digits, lambda: ClassifierMLP(64, 10, layers=3, hidden_dim=25), 25),
+    ("MLP 784-512-10", "mlp", {}, images, lambda: ClassifierMLP(784, 10, layers=3, hidden_dim=512), 1.5),
+]
 
 
-@pytest.mark.benchmark(group="CHG Shapley and the training that it watches")
-@pytest.mark.parametrize("which", ["training", "training and valuing"])
-def test_chg(benchmark, problem, which):
-    model = ours(problem)
+@pytest.mark.benchmark(group="utilities: coalitions trained from scratch, 1,000 points, 10 epochs, batch 32")
+@pytest.mark.parametrize(("title", "name", "params", "data", "stock", "target"), FITS, ids=[fit[0] for fit in FITS])
+def test_utilities(benchmark, title, name, params, data, stock, target):
+    problem, stock = data(), stock()
+    shape = (problem.train.x[0].numel(),)
+    x, valid = problem.train.x.flatten(1), problem.reachable.x.flatten(1)
+    model = build_model(ModelSettings(name=name, params=params), shape, 10, "classification", seed=0)
+    count = 4 if target < 25 else 96
+    # Leave-one-out's coalitions: nearly everybody, so that both sides do the same number of steps.
+    coalitions = [np.delete(np.arange(1000), i) for i in range(count)]
+    how = {**FIT, "lr": 1e-3}
 
-    def run():
-        if which == "training":
-            return model.clone().fit(problem.train.x, problem.train.y, **FIT)
-        return CHGShapley().train(fetcher, model, accuracy, **FIT)
+    def slow():
+        one = stock.clone()
+        one.fit(Subset(x, coalitions[0]), Subset(problem.train.y, coalitions[0]), **how)
+        return problem.metric(problem.reachable.y, one.predict(valid))
 
-    fetcher = problem.fetcher()
-    benchmark.pedantic(run, rounds=5, warmup_rounds=1)
+    def fast():
+        found = np.empty(count)
+        for numbers, models in model.fit_many(x, problem.train.y, coalitions, **how):
+            found[numbers] = performances(problem.metric, problem.reachable.y, models.all_logits(valid))
+        return found
+
+    one = model.clone().fit(x[coalitions[1]], problem.train.y[coalitions[1]], **how)
+    assert fast()[1] == problem.metric(problem.reachable.y, one.predict(valid))
+    together = model.at_once(x, **how)
+    assert compare(benchmark, slow, fast, fast_units=count, together=together) > target
 
 
-@pytest.mark.benchmark(group="Unlearning Shapley, one permutation of 100 points, 20 steps a coalition")
+def plain_unlearning(network, x, y, x_reachable, logits_full, coalition, ascent):
+    """One coalition after the other, in torch's usual way."""
+    network = copy.deepcopy(network)
+    parameters = list(network.parameters())
+    start = [parameter.detach().clone() for parameter in parameters]
+    optimiser = torch.optim.AdamW(parameters, lr=ascent.lr, weight_decay=ascent.weight_decay, fused=True)
+    draws, members = torch.Generator().manual_seed(0), torch.as_tensor(coalition)
+    for _ in range(ascent.steps):
+        forget = members[(torch.rand(ascent.batch_size, generator=draws) * len(members)).long()]
+        keep = (torch.rand(ascent.batch_size, generator=draws) * len(x_reachable)).long()
+        loss = -F.cross_entropy(network(x[forget]), y[forget])
+        log_p, log_q = (logits.log_softmax(dim=1) for logits in (network(x_reachable[keep]), logits_full[keep]))
+        loss = loss + ascent.lambda2 * F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+        distance = torch.stack([(p - s).square().sum() for p, s in zip(parameters, start, strict=True)]).sum()
+        optimiser.zero_grad()
+        (loss + ascent.lambda1 * distance).backward()
+        optimiser.step()
+    return network
+
+
+UNLEARNINGS = [("head", 64, [], 96, 18), ("head", 512, [], 96, 12), ("all", 784, [512], 4, 1.5)]
+
+
+@pytest.mark.benchmark(group="unlearned coalitions: 100 steps, batch 32, both regularisers")
+@pytest.mark.parametrize(("parameters", "width", "hidden", "count", "target"), UNLEARNINGS)
+def test_unlearning(benchmark, parameters, width, hidden, count, target):
+    rng = np.random.RandomState(0)
+    x, x_reachable = (torch.from_numpy(rng.normal(size=(n, width)).astype(np.float32)) for n in (1000, 500))
+    y = F.one_hot(torch.from_numpy(rng.randint(0, 10, 1000)), 10).float()
+    settings = ModelSettings(name="mlp", params={"hidden": hidden})
+    network = build_model(settings, (width,), 10, "classification", seed=0).network
+    ascent = Ascent(parameters=parameters)
+    permutation = rng.permutation(1000)
+    coalitions = [permutation[: 400 + i] for i in range(count)]
+    unlearner = Unlearner(network, x, y, x_reachable, ascent)
+    with torch.no_grad():
+        full = network(x_reachable)
+
+    def slow():
+        return plain_unlearning(network, x, y, x_reachable, full, coalitions[0], ascent)(x_reachable).detach()
+
+    def fast():
+        return torch.cat([logits for _, logits in unlearner.logits_without(coalitions, 0)])
+
+    torch.testing.assert_close(fast()[0].T, slow(), rtol=1e-2, atol=1e-3)
+    layers = [a * b for a, b in zip([width, *hidden], [*hidden, 10], strict=True)]
+    # Of both minibatches: forward, weights' gradients, and gradients of the inputs of all layers but the first.
+    flop = ascent.steps * 2 * 2 * ascent.batch_size * (2 * sum(layers) + sum(layers[1:]))
+    a = torch.rand(1024, 1024)
+    limit = 2 * 1024**3 / min(seconds(lambda: torch.mm(a, a)) for _ in range(10))
+    info = {"together": unlearner.most, "torch_mm_gflops": round(limit / 1e9, 1)}
+    ratio = compare(benchmark, slow, fast, fast_units=count, **info)
+    benchmark.extra_info["gflops"] = round(flop / benchmark.extra_info["fast_ms"] / 1e6, 1)
+    assert ratio > target
+
+
+@pytest.mark.benchmark(group="unlearning against retraining, Fashion-MNIST, MLP 784-512-10")
 @pytest.mark.parametrize("parameters", ["all", "head"])
-def test_unlearning(benchmark, parameters):
-    problem = build_problem("digits", Sizes(train=100, reachable=100, test=100), Noise(), 0)
-    model = build_model(ModelSettings(name="mlp", params={"hidden": [64]}), (64,), 10, "classification", seed=0)
-
-    def run():
-        evaluator = UnlearningShapley(permutations=1, steps=20, parameters=parameters, random_state=0)
-        return evaluator.train(problem.fetcher(), model, accuracy, **FIT)
-
-    benchmark.pedantic(run, rounds=2, warmup_rounds=1)
+@pytest.mark.parametrize("points", [1000, 20000])
+def test_unlearning_against_retraining(benchmark, points, parameters):
+    """Retraining: batch 32, 10 epochs. Unlearning: 100 steps, whatever the number of points."""
+    problem = images()
+    repeats = points // 1000
+    x, y = problem.train.x.repeat(repeats, 1, 1, 1), problem.train.y.repeat(repeats, 1)
+    model = build_model(ModelSettings(name="mlp"), problem.shape, 10, "classification", seed=0)
+    how = {"batch_size": 32, "epochs": 1 if points > 1000 else 10, "lr": 3e-4}
+    trained = model.clone().fit(x, y, **how)
+    everybody = [np.arange(points)] * (1 if parameters == "all" else 16)
+    unlearner = Unlearner(trained, x, y, problem.reachable.x, Ascent(parameters=parameters))
+    compare(
+        benchmark,
+        lambda: model.clone().fit(x, y, **how),
+        lambda: list(unlearner.logits_without(everybody, 0)),
+        rounds=2,
+        slow_units=how["epochs"] / 10,
+        fast_units=len(everybody),
+    )
