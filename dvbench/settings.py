@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Kind = Literal["classification", "regression"]
+Precision = Literal["float32", "bfloat16"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 
 
@@ -59,12 +60,13 @@ class Noise(Strict):
 
 
 class Training(Strict):
-    """How the model is trained: AdamW on shuffled minibatches."""
+    """How the model is trained: AdamW on shuffled minibatches, its products in a precision."""
 
     epochs: int = Field(default=10, gt=0)
     batch_size: int = Field(default=32, gt=0)
     lr: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
+    precision: Precision = "float32"
 
 
 class ModelSettings(Strict):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dvbench.models.training import TensorModel
-    from dvbench.settings import Kind, ModelSettings
+    from dvbench.settings import Kind, ModelSettings, Precision
 
 
 def build_model(
@@ -21,6 +21,7 @@ def build_model(
     *,
     seed: int,
     weight_decay: float = 0.01,
+    precision: Precision = "float32",
     device: str = "cpu",
 ) -> TensorModel:
     """Build a model for points of a shape.
@@ -37,6 +38,7 @@ def build_model(
     seed : int
         Seed of the initial weights and of the order of minibatches.
     weight_decay : float
+    precision : {"float32", "bfloat16"}
     device : str
         Where it lives.
 
@@ -62,4 +64,4 @@ def build_model(
         raise UserError(f"model '{settings.name}': {error}; see 'dvbench describe {settings.name}'") from error
     if not isinstance(network, Module) or not list(network.parameters()):
         raise UserError(f"model '{settings.name}' must be a function that returns a torch network with parameters")
-    return TensorModel(network, kind, outputs, seed, weight_decay).to(device)
+    return TensorModel(network, kind, outputs, seed, weight_decay, precision).to(device)

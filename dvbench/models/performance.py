@@ -30,7 +30,8 @@ def performances(metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np.nd
     from opendataval.metrics import accuracy
 
     if metric is accuracy and y.shape[1] > 1:
-        right = logits.argmax(dim=1) == y.to(logits.device).argmax(dim=1)
+        # Unlike argmax along this dimension, max is vectorised; it takes the first of equals just so.
+        right = logits.max(dim=1).indices == y.to(logits.device).argmax(dim=1)
         return right.float().mean(dim=1).double().cpu().numpy()
     predicted = predictions(logits, y).transpose(1, 2).cpu()
     return np.array([float(metric(y.cpu(), one)) for one in predicted])

@@ -113,15 +113,14 @@ class LinearStack(Stack):
         downstream = slope(logits)
         for i in reversed(range(len(inputs))):
             weight, into, shift = self.parameters[2 * i], self.gradients[2 * i], self.gradients[2 * i + 1]
-            if len(inputs[i]) < self.copies:
+            if torch.is_autocast_enabled(x.device.type):  # which knows of no sums in place
+                _add(into, torch.bmm(downstream, inputs[i].transpose(1, 2).expand(self.copies, -1, -1)), beta)
+            elif len(inputs[i]) < self.copies:
                 flat = downstream.reshape(-1, downstream.shape[2])
                 into.view(-1, into.shape[2]).addmm_(flat, inputs[i][0].T, beta=beta)
             else:
                 torch.baddbmm(into, downstream, inputs[i].transpose(1, 2), beta=beta, out=into)
-            if beta:
-                shift.mul_(beta).add_(downstream.sum(dim=2))
-            else:
-                torch.sum(downstream, dim=2, out=shift)
+            _add(shift, downstream.sum(dim=2), beta)
             if i:
                 # After ReLU an input is positive, or zero and lets nothing through: its sign is ReLU's derivative.
                 downstream = torch.bmm(weight.transpose(1, 2), downstream).mul_(inputs[i].sign_())
@@ -187,15 +186,18 @@ class FunctionalStack(Stack):
         with torch.enable_grad():
             leaves = [p.detach().requires_grad_() for p in self.parameters]
             logits = self._call(leaves, x)
-            downstream = slope(logits.detach().transpose(1, 2)).transpose(1, 2)
-            found = torch.autograd.grad(logits, leaves, downstream, allow_unused=True)
+            downstream = slope(logits.detach().transpose(1, 2)).transpose(1, 2).to(logits.dtype)
+            found = torch.autograd.grad(logits, leaves, downstream, materialize_grads=True)
         for gradient, new in zip(self.gradients, found, strict=True):
-            if beta:
-                gradient.mul_(beta)
-            else:
-                gradient.zero_()
-            if new is not None:
-                gradient.add_(new)
+            _add(gradient, new, beta)
+
+
+def _add(total: torch.Tensor, part: torch.Tensor, beta: float) -> None:
+    """Make a total beta times itself, whatever it is where beta is 0, plus a part."""
+    if beta:
+        total.mul_(beta).add_(part)
+    else:
+        total.copy_(part)
 
 
 def stack(network: nn.Module, copies: int) -> Stack:

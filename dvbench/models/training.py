@@ -18,7 +18,7 @@ from dvbench.models.descent import alike, train
 from dvbench.models.losses import point_losses
 from dvbench.models.stacks import Stack, copies_within, itself, stack
 from dvbench.models.tensors import as_tensor
-from dvbench.settings import Kind
+from dvbench.settings import Kind, Precision
 
 PREDICTION_CHUNK = 4096
 GRADIENT_FLOATS = 2**26  # what per-point gradients may take at once: 256 MiB
@@ -52,6 +52,9 @@ class TensorModel(GradientModel, TorchModel):
         Seed of the order of minibatches (and of dropout, if there is any).
     weight_decay : float
         AdamW's weight decay.
+    precision : {"float32", "bfloat16"}
+        Of the products of training. With bfloat16, weights and AdamW stay in float32. It pays where a processor or a
+        GPU has instructions for it; one without emulates it, many times slower.
 
     Attributes
     ----------
@@ -59,13 +62,22 @@ class TensorModel(GradientModel, TorchModel):
         How many times this model and its clones were fitted.
     """
 
-    def __init__(self, network: nn.Module, kind: Kind, outputs: int, seed: int, weight_decay: float = 0.01) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        kind: Kind,
+        outputs: int,
+        seed: int,
+        weight_decay: float = 0.01,
+        precision: Precision = "float32",
+    ) -> None:
         super().__init__()
         self.network = network
         self.kind = kind
         self.num_classes = outputs
         self.seed = seed
         self.weight_decay = weight_decay
+        self.precision = precision
         self.fits = Fits()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -199,7 +211,8 @@ class TensorModel(GradientModel, TorchModel):
         weight: torch.Tensor | None = None,
         on_epoch: Callable[[], None] | None = None,
     ) -> None:
-        with torch.random.fork_rng(enabled=self._draws_while_training()):
+        lower = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        with lower, torch.random.fork_rng(enabled=self._draws_while_training()):
             if self._draws_while_training():
                 torch.manual_seed(self.seed)
             train(

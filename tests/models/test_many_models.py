@@ -187,6 +187,21 @@ def test_memory_bounds_how_many_move_together(name, make_model, make_points):
     assert max(sizes) == model.at_once(x, budget=200_000, **HOW) < 200 == sum(sizes)
 
 
+@pytest.mark.parametrize("hide", [False, True])
+def test_bfloat16_comes_near_and_keeps_weights_in_float32(hide, make_points):
+    x, y = (tensor.float() for tensor in make_points("mlp", 40))
+
+    def trained(precision):
+        network = seeded(lambda: nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), 0)
+        model = TensorModel(Hidden(network) if hide else network, "classification", 3, seed=3, precision=precision)
+        ((_, models),) = model.fit_many(x, y, [np.arange(40), np.arange(30)], batch_size=8, epochs=5, lr=0.01)
+        return models
+
+    exact, low = trained("float32"), trained("bfloat16")
+    assert {parameter.dtype for parameter in low.parameters} == {torch.float32}
+    assert 0 < (vector(exact) - vector(low)).abs().max() < 0.02 < (vector(exact[:1]) - vector(exact[1:])).abs().max()
+
+
 def test_fits_are_counted_by_the_copy(make_model, make_points):
     model, (x, y) = make_model("mlp"), make_points("mlp", 10)
     list(model.fit_many(x, y, COALITIONS, **HOW))
