@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,13 @@ from opendataval.dataval import DataEvaluator, ModelMixin
 from dvbench.models.tensors import as_tensor
 from dvbench.models.training import TensorModel
 from dvbench.randomness import random_state as as_random_state
+
+CHUNK = 1024  # smaller ones cost time per class, larger ones only memory
+
+
+def chunks(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Views of the same few rows of every tensor, from the first row to the last."""
+    return zip(*(tensor.split(CHUNK) for tensor in tensors), strict=True)
 
 
 class TrainingDynamics(DataEvaluator, ModelMixin):
@@ -48,7 +56,7 @@ class TrainingDynamics(DataEvaluator, ModelMixin):
 
         def value() -> None:
             nonlocal total
-            total = total + self.epoch_values(model.eval(), x, y)
+            total += self.epoch_values(model.eval(), x, y)
 
         if isinstance(model, TensorModel):
             model.fit(x, y, *args, epochs=epochs, on_epoch=value, **kwargs)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from dvbench.models.heads import all_features_and_logits
+from dvbench.models.heads import features_and_logits
 from dvbench.models.losses import point_losses
-from evaluators.epochs import TrainingDynamics
+from evaluators.epochs import TrainingDynamics, chunks
 
 
 def hardness_shapley_values(losses: ArrayLike) -> np.ndarray:
@@ -55,7 +55,12 @@ class HardnessShapley(TrainingDynamics):
     2024.
     """
 
+    @torch.no_grad()
     def epoch_values(self, network: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
         """Shapley values in the present state of the network, shape (n,)."""
-        logits = all_features_and_logits(network, x)[1]
-        return hardness_shapley_values(point_losses(logits, y.to(logits.device)).cpu().numpy())
+        device = next(network.parameters()).device
+        losses = [
+            point_losses(features_and_logits(network, points.to(device))[1], targets.to(device)).cpu()
+            for points, targets in chunks(x, y)
+        ]
+        return hardness_shapley_values(torch.cat(losses).numpy())

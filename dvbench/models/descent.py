@@ -187,11 +187,15 @@ def _feed(members: torch.Tensor, batch_size: int, width: int, epochs: int, seed:
     """Minibatches of one coalition, `STEPS` at a time: (steps, width), filled up with -1."""
     generator = torch_generator(seed)
     steps = -(-len(members) // batch_size)
-    rest = members.new_empty(0, width)
-    for epoch in range(epochs):
+    missing = steps * width - len(members)
+    held: list[torch.Tensor] = []
+    for epoch in range(1, epochs + 1):
         order = members[torch.randperm(len(members), generator=generator)]
-        rows = F.pad(order, (0, steps * width - len(order)), value=-1).view(steps, width)
-        rest = torch.cat([rest, rows])
-        while len(rest) >= STEPS or (epoch == epochs - 1 and len(rest)):
-            yield rest[:STEPS]
-            rest = rest[STEPS:]
+        held.append((F.pad(order, (0, missing), value=-1) if missing else order).view(steps, width))
+        if epoch == epochs or steps * len(held) >= STEPS:
+            *whole, last = torch.cat(held).split(STEPS)
+            yield from whole
+            held = [last]
+            if epoch == epochs or len(last) == STEPS:
+                yield last
+                held = []

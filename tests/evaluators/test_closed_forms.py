@@ -112,6 +112,24 @@ def test_shapes_that_make_no_sense(wrong):
         hardness_shapley_values(np.zeros((0,)))
 
 
+@pytest.mark.parametrize("n", [2, 3, 1000, 100_000])
+def test_many_players(n):
+    """Against the closed form with its sums written out."""
+    rng = np.random.default_rng(0)
+    x, a, k = rng.normal(size=(n, 2)) + 1, rng.normal(size=2), np.arange(1.0, n)
+    h1, h2 = (1 / np.arange(1, n + 1)).sum(), (1 / np.arange(1, n + 1) ** 2).sum()
+    steps = 1 / (k + 1) ** 2 - 1 / k**2
+    c1, cq = (k / (k + 1) ** 2).sum() / (n - 1), (k * steps).sum() / (n - 1)
+    cs = (k * (k - 1) * steps).sum() / max(1, (n - 1) * (n - 2))
+    s, norms = x.sum(axis=0), (x**2).sum(axis=1)
+    others = norms.sum() - norms
+    linear = h1 * x @ a - (h1 - 1) / (n - 1) * (s - x) @ a
+    pairs = ((s - x) ** 2).sum(axis=1) - others
+    quadratic = h2 * norms + 2 * c1 * (x * (s - x)).sum(axis=1) + cq * others + cs * pairs
+    expected = (2 * linear - quadratic) / n
+    np.testing.assert_allclose(chg_shapley_values(x, a), expected, atol=1e-12 * np.abs(expected).max())
+
+
 def test_more_players():
     """All 2^14 coalitions of 14 players."""
     n, rng = 14, np.random.default_rng(0)

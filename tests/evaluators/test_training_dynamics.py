@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,15 +15,18 @@ from opendataval.model import ClassifierMLP, LogisticRegression
 from short_fits import FIT
 from sklearn.metrics import roc_auc_score
 
-import evaluators.chg_shapley as chg
 from dvbench.datasets import build_problem
+from dvbench.errors import UserError
 from dvbench.models import build_model
 from dvbench.models.heads import last_linear
 from dvbench.settings import ModelSettings, Noise, Sizes
 from evaluators import CHGShapley, GradientShapley, HardnessShapley
+from evaluators import chg_shapley as chg
+from evaluators import epochs as dynamics
 from evaluators.chg_shapley import chg_shapley_values
 from evaluators.hardness_shapley import hardness_shapley_values
 
+FULL = Path("/dev/full")
 ALL = [CHGShapley, GradientShapley, HardnessShapley]
 
 
@@ -41,7 +48,7 @@ def losses_and_gradients(model, x, y):
 @pytest.mark.parametrize("chunk", [7, 4096])
 @pytest.mark.parametrize("per_class", [False, True])
 def test_streamed_values_are_those_of_written_out_features(problem, monkeypatch, chunk, per_class):
-    monkeypatch.setattr(chg, "CHUNK", chunk)
+    monkeypatch.setattr(dynamics, "CHUNK", chunk)
     settings = ModelSettings(name="mlp", params={"hidden": [8]})
     model = build_model(settings, problem.shape, 10, "classification", seed=0)
     model.fit(problem.train.x, problem.train.y, epochs=2, lr=0.01)
@@ -122,10 +129,13 @@ def test_training_again_forgets_the_first_values(problem, model, make):
     assert evaluator.train(smaller, model, accuracy, **FIT).data_values.shape == (20,)
 
 
-def test_memory_is_flat_in_the_number_of_players(monkeypatch):
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize("name", ["logistic_regression", "mlp"])
+def test_memory_is_flat_in_the_number_of_players(make, name):
     """No tensor made while valuing grows with n beyond a number or two a player."""
     n, inputs, classes = 20_000, 64, 10
-    model = build_model(ModelSettings(name="logistic_regression"), (inputs,), classes, "classification", seed=0)
+    params = {"hidden": [inputs]} if name == "mlp" else {}
+    model = build_model(ModelSettings(name=name, params=params), (inputs,), classes, "classification", seed=0)
     x = torch.randn(n, inputs, generator=torch.Generator().manual_seed(0))
     y = torch.eye(classes)[torch.arange(n) % classes]
     largest = 0
@@ -135,9 +145,108 @@ def test_memory_is_flat_in_the_number_of_players(monkeypatch):
             nonlocal largest
             made = function(*args, **(kwargs or {}))
             if isinstance(made, torch.Tensor):
-                largest = max(largest, made.numel())
+                largest = max(largest, made.nbytes)
             return made
 
     with Watch():
-        CHGShapley().epoch_values(model.eval(), x, y)
-    assert largest <= max(n, chg.CHUNK * (inputs + 1)) < n * inputs
+        make().epoch_values(model.eval(), x, y)
+    assert largest <= max(8 * n, 4 * dynamics.CHUNK * (inputs + 1)) < 4 * n * inputs
+
+
+def logistic_regression_or_mlp(name):
+    params = {"hidden": [8]} if name == "mlp" else {}
+    return build_model(ModelSettings(name=name, params=params), (6,), 3, "classification", seed=0).eval()
+
+
+def points(n=50):
+    """Features and labels of three classes, the last of which only one point has."""
+    labels = torch.cat([torch.arange(n - 1) % 2, torch.tensor([2])])
+    return torch.randn(n, 6, generator=torch.Generator().manual_seed(0)), torch.eye(3)[labels]
+
+
+@pytest.fixture
+def files(monkeypatch, tmp_path):
+    """Temporary files made, in a folder of their own, in chunks of 7 points."""
+    monkeypatch.setattr(dynamics, "CHUNK", 7)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made, make = [], tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **settings: made.append(make(**settings)) or made[-1])
+    return made
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "mlp"])
+@pytest.mark.parametrize("make", [*ALL, lambda: CHGShapley(per_class=True)])
+def test_one_forward_pass_an_epoch(name, make, files):
+    model, (x, y), seen = logistic_regression_or_mlp(name), points(), {}
+    for module in model.modules():
+        module.register_forward_hook(lambda module, inputs, _: seen.setdefault(module, []).append(inputs[0].clone()))
+    make().epoch_values(model, x, y)
+    assert set(seen) == set(model.modules())
+    for module, batches in seen.items():
+        assert sum(map(len, batches)) == len(x), type(module)
+    assert torch.equal(torch.cat(seen[model]), x)
+
+
+@pytest.mark.parametrize(("name", "numbers"), [("logistic_regression", 3), ("mlp", 3 + 8)])
+def test_what_lies_on_disk_and_for_how_long(name, numbers, files, monkeypatch, tmp_path):
+    """Residuals, and the last layer's inputs if they are not the data; gone afterwards, also if something fails."""
+    model, (x, y), sizes = logistic_regression_or_mlp(name), points(), []
+    rewind = chg._Spool.rewind
+    monkeypatch.setattr(
+        chg._Spool, "rewind", lambda spool: sizes.append(os.fstat(spool._file.fileno()).st_size) or rewind(spool)
+    )
+    CHGShapley().epoch_values(model, x, y)
+    assert sum(sizes) == 4 * numbers * len(x)
+    broken, calls = CHGShapley(), []
+
+    def fail_in_the_third_chunk(losses):
+        calls.append(len(losses))
+        return losses if len(calls) < 3 else losses / None
+
+    monkeypatch.setattr(broken, "weights", fail_in_the_third_chunk)
+    with pytest.raises(TypeError):
+        broken.epoch_values(model, x, y)
+    assert files
+    assert all(file.closed for file in files)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full, which has no room for anything")
+def test_a_full_disk(monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **settings: FULL.open("r+b", **settings))
+    with pytest.raises(UserError, match=r"No space left.*; set TMPDIR to a folder with more room"):
+        CHGShapley().epoch_values(logistic_regression_or_mlp("mlp"), *points())
+
+
+def test_no_folder_for_temporary_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(UserError, match="set TMPDIR"):
+        CHGShapley().epoch_values(logistic_regression_or_mlp("mlp"), *points())
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "mlp"])
+@pytest.mark.parametrize("per_class", [False, True])
+def test_exact_in_float64(name, per_class, monkeypatch):
+    """Nothing is lost on the way: a float64 network's values agree to 12 digits."""
+    monkeypatch.setattr(dynamics, "CHUNK", 7)
+    model, (x, y) = logistic_regression_or_mlp(name).double(), (part.double() for part in points())
+    losses, gradients = losses_and_gradients(model, x, y)
+    groups = y.argmax(dim=1).numpy() if per_class else np.zeros(len(x))
+    expected = np.empty(len(x))
+    for group in np.unique(groups):
+        members = groups == group
+        expected[members] = chg_shapley_values(losses[members, None] * gradients[members])
+    values = CHGShapley(per_class=per_class).epoch_values(model, x, y)
+    np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["logistic_regression", "mlp"])
+def test_however_data_lie_in_memory(name, monkeypatch):
+    monkeypatch.setattr(dynamics, "CHUNK", 7)
+    model, (x, y) = logistic_regression_or_mlp(name).double(), (part.double() for part in points())
+    expected = CHGShapley().epoch_values(model, x, y)
+    by_columns, with_gaps = x.T.contiguous().T, torch.stack([x, -x], dim=1)[:, 0]
+    images = x.view(-1, 2, 3).transpose(1, 2).contiguous().transpose(1, 2)
+    for same in (by_columns, with_gaps, images):
+        assert not same.is_contiguous()
+        np.testing.assert_allclose(CHGShapley().epoch_values(model, same, y), expected, rtol=1e-9)
