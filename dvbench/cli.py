@@ -88,7 +88,7 @@ def run(
 ) -> None:
     """Run a suite: value, score, store results and build a leaderboard.
 
-    Cells that are done are not done again. Ctrl-C keeps every finished cell. The exit code is 1 if a cell failed.
+    Cells that are done are not done again. Ctrl-C keeps what is valued or done. The exit code is 1 if a cell failed.
     """
     from dvbench.execution.environment import check_device
     from dvbench.execution.planning import check, narrow
@@ -126,15 +126,17 @@ def _run(suite: Suite, store: Store, jobs: int, device: str, fresh: bool) -> boo
     done = len(plan.cells) - len(todo)
     where = f"{jobs} at a time" if jobs else "in this process"
     console.out.print(f"{suite.name}: {len(plan.cells)} cells, {done} done before, {len(todo)} to do, {where}")
-    stream = run_in_workers(todo, store, device, jobs) if jobs else run_here(todo, store, device)
-    with console.reporting(len(todo)) as report, closing(stream):
+    with console.reporting(len(todo)) as report:
+        show = report.on_valued
+        stream = run_in_workers(todo, store, device, jobs, show) if jobs else run_here(todo, store, device, show)
         try:
-            for result in stream:
-                report(result)
+            with closing(stream):
+                for result in stream:
+                    report(result)
         except KeyboardInterrupt:
             console.err.print(
-                f"interrupted: {done + report.finished} of {len(plan.cells)} cells are in {store.root}; "
-                "the same command goes on from there"
+                f"interrupted: {done + report.finished} of {len(plan.cells)} cells are done and {report.valued} more "
+                f"valued, in {store.root}; the same command goes on from there"
             )
             raise typer.Exit(130) from None
     return bool(report.failed)

@@ -40,49 +40,62 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 class Report:
-    """Called with every finished cell; counts failures."""
+    """Called with every cell that is valued, and with every finished one; counts failures.
+
+    Parameters
+    ----------
+    total : int
+        How many cells there are.
+    progress : rich.progress.Progress, optional
+        A bar to draw. It moves twice for a cell: scores come many at a time, long after the first valuation.
+    """
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self.total = total
+        self.valued = 0
         self.finished = 0
         self.failed: list[Result] = []
         self._progress = progress
-        self._task = progress.add_task("", total=total) if progress else None
+        self._task = progress.add_task("", total=2 * total, finished=0) if progress else None
+
+    def on_valued(self, result: Result) -> None:
+        """Show a cell that waits to be scored."""
+        self.valued += 1
+        seconds = result.cost.seconds if result.cost else 0.0
+        self._advance(1, result, f"{result.cell.key}: valued in {seconds:.1f} s")
 
     def __call__(self, result: Result) -> None:
-        """Show one finished cell."""
+        """Show a finished cell."""
         self.finished += 1
+        self.valued -= result.status == "ok"
         problems = complaints(result)
         if problems:
             self.failed.append(result)
-        key, seconds = result.cell.key, result.cost.seconds if result.cost else 0.0
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, advance=1, description=escape(str(key)))
-            if problems:
-                self._progress.console.print(Text.assemble(("failed ", "red"), f"{key}: {problems[0]}"))
+            if self._progress:
+                self._progress.console.print(Text.assemble(("failed ", "red"), f"{result.cell.key}: {problems[0]}"))
+        status = f"failed: {problems[0]}" if problems else "done"
+        steps = 2 if result.status == "failed" else 1
+        self._advance(steps, result, f"[{self.finished}/{self.total}] {result.cell.key}: {status}")
+
+    def _advance(self, steps: int, result: Result, line: str) -> None:
+        if self._progress is None or self._task is None:
+            out.print(Text(line), soft_wrap=True)
         else:
-            status = f"failed: {problems[0]}" if problems else f"{seconds:.1f} s"
-            out.print(Text(f"[{self.finished}/{self.total}] {key}: {status}"), soft_wrap=True)
+            key = escape(str(result.cell.key))
+            self._progress.update(self._task, advance=steps, finished=self.finished, description=key)
 
 
 @contextmanager
 def reporting(total: int) -> Iterator[Report]:
-    """Show progress with the time left on a terminal, and one line a cell elsewhere."""
+    """Show progress with the time left on a terminal, and elsewhere lines when a cell is valued and when it is done."""
     if not out.is_terminal:
         yield Report(total, None)
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn(f"{{task.fields[finished]}}/{total}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

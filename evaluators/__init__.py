@@ -1,4 +1,4 @@
-"""Data valuation methods: Unlearning Shapley, CHG Shapley and its ablations, and OpenDataVal's with safe settings.
+"""Data valuation methods: Unlearning, CHG and Warm-start Shapley, their kin, and OpenDataVal's with safe settings.
 
 Importing a name imports OpenDataVal and torch; importing this package does not.
 """
@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from evaluators.gradient_shapley import GradientShapley
     from evaluators.hardness_shapley import HardnessShapley
     from evaluators.unlearning_shapley import UnlearningShapley
+    from evaluators.warm_start_shapley import WarmStartShapley
 
-__all__ = ["CHGShapley", "GradientShapley", "HardnessShapley", "UnlearningShapley"]
+__all__ = ["CHGShapley", "GradientShapley", "HardnessShapley", "UnlearningShapley", "WarmStartShapley"]
 
 _MODULES = {
     "CHGShapley": "chg_shapley",
     "GradientShapley": "gradient_shapley",
     "HardnessShapley": "hardness_shapley",
     "UnlearningShapley": "unlearning_shapley",
+    "WarmStartShapley": "warm_start_shapley",
 }
 
 

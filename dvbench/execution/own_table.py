@@ -11,8 +11,8 @@ from dvbench.datasets import assemble
 from dvbench.datasets.splits import fold_rows
 from dvbench.datasets.tables import read_table
 from dvbench.errors import UserError
-from dvbench.execution.cells import describe_exception
 from dvbench.execution.environment import resolve_device
+from dvbench.execution.failures import describe_exception
 from dvbench.execution.valuation import valuate
 from dvbench.randomness import generator
 from dvbench.registry import find

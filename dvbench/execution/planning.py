@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from pydantic import ValidationError
@@ -132,14 +133,16 @@ def merged(plan: Plan, before: Plan | None) -> Plan:
     if before is None or before.suite_version != plan.suite_version:
         return plan
     now = {cell.key for cell in plan.cells}
-    settings = {cell.key.problem: _problem_of(cell) for cell in plan.cells}
+    settings = {cell.key.problem: problem_of(cell) for cell in plan.cells}
     kept = [
         cell
         for cell in before.cells
-        if cell.key not in now and settings.get(cell.key.problem, _problem_of(cell)) == _problem_of(cell)
+        if cell.key not in now and settings.get(cell.key.problem, problem_of(cell)) == problem_of(cell)
     ]
     return plan.model_copy(update={"cells": (*kept, *plan.cells)})
 
 
-def _problem_of(cell: Cell) -> tuple[object, ...]:
-    return cell.dataset, cell.sizes, cell.noise, cell.model, cell.training
+def problem_of(cell: Cell) -> str:
+    """What a cell's problem is made of, and the model that is trained on it: equal texts, equal problems."""
+    settings = {"dataset", "sizes", "noise", "model", "training"}
+    return json.dumps(cell.model_dump(mode="json", include=settings), sort_keys=True)

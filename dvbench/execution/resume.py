@@ -11,9 +11,8 @@ from pathlib import Path
 
 from dvbench import __version__
 from dvbench.errors import UserError
-from dvbench.execution.environment import describe
 from dvbench.registry import Entry, find
-from dvbench.results import Cell, Result, Score, Store
+from dvbench.results import Cell, Result, Store
 
 
 def unfinished(cell: Cell, store: Store) -> bool:
@@ -70,31 +69,6 @@ def table_hash(dataset: str) -> str | None:
     if not dataset.startswith("csv:") or not path.is_file():
         return None
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def failure(cell: Cell, error: str, device: str) -> Result:
-    """Result of a cell whose valuation failed."""
-    entry = find("evaluators", cell.evaluator.name)
-    return Result(
-        dvbench_version=__version__,
-        cell=cell,
-        status="failed",
-        error=error,
-        evaluator_object=entry.target,
-        evaluator_version=evaluator_version(entry),
-        environment=describe(device),
-    )
-
-
-def crashed(cell: Cell, store: Store, error: str, device: str = "cpu") -> Result:
-    """Record that a cell could not be finished. If it had values, they stay and the tasks it owes get the error."""
-    result = reusable(cell, store)
-    if result is None:
-        return store.write(failure(cell, error, device))
-    scores = dict(result.scores)
-    for name in result.lacks(task_versions(cell)):
-        scores[name] = Score.model_validate({**task_metadata(name), "error": error})
-    return store.write(Result.model_validate({**result.model_dump(), "cell": cell.model_dump(), "scores": scores}))
 
 
 def evaluator_version(entry: Entry) -> str:

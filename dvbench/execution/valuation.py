@@ -1,4 +1,4 @@
-"""The expensive step: one evaluator values the players of one problem."""
+"""The first and expensive step: one evaluator values the players of one problem."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,90 @@ from typing import Any
 
 import numpy as np
 
+from dvbench import __version__
+from dvbench.datasets import build_problem
 from dvbench.errors import UserError
-from dvbench.execution.environment import watch_memory
+from dvbench.execution.environment import describe, watch_memory
+from dvbench.execution.failures import crashed, describe_exception, failed_score
+from dvbench.execution.resume import evaluator_version, reusable, table_hash, task_versions
 from dvbench.models import build_model
 from dvbench.problem import Problem
 from dvbench.randomness import integer_seed, quarantine
 from dvbench.registry import find
-from dvbench.results import ArrayName, Cell, Cost
+from dvbench.results import ArrayName, Cell, Cost, Dataset, Result, Store
+from dvbench.tasks.contract import Task
+
+
+def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
+    """Value what is not valued yet, a second time if a task needs that, and write it; scores are left for later.
+
+    Whatever goes wrong is recorded in the result.
+
+    Parameters
+    ----------
+    cell : Cell
+    store : Store
+    device : str
+
+    Returns
+    -------
+    Result
+        As it was written.
+
+    Raises
+    ------
+    UserError
+        If the result cannot be written, or what is on disk is not a result.
+    """
+    result = reusable(cell, store)
+    try:
+        problem = build_problem(cell.dataset, cell.sizes, cell.noise, cell.key.seed)
+        tasks: dict[str, Task] = {name: find("tasks", name).load() for name in cell.tasks}
+        if result is None or (result.dataset and result.dataset.revision != problem.revision):
+            result = _first_valuation(cell, problem, store, device)
+        repeating = [name for name in result.lacks(task_versions(cell)) if tasks[name].repeats]
+        if repeating and "repeat" not in result.arrays:
+            result = _second_valuation(cell, result, repeating, problem, store, device)
+        return result
+    except (Exception, SystemExit) as error:
+        return crashed(cell, store, describe_exception(error), device)
+
+
+def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) -> Result:
+    valued = valuate(cell, problem, device)
+    entry = find("evaluators", cell.evaluator.name)
+    result = Result(
+        dvbench_version=__version__,
+        cell=cell,
+        status="ok",
+        evaluator_object=entry.target,
+        evaluator_version=evaluator_version(entry),
+        dataset=Dataset(
+            revision=problem.revision,
+            table=table_hash(cell.dataset),
+            kind=problem.kind,
+            train=len(problem.train),
+            reachable=len(problem.reachable),
+            test=len(problem.test),
+        ),
+        cost=valued.cost,
+        diagnostics=valued.diagnostics,
+        environment=describe(device),
+    )
+    return store.write(result, valued.arrays)
+
+
+def _second_valuation(
+    cell: Cell, result: Result, tasks: Sequence[str], problem: Problem, store: Store, device: str
+) -> Result:
+    """Add the values of a second valuation, or to the scores of the tasks that need it why there are none."""
+    arrays = {name: store.array(result, name) for name in result.arrays}
+    try:
+        arrays["repeat"] = valuate(cell, problem, device, purpose="repeat").arrays["values"]
+    except (Exception, SystemExit) as error:
+        text = f"second valuation: {describe_exception(error)}"
+        return store.write(result.with_scores(cell, {name: failed_score(name, text) for name in tasks}))
+    return store.write(result, arrays)
 
 
 @dataclass(frozen=True)
@@ -66,6 +143,7 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
         problem.kind,
         seed=integer_seed(key.suite, problem.dataset, key.seed, purpose, "model"),
         weight_decay=how.weight_decay,
+        precision=how.precision,
         device=device,
     )
     make = find("evaluators", cell.evaluator.name).load()

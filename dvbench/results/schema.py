@@ -6,6 +6,7 @@ every score can be recomputed from.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -149,6 +150,11 @@ class Result(Strict):
             for name, version in tasks.items()
             if (score := self.scores.get(name)) is None or score.error is not None or score.version != version
         ]
+
+    def with_scores(self, cell: Cell, scores: Mapping[str, Score]) -> Result:
+        """Add scores, or replace them; ``cell`` may ask for other tasks than the result's did."""
+        changes = {"cell": cell.model_dump(), "scores": {**self.scores, **scores}}
+        return Result.model_validate({**self.model_dump(), **changes})
 
 
 class Plan(Strict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -36,10 +36,14 @@ class Outcome:
 
 
 class Retrain(Protocol):
-    """Test performance of the problem's model trained on some of its players."""
+    """Test performance of the problem's model trained on some of its players.
 
-    def __call__(self, players: np.ndarray) -> float:
-        """Train on ``players``, an array of player numbers, and test."""
+    Ask for all coalitions at once where you can: a task is run twice, the first time only up to its first question, and
+    what all evaluators' tasks ask for there is trained together. Later questions are answered when they come.
+    """
+
+    def __call__(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
+        """Train a model on each of ``coalitions``, arrays of player numbers, and test them: one number each."""
 
 
 @dataclass(frozen=True)

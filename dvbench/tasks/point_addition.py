@@ -27,9 +27,10 @@ def point_addition(problem: Problem, valuation: Valuation, retrain: Retrain) -> 
     A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019.
     """
     order = ascending(problem, valuation.values)
-    high = _addition(order[::-1], retrain)
-    low = _addition(order, retrain)
-    chance = _addition(random_order(problem), retrain)
+    orders = (order[::-1], order, random_order(problem))
+    # The first players of an order.
+    asked = [each[: len(order) - gone] for each in orders for gone in reversed(steps(len(order)))]
+    high, low, chance = retrain(asked).reshape(len(orders), -1)
     early_high, early_low, early_random = (float(curve[EARLY].mean()) for curve in (high, low, chance))
     metrics = {
         "early_gap": early_high - early_low,
@@ -41,8 +42,3 @@ def point_addition(problem: Problem, valuation: Valuation, retrain: Retrain) -> 
     }
     curves = {"fraction": FRACTIONS, "add_high": high, "add_low": low, "random": chance}
     return Outcome(metrics, {name: curve.tolist() for name, curve in curves.items()})
-
-
-def _addition(order: np.ndarray, retrain: Retrain) -> np.ndarray:
-    """Test performance of models trained on each leading fraction of the players."""
-    return np.array([retrain(order[: len(order) - gone]) for gone in reversed(steps(len(order)))])

@@ -28,9 +28,10 @@ def point_removal(problem: Problem, valuation: Valuation, retrain: Retrain) -> O
     S. Schoch, H. Xu, Y. Ji. CS-Shapley: class-wise Shapley values for data valuation in classification. NeurIPS 2022.
     """
     order = ascending(problem, valuation.values)
-    high = _removal(order[::-1], retrain)
-    low = _removal(order, retrain)
-    chance = _removal(random_order(problem), retrain)
+    orders = (order[::-1], order, random_order(problem))
+    # Without the first players of an order.
+    asked = [each[gone:] for each in orders for gone in steps(len(order))]
+    high, low, chance = retrain(asked).reshape(len(orders), -1)
     area_high, area_low, area_random = (float(curve[1:].mean()) for curve in (high, low, chance))
     metrics = {
         "gap": area_low - area_high,
@@ -44,11 +45,6 @@ def point_removal(problem: Problem, valuation: Valuation, retrain: Retrain) -> O
     }
     curves = {"fraction": FRACTIONS, "remove_high": high, "remove_low": low, "random": chance}
     return Outcome(metrics, {name: curve.tolist() for name, curve in curves.items()})
-
-
-def _removal(order: np.ndarray, retrain: Retrain) -> np.ndarray:
-    """Test performance after removing each fraction of the players, in order."""
-    return np.array([retrain(order[gone:]) for gone in steps(len(order))])
 
 
 def _weighted_drop(curve: np.ndarray) -> float:

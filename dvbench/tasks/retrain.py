@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dvbench.models import build_model
-from dvbench.problem import Problem
+from dvbench.models.performance import performances
+from dvbench.problem import Problem, Split
 from dvbench.randomness import generator, integer_seed
 from dvbench.settings import ModelSettings, Training
 
 
 class Retraining:
-    """Test performance of a model trained on a subset of the players. Each subset is trained once.
+    """Test performance of models trained on subsets of the players. Each subset is trained once.
 
     Model and minibatches are seeded by (dataset, seed) alone, so that every evaluator is scored by the same models.
 
@@ -33,30 +36,50 @@ class Retraining:
             problem.kind,
             seed=integer_seed(problem.dataset, problem.seed, "scoring"),
             weight_decay=training.weight_decay,
+            precision=training.precision,
             device=device,
+        )
+        self._train, self._test = (
+            Split(part.x.to(device), part.y.to(device)) for part in (problem.train, problem.test)
         )
         self._known: dict[bytes, float] = {}
 
-    def __call__(self, players: np.ndarray) -> float:
-        """Test performance after training on these players.
+    def __call__(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
+        """Test performance after training on each coalition; those that are not known yet are trained together.
 
         Parameters
         ----------
-        players : numpy.ndarray of int, shape (k,)
+        coalitions : sequence of numpy.ndarray of int, each (k,)
 
         Returns
         -------
-        float
+        numpy.ndarray of shape (coalitions,)
             Accuracy, or negative mean squared error for regression.
+
+        Raises
+        ------
+        FloatingPointError
+            If training diverged. What was trained before stays known.
         """
-        players = np.sort(players)
-        key = players.tobytes()
-        if key not in self._known:
-            train, test, how = self.problem.train, self.problem.test, self.training
-            model = self.model.clone()
-            model.fit(train.x[players], train.y[players], batch_size=how.batch_size, epochs=how.epochs, lr=how.lr)
-            self._known[key] = self.problem.metric(test.y, model.predict(test.x).cpu())
-        return self._known[key]
+        # In the order of the data set: the order in which a task names its players decides no minibatch.
+        asked = [np.sort(np.asarray(players, dtype=np.int64)) for players in coalitions]
+        keys = [players.tobytes() for players in asked]
+        self._learn({key: players for key, players in zip(keys, asked, strict=True) if key not in self._known})
+        return np.array([self._known[key] for key in keys])
+
+    def _learn(self, unknown: dict[bytes, np.ndarray]) -> None:
+        keys, how = list(unknown), self.training
+        trained = self.model.fit_many(
+            self._train.x,
+            self._train.y,
+            list(unknown.values()),
+            batch_size=how.batch_size,
+            epochs=how.epochs,
+            lr=how.lr,
+        )
+        for numbers, stack in trained:
+            found = performances(self.problem.metric, self._test.y, stack.all_logits(self._test.x))
+            self._known.update(zip((keys[number] for number in numbers), found.tolist(), strict=True))
 
 
 def steps(n: int) -> list[int]:

@@ -10,7 +10,7 @@ import torch
 from opendataval.dataval import ModelMixin, Sampler
 
 from dvbench.randomness import random_state as as_random_state
-from evaluators.baselines.together import together
+from evaluators.baselines.joint_training import together
 from evaluators.permutations import marginal_contributions
 
 

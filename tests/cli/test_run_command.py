@@ -26,6 +26,13 @@ class Broken(Mine):
 
 class Interrupting(Mine):
     def train_data_values(self, *args, **kwargs): raise KeyboardInterrupt
+
+class Later(Mine):
+    valued = 0
+    def train_data_values(self, *args, **kwargs):
+        Later.valued += 1
+        if Later.valued > 1: raise KeyboardInterrupt
+        return self
 """
 
 
@@ -41,7 +48,15 @@ def run_tiny(dvbench, *more: object):
 def test_a_suite_from_start_to_leaderboard(dvbench, here: Path) -> None:
     said = run_tiny(dvbench)
     assert (said.code, said.err) == (0, "")  # no progress bars of others either
-    assert said.out.startswith("tiny: 4 cells, 0 done before, 4 to do, in this process\n[1/4] ")
+    assert said.out.startswith("tiny: 4 cells, 0 done before, 4 to do, in this process\n")
+    lines = said.out.splitlines()[1:9]
+    assert [" ".join(line.split()[-2:]) for line in lines[::4]] == ["0.0 s", "0.0 s"]
+    assert [line.rpartition(":")[0] for line in lines] == [
+        f"{count}{FOLDER} {name} seed {seed}"
+        for seed, counts in ((0, (("", ""), ("[1/4] ", "[2/4] "))), (1, (("", ""), ("[3/4] ", "[4/4] "))))
+        for both in counts
+        for count, name in zip(both, ("random", "knn_shapley"), strict=True)
+    ]
     assert said.out.endswith("leaderboard: runs/leaderboard/index.html\n")
     assert (here / "runs/leaderboard/index.html").read_text().lstrip().lower().startswith("<!doctype html>")
     with (here / "runs/leaderboard/tiny.csv").open() as file:
@@ -130,10 +145,23 @@ def test_ctrl_c_keeps_what_is_finished(dvbench, here: Path) -> None:
     names = ("random", "loose_evaluators:Interrupting", "knn_shapley")
     said = run_tiny(dvbench, *(word for name in names for word in ("--evaluator", name)), "--seeds", "0")
     assert said.code == 130
-    assert said.err == "interrupted: 1 of 3 cells are in runs; the same command goes on from there\n"
+    assert said.err == (
+        "interrupted: 0 of 3 cells are done and 1 more valued, in runs; the same command goes on from there\n"
+    )
     assert [result.cell.key.evaluator for result in Store(here / "runs").results("tiny")] == ["random"]
     said = run_tiny(dvbench, "--seeds", "0")
-    assert said.out.startswith("tiny: 2 cells, 1 done before, 1 to do")
+    assert said.out.startswith("tiny: 2 cells, 0 done before, 2 to do")
+
+
+@pytest.mark.usefixtures("script")
+def test_ctrl_c_keeps_what_is_scored(dvbench, here: Path) -> None:
+    names = ("random", "loose_evaluators:Later", "knn_shapley")
+    words = [word for name in names for word in ("--evaluator", name)]
+    said = run_tiny(dvbench, *words, "--seeds", "0,1")
+    assert said.code == 130
+    assert said.err.startswith("interrupted: 3 of 6 cells are done and 1 more valued, in runs;")
+    said = run_tiny(dvbench, "--seeds", "0,1")
+    assert said.out.startswith("tiny: 4 cells, 2 done before, 2 to do")
 
 
 def test_ctrl_c_at_any_other_time_says_nothing(dvbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,9 +176,9 @@ def test_ctrl_c_at_any_other_time_says_nothing(dvbench, monkeypatch: pytest.Monk
 def test_jobs_is_handed_on(dvbench, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def no_workers(cells, store, device, jobs):
+    def no_workers(cells, store, device, jobs, on_valued):
         seen.append((len(cells), device, jobs))
-        return workers.run_here(cells, store, device)
+        return workers.run_here(cells, store, device, on_valued)
 
     monkeypatch.setattr(workers, "run_in_workers", no_workers)
     said = dvbench("run", "tiny.toml", "--jobs", 3, "--evaluator", "random", "--device", "cpu")

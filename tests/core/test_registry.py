@@ -17,7 +17,7 @@ EXPECTED = {
     "evaluators": [
         "ame", "beta_shapley", "chg_shapley", "class_wise_shapley", "data_banzhaf", "data_oob", "data_shapley", "dvrl",
         "gradient_shapley", "hardness_shapley", "influence_function", "influence_subsample", "knn_shapley", "lava",
-        "leave_one_out", "random", "robust_volume_shapley", "unlearning_shapley",
+        "leave_one_out", "random", "robust_volume_shapley", "unlearning_shapley", "warm_start_shapley",
     ],
     "datasets": ["breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "wine"],
     "models": ["cnn", "logistic_regression", "mlp", "resnet18"],

@@ -18,7 +18,7 @@ from evaluators.baselines.data_oob import data_oob
 from evaluators.baselines.data_shapley import data_shapley
 from evaluators.baselines.influence_subsample import influence_subsample
 from evaluators.baselines.leave_one_out import leave_one_out
-from evaluators.baselines.together import Together, together
+from evaluators.baselines.joint_training import Together, together
 
 BAGGED = [
     (data_banzhaf, {"models": 30}, stock.DataBanzhaf, {"num_models": 30}),

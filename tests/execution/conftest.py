@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,3 +49,18 @@ def script(tmp_path: Path, trace: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     yield script
     for name in names:
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def install_tasks(script, tmp_path: Path) -> Callable[[str, str], None]:
+    """Write a module of tasks, from an installed distribution: all its functions."""
+
+    def install(name: str, code: str) -> None:
+        script(name, f"from dvbench.tasks.contract import Outcome, task\n{code}")
+        info = tmp_path / "scripts" / f"{name}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+        points = [f"{function} = {name}:{function}" for function in re.findall(r"^def (\w+)", code, re.MULTILINE)]
+        (info / "entry_points.txt").write_text("\n".join(["[dvbench.tasks]", *points]))
+
+    return install

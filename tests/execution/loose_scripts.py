@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dvbench.results import Cell, CellKey
+from dvbench.execution.workers import run_here
+from dvbench.results import Cell, CellKey, Result, Store
 from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
 
 HEAD = """
@@ -48,3 +49,9 @@ def made_up_cell(
         evaluator=settings,
         tasks=tuple(tasks),
     )
+
+
+def run_cell(cell: Cell, store: Store) -> Result:
+    """Value and score one cell, here."""
+    (result,) = run_here([cell], store, "cpu")
+    return result

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from loose_scripts import made_up_cell
+from loose_scripts import made_up_cell, run_cell
 
 from dvbench.errors import UserError
-from dvbench.execution.cells import run_cell
-from dvbench.execution.resume import crashed, evaluator_version, failure, unfinished
+from dvbench.execution.failures import crashed, failure
+from dvbench.execution.resume import evaluator_version, unfinished
 from dvbench.registry import find
 from dvbench.results import Cell, Store
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from loose_scripts import made_up_cell
+from loose_scripts import made_up_cell, run_cell
 
-from dvbench.execution.workers import run_here, run_in_workers
-from dvbench.results import Cell, Store
+from dvbench.execution.workers import run_here, run_in_workers, start_server
+from dvbench.results import Cell, Result, Score, Store
 
 DYING = """
 class Killed(Base):
@@ -33,13 +33,26 @@ class Endless(Base):
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _server() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # puts it back
+        start_server(2)
+        yield
+
+
 def contents(store: Store, cells: Sequence[Cell]) -> list[bytes]:
     return [(store.folder(cell.key) / "values.npy").read_bytes() for cell in cells]
 
 
-def test_values_are_the_same_to_the_bit_here_and_in_any_number_of_workers(tmp_path: Path) -> None:
+def scores(store: Store, cells: Sequence[Cell]) -> list[dict[str, Score]]:
+    return [result.scores for cell in cells if (result := store.read(cell.key))]
+
+
+def test_results_are_the_same_to_the_bit_here_and_in_any_number_of_workers(tmp_path: Path) -> None:
+    tasks = ("noisy_label_detection", "point_removal", "rank_stability")
     cells = [
-        made_up_cell(name, seed=seed, **params)
+        made_up_cell(name, seed=seed, tasks=tasks, **params)
         for seed in (0, 1)
         for name, params in (("random", {}), ("chg_shapley", {}), ("data_banzhaf", {"models": 10}))
     ]
@@ -50,6 +63,10 @@ def test_values_are_the_same_to_the_bit_here_and_in_any_number_of_workers(tmp_pa
     here, one, two = (contents(store, cells) for store in stores)
     assert here == one == two
     assert len(set(here)) == len(cells)
+    here, one, two = (scores(store, cells) for store in stores)
+    assert here == one == two
+    assert all(set(each) == set(tasks) for each in here)
+    assert not any(score.error for each in here for score in each.values())
 
 
 def test_a_worker_that_dies_is_recorded_and_the_others_finish(
@@ -72,23 +89,53 @@ def test_a_worker_that_dies_is_recorded_and_the_others_finish(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_worker_killed_while_scoring_keeps_its_values(script, store: Store, tmp_path: Path) -> None:
-    script(
+def test_a_worker_killed_while_scoring_keeps_values_and_what_is_scored(script, install_tasks, store: Store) -> None:
+    install_tasks(
         "loose_deadly",
-        "from dvbench.tasks.contract import task\n"
         "@task(version=1, headline='score', higher_is_better=True)\n"
-        "def deadly(problem, valuation, retrain): os.kill(os.getpid(), signal.SIGKILL)\n",
+        "def deadly(problem, valuation, retrain):\n"
+        "    if valuation.values[0] == -1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return Outcome({'score': 1.0})\n",
     )
-    info = tmp_path / "scripts" / "loose_deadly-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: loose_deadly\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[dvbench.tasks]\ndeadly = loose_deadly:deadly\n")
-    cell = made_up_cell(tasks=("deadly",))
+    script("loose_marked", "class Marked(Base):\n    def answer(self, n): return np.full(n, -1.0)\n")
+    tasks = ("noisy_label_detection", "deadly")
+    names = ("knn_shapley", "loose_marked:Marked", "random")
+    cells = [made_up_cell(name, tasks=tasks) for name in names] + [made_up_cell("random", seed=1, tasks=tasks)]
+    results = {result.cell.key: result for result in run_in_workers(cells, store, "cpu", jobs=1)}
+    assert len(results) == 4
+    for cell, ended in zip(cells, (True, False, True, True), strict=True):
+        result = results[cell.key]
+        assert store.read(cell.key) == result
+        assert result.status == "ok"
+        assert len(store.array(result, "values")) == 30
+        errors = {score.error for score in result.scores.values()}
+        assert errors == {None if ended else "the worker process was killed by SIGKILL (out of memory?)"}
+        assert set(result.scores) == set(tasks)
+
+
+def test_a_worker_killed_while_valuing_again_is_scored_as_far_as_it_goes(script, store: Store) -> None:
+    code = (
+        "class Mortal(Base):\n    def answer(self, n):\n"
+        "        if len(open(TRACE).readlines()) > 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return np.arange(n)\n"
+    )
+    script("loose_mortal", code)
+    cell = made_up_cell("loose_mortal:Mortal", tasks=("noisy_label_detection", "rank_stability"))
     (result,) = run_in_workers([cell], store, "cpu", jobs=1)
-    assert result.status == "ok"
-    assert len(store.array(result, "values")) == 30
-    assert result.scores["deadly"].error == "the worker process was killed by SIGKILL (out of memory?)"
-    assert store.read(cell.key) == result
+    assert result.scores["noisy_label_detection"].value is not None
+    assert result.scores["rank_stability"].error == "the worker process was killed by SIGKILL (out of memory?)"
+
+
+def test_a_result_of_an_earlier_run_is_not_taken_for_one_of_this(script, store: Store) -> None:
+    code = (
+        "class Quitter(Base):\n    def answer(self, n):\n"
+        "        if self.params: os._exit(0)\n        return np.arange(n)\n"
+    )
+    script("loose_quitter", code)
+    before = run_cell(made_up_cell("loose_quitter:Quitter"), store)
+    (result,) = run_in_workers([made_up_cell("loose_quitter:Quitter", k=2)], store, "cpu", jobs=1)
+    assert before.status == "ok"
+    assert (result.status, result.error) == ("failed", "the worker process ended with exit code 0")
 
 
 def alive(pid: int) -> bool:
@@ -101,7 +148,7 @@ def alive(pid: int) -> bool:
 
 def test_stopping_early_ends_the_processes_and_keeps_what_is_finished(script, store: Store, trace: Path) -> None:
     script("loose_dying", DYING)
-    cells = [made_up_cell("random"), made_up_cell("loose_dying:Endless"), made_up_cell("random", seed=1)]
+    cells = [made_up_cell("random"), made_up_cell("loose_dying:Endless", seed=1), made_up_cell("random", seed=2)]
     stream = run_in_workers(cells, store, "cpu", jobs=1)
     first = next(stream)
     stream.close()
@@ -117,6 +164,18 @@ def test_stopping_early_ends_the_processes_and_keeps_what_is_finished(script, st
     assert not alive(pid)
     assert list(store.results("small")) == [first, second]
     assert store.read(cells[1].key) is None
+
+
+def test_stopping_early_keeps_what_is_valued(script, store: Store, trace: Path) -> None:
+    script("loose_dying", DYING)
+    cells = [made_up_cell("loose_dying:Endless"), made_up_cell("random"), made_up_cell("random", seed=1)]
+    valued: list[Result] = []
+    stream = run_in_workers(cells, store, "cpu", 2, valued.append)
+    finished = next(stream)
+    stream.close()
+    assert [result.cell.key for result in (*valued[:1], finished)] == [cell.key for cell in cells[1:]]
+    assert store.read(cells[1].key) == valued[0]
+    assert (valued[0].status, valued[0].scores) == ("ok", {})
 
 
 def test_nothing_to_do(store: Store) -> None:

@@ -40,14 +40,16 @@ class Worths:
 
     def __init__(self, worth):
         self.worth = np.asarray(worth, dtype=float)
-        self.calls = []
+        self.asked = []
+        self.calls = 0
 
-    def __call__(self, players):
-        assert len(set(players.tolist())) == len(players)
-        self.calls.append(frozenset(players.tolist()))
-        return float(self.worth[players].sum() / len(self.worth))
+    def __call__(self, coalitions):
+        assert all(len(set(players.tolist())) == len(players) for players in coalitions)
+        self.asked += [frozenset(players.tolist()) for players in coalitions]
+        self.calls += 1
+        return np.array([self.worth[players].sum() / len(self.worth) for players in coalitions])
 
 
-def never(players):
+def never(coalitions):
     """Retraining of a task that does not retrain."""
     raise AssertionError("this task trains nothing")

@@ -107,13 +107,13 @@ def test_sizes_are_fractions_of_the_players_and_each_subset_holds_the_next(task,
     retrain = Worths(values)
     task(a_problem(n), Valuation(values), retrain)
     wanted = [n - round(Fraction(step, 20) * n) for step in range(20)]
-    assert len(retrain.calls) == 60
-    for curve in (retrain.calls[:20], retrain.calls[20:40], retrain.calls[40:]):
+    assert len(retrain.asked) == 60
+    for curve in (retrain.asked[:20], retrain.asked[20:40], retrain.asked[40:]):
         curve = curve if task is point_removal else curve[::-1]
         assert [len(players) for players in curve] == wanted
         assert all(after <= before for before, after in pairwise(curve))
     ranking = np.argsort(values)
-    assert set(retrain.calls[1]) == set(ranking[: wanted[1]] if task is point_removal else ranking[-wanted[18] :])
+    assert set(retrain.asked[1]) == set(ranking[: wanted[1]] if task is point_removal else ranking[-wanted[18] :])
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,15 @@ def test_at_least_one_player_is_trained_on(task, n):
     values = np.arange(n)
     retrain = Worths(values)
     task(a_problem(n), Valuation(values), retrain)
-    assert all(retrain.calls)
+    assert all(retrain.asked)
+
+
+@pytest.mark.parametrize("task", [point_removal, point_addition])
+def test_all_models_are_asked_for_at_once(task):
+    values = np.arange(30)
+    retrain = Worths(values)
+    task(a_problem(30), Valuation(values), retrain)
+    assert retrain.calls == 1
 
 
 def test_players_ascend_by_value():

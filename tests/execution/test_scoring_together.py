@@ -1,0 +1,215 @@
+"""All evaluators of a problem are scored with models that are trained together, and are scored as if alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loose_scripts import made_up_cell, run_cell
+
+from dvbench.datasets import build_problem
+from dvbench.execution import scoring
+from dvbench.execution.resume import unfinished
+from dvbench.execution.scoring import score_cells
+from dvbench.execution.valuation import value_cell
+from dvbench.execution.workers import run_here
+from dvbench.results import Cell, Result, Store
+from dvbench.tasks.retrain import Retraining, ascending, random_order, steps
+
+CURVES = ("noisy_label_detection", "point_removal", "point_addition")
+NAMES = ("knn_shapley", "random", "lava")
+
+
+@pytest.fixture
+def retrainings(monkeypatch: pytest.MonkeyPatch) -> list[Retraining]:
+    """Those that scoring makes."""
+    made: list[Retraining] = []
+
+    class Seen(Retraining):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)
+            self.calls: list[int] = []
+            made.append(self)
+
+        def __call__(self, coalitions):
+            self.calls.append(len(coalitions))
+            return super().__call__(coalitions)
+
+    monkeypatch.setattr(scoring, "Retraining", Seen)
+    return made
+
+
+def run(cells: Iterable[Cell], store: Store) -> dict[str, Result]:
+    return {result.cell.key.evaluator: result for result in run_here(list(cells), store, "cpu")}
+
+
+def values(store: Store, result: Result) -> np.ndarray:
+    return store.array(result, "values")
+
+
+def test_each_subset_is_trained_once_for_all_evaluators(retrainings: list[Retraining], store: Store) -> None:
+    cells = [made_up_cell(name, tasks=CURVES) for name in NAMES]
+    results = run(cells, store)
+    (retrain,) = retrainings
+    problem, subsets, n = retrain.problem, set(), 30
+    orders = [ascending(problem, values(store, result)) for result in results.values()]
+    for order in (*orders, *(order[::-1] for order in orders), random_order(problem)):
+        subsets |= {frozenset(order[gone:]) for gone in steps(n)} | {frozenset(order[: n - gone]) for gone in steps(n)}
+    assert retrain.model.fits.count == len(subsets)
+    assert retrain.calls[0] == 3 * 2 * 60  # all at once; later calls only look up
+    assert len({tuple(result.scores["point_removal"].curves["random"]) for result in results.values()}) == 1
+
+
+def test_evaluators_are_scored_as_if_alone(store: Store, tmp_path: Path) -> None:
+    cells = [made_up_cell(name, tasks=CURVES) for name in NAMES]
+    together, other = run(cells, store), Store(tmp_path / "alone")
+    for cell in cells:
+        alone, result = run_cell(cell, other), together[cell.key.evaluator]
+        for name in CURVES:
+            for curve, points in alone.scores[name].curves.items():
+                assert result.scores[name].curves[curve] == pytest.approx(points, abs=1 / 40)
+    gaps = {result.scores["point_removal"].value for result in together.values()}
+    assert len(gaps) == len(NAMES)
+
+
+def test_what_is_scored_is_not_trained_again(retrainings: list[Retraining], store: Store) -> None:
+    run([made_up_cell("random", tasks=CURVES)], store)
+    run([made_up_cell(name, tasks=(*CURVES, "noisy_feature_detection")) for name in ("random", "lava")], store)
+    assert retrainings[1].calls[0] == 2 * 60
+
+
+def test_tasks_that_train_nothing_are_run_once_and_train_nothing(
+    install_tasks, retrainings: list[Retraining], store: Store, trace: Path
+) -> None:
+    code = (
+        "def note(name):\n    with open(TRACE, 'a') as file: file.write(name + '\\n')\n"
+        "@task(version=1, headline='score', higher_is_better=True)\n"
+        "def silent(problem, valuation, retrain):\n    note('silent')\n    return Outcome({'score': 1.0})\n"
+        "@task(version=1, headline='score', higher_is_better=True)\n"
+        "def asking(problem, valuation, retrain):\n    note('asking')\n"
+        "    return Outcome({'score': float(retrain([np.arange(30)])[0])})\n"
+    )
+    install_tasks("loose_noting", code)
+    run([made_up_cell(name, tasks=("silent",)) for name in NAMES], store)
+    assert trace.read_text().split() == ["silent"] * 3
+    assert retrainings[0].model.fits.count == 0
+    run([made_up_cell("random", tasks=("silent", "asking"))], store)
+    assert trace.read_text().split()[3:] == ["asking"] * 2
+    assert retrainings[1].model.fits.count == 1
+
+
+ADAPTIVE = """
+@task(version=1, headline="score", higher_is_better=True)
+def halving(problem, valuation, retrain):
+    players, seen = np.arange(30), []
+    while len(players) > 1:
+        halves = players[::2], players[1::2]
+        left, right = retrain(halves)
+        players = halves[int(right > left)]
+        seen.append(float(max(left, right)))
+    return Outcome({"score": seen[-1]}, {"seen": seen})
+@task(version=1, headline="score", higher_is_better=True)
+def insistent(problem, valuation, retrain):
+    for size in range(1, 31):
+        try:
+            if retrain([np.arange(size)])[0] > 0.1: return Outcome({"score": float(size)})
+        except Exception: pass
+    raise RuntimeError("never good enough")
+"""
+
+
+def test_a_task_may_ask_depending_on_the_answers(install_tasks, store: Store) -> None:
+    install_tasks("loose_adaptive", ADAPTIVE)
+    cells = [made_up_cell(name, tasks=("halving", "insistent", "point_removal")) for name in NAMES]
+    results, first = run(cells, store), cells[0]
+    problem = build_problem(first.dataset, first.sizes, first.noise, 0)
+    retrain = Retraining(problem, first.model, first.training)
+    players, seen = np.arange(30), []
+    while len(players) > 1:
+        scores = [retrain([half])[0] for half in (players[::2], players[1::2])]
+        players = players[int(scores[1] > scores[0]) :: 2]
+        seen.append(max(scores))
+    enough = next(size for size in range(1, 31) if retrain([np.arange(size)])[0] > 0.1)
+    for result in results.values():
+        assert result.scores["halving"].curves["seen"] == pytest.approx(seen)
+        assert result.scores["insistent"].value == enough
+        assert result.scores["point_removal"].value is not None
+
+
+FRAGILE = """
+@task(version=1, headline="score", higher_is_better=True)
+def fragile(problem, valuation, retrain):
+    players = np.arange(10) + 10**6 * (valuation.values[0] == -1)
+    valuation.values[:] = -1
+    return Outcome({"score": float(retrain([players])[0])})
+"""
+MARKED = "class Marked(Base):\n    def answer(self, n): return np.full(n, -1.0)\n"
+
+
+def test_a_failure_stays_with_its_cell(install_tasks, script, store: Store, tmp_path: Path) -> None:
+    """Here one asks for players that do not exist, and with it the models of all cannot be trained together."""
+    install_tasks("loose_fragile", FRAGILE)
+    script("loose_marked", MARKED)
+    tasks = ("fragile", "point_removal")
+    cells = [made_up_cell(name, tasks=tasks) for name in ("random", "loose_marked:Marked", "knn_shapley")]
+    results = run(cells, store)
+    error = results["loose_marked.Marked"].scores["fragile"].error
+    assert error is not None
+    assert error.startswith("IndexError")
+    for cell in cells:
+        scores = results[cell.key.evaluator].scores
+        alone = run_cell(cell, Store(tmp_path / "alone")).scores
+        assert scores["point_removal"].value == pytest.approx(alone["point_removal"].value, abs=1 / 40)
+        if "Marked" not in cell.key.evaluator:  # the task spoils the values it is given, not those of its second run
+            assert scores["fragile"].error is None
+            assert scores["fragile"] == alone["fragile"]
+
+
+def test_training_that_diverges_is_an_error_of_the_tasks_that_train(store: Store) -> None:
+    cells = [
+        cell.model_copy(update={"training": cell.training.model_copy(update={"lr": 1e38})})
+        for cell in (made_up_cell(name, tasks=CURVES) for name in ("random", "lava"))
+    ]
+    for result in run(cells, store).values():
+        assert result.status == "ok"
+        assert result.scores["noisy_label_detection"].value is not None
+        for name in ("point_removal", "point_addition"):
+            error = result.scores[name].error
+            assert error is not None
+            assert error.startswith("FloatingPointError: training diverged")
+
+
+def test_stopped_between_valuation_and_scores_only_scores(script, store: Store, trace: Path) -> None:
+    script("loose_counted", "class Counted(Base): pass\nclass Other(Base): pass\n")
+    cells = [made_up_cell(f"loose_counted:{name}", tasks=CURVES) for name in ("Counted", "Other")]
+
+    def interrupt(result: Result) -> None:
+        if result.cell.key == cells[1].key:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_here(cells, store, "cpu", interrupt))
+    before = [store.read(cell.key) for cell in cells]
+    assert [(result.status, result.scores) for result in before if result] == [("ok", {})] * 2
+    assert all(unfinished(cell, store) for cell in cells)
+    after = run(cells, store)
+    assert trace.read_text().split() == ["Counted", "Other"]
+    assert all(set(result.scores) == set(CURVES) for result in after.values())
+    assert [result.arrays for result in before if result] == [result.arrays for result in after.values()]
+    assert not any(unfinished(cell, store) for cell in cells)
+
+
+def test_values_of_a_table_that_has_changed_are_not_scored(store: Store, tmp_path: Path) -> None:
+    def write(seed: int) -> None:
+        x = np.random.default_rng(seed).normal(size=(90, 2))
+        (tmp_path / "t.csv").write_text("\n".join(["x,z,y", *(f"{a},{b},{'ab'[int(a > 0)]}" for a, b in x)]))
+
+    write(0)
+    cell = Cell.model_validate({**made_up_cell().model_dump(), "dataset": f"csv:{tmp_path / 't.csv'}?label=y"})
+    assert value_cell(cell, store).status == "ok"
+    write(1)
+    (result,) = score_cells([cell], store)
+    assert (result.status, result.scores) == ("failed", {})
+    assert run_cell(cell, store).scores["noisy_label_detection"].value is not None
