@@ -56,7 +56,7 @@ class Report:
         self.finished = 0
         self.failed: list[Result] = []
         self._progress = progress
-        self._task = progress.add_task("", total=2 * total, finished=0) if progress else None
+        self._task = progress.add_task("starting", total=2 * total, finished=0) if progress else None
 
     def on_valued(self, result: Result) -> None:
         """Show a cell that waits to be scored."""

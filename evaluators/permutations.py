@@ -94,7 +94,8 @@ def shapley_values(
 ) -> ShapleyEstimate:
     """Shapley values of a game.
 
-    Every coalition is enumerated where that takes no more utilities than the asked permutations would.
+    Every coalition is enumerated where that takes no more utilities than the asked permutations would, or, where no
+    number of them is asked, than `Stopping.MINIMUM` would.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ def shapley_values(
     -------
     ShapleyEstimate
     """
-    if stopping.permutations is not None and 2**n <= stopping.permutations * (n + 1):
+    if 2**n <= (stopping.permutations or Stopping.MINIMUM) * (n + 1):
         return ShapleyEstimate(exact_shapley_values(game, n), np.zeros(n), 0)
     started, samples = time.perf_counter(), 0
     mean, squares, errors = np.zeros(n), np.zeros(n), np.full(n, np.inf)

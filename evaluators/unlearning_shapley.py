@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from opendataval.dataval import DataEvaluator, ModelMixin
 
+from dvbench.errors import UserError
 from dvbench.models.heads import all_features_and_logits
 from dvbench.models.losses import point_losses
 from dvbench.models.performance import performances
@@ -132,6 +133,11 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         limit = np.inf
         if self.truncation is not None:
             limit = full - self._performances(untrained)[0] - self.truncation
+            if limit <= 0:
+                raise UserError(
+                    f"the trained model's {self.utility} is within {self.truncation:g} of the untrained one's: every "
+                    "permutation would be truncated at its start; train longer, or lower the truncation"
+                )
         estimate = self.estimate(self.game(unlearner, seed), len(x), limit)
         ((_, nobody),) = unlearner.logits_without([np.arange(len(x))], seed)
         metric_full, metric_unlearned = (

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from dvbench.models.losses import residuals
 from dvbench.models.stacks import Slope, Stack
 from dvbench.randomness import torch_generator
+from dvbench.settings import Precision
 
 STEPS = 256  # minibatches drawn at once
 
@@ -26,6 +27,8 @@ def train(
     lr: float,
     weight_decay: float,
     seed: int,
+    moving: Sequence[bool] | None = None,
+    precision: Precision = "float32",
     weight: torch.Tensor | None = None,
     on_epoch: Callable[[], None] | None = None,
 ) -> None:
@@ -44,6 +47,10 @@ def train(
         AdamW's.
     seed : int
         Seed of the order of minibatches.
+    moving : sequence of bool, optional
+        Which of the parameters are trained.
+    precision : {"float32", "bfloat16"}
+        Of the products.
     weight : torch.Tensor of shape (n,), optional
         Weight of each point's loss.
     on_epoch : callable, optional
@@ -54,17 +61,18 @@ def train(
     FloatingPointError
         If training diverged: a parameter is NaN or infinite.
     """
-    optimiser, every = AdamW(copies, lr, weight_decay), -(-len(coalitions[0]) // batch_size)
-    active = copies
+    optimiser, every = AdamW(copies, lr, weight_decay, moving), -(-len(coalitions[0]) // batch_size)
+    lower, active = torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"), copies
     for step, (points, shares) in enumerate(minibatches(coalitions, batch_size, epochs, seed)):
         if on_epoch is not None and step % every == 0:
             on_epoch()
-        points, shares = points.to(x.device), shares.to(x.device)
+        points, shares = points.to(x.device), shares.to(x)
         if len(points) < active.copies:
             active = active[: len(points)]
         targets = y[points].transpose(1, 2)
         shares = shares.unsqueeze(1) if weight is None else (shares * weight[points]).unsqueeze(1)
-        active.pull(gather(x, points), _slope(targets, shares))
+        with lower:
+            active.pull(gather(x, points), _slope(targets, shares))
         optimiser.step(active)
     diverged = int((~copies.finite()).sum())
     if diverged:
@@ -114,21 +122,26 @@ class AdamW:
     ----------
     stack : Stack
     lr, weight_decay : float
+    moving : sequence of bool, optional
+        Which of the parameters it moves; by default all.
     """
 
-    def __init__(self, stack: Stack, lr: float, weight_decay: float) -> None:
+    def __init__(self, stack: Stack, lr: float, weight_decay: float, moving: Sequence[bool] | None = None) -> None:
         self.lr, self.weight_decay = lr, weight_decay
-        self.moments = [[torch.zeros_like(p) for p in stack.parameters] for _ in range(2)]
-        self.counts = [torch.zeros((), device=stack.parameters[0].device)] * len(stack.parameters)
+        self.moving = [i for i in range(len(stack.parameters)) if moving is None or moving[i]]
+        self.moments = [[torch.zeros_like(stack.parameters[i]) for i in self.moving] for _ in range(2)]
+        self.counts = [torch.zeros((), device=stack.parameters[0].device)] * len(self.moving)
 
     def step(self, stack: Stack) -> None:
         """Move the stack given at the start, or the first copies of it."""
+        if not self.moving:
+            return
         if len(self.moments[0][0]) > stack.copies:
             self.moments = [[moment[: stack.copies] for moment in part] for part in self.moments]
         self.counts[0] += 1
         torch._fused_adamw_(
-            stack.parameters,
-            stack.gradients,
+            [stack.parameters[i] for i in self.moving],
+            [stack.gradients[i] for i in self.moving],
             self.moments[0],
             self.moments[1],
             [],
@@ -174,7 +187,7 @@ def minibatches(
         points = torch.nn.utils.rnn.pad_sequence(drawn, padding_value=-1)
         there = points >= 0
         counts = there.sum(dim=2, keepdim=True)
-        shares = there / counts.clamp(min=1)
+        shares = there.double() / counts.clamp(min=1)
         # With a point of their own: another's could be infinite.
         points = torch.where(there, points, points[:, :, :1]).clamp_(min=0)
         for step, longest in enumerate(counts.amax(dim=(1, 2)).tolist()):

@@ -12,6 +12,19 @@ from dvbench.models.losses import predictions
 Metric = Callable[[torch.Tensor, torch.Tensor], float]
 
 
+def finite(logits: torch.Tensor) -> torch.Tensor:
+    """The same logits.
+
+    Raises
+    ------
+    FloatingPointError
+        If one of them is NaN or infinite, which finite parameters can bring about too.
+    """
+    if not bool(logits.isfinite().all()):
+        raise FloatingPointError("a model diverged: its outputs are NaN or infinite; lower the learning rate")
+    return logits
+
+
 def performances(metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np.ndarray:
     """Performance of every model.
 
@@ -26,7 +39,13 @@ def performances(metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np.nd
     Returns
     -------
     numpy.ndarray of shape (copies,)
+
+    Raises
+    ------
+    FloatingPointError
+        If a logit is NaN or infinite.
     """
+    finite(logits)
     from opendataval.metrics import accuracy
 
     if metric is accuracy and y.shape[1] > 1:

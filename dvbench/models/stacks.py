@@ -18,7 +18,7 @@ from torch.func import functional_call, vmap
 
 Slope = Callable[[torch.Tensor], torch.Tensor]
 
-CHUNK = 4096
+POINTS, CHUNK = 4096, 2**18  # in one forward pass without gradients: points, and points times copies
 BUDGET = {"cpu": 2**22, "cuda": 2**32}  # bytes; on a CPU a share of its cache, or memory is what limits the speed
 
 
@@ -74,7 +74,8 @@ class Stack(ABC):
 
     def all_logits(self, x: torch.Tensor) -> torch.Tensor:
         """Logits of many points that all copies see, in chunks: (points, ...) to (copies, outputs, points)."""
-        return torch.cat([self.logits(chunk.unsqueeze(0)) for chunk in x.split(CHUNK)], dim=2)
+        points = max(16, min(POINTS, CHUNK // self.copies))
+        return torch.cat([self.logits(chunk.unsqueeze(0)) for chunk in x.split(points)], dim=2)
 
     def finite(self) -> torch.Tensor:
         """Which copies have finite parameters only, bool of shape (copies,)."""
@@ -261,15 +262,16 @@ def _activations(network: nn.Module, x: torch.Tensor) -> int:
 
     leaves = [module for module in network.modules() if not list(module.children())]
     hooks = [module.register_forward_hook(count) for module in leaves]
-    training = network.training
+    modes = {module: module.training for module in network.modules()}
     try:
         with torch.no_grad():
-            network.eval()(x[:1])
+            network.eval()(x[:2])  # two: batch normalisation without running statistics needs them
     finally:
-        network.train(training)
+        for module, training in modes.items():
+            module.training = training
         for hook in hooks:
             hook.remove()
-    return total
+    return total // len(x[:2])
 
 
 def _is_chain(network: nn.Module) -> bool:
@@ -286,5 +288,7 @@ def _is_chain(network: nn.Module) -> bool:
         len(layers) % 2 == 1
         and all(type(layer) is nn.Linear and layer.bias is not None for layer in linear)
         and all(type(layer) is nn.ReLU for layer in between)
-        and len({id(layer) for layer in linear}) == len(linear)
+        # Neither weights that layers share, nor parametrised ones, nor hooks that look on.
+        and [id(p) for layer in linear for p in (layer.weight, layer.bias)] == [id(p) for p in network.parameters()]
+        and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in network.modules())
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
@@ -30,3 +31,29 @@ def as_tensor(data: torch.Tensor | Dataset) -> torch.Tensor:
     return (
         torch.cat([part if isinstance(part, torch.Tensor) else part[0] for part in parts]) if parts else torch.empty(0)
     )
+
+
+def as_indices(coalition: np.ndarray, n: int) -> torch.Tensor:
+    """Turn a coalition into a tensor.
+
+    Parameters
+    ----------
+    coalition : numpy.ndarray of int, shape (k,)
+    n : int
+        Number of players.
+
+    Returns
+    -------
+    torch.Tensor of int64, shape (k,)
+
+    Raises
+    ------
+    ValueError
+        If it is anything else than numbers of players.
+    """
+    members = np.asarray(coalition)
+    if members.ndim != 1 or (
+        len(members) and (members.dtype.kind not in "iu" or not 0 <= members.min() <= members.max() < n)
+    ):
+        raise ValueError(f"a coalition is an array of whole numbers from 0 to {n - 1}")
+    return torch.from_numpy(members.astype(np.int64))

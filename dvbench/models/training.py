@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from dvbench.models.descent import alike, train
 from dvbench.models.losses import point_losses
 from dvbench.models.stacks import Stack, copies_within, itself, stack
-from dvbench.models.tensors import as_tensor
+from dvbench.models.tensors import as_indices, as_tensor
 from dvbench.settings import Kind, Precision
 
 PREDICTION_CHUNK = 4096
@@ -129,7 +129,9 @@ class TensorModel(GradientModel, TorchModel):
         self.fits.count += 1
         if len(x) == 0:
             return self
-        weight = None if sample_weight is None else sample_weight.to(self.device).flatten()
+        weight = None if sample_weight is None else torch.as_tensor(sample_weight).to(self.device).flatten()
+        if weight is not None and len(weight) != len(x):
+            raise ValueError(f"{len(x)} points and {len(weight)} weights")
 
         def start_epoch() -> None:
             if on_epoch is not None:
@@ -179,12 +181,12 @@ class TensorModel(GradientModel, TorchModel):
         most = self.at_once(x, batch_size=batch_size, budget=budget)
         # What is random while it trains repeats only alone, and what mixes points, as batch normalisation does, cannot
         # be padded.
-        alone, mixes = self._draws_while_training(), any(True for _ in self.network.buffers())
+        alone, mixes = self._draws_while_training(), self._mixes_points()
         for numbers in alike(sizes, 1 if alone else most, exactly=mixes):
             self.fits.count += len(numbers)
             copies = stack(self.network.train(), len(numbers))
             if sizes[numbers[0]]:
-                members = [torch.from_numpy(np.array(coalitions[number], dtype=np.int64)) for number in numbers]
+                members = [as_indices(coalitions[number], len(x)) for number in numbers]
                 self._train(copies, x, y, members, batch_size, epochs, lr)
             yield numbers, copies.eval()
 
@@ -211,8 +213,9 @@ class TensorModel(GradientModel, TorchModel):
         weight: torch.Tensor | None = None,
         on_epoch: Callable[[], None] | None = None,
     ) -> None:
-        lower = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
-        with lower, torch.random.fork_rng(enabled=self._draws_while_training()):
+        if int(batch_size) < 1 or int(epochs) < 0:
+            raise ValueError(f"batch_size must be at least 1 and epochs not below 0, not {batch_size} and {epochs}")
+        with torch.random.fork_rng(enabled=self._draws_while_training()):
             if self._draws_while_training():
                 torch.manual_seed(self.seed)
             train(
@@ -224,6 +227,8 @@ class TensorModel(GradientModel, TorchModel):
                 epochs=int(epochs),
                 lr=lr,
                 weight_decay=self.weight_decay,
+                moving=[parameter.requires_grad for parameter in self.network.parameters()],
+                precision=self.precision,
                 seed=self.seed,
                 weight=weight,
                 on_epoch=on_epoch,
@@ -232,6 +237,11 @@ class TensorModel(GradientModel, TorchModel):
     def _draws_while_training(self) -> bool:
         """Whether the network itself is random while it trains, which torch allows from its global generator only."""
         return any(isinstance(module, nn.modules.dropout._DropoutNd) for module in self.modules())
+
+    def _mixes_points(self) -> bool:
+        """Whether the points of a minibatch act on each other, or leave something behind."""
+        norms = any(isinstance(module, nn.modules.batchnorm._NormBase) for module in self.network.modules())
+        return norms or any(True for _ in self.network.buffers())
 
     @torch.no_grad()
     def predict(self, x: torch.Tensor | Dataset, *args: Any, **kwargs: Any) -> torch.Tensor:

@@ -24,6 +24,7 @@ from dvbench.models.descent import AdamW, gather
 from dvbench.models.heads import all_features_and_logits, last_linear, logits_network
 from dvbench.models.losses import divergence_slopes, residuals
 from dvbench.models.stacks import Stack, copies_within, stack
+from dvbench.models.tensors import as_indices
 from dvbench.randomness import torch_generator
 
 Parameters = Literal["all", "head"]
@@ -54,6 +55,10 @@ class Ascent:
     lambda1: float = 1.0
     lambda2: float = 1.0
     parameters: Parameters = "all"
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1 or not self.lr > 0:
+            raise ValueError("unlearning takes at least one step, a batch of at least one point, and a rate above 0")
 
 
 class Unlearner:
@@ -165,7 +170,7 @@ class Unlearner:
         """
         ascent = self.ascent
         draws = torch.rand(ascent.steps, 2, ascent.batch_size, generator=torch_generator(seed))
-        members = [torch.from_numpy(np.array(coalition, dtype=np.int64)) for coalition in coalitions]
+        members = [as_indices(coalition, len(self.x)) for coalition in coalitions]
         forget = torch.stack([m[(draws[:, 0] * len(m)).long()] for m in members], dim=1)
         keep = (draws[:, 1] * len(self.x_reachable)).long()
         return forget.to(self.x.device), keep.to(self.x.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -11,11 +12,13 @@ from opendataval.dataval import DataEvaluator
 from torch.utils.data import Subset
 
 from dvbench.models.losses import predictions
+from dvbench.models.performance import finite
 from dvbench.models.stacks import Stack
 from dvbench.models.tensors import as_tensor
 from dvbench.models.training import TensorModel
 
 Result = TypeVar("Result")
+FIT = {"batch_size", "epochs", "lr"}  # settings that all models share
 # Not really a DataEvaluator: OpenDataVal would list it among its evaluators.
 if TYPE_CHECKING:
     from opendataval.dataval import DataEvaluator as Mixin
@@ -28,7 +31,8 @@ def together(evaluator: DataEvaluator, run: Callable[[], Result], reset: Callabl
 
     The code is run twice. In a rehearsal the model is a stand-in that only notes what its clones are fitted to; then
     all of them are trained, many at once, and the code runs again on what came out. So it must fit the same coalitions
-    both times, whatever the models predict, and use one clone at a time.
+    both times, whatever the models predict. Code that does anything else with its clones than fitting each once to a
+    `Subset` of the players, or to all of them, all alike, and asking for predictions, has them fitted one by one.
 
     Parameters
     ----------
@@ -46,11 +50,14 @@ def together(evaluator: DataEvaluator, run: Callable[[], Result], reset: Callabl
     if not isinstance(model, TensorModel):
         return run()
     try:
-        evaluator.pred_model = rehearsal = _Rehearsal(model.num_classes)
-        run()
+        evaluator.pred_model = rehearsal = _Rehearsal(model, evaluator.x_train, evaluator.y_train)
+        with suppress(_UnsuitableError):
+            run()
+            evaluator.pred_model = _Trained(rehearsal)
+        if evaluator.pred_model is rehearsal:
+            evaluator.pred_model = model
         if reset is not None:
             reset()
-        evaluator.pred_model = _Trained(model, evaluator.x_train, evaluator.y_train, rehearsal)
         return run()
     finally:
         evaluator.pred_model = model
@@ -70,57 +77,92 @@ class Together(Mixin):
         return together(self, lambda: run(*args, **kwargs), reset)
 
 
-class _Rehearsal:
-    """Notes the coalitions that it is fitted to, and knows nothing."""
+class _UnsuitableError(Exception):
+    """What is done with the model cannot be done with many at once."""
 
-    def __init__(self, outputs: int) -> None:
-        self.outputs = outputs
+
+class _Rehearsal:
+    """Makes clones that note what they are fitted to, and know nothing."""
+
+    def __init__(self, model: TensorModel, x: Any, y: Any) -> None:
+        self.model, self.x, self.y = model, x, y
         self.coalitions: list[np.ndarray] = []
         self.settings: dict[str, Any] = {}
 
-    def clone(self) -> _Rehearsal:
-        return self
+    def clone(self) -> _Clone:
+        return _Clone(self)
 
-    def fit(self, x: Any, y: Any, **settings: Any) -> _Rehearsal:
-        self.coalitions.append(_members(x))
+    def fitted(self, members: np.ndarray, settings: dict[str, Any]) -> int:
+        """Take note of a fit; its number."""
+        if set(settings) - FIT or (self.coalitions and settings != self.settings):
+            raise _UnsuitableError
+        self.coalitions.append(members)
         self.settings = settings
-        return self
+        return len(self.coalitions) - 1
 
-    def predict(self, x: Any) -> torch.Tensor:
-        return torch.zeros(len(x), self.outputs)
+    def predict(self, number: int, x: Any) -> torch.Tensor:
+        return torch.zeros(len(x), self.model.num_classes)
+
+    def members(self, x: Any, y: Any) -> np.ndarray:
+        """Which players these are: all, or a subset of them with their own labels."""
+        if x is self.x and y is self.y:
+            return np.arange(len(x))
+        if not (isinstance(x, Subset) and isinstance(y, Subset) and x.dataset is self.x and y.dataset is self.y):
+            raise _UnsuitableError
+        members = np.asarray(x.indices)
+        if x.indices is not y.indices and not np.array_equal(members, np.asarray(y.indices)):
+            raise _UnsuitableError
+        return members
 
 
-class _Trained:
+class _Trained(_Rehearsal):
     """The models of a rehearsal, in its order; they are trained as they are asked for, as many as fit at once."""
 
-    def __init__(self, model: TensorModel, x: Any, y: Any, rehearsal: _Rehearsal) -> None:
-        self.model, self.x, self.y = model, as_tensor(x), as_tensor(y)
+    def __init__(self, rehearsal: _Rehearsal) -> None:
+        super().__init__(rehearsal.model, rehearsal.x, rehearsal.y)
         self.coalitions, self.settings = rehearsal.coalitions, rehearsal.settings
-        self.number = -1
+        self.count = 0
+        self.points, self.targets = as_tensor(self.x), as_tensor(self.y)
         self.ready: dict[int, Stack] = {}
 
-    def clone(self) -> _Trained:
-        return self
+    def fitted(self, members: np.ndarray, settings: dict[str, Any]) -> int:
+        known = self.count < len(self.coalitions) and np.array_equal(self.coalitions[self.count], members)
+        if not known or settings != self.settings:
+            raise RuntimeError("the evaluator fits other coalitions than in rehearsal: they depend on its models")
+        self.count += 1
+        return self.count - 1
 
-    def fit(self, x: Any, y: Any, **settings: Any) -> _Trained:
-        self.number += 1
-        if not np.array_equal(self.coalitions[self.number], _members(x)):
-            raise RuntimeError(
-                "the evaluator fits other coalitions than in rehearsal: its models cannot be trained together"
-            )
+    def predict(self, number: int, x: Any) -> torch.Tensor:
+        if number not in self.ready:
+            next_ones = self.coalitions[number:][: self.model.at_once(self.points, **self.settings)]
+            self.ready = {
+                number + int(place): models[i : i + 1]
+                for places, models in self.model.fit_many(self.points, self.targets, next_ones, **self.settings)
+                for i, place in enumerate(places)
+            }
+        logits = finite(self.ready[number].all_logits(as_tensor(x).to(self.model.device)))
+        return predictions(logits[0].T, self.targets)
+
+
+class _Clone:
+    """One model among those of a rehearsal."""
+
+    def __init__(self, models: _Rehearsal) -> None:
+        self.models = models
+        self.number: int | None = None
+
+    def clone(self) -> _Clone:
+        if self.number is not None:
+            raise _UnsuitableError
+        return _Clone(self.models)
+
+    def fit(self, x: Any, y: Any, **settings: Any) -> _Clone:
+        if self.number is not None:
+            raise _UnsuitableError
+        self.number = self.models.fitted(self.models.members(x, y), settings)
         return self
 
     def predict(self, x: Any) -> torch.Tensor:
-        if self.number not in self.ready:
-            next_ones = self.coalitions[self.number :][: self.model.at_once(self.x, **self.settings)]
-            self.ready = {
-                self.number + int(number): models[place : place + 1]
-                for numbers, models in self.model.fit_many(self.x, self.y, next_ones, **self.settings)
-                for place, number in enumerate(numbers)
-            }
-        logits = self.ready[self.number].all_logits(as_tensor(x).to(self.model.device))[0].T
-        return predictions(logits, self.y)
-
-
-def _members(x: Any) -> np.ndarray:
-    return np.asarray(x.indices) if isinstance(x, Subset) else np.arange(len(x))
+        if self.number is None:
+            raise _UnsuitableError
+        return self.models.predict(self.number, x)

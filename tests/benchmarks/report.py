@@ -6,15 +6,18 @@ import json
 import re
 import sys
 from pathlib import Path
+from statistics import median
 
 PAGE = Path(__file__).parents[2] / "docs/performance.md"
 BLOCK = re.compile(r"(<!-- measured: begin -->\n).*(<!-- measured: end -->)", re.DOTALL)
 
 
 def shown(value: object) -> str:
-    """A number, or the best of several."""
-    best = min(value) if isinstance(value, list) else value
-    return f"{best:.3g}" if isinstance(best, float) else str(best)
+    """A number, the median of several, or several that have names."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {shown(each)}" for name, each in value.items())
+    middle = median(value) if isinstance(value, list) else value
+    return f"{middle:.3g}" if isinstance(middle, float) else str(middle)
 
 
 def tables(measured: dict) -> str:

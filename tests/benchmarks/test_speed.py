@@ -40,10 +40,17 @@ def images():
         pytest.skip(str(error))
 
 
+def stock_mlp(inputs, hidden):
+    """OpenDataVal's MLP with one hidden layer, which it cannot build by itself: with fewer than three it raises."""
+    network = ClassifierMLP(inputs, 10, layers=3, hidden_dim=hidden)
+    del network.mlp[2:4]
+    return network
+
+
 FITS = [
     ("logistic regression, 64 features", "logistic_regression", {}, digits, lambda: LogisticRegression(64, 10), 25),
-    ("MLP 64-25-10", "mlp", {"hidden": [25]}, digits, lambda: ClassifierMLP(64, 10, layers=3, hidden_dim=25), 25),
-    ("MLP 784-512-10", "mlp", {}, images, lambda: ClassifierMLP(784, 10, layers=3, hidden_dim=512), 1.5),
+    ("MLP 64-25-10", "mlp", {"hidden": [25]}, digits, lambda: stock_mlp(64, 25), 25),
+    ("MLP 784-512-10", "mlp", {}, images, lambda: stock_mlp(784, 512), 1.5),
 ]
 
 
@@ -54,6 +61,7 @@ def test_utilities(benchmark, title, name, params, data, stock, target):
     shape = (problem.train.x[0].numel(),)
     x, valid = problem.train.x.flatten(1), problem.reachable.x.flatten(1)
     model = build_model(ModelSettings(name=name, params=params), shape, 10, "classification", seed=0)
+    assert [p.shape for p in stock.parameters()] == [p.shape for p in model.parameters()]
     count = 4 if target < 25 else 96
     # Leave-one-out's coalitions: nearly everybody, so that both sides do the same number of steps.
     coalitions = [np.delete(np.arange(1000), i) for i in range(count)]

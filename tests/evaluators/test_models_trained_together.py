@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import opendataval.dataval as stock
 import pytest
+import torch
 from opendataval.metrics import accuracy
 from opendataval.model import LogisticRegression
 from short_fits import FIT
@@ -17,8 +20,8 @@ from evaluators.baselines.data_banzhaf import data_banzhaf
 from evaluators.baselines.data_oob import data_oob
 from evaluators.baselines.data_shapley import data_shapley
 from evaluators.baselines.influence_subsample import influence_subsample
-from evaluators.baselines.leave_one_out import leave_one_out
 from evaluators.baselines.joint_training import Together, together
+from evaluators.baselines.leave_one_out import leave_one_out
 
 BAGGED = [
     (data_banzhaf, {"models": 30}, stock.DataBanzhaf, {"num_models": 30}),
@@ -104,3 +107,56 @@ def test_the_model_comes_back_when_training_fails(problem, model):
     with pytest.raises(FloatingPointError, match="training diverged"):
         evaluator.train(problem.fetcher(), model, accuracy, epochs=2, batch_size=8, lr=1e38)
     assert type(evaluator.pred_model) is type(model)
+
+
+def slices(self, model, members, **fit):
+    return model.clone().fit(self.x_train[members], self.y_train[members], **fit).predict(self.x_valid)
+
+
+def other_labels(self, model, members, **fit):
+    x, y = Subset(self.x_train, members), Subset(self.y_train, members[::-1].copy())
+    return model.clone().fit(x, y, **fit).predict(self.x_valid)
+
+
+def weights(self, model, members, **fit):
+    x, y = Subset(self.x_train, members), Subset(self.y_train, members)
+    return model.clone().fit(x, y, sample_weight=torch.linspace(0, 1, len(members)), **fit).predict(self.x_valid)
+
+
+def ever_longer(self, model, members, **fit):
+    x, y = Subset(self.x_train, members), Subset(self.y_train, members)
+    return model.clone().fit(x, y, **{**fit, "epochs": len(members)}).predict(self.x_valid)
+
+
+def unfitted(self, model, members, **fit):
+    return model.clone().predict(self.x_valid) if len(members) == 4 else slices(self, model, members, **fit)
+
+
+def two_alive(self, model, members, **fit):
+    x, y = Subset(self.x_train, members), Subset(self.y_train, members)
+    first = model.clone().fit(x, y, **fit)
+    model.clone().fit(self.x_train, self.y_train, **fit)
+    return first.predict(self.x_valid)
+
+
+class Odd(Together, stock.DataEvaluator, stock.ModelMixin):
+    """Uses its models in some way of its own."""
+
+    def __init__(self, use, random_state):
+        self.use, self.random_state = use, random_state
+
+    def train_data_values(self, *args, **kwargs):
+        sets = [np.arange(4), np.arange(7, 20), np.array([3, 30, 11])]
+        self.found = together(self, lambda: [self.use(self, self.pred_model, each, **kwargs) for each in sets])
+
+    def evaluate_data_values(self):
+        return np.zeros(len(self.x_train))
+
+
+@pytest.mark.parametrize("use", [slices, other_labels, weights, ever_longer, unfitted, two_alive])
+def test_models_used_in_other_ways_are_fitted_as_the_evaluator_says(use, problem, model, monkeypatch):
+    found = Odd(use, np.random.RandomState(0)).train(problem.fetcher(), model, accuracy, **FIT).found
+    monkeypatch.setattr(sys.modules[__name__], "together", lambda evaluator, run: run())
+    expected = Odd(use, np.random.RandomState(0)).train(problem.fetcher(), model, accuracy, **FIT).found
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 from evaluators.permutations import Stopping, exact_shapley_values, marginal_contributions, shapley_values
 
 WEIGHTS = [4, 3, 2, 1, 1]
+MANY = [5, 4, 3, 3, 2, 1, 1, 1]  # too many to be enumerated for the fewest permutations
 
 
 @settings(max_examples=30, deadline=None)
@@ -33,7 +34,7 @@ def test_additive_game_is_exact_after_one_permutation():
 
 
 def test_majority_game_within_its_own_standard_errors():
-    game, n = majority_game(WEIGHTS), len(WEIGHTS)
+    game, n = majority_game(MANY), len(MANY)
     exact = shapley_by_definition(game, n)
     covered = []
     for seed in range(200):
@@ -99,7 +100,7 @@ def test_antithetic_permutations_come_with_their_reverse():
 
 
 def test_antithetic_standard_errors_are_those_of_pairs():
-    game, n = majority_game(WEIGHTS), len(WEIGHTS)
+    game, n = majority_game(MANY), len(MANY)
     exact, covered = shapley_by_definition(game, n), []
     for seed in range(200):
         limits = Stopping(seconds=60, standard_error=0.05)
@@ -150,3 +151,8 @@ def test_time_is_looked_at_within_a_permutation(monkeypatch):
     estimate = shapley_values(game, 41, Stopping(seconds=0.15), np.random.RandomState(0))
     assert estimate.permutations == 1
     assert 11 < len(blocks) <= 17  # the ends, ten blocks of the first permutation, a part of the second
+
+
+def test_few_players_are_enumerated_where_only_an_error_is_asked():
+    estimate = shapley_values(many(majority_game(WEIGHTS)), 5, Stopping(standard_error=1e-9), np.random.RandomState(0))
+    np.testing.assert_allclose(estimate.values, shapley_by_definition(majority_game(WEIGHTS), 5), atol=1e-12)

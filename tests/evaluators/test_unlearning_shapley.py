@@ -12,6 +12,7 @@ from opendataval.model import ClassifierMLP, LogisticRegression
 from short_fits import FIT
 from sklearn.metrics import roc_auc_score
 
+from dvbench.errors import UserError
 from dvbench.models.unlearning import Unlearner
 from dvbench.randomness import random_state
 from evaluators import UnlearningShapley
@@ -153,3 +154,8 @@ def test_truncated_at_the_untrained_models_performance(two_blobs):
 def test_antithetic_permutations_are_pairs(problem, model, fetcher):
     evaluator = train(UnlearningShapley(permutations=3, antithetic=True, random_state=0, **GENTLE), fetcher, model)
     assert evaluator.diagnostics_["permutations"] == 4
+
+
+def test_a_truncation_that_leaves_nothing_is_refused(problem, model, fetcher):
+    with pytest.raises(UserError, match="train longer, or lower the truncation"):
+        train(UnlearningShapley(truncation=50.0, **GENTLE), fetcher, model)

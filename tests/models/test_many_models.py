@@ -8,12 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from opendataval.metrics import accuracy
 from opendataval.model import ClassifierMLP
 from plain_loops import plain_training, plain_unlearning
 from torch import nn
 
 from dvbench.models.heads import logits_network
 from dvbench.models.losses import residuals
+from dvbench.models.performance import performances
 from dvbench.models.stacks import BUDGET, FunctionalStack, LinearStack, copies_within, itself, stack
 from dvbench.models.training import TensorModel, seeded
 from dvbench.models.unlearning import Ascent, Unlearner
@@ -200,6 +202,84 @@ def test_bfloat16_comes_near_and_keeps_weights_in_float32(hide, make_points):
     exact, low = trained("float32"), trained("bfloat16")
     assert {parameter.dtype for parameter in low.parameters} == {torch.float32}
     assert 0 < (vector(exact) - vector(low)).abs().max() < 0.02 < (vector(exact[:1]) - vector(exact[1:])).abs().max()
+
+
+def test_bfloat16_is_for_training_and_not_for_who_looks_on(make_points):
+    x, y = (tensor.float() for tensor in make_points("mlp", 10))
+    network, seen = seeded(lambda: nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), 0), []
+    model = TensorModel(network, "classification", 3, seed=3, precision="bfloat16")
+    model.fit(x, y, epochs=2, on_epoch=lambda: seen.append(network(x).dtype))
+    assert seen == [torch.float32] * 2
+
+
+def test_frozen_layers_stay(make_model, make_points):
+    model, (x, y) = make_model("mlp"), make_points("mlp", 10)
+    model.network[1].requires_grad_(False)
+    before = model.network[1].weight.clone()
+    expected = plain_training(model.network, x, y, seed=3, weight_decay=0.01, **HOW)
+    ((_, models),) = model.fit_many(x, y, [np.arange(10)], **HOW)
+    torch.testing.assert_close(vector(models), parameters_of(expected), rtol=1e-6, atol=1e-8)
+    assert torch.equal(model.fit(x, y, **HOW).network[1].weight, before)
+
+
+def test_layers_that_share_weights_or_are_watched_are_no_chain():
+    one, other = nn.Linear(4, 4), nn.Linear(4, 4)
+    other.weight, other.bias = one.weight, one.bias
+    tied = nn.Sequential(one, nn.ReLU(), other)
+    watched = nn.Sequential(nn.Linear(4, 3))
+    watched[0].register_forward_hook(lambda module, inputs, output: output + 1)
+    for network in (tied, watched):
+        x = torch.randn(5, 4)
+        torch.testing.assert_close(stack(network, 2).all_logits(x)[1].T, network(x).detach())
+
+
+def test_normalisation_without_statistics_is_not_filled_up(make_points):
+    x, y = make_points("mlp", 12)
+
+    def build():
+        norm = nn.BatchNorm1d(6, track_running_stats=False)
+        return nn.Sequential(nn.Linear(4, 6), norm, nn.ReLU(), nn.Linear(6, 3)).double()
+
+    model = TensorModel(seeded(build, 0), "classification", 3, seed=3)
+    coalitions = [np.arange(12), np.arange(10)]
+    found = by_number(model.fit_many(x, y, coalitions, batch_size=5, epochs=2, lr=0.01))
+    for number, coalition in enumerate(coalitions):
+        alone = model.clone().fit(x[coalition], y[coalition], batch_size=5, epochs=2, lr=0.01)
+        torch.testing.assert_close(vector(found[number]), parameters_of(alone))
+
+
+def test_asking_how_much_memory_leaves_every_layers_mode():
+    network = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
+    network[1].eval()
+    copies_within(None, network, torch.zeros(3, 4), 2)
+    assert [module.training for module in network] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "wrong", [[-1, 0], [0, 10], np.array([True, False]), np.array([0.0, 1.0]), np.zeros((2, 2), int)]
+)
+def test_coalitions_are_numbers_of_players(wrong, make_model, make_points):
+    model, (x, y) = make_model("mlp"), make_points("mlp", 10)
+    with pytest.raises(ValueError, match="whole numbers from 0 to 9"):
+        list(model.fit_many(x, y, [wrong], **HOW))
+    with pytest.raises(ValueError, match="whole numbers from 0 to 9"):
+        list(Unlearner(model, x, y, x, ASCENT).logits_without([wrong], 0))
+
+
+def test_infinite_outputs_of_finite_parameters_are_no_performance(make_points):
+    x, y = (tensor.float() for tensor in make_points("mlp", 10))
+    network = seeded(lambda: nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), 0)
+    model = TensorModel(network, "classification", 3, seed=3)
+    ((_, models),) = model.fit_many(x, y, [np.arange(10)], epochs=1, lr=1e20)
+    assert models.finite().all()
+    with pytest.raises(FloatingPointError, match="outputs are NaN or infinite"):
+        performances(accuracy, y, models.all_logits(x))
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"lr": 0.0}])
+def test_unlearning_needs_steps_points_and_a_rate(wrong):
+    with pytest.raises(ValueError, match="at least one step"):
+        Ascent(**wrong)
 
 
 def test_fits_are_counted_by_the_copy(make_model, make_points):
