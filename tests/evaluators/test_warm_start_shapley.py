@@ -232,6 +232,12 @@ def test_divergence_is_an_error_and_not_a_value(noisy):
         value(1e30 * x, y, x_valid, y_valid)
 
 
+def test_a_preconditioner_without_inverse_is_an_error_and_not_a_value(monkeypatch):
+    monkeypatch.setattr(module, "ROUNDING", 0.0)
+    with pytest.raises(FloatingPointError, match="diverged; standardise"):
+        value(*degenerate("one outlier"), permutations=12, l2=1e-3)
+
+
 def test_regression_is_refused():
     x, y = torch.randn(10, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(10, 1)
     with pytest.raises(UserError, match="warm_start_shapley compares class labels"):
