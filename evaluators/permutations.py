@@ -17,7 +17,7 @@ import numpy as np
 
 Game = Callable[[Sequence[np.ndarray]], np.ndarray]
 
-PREFIXES = 128  # coalitions asked for at once: between two such requests sampling can stop
+AT_ONCE = 128  # coalitions, where a game has no wish of its own
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,46 @@ class ShapleyEstimate:
     permutations: int
 
 
+class RunningMean:
+    """Mean of samples that come a few at a time, and its standard error.
+
+    Deviations are summed from the mean, not from zero, so little is lost where they are small beside it.
+
+    Parameters
+    ----------
+    n : int
+        Numbers in a sample.
+
+    Attributes
+    ----------
+    count : int
+    mean : numpy.ndarray of shape (n,)
+    """
+
+    def __init__(self, n: int) -> None:
+        self.count = 0
+        self.mean = np.zeros(n)
+        self._squares = np.zeros(n)  # of deviations from the mean, summed
+
+    def add(self, samples: np.ndarray) -> None:
+        """Add samples, (k, n) with k >= 1 (Chan, Golub and LeVeque, 1983, equation 2.1)."""
+        k, mean = len(samples), samples.mean(axis=0)
+        change = mean - self.mean
+        total = self.count + k
+        self.mean = self.mean + change * (k / total)
+        self._squares = (
+            self._squares + np.square(samples - mean).sum(axis=0) + np.square(change) * (self.count * k / total)
+        )
+        self.count = total
+
+    @property
+    def standard_errors(self) -> np.ndarray:
+        """Standard errors of the mean, (n,); infinite before the second sample."""
+        if self.count < 2:
+            return np.full(len(self.mean), np.inf)
+        return np.sqrt(self._squares / (self.count - 1) / self.count)
+
+
 class _OutOfTimeError(Exception):
     pass
 
@@ -91,6 +131,7 @@ def shapley_values(
     *,
     antithetic: bool = False,
     limit: float = np.inf,
+    at_once: int = AT_ONCE,
 ) -> ShapleyEstimate:
     """Shapley values of a game.
 
@@ -112,6 +153,8 @@ def shapley_values(
         (Mitchell et al., "Sampling permutations for Shapley value estimation", JMLR 2022, section 4.1.)
     limit : float
         Truncate a permutation where a utility reaches this: players after it contribute nothing to it.
+    at_once : int
+        Coalitions asked for at once. Between two such requests sampling can stop.
 
     Returns
     -------
@@ -119,31 +162,27 @@ def shapley_values(
     """
     if 2**n <= (stopping.permutations or Stopping.MINIMUM) * (n + 1):
         return ShapleyEstimate(exact_shapley_values(game, n), np.zeros(n), 0)
-    started, samples = time.perf_counter(), 0
-    mean, squares, errors = np.zeros(n), np.zeros(n), np.full(n, np.inf)
+    started, samples = time.perf_counter(), RunningMean(n)
 
     def timed(coalitions: Sequence[np.ndarray]) -> np.ndarray:
-        if samples and stopping.seconds is not None and time.perf_counter() - started >= stopping.seconds:
+        if samples.count and stopping.seconds is not None and time.perf_counter() - started >= stopping.seconds:
             raise _OutOfTimeError
         return game(coalitions)
 
     empty, full = game([np.arange(0), np.arange(n)])
     each = 2 if antithetic else 1
-    while not (samples and stopping.reached(each * samples, time.perf_counter() - started, errors)):
+    while not (
+        samples.count and stopping.reached(each * samples.count, time.perf_counter() - started, samples.standard_errors)
+    ):
         permutation = rng.permutation(n)
         sample = np.zeros(n)
         try:
             for order in (permutation, permutation[::-1])[:each]:
-                sample[order] += marginal_contributions(timed, order, empty, full, limit=limit) / each
+                sample[order] += marginal_contributions(timed, order, empty, full, limit=limit, at_once=at_once) / each
         except _OutOfTimeError:
             break
-        samples += 1
-        change = sample - mean
-        mean += change / samples
-        squares += change * (sample - mean)
-        if samples > 1:
-            errors = np.sqrt(squares / (samples - 1) / samples)
-    return ShapleyEstimate(mean, errors, each * samples)
+        samples.add(sample[np.newaxis])
+    return ShapleyEstimate(samples.mean, samples.standard_errors, each * samples.count)
 
 
 def marginal_contributions(
@@ -153,6 +192,7 @@ def marginal_contributions(
     full: float | None = None,
     start: int = 0,
     limit: float = np.inf,
+    at_once: int = AT_ONCE,
 ) -> np.ndarray:
     """Marginal contributions along a permutation.
 
@@ -168,6 +208,8 @@ def marginal_contributions(
         Players that are there from the beginning and get no contribution.
     limit : float
         Where a utility reaches this, the players that follow get no contribution.
+    at_once : int
+        Coalitions asked for at once.
 
     Returns
     -------
@@ -177,7 +219,7 @@ def marginal_contributions(
     n = len(permutation)
     last = n if full is None else n - 1
     utilities = np.array([empty])
-    for block in np.split(np.arange(start + 1, last + 1), np.arange(PREFIXES, last - start, PREFIXES)):
+    for block in np.split(np.arange(start + 1, last + 1), np.arange(at_once, last - start, at_once)):
         if utilities.max() < limit and len(block):
             utilities = np.append(utilities, game([permutation[:size] for size in block]))
     if full is not None and n > start:

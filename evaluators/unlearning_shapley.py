@@ -16,7 +16,7 @@ from dvbench.models.performance import performances
 from dvbench.models.tensors import as_tensor
 from dvbench.models.unlearning import Ascent, Parameters, Unlearner
 from dvbench.randomness import random_state as as_random_state
-from evaluators.permutations import Game, ShapleyEstimate, Stopping, shapley_values
+from evaluators.permutations import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
 
 
 class UnlearningShapley(DataEvaluator, ModelMixin):
@@ -138,7 +138,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
                     f"the trained model's {self.utility} is within {self.truncation:g} of the untrained one's: every "
                     "permutation would be truncated at its start; train longer, or lower the truncation"
                 )
-        estimate = self.estimate(self.game(unlearner, seed), len(x), limit)
+        estimate = self.estimate(self.game(unlearner, seed), len(x), limit, unlearner.most)
         ((_, nobody),) = unlearner.logits_without([np.arange(len(x))], seed)
         metric_full, metric_unlearned = (
             performances(self.metric, as_tensor(self.y_valid), logits)[0]
@@ -154,7 +154,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         }
         return self
 
-    def estimate(self, game: Game, n: int, limit: float = np.inf) -> ShapleyEstimate:
+    def estimate(self, game: Game, n: int, limit: float = np.inf, at_once: int = AT_ONCE) -> ShapleyEstimate:
         """Estimate the Shapley values of any game, which become this evaluator's values.
 
         Parameters
@@ -165,12 +165,16 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
             Number of players.
         limit : float
             Utility at which permutations are truncated.
+        at_once : int
+            Coalitions the game is asked for at once.
 
         Returns
         -------
         ShapleyEstimate
         """
-        estimate = shapley_values(game, n, self.stopping, self.random_state, antithetic=self.antithetic, limit=limit)
+        estimate = shapley_values(
+            game, n, self.stopping, self.random_state, antithetic=self.antithetic, limit=limit, at_once=at_once
+        )
         self.values_, self.standard_errors_ = estimate.values, estimate.standard_errors
         return estimate
 

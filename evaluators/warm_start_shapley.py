@@ -9,12 +9,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from opendataval.dataval import DataEvaluator, ModelMixin
-from opendataval.metrics import Metrics, accuracy
 
+from dvbench.models.performance import performances
 from dvbench.models.tensors import as_tensor
 from dvbench.randomness import random_state as as_random_state
 from evaluators.baselines.targets import require_classes
-from evaluators.permutations import Stopping
+from evaluators.permutations import RunningMean, Stopping
 
 # Chosen on digits. A larger SWEEP and more STEPS cost time and bring models closer to converged ones.
 SWEEP = 32  # prefixes grow by 1/32 between two sweeps over all their points
@@ -117,24 +117,23 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to the data seen before
         started = time.perf_counter()
         points, reachable = _features(self.x_train, self.x_valid)
-        n, count = len(points), 0
-        total, squares, ends = np.zeros(n), np.zeros(n), np.zeros(2)
-        errors = np.full(n, np.inf)
-        while not (count and self.stopping.reached(count, time.perf_counter() - started, errors)):
-            left = (self.stopping.permutations or np.inf) - count
+        n = len(points)
+        samples, ends = RunningMean(n), RunningMean(2)
+        while not (
+            samples.count
+            and self.stopping.reached(samples.count, time.perf_counter() - started, samples.standard_errors)
+        ):
+            left = (self.stopping.permutations or np.inf) - samples.count
             size = int(min(self.batch, left, self._affordable(points, reachable)))
             permutations = np.stack([self.random_state.permutation(n) for _ in range(size)])
             utilities = self._utilities(points, reachable, permutations)
             sample = np.empty((size, n))
             np.put_along_axis(sample, permutations, np.diff(utilities), axis=1)
-            count += size
-            total, squares = total + sample.sum(axis=0), squares + np.square(sample).sum(axis=0)
-            ends += utilities[:, [0, -1]].sum(axis=0)
-            if count > 1:
-                errors = np.sqrt(np.maximum(squares - total**2 / count, 0) / (count - 1) / count)
-        self.values_, self.standard_errors_ = total / count, errors
+            samples.add(sample)
+            ends.add(utilities[:, [0, -1]])
+        self.values_, self.standard_errors_ = samples.mean, samples.standard_errors
         names = ("permutations", "utilities", "utility_empty", "utility_full")
-        self.diagnostics_ = dict(zip(names, map(float, (count, count * n, *ends / count)), strict=True))
+        self.diagnostics_ = dict(zip(names, map(float, (samples.count, samples.count * n, *ends.mean)), strict=True))
         return self
 
     def _affordable(self, points: torch.Tensor, reachable: torch.Tensor) -> int:
@@ -159,7 +158,8 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
         order, labels = torch.as_tensor(permutations), self.y_train.argmax(dim=1).cpu()
         models = _Regressions(points[order], F.one_hot(labels, self.y_train.shape[1]).float()[order], self.l2)
         logits = torch.zeros(len(order), self.y_train.shape[1], reachable.shape[1])
-        utilities, sweep, refresh = [self._metrics(logits)], 1, 1
+        y, sweep, refresh = self.y_valid.cpu(), 1, 1
+        utilities = [performances(self.metric, y, logits)]
         for size in range(1, len(points) + 1):
             models.add(size - 1)
             if size >= refresh:
@@ -169,18 +169,12 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
                 sweep = size + max(1, size // SWEEP)
                 models.sweep(size)
             torch.mm(models.weights.flatten(0, 1), reachable, out=logits.flatten(0, 1))
-            utilities.append(self._metrics(logits))
-        if not models.weights.isfinite().all():
-            raise FloatingPointError("a logistic regression diverged; standardise the features or raise l2")
+            if not models.weights.isfinite().all():
+                raise FloatingPointError(
+                    f"a logistic regression on {size} points diverged; standardise the features or raise l2"
+                )
+            utilities.append(performances(self.metric, y, logits))
         return np.stack(utilities, axis=1)
-
-    def _metrics(self, logits: torch.Tensor) -> np.ndarray:
-        """Metric of every model; logits have shape (k, classes, reachable points)."""
-        if self.metric in (accuracy, Metrics.ACCURACY):
-            truth = self.y_valid.argmax(dim=1).cpu()
-            # The first of the largest, as argmax has it, which is not vectorised along this dimension.
-            return (logits.max(dim=1).indices == truth).double().mean(dim=1).numpy()
-        return np.array([float(self.evaluate(self.y_valid, each.T)) for each in logits.softmax(dim=1)])
 
     def evaluate_data_values(self) -> np.ndarray:
         """Return the values.

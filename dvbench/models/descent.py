@@ -74,10 +74,11 @@ def train(
         with lower:
             active.pull(gather(x, points), _slope(targets, shares))
         optimiser.step(active)
-    diverged = int((~copies.finite()).sum())
+    diverged = [len(coalitions[int(number)]) for number in (~copies.finite()).nonzero()]
     if diverged:
         raise FloatingPointError(
-            f"training diverged for {diverged} of {copies.copies} models at learning rate {lr:g}; lower it"
+            f"training diverged for {len(diverged)} of {copies.copies} models (the first has {diverged[0]} points) at "
+            f"learning rate {lr:g}; lower it"
         )
 
 

@@ -88,8 +88,12 @@ def logits_network(model: nn.Module) -> nn.Module:
     torch.nn.Module
         (n, ...) to logits (n, outputs).
     """
-    own = getattr(model, "network", None)  # a TensorModel's puts out logits as it is
-    return copy.deepcopy(own) if isinstance(own, nn.Module) else _Logits(copy.deepcopy(model))
+    own = getattr(model, "network", None)
+    if isinstance(own, nn.Module):  # a TensorModel's puts out logits as it is
+        return copy.deepcopy(own)
+    last = list(model)[-1:] if type(model) is nn.Sequential else [model]
+    network = copy.deepcopy(model)
+    return network if [type(layer) for layer in last] == [nn.Linear] else _Logits(network)
 
 
 class _Logits(nn.Module):

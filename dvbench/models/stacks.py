@@ -172,7 +172,8 @@ class FunctionalStack(Stack):
 
         if self.copies == 1:
             buffers = {name: b[0] for name, b in (self.buffers or {}).items()}
-            return call([p[0] for p in parameters], buffers, x[0]).unsqueeze(0)
+            # Not p[0], whose gradient is first filled with zeros.
+            return call([p.squeeze(0) for p in parameters], buffers, x[0]).unsqueeze(0)
         shared = len(x) < self.copies
         batched = vmap(call, in_dims=(0, 0, None if shared else 0))
         return batched(list(parameters), self.buffers or {}, x[0] if shared else x)
@@ -226,6 +227,27 @@ def itself(network: nn.Module) -> Stack:
     """A network as a stack of one, whose parameters and buffers are the network's own and move with it."""
     parameters = [p.detach().unsqueeze(0) for p in network.parameters()]
     return LinearStack(parameters) if _is_chain(network) else FunctionalStack(network, parameters)
+
+
+def stackable(network: nn.Module, x: torch.Tensor) -> bool:
+    """Whether copies of a network can move together, in the mode that it is in.
+
+    `torch.func` refuses what draws random numbers or takes a number out of a tensor. Whatever else fails here fails
+    for one copy too, and says why there.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    x : torch.Tensor of shape (n, ...)
+        Points.
+    """
+    if _is_chain(network):
+        return True
+    try:
+        stack(network, 2).logits(x[:2].expand(2, *x[:2].shape))
+    except Exception:
+        return False
+    return True
 
 
 def copies_within(budget: int | None, network: nn.Module, x: torch.Tensor, batch_size: int) -> int:

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from dvbench.models.descent import alike, train
 from dvbench.models.losses import point_losses
-from dvbench.models.stacks import Stack, copies_within, itself, stack
+from dvbench.models.stacks import Stack, copies_within, itself, stack, stackable
 from dvbench.models.tensors import as_indices, as_tensor
 from dvbench.settings import Kind, Precision
 
@@ -179,10 +179,10 @@ class TensorModel(GradientModel, TorchModel):
         x, y = self._here(x_train, y_train)
         sizes = np.array([len(coalition) for coalition in coalitions], dtype=int)
         most = self.at_once(x, batch_size=batch_size, budget=budget)
-        # What is random while it trains repeats only alone, and what mixes points, as batch normalisation does, cannot
-        # be padded.
-        alone, mixes = self._draws_while_training(), self._mixes_points()
-        for numbers in alike(sizes, 1 if alone else most, exactly=mixes):
+        if most > 1 and not stackable(self.network.train(), x):
+            most = 1
+        # What mixes points, as batch normalisation does, cannot be padded.
+        for numbers in alike(sizes, most, exactly=self._mixes_points()):
             self.fits.count += len(numbers)
             copies = stack(self.network.train(), len(numbers))
             if sizes[numbers[0]]:
@@ -215,9 +215,12 @@ class TensorModel(GradientModel, TorchModel):
     ) -> None:
         if int(batch_size) < 1 or int(epochs) < 0:
             raise ValueError(f"batch_size must be at least 1 and epochs not below 0, not {batch_size} and {epochs}")
-        with torch.random.fork_rng(enabled=self._draws_while_training()):
-            if self._draws_while_training():
-                torch.manual_seed(self.seed)
+        # A network that is random while it trains can draw from torch's global generators only.
+        cuda = [x.device] if x.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda):
+            torch.default_generator.manual_seed(self.seed)
+            if cuda:
+                torch.cuda.manual_seed(self.seed)
             train(
                 copies,
                 x,
@@ -233,10 +236,6 @@ class TensorModel(GradientModel, TorchModel):
                 weight=weight,
                 on_epoch=on_epoch,
             )
-
-    def _draws_while_training(self) -> bool:
-        """Whether the network itself is random while it trains, which torch allows from its global generator only."""
-        return any(isinstance(module, nn.modules.dropout._DropoutNd) for module in self.modules())
 
     def _mixes_points(self) -> bool:
         """Whether the points of a minibatch act on each other, or leave something behind."""

@@ -23,7 +23,7 @@ from torch import nn
 from dvbench.models.descent import AdamW, gather
 from dvbench.models.heads import all_features_and_logits, last_linear, logits_network
 from dvbench.models.losses import divergence_slopes, residuals
-from dvbench.models.stacks import Stack, copies_within, stack
+from dvbench.models.stacks import Stack, copies_within, stack, stackable
 from dvbench.models.tensors import as_indices
 from dvbench.randomness import torch_generator
 
@@ -80,6 +80,8 @@ class Unlearner:
     ----------
     logits_full : torch.Tensor of shape (outputs, n_reachable)
         The full model's logits on the reachable set.
+    most : int
+        Coalitions unlearned at once.
     count : int
         Coalitions unlearned so far.
     """
@@ -106,7 +108,7 @@ class Unlearner:
         self.x_reachable = x_reachable
         self.logits_full = logits.T.contiguous()
         self.ascent = ascent
-        self.most = copies_within(budget, network, x, 2 * ascent.batch_size)
+        self.most = copies_within(budget, network, x, 2 * ascent.batch_size) if stackable(network, x) else 1
         self.count = 0
 
     def logits_without(self, coalitions: Sequence[np.ndarray], seed: int) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
@@ -138,11 +140,13 @@ class Unlearner:
             numbers = somebody[start : start + self.most]
             copies = self.unlearn([coalitions[number] for number in numbers], seed)
             logits = copies.all_logits(self.x_reachable)
-            diverged = int((~(copies.finite() & logits.flatten(1).isfinite().all(dim=1))).sum())
+            finite = copies.finite() & logits.flatten(1).isfinite().all(dim=1)
+            diverged = [len(coalitions[number]) for number in numbers[~finite.cpu().numpy()]]
             if diverged:
                 raise FloatingPointError(
-                    f"unlearning diverged for {diverged} of {len(numbers)} coalitions at learning rate "
-                    f"{self.ascent.lr:g}: lower it, or take fewer steps than {self.ascent.steps}"
+                    f"unlearning diverged for {len(diverged)} of {len(numbers)} coalitions (the first has "
+                    f"{diverged[0]} players) at learning rate {self.ascent.lr:g}: lower it, or take fewer steps than "
+                    f"{self.ascent.steps}"
                 )
             yield numbers, logits
 

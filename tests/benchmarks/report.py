@@ -17,7 +17,9 @@ def shown(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name}: {shown(each)}" for name, each in value.items())
     middle = median(value) if isinstance(value, list) else value
-    return f"{middle:.3g}" if isinstance(middle, float) else str(middle)
+    if isinstance(middle, int) or abs(middle) >= 100:
+        return f"{middle:,.0f}"
+    return f"{middle:.3g}"
 
 
 def tables(measured: dict) -> str:

@@ -3,21 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
-import torch
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Torch on so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+from collections.abc import Callable
 
 
 def seconds(run: Callable[[], object]) -> float:

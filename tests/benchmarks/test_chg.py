@@ -13,6 +13,7 @@ import pytest
 import torch
 from opendataval.dataloader import DataFetcher
 from opendataval.metrics import accuracy
+from side_by_side import seconds
 
 from dvbench.datasets import load_source
 from dvbench.models import build_model
@@ -28,14 +29,6 @@ needs_mirror = pytest.mark.skipif(
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="reads peak memory from Linux's /proc"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def mlp(inputs: int, hidden: int):
@@ -81,11 +74,6 @@ def test_at_most_two_fifths_more_than_training(benchmark, fashion):
     """Of each round's own training, because other processes slow down whole rounds."""
     model, alone, together, valuing = mlp(784, 512), [], [], []
     x, y = fashion.x_train, fashion.y_train
-
-    def seconds(work) -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
 
     def train_alone():
         clone = model.clone()
@@ -159,13 +147,11 @@ def test_time_is_linear(benchmark):
     x, y = synthetic(sizes[-1], 64)
 
     def microseconds_a_point(n: int) -> float:
-        start = time.perf_counter()
-        CHGShapley().epoch_values(model, x[:n], y[:n])
-        return (time.perf_counter() - start) / n * 1e6
+        return 1e6 / n * seconds(lambda: CHGShapley().epoch_values(model, x[:n], y[:n]))
 
-    # As many points of every size: noise then has as many chances to spare one.
-    times = {n: [microseconds_a_point(n) for _ in range(3 * min(sizes[-1] // n, 10))] for n in sizes}
-    benchmark.extra_info["microseconds_a_point"] = {n: (min(each), float(np.median(each))) for n, each in times.items()}
+    rounds = [{n: microseconds_a_point(n) for n in sizes} for _ in range(5)]
+    times = {n: float(np.median([each[n] for each in rounds])) for n in sizes}
+    exponent = 1 + np.log(times[sizes[-1]] / times[sizes[0]]) / np.log(sizes[-1] / sizes[0])
+    benchmark.extra_info.update(microseconds_a_point=times, grows_with_n_to_the=round(float(exponent), 2))
     benchmark.pedantic(CHGShapley().epoch_values, args=(model, x, y), rounds=1)
-    fastest = [min(each) for each in times.values()]
-    assert max(fastest) < 1.5 * min(fastest)
+    assert exponent < 1.15

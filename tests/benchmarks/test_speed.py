@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from opendataval.model import ClassifierMLP, LogisticRegression
-from side_by_side import compare, seconds, threads
+from plain_loops import plain_unlearning
+from side_by_side import compare, seconds
 from torch.utils.data import Subset
 
 from dvbench.datasets import build_problem
@@ -20,12 +19,6 @@ from dvbench.models.unlearning import Ascent, Unlearner
 from dvbench.settings import ModelSettings, Noise, Sizes
 
 FIT = {"epochs": 10, "batch_size": 32, "lr": 0.01}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    with threads(1):
-        yield
 
 
 def digits():
@@ -47,30 +40,45 @@ def stock_mlp(inputs, hidden):
     return network
 
 
-FITS = [
-    ("logistic regression, 64 features", "logistic_regression", {}, digits, lambda: LogisticRegression(64, 10), 25),
-    ("MLP 64-25-10", "mlp", {"hidden": [25]}, digits, lambda: stock_mlp(64, 25), 25),
-    ("MLP 784-512-10", "mlp", {}, images, lambda: stock_mlp(784, 512), 1.5),
-]
+FITS = {
+    "logistic regression, 64 features": (
+        "logistic_regression",
+        {},
+        digits,
+        lambda: LogisticRegression(64, 10),
+        25,
+    ),
+    "MLP 64-25-10": ("mlp", {"hidden": [25]}, digits, lambda: stock_mlp(64, 25), 25),
+    "MLP 784-512-10": ("mlp", {}, images, lambda: stock_mlp(784, 512), 1.5),
+}
 
 
 @pytest.mark.benchmark(group="utilities: coalitions trained from scratch, 1,000 points, 10 epochs, batch 32")
-@pytest.mark.parametrize(("title", "name", "params", "data", "stock", "target"), FITS, ids=[fit[0] for fit in FITS])
-def test_utilities(benchmark, title, name, params, data, stock, target):
+@pytest.mark.parametrize("which", ["all but one", "prefixes"])
+@pytest.mark.parametrize("title", FITS)
+def test_utilities(benchmark, title, which):
+    name, params, data, stock, target = FITS[title]
     problem, stock = data(), stock()
     shape = (problem.train.x[0].numel(),)
     x, valid = problem.train.x.flatten(1), problem.reachable.x.flatten(1)
     model = build_model(ModelSettings(name=name, params=params), shape, 10, "classification", seed=0)
     assert [p.shape for p in stock.parameters()] == [p.shape for p in model.parameters()]
-    count = 4 if target < 25 else 96
-    # Leave-one-out's coalitions: nearly everybody, so that both sides do the same number of steps.
-    coalitions = [np.delete(np.arange(1000), i) for i in range(count)]
+    count, sample = (4, 1) if target < 25 else (96, 8)
+    if which == "prefixes":  # of a permutation: from a few points to all of them
+        order = np.random.RandomState(0).permutation(1000)
+        coalitions = [order[: 1000 * (2 * i + 1) // (2 * count)] for i in range(count)]
+        # One of each eighth, from its middle: as many points in the mean.
+        sample = min(8, count)
+    else:
+        coalitions = [np.delete(np.arange(1000), i) for i in range(count)]
+    some = coalitions[count // sample // 2 :: count // sample]
     how = {**FIT, "lr": 1e-3}
 
     def slow():
-        one = stock.clone()
-        one.fit(Subset(x, coalitions[0]), Subset(problem.train.y, coalitions[0]), **how)
-        return problem.metric(problem.reachable.y, one.predict(valid))
+        for coalition in some:
+            one = stock.clone()
+            one.fit(Subset(x, coalition), Subset(problem.train.y, coalition), **how)
+            problem.metric(problem.reachable.y, one.predict(valid))
 
     def fast():
         found = np.empty(count)
@@ -78,38 +86,23 @@ def test_utilities(benchmark, title, name, params, data, stock, target):
             found[numbers] = performances(problem.metric, problem.reachable.y, models.all_logits(valid))
         return found
 
-    one = model.clone().fit(x[coalitions[1]], problem.train.y[coalitions[1]], **how)
-    assert fast()[1] == problem.metric(problem.reachable.y, one.predict(valid))
+    one = model.clone().fit(x[coalitions[-1]], problem.train.y[coalitions[-1]], **how)
+    assert fast()[-1] == problem.metric(problem.reachable.y, one.predict(valid))
     together = model.at_once(x, **how)
-    assert compare(benchmark, slow, fast, fast_units=count, together=together) > target
+    assert compare(benchmark, slow, fast, slow_units=sample, fast_units=count, together=together) > target
 
 
-def plain_unlearning(network, x, y, x_reachable, logits_full, coalition, ascent):
-    """One coalition after the other, in torch's usual way."""
-    network = copy.deepcopy(network)
-    parameters = list(network.parameters())
-    start = [parameter.detach().clone() for parameter in parameters]
-    optimiser = torch.optim.AdamW(parameters, lr=ascent.lr, weight_decay=ascent.weight_decay, fused=True)
-    draws, members = torch.Generator().manual_seed(0), torch.as_tensor(coalition)
-    for _ in range(ascent.steps):
-        forget = members[(torch.rand(ascent.batch_size, generator=draws) * len(members)).long()]
-        keep = (torch.rand(ascent.batch_size, generator=draws) * len(x_reachable)).long()
-        loss = -F.cross_entropy(network(x[forget]), y[forget])
-        log_p, log_q = (logits.log_softmax(dim=1) for logits in (network(x_reachable[keep]), logits_full[keep]))
-        loss = loss + ascent.lambda2 * F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
-        distance = torch.stack([(p - s).square().sum() for p, s in zip(parameters, start, strict=True)]).sum()
-        optimiser.zero_grad()
-        (loss + ascent.lambda1 * distance).backward()
-        optimiser.step()
-    return network
-
-
-UNLEARNINGS = [("head", 64, [], 96, 18), ("head", 512, [], 96, 12), ("all", 784, [512], 4, 1.5)]
+UNLEARNINGS = {
+    "head of 64 features": ("head", 64, [], 96, 18),
+    "head of 512 features": ("head", 512, [], 96, 12),
+    "all of 784-512-10": ("all", 784, [512], 4, 1.5),
+}
 
 
 @pytest.mark.benchmark(group="unlearned coalitions: 100 steps, batch 32, both regularisers")
-@pytest.mark.parametrize(("parameters", "width", "hidden", "count", "target"), UNLEARNINGS)
-def test_unlearning(benchmark, parameters, width, hidden, count, target):
+@pytest.mark.parametrize("what", UNLEARNINGS)
+def test_unlearning(benchmark, what):
+    parameters, width, hidden, count, target = UNLEARNINGS[what]
     rng = np.random.RandomState(0)
     x, x_reachable = (torch.from_numpy(rng.normal(size=(n, width)).astype(np.float32)) for n in (1000, 500))
     y = F.one_hot(torch.from_numpy(rng.randint(0, 10, 1000)), 10).float()
@@ -119,11 +112,9 @@ def test_unlearning(benchmark, parameters, width, hidden, count, target):
     permutation = rng.permutation(1000)
     coalitions = [permutation[: 400 + i] for i in range(count)]
     unlearner = Unlearner(network, x, y, x_reachable, ascent)
-    with torch.no_grad():
-        full = network(x_reachable)
 
     def slow():
-        return plain_unlearning(network, x, y, x_reachable, full, coalitions[0], ascent)(x_reachable).detach()
+        return plain_unlearning(network, x, y, x_reachable, coalitions[0], 0, ascent)(x_reachable).detach()
 
     def fast():
         return torch.cat([logits for _, logits in unlearner.logits_without(coalitions, 0)])

@@ -10,28 +10,19 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from opendataval.metrics import accuracy
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
 
 from dvbench.datasets import build_problem
+from dvbench.models.performance import performances
 from dvbench.randomness import generator, random_state
 from dvbench.settings import Noise, Sizes
 from evaluators import WarmStartShapley
+from evaluators import warm_start_shapley as module
 
 PLAYERS, PERMUTATIONS = 1000, 64
 REFITS = 300  # of prefixes of random permutations; sizes are uniform from 1 to all players
 GROUPS = [1, 50, 200, 500, PLAYERS + 1]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
-        yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.2], ids=["clean", "20 % flipped"])
@@ -73,8 +64,8 @@ def refits(problem, prefixes):
 
 @pytest.mark.benchmark(group="64 permutations of 1,000 points")
 def test_warm_start(benchmark, problem, prefixes, refits, monkeypatch):
-    found, metrics = [], WarmStartShapley._metrics
-    monkeypatch.setattr(WarmStartShapley, "_metrics", lambda *args: found.append(metrics(*args)) or found[-1])
+    found = []
+    monkeypatch.setattr(module, "performances", lambda *args: found.append(performances(*args)) or found[-1])
 
     def run():
         found.clear()
@@ -88,7 +79,6 @@ def test_warm_start(benchmark, problem, prefixes, refits, monkeypatch):
     utilities = evaluator.diagnostics_["utilities"]
     benchmark.extra_info |= {
         "utilities_per_second": round(utilities / benchmark.stats.stats.median),
-        "utilities_per_second_at_best": round(utilities / benchmark.stats.stats.min),
         "mean_difference": round(float(off.mean()), 4),
         "rms_difference": rms(off),
         "by_size": {f"{a}-{b - 1}": rms(off[(a <= rows[:, 1]) & (rows[:, 1] < b)]) for a, b in pairwise(GROUPS)},

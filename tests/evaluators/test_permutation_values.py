@@ -11,7 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from evaluators.permutations import Stopping, exact_shapley_values, marginal_contributions, shapley_values
+from evaluators.permutations import (
+    RunningMean,
+    Stopping,
+    exact_shapley_values,
+    marginal_contributions,
+    shapley_values,
+)
 
 WEIGHTS = [4, 3, 2, 1, 1]
 MANY = [5, 4, 3, 3, 2, 1, 1, 1]  # too many to be enumerated for the fewest permutations
@@ -127,20 +133,18 @@ def test_truncation_looks_at_the_level_and_not_at_increments():
     np.testing.assert_array_equal(marginal_contributions(game, order, 0.0, 4.0, limit=0.0), np.zeros(7))
 
 
-def test_truncated_permutations_ask_for_no_more_utilities(monkeypatch):
-    monkeypatch.setattr("evaluators.permutations.PREFIXES", 4)
+def test_truncated_permutations_ask_for_no_more_utilities():
     asked = []
 
     def game(coalitions):
         asked.extend(len(coalition) for coalition in coalitions)
         return np.array([float(len(coalition)) for coalition in coalitions])
 
-    shapley_values(game, 100, Stopping(permutations=3), np.random.RandomState(0), limit=10.0)
+    shapley_values(game, 100, Stopping(permutations=3), np.random.RandomState(0), limit=10.0, at_once=4)
     assert len(asked) == 2 + 3 * 12
 
 
-def test_time_is_looked_at_within_a_permutation(monkeypatch):
-    monkeypatch.setattr("evaluators.permutations.PREFIXES", 4)
+def test_time_is_looked_at_within_a_permutation():
     blocks = []
 
     def game(coalitions):
@@ -148,7 +152,7 @@ def test_time_is_looked_at_within_a_permutation(monkeypatch):
         time.sleep(0.01)
         return np.zeros(len(coalitions))
 
-    estimate = shapley_values(game, 41, Stopping(seconds=0.15), np.random.RandomState(0))
+    estimate = shapley_values(game, 41, Stopping(seconds=0.15), np.random.RandomState(0), at_once=4)
     assert estimate.permutations == 1
     assert 11 < len(blocks) <= 17  # the ends, ten blocks of the first permutation, a part of the second
 
@@ -156,3 +160,18 @@ def test_time_is_looked_at_within_a_permutation(monkeypatch):
 def test_few_players_are_enumerated_where_only_an_error_is_asked():
     estimate = shapley_values(many(majority_game(WEIGHTS)), 5, Stopping(standard_error=1e-9), np.random.RandomState(0))
     np.testing.assert_allclose(estimate.values, shapley_by_definition(majority_game(WEIGHTS), 5), atol=1e-12)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.sampled_from([0.0, 1e6]), st.integers(0, 100))
+def test_a_running_mean_is_that_of_all_samples(counts, offset, seed):
+    """However they come, and also where they lie far from zero."""
+    samples = np.random.RandomState(seed).normal(offset, size=(sum(counts), 3))
+    running = RunningMean(3)
+    for part in np.split(samples, np.cumsum(counts)[:-1]):
+        running.add(part)
+    np.testing.assert_allclose(running.mean, samples.mean(axis=0))
+    if len(samples) > 1:
+        expected = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
+        np.testing.assert_allclose(running.standard_errors, expected, rtol=1e-6)
+    else:
+        assert np.isinf(running.standard_errors).all()

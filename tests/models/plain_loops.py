@@ -44,17 +44,19 @@ def plain_training(network, x, y, *, seed, batch_size, epochs, lr, weight_decay,
 
 def plain_unlearning(network, x, y, x_reachable, coalition, seed, ascent):
     """Copy of a network that has unlearned a coalition: L = -CE(S) + l1 |t - t0|^2 + l2 KL(f || f0)(T) with AdamW."""
-    original, network = copy.deepcopy(network).eval(), copy.deepcopy(network).eval()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=ascent.lr, weight_decay=ascent.weight_decay)
-    draws = torch.Generator().manual_seed(seed)
+    network = copy.deepcopy(network).eval()
+    parameters, original = list(network.parameters()), network(x_reachable).detach()
+    start = [parameter.detach().clone() for parameter in parameters]
+    optimiser = torch.optim.AdamW(parameters, lr=ascent.lr, weight_decay=ascent.weight_decay, fused=True)
+    draws, members = torch.Generator().manual_seed(seed), torch.as_tensor(coalition)
     for _ in range(ascent.steps):
-        forget = [coalition[int(u * len(coalition))] for u in torch.rand(ascent.batch_size, generator=draws)]
-        keep = [int(u * len(x_reachable)) for u in torch.rand(ascent.batch_size, generator=draws)]
-        pairs = zip(network.parameters(), original.parameters(), strict=True)
+        forget = members[(torch.rand(ascent.batch_size, generator=draws) * len(members)).long()]
+        keep = (torch.rand(ascent.batch_size, generator=draws) * len(x_reachable)).long()
+        distance = torch.stack([(new - old).square().sum() for new, old in zip(parameters, start, strict=True)]).sum()
         loss = (
             -point_loss(network(x[forget]), y[forget]).mean()
-            + ascent.lambda1 * sum(((new - old.detach()) ** 2).sum() for new, old in pairs)
-            + ascent.lambda2 * divergence(network(x_reachable[keep]), original(x_reachable[keep]).detach())
+            + ascent.lambda1 * distance
+            + ascent.lambda2 * divergence(network(x_reachable[keep]), original[keep])
         )
         optimiser.zero_grad()
         loss.backward()

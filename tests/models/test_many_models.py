@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from opendataval.metrics import accuracy
 from opendataval.model import ClassifierMLP
 from plain_loops import plain_training, plain_unlearning
@@ -77,8 +78,30 @@ def test_many_steps_are_drawn_in_pieces(make_model, make_points, monkeypatch):
         torch.testing.assert_close(vector(found[number]), parameters_of(alone))
 
 
+class FunctionalDropout(nn.Module):
+    def forward(self, x):
+        return F.dropout(x, 0.5, training=self.training)
+
+
+class Clipped(nn.Module):
+    """Looks at a number in a tensor."""
+
+    def forward(self, x):
+        return x.clamp(max=x.max().item() / 2)
+
+
 @pytest.mark.parametrize(
-    "layer", [nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Tanh()], ids=lambda layer: type(layer).__name__
+    "layer",
+    [
+        nn.BatchNorm1d(6),
+        nn.BatchNorm1d(6, momentum=None),
+        nn.Dropout(0.5),
+        FunctionalDropout(),
+        nn.RReLU(),
+        nn.Tanh(),
+        Clipped(),
+    ],
+    ids=str,
 )
 def test_each_copy_is_what_fit_makes_of_a_clone(layer, make_points):
     """Also where points of a minibatch act on each other, and where training is random."""
@@ -161,6 +184,17 @@ def test_chains_and_functions_agree(make_model, make_points):
 )
 def test_only_chains_are_taken_for_chains(network):
     assert type(itself(network)) is FunctionalStack
+
+
+def test_a_plain_chain_stays_one_when_its_logits_are_asked_for():
+    """And is unlearned in matrix products."""
+    chain = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    for network in (chain, chain[-1]):
+        assert type(stack(logits_network(network), 2)) is LinearStack
+        assert logits_network(network) is not network
+    with_softmax = nn.Sequential(chain[1], nn.Softmax(dim=1))
+    x = torch.randn(5, 4)
+    torch.testing.assert_close(logits_network(with_softmax)(x), chain[1](x))
 
 
 def test_opendatavals_classifiers_unlearn_together(make_points):
@@ -300,14 +334,15 @@ def test_one_model_of_many_that_diverges_is_told_of(make_model, make_points):
     x[0] = x[4] = torch.inf
     coalitions = [np.array([6, 1, 7]), np.array([4, 2]), np.array([3, 5])]  # of unlike size: some are filled up
     with pytest.raises(
-        FloatingPointError, match=r"training diverged for 1 of 3 models at learning rate 0\.01; lower it"
+        FloatingPointError,
+        match=r"diverged for 1 of 3 models \(the first has 2 points\) at learning rate 0\.01; lower it",
     ):
         list(model.fit_many(x, y, coalitions, **HOW))
     x[0] = x[4] = 1.0
     model.fit(x, y, **HOW)
     x[4] = torch.inf
     unlearner = Unlearner(model, x, y, make_points("mlp", 5)[0], ASCENT)
-    with pytest.raises(FloatingPointError, match="unlearning diverged for 1 of 3 coalitions"):
+    with pytest.raises(FloatingPointError, match=r"diverged for 1 of 3 coalitions \(the first has 2 players\)"):
         list(unlearner.logits_without(coalitions, 0))
 
 
