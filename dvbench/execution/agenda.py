@@ -10,6 +10,8 @@ from typing import Literal
 from dvbench.execution.planning import problem_of
 from dvbench.results import Cell, Result, Store
 
+TOGETHER = 250  # cells scored in one go: a worker names them in a pipe of 64 KiB, which is read when it has ended
+
 
 @dataclass(frozen=True)
 class Job:
@@ -62,8 +64,10 @@ class Agenda:
         if valued:
             self._valued[unit].append(cell)
         self._open[unit] -= 1
-        if not self._open[unit] and self._valued[unit]:
-            self._jobs.appendleft(Job("score", tuple(self._valued[unit])))
+        if not self._open[unit]:
+            waiting = self._valued.pop(unit, [])
+            for start in range(0, len(waiting), TOGETHER):
+                self._jobs.appendleft(Job("score", tuple(waiting[start : start + TOGETHER])))
         return not valued
 
     def score_alone(self, cell: Cell) -> None:

@@ -69,7 +69,7 @@ def train(
         points, shares = points.to(x.device), shares.to(x)
         if len(points) < active.copies:
             active = active[: len(points)]
-        targets = y[points].transpose(1, 2)
+        targets = gather(y, points).transpose(1, 2)
         shares = shares.unsqueeze(1) if weight is None else (shares * weight[points]).unsqueeze(1)
         with lower:
             active.pull(gather(x, points), _slope(targets, shares))

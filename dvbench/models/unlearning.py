@@ -181,8 +181,9 @@ class Unlearner:
 
     def _pull(self, copies: Stack, forget: torch.Tensor, keep: torch.Tensor, lambda2: float) -> None:
         """Add the gradients of the other two terms to twice the distance from the start."""
-        targets, full, size = self.y[forget].transpose(1, 2), self.logits_full[:, keep].unsqueeze(0), len(keep)
-        x, held = gather(self.x, forget), self.x_reachable[keep].unsqueeze(0)
+        targets, size = gather(self.y, forget).transpose(1, 2), len(keep)
+        full = self.logits_full.index_select(1, keep).unsqueeze(0)
+        x, held = gather(self.x, forget), self.x_reachable.index_select(0, keep).unsqueeze(0)
 
         def ascend(logits: torch.Tensor) -> torch.Tensor:
             return residuals(logits, targets).mul_(-1 / size)

@@ -29,6 +29,7 @@ AT_ONCE = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RETRAIN, RETRAIN_MLP = "logistic regression, retrained", "MLP 64-25-10, retrained"
 HEAD, HEAD_512 = "head of 64 features, unlearned", "head of 512 features, unlearned"
 WARM = "logistic regression, warm starts"
+COLOURS = {label: f"C{i}" for i, label in enumerate((RETRAIN, RETRAIN_MLP, HEAD, HEAD_512, WARM))}
 
 
 def data(n: int, width: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -134,6 +135,7 @@ def by_cores() -> dict[str, list[float]]:
 def draw(path: Path) -> None:
     """Measure and draw all three."""
     mpl.use("svg")
+    mpl.rcParams["svg.fonttype"] = "none"
     from matplotlib import pyplot as plt
 
     torch.set_num_threads(1)
@@ -145,7 +147,7 @@ def draw(path: Path) -> None:
     )
     for axis, (across, up, places, curves) in zip(axes, panels, strict=False):
         for label, curve in curves.items():
-            axis.loglog(places, curve, marker="o", markersize=4, label=label)
+            axis.loglog(places, curve, marker="o", markersize=4, label=label, color=COLOURS[label])
             print(up, label, [round(value, 3) for value in curve])
         axis.set(xlabel=across, ylabel=up, xticks=places, xticklabels=places)
         axis.minorticks_off()
@@ -153,11 +155,11 @@ def draw(path: Path) -> None:
     chosen = [copies_within(None, each.network, torch.zeros(1, width), 32) for each, width in defaults]
     print("at once by default", chosen)
     for label, curve in cores.items():
-        axes[2].plot(range(1, len(curve) + 1), curve, marker="o", markersize=4, label=label)
+        axes[2].plot(range(1, len(curve) + 1), curve, marker="o", markersize=4, label=label, color=COLOURS[label])
         print("speed-up by processes", label, [round(value, 2) for value in curve])
     most = len(next(iter(cores.values())))
     axes[2].plot([1, most], [1, most], color="grey", linestyle=":", label="as many times as fast")
-    axes[2].set(xlabel="processes, one thread each", ylabel="speed-up", xticks=range(1, most + 1))
+    axes[2].set(xlabel="processes, one thread each", ylabel="speed-up", xticks=range(1, most + 1), ylim=(0, None))
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8, frameon=False)

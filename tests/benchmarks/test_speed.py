@@ -124,10 +124,12 @@ def test_unlearning(benchmark, what):
     # Of both minibatches: forward, weights' gradients, and gradients of the inputs of all layers but the first.
     flop = ascent.steps * 2 * 2 * ascent.batch_size * (2 * sum(layers) + sum(layers[1:]))
     a = torch.rand(1024, 1024)
-    limit = 2 * 1024**3 / min(seconds(lambda: torch.mm(a, a)) for _ in range(10))
-    info = {"together": unlearner.most, "torch_mm_gflops": round(limit / 1e9, 1)}
-    ratio = compare(benchmark, slow, fast, fast_units=count, **info)
-    benchmark.extra_info["gflops"] = round(flop / benchmark.extra_info["fast_ms"] / 1e6, 1)
+    ratio = compare(benchmark, slow, fast, fast_units=count, together=unlearner.most)
+    # The limit in turns with what is held against it.
+    rounds = [(seconds(fast) / count, seconds(lambda: [torch.mm(a, a) for _ in range(20)]) / 20) for _ in range(7)]
+    reached = np.median([flop / time for time, _ in rounds])
+    share = np.median([(flop / time) / (2 * 1024**3 / limit) for time, limit in rounds])
+    benchmark.extra_info |= {"gflops": round(reached / 1e9, 1), "share_of_torch_mm": round(float(share), 2)}
     assert ratio > target
 
 

@@ -61,6 +61,18 @@ def test_cells_can_be_scored_alone() -> None:
     assert begun(agenda).step == "value"
 
 
+def test_more_cells_than_a_workers_pipe_can_name_are_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dvbench.execution.agenda.TOGETHER", 2)
+    cells = [made_up_cell(name) for name in ("random", "lava", "ame", "data_oob", "dvrl")]
+    agenda = Agenda(cells)
+    for _ in cells:
+        agenda.take(begun(agenda), OK)
+    jobs = [begun(agenda) for _ in range(3)]
+    assert agenda.next() is None
+    assert [len(job.cells) for job in jobs] == [1, 2, 2]
+    assert {cell.key for job in jobs for cell in job.cells} == {cell.key for cell in cells}
+
+
 def test_where_all_fail_nothing_is_scored() -> None:
     agenda = Agenda([made_up_cell("random")])
     assert agenda.take(begun(agenda), FAILED)
