@@ -159,23 +159,27 @@ def value(
     data: Annotated[Path, typer.Argument(help="A CSV file with a header; every other column is a feature.")],
     label: Annotated[str, typer.Option(help="Column to predict.", metavar="COLUMN")],
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    group: Annotated[
+        str | None, typer.Option(help="Column that says whose row it is; value its groups.", metavar="COLUMN")
+    ] = None,
     evaluator: Annotated[str, typer.Option(help="An evaluator's name, or 'module:Class'.")] = "chg_shapley",
     model: Annotated[str, typer.Option(help="A model's name.")] = "logistic_regression",
     folds: Annotated[int, typer.Option(min=2, help="Parts; each is the reachable set once.")] = 5,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[Device, typer.Option(help="Where the model lives.")] = Device.auto,
 ) -> None:
-    """Value the rows of your own table; also draws the most and the least valuable rows.
+    """Value the rows of your own table, or groups of them; also draws the most and the least valuable ones.
 
     The table is cut into folds; each is the reachable set once, while the rows of all others are valued. A row's value
-    is the mean over the folds in which it was valued.
+    is the mean over the folds in which it was valued. With --group the values are those of whole groups: what is each
+    provider's data worth?
     """
     from dvbench import console
     from dvbench.execution.environment import check_device
     from dvbench.execution.own_table import value_table
 
     check_device(device.value)
-    figure = value_table(data, label, out, evaluator, model, folds, seed, device.value)
+    figure = value_table(data, label, out, evaluator, model, folds, seed, device.value, group)
     console.out.print(f"values: {out}\nfigure: {figure}", soft_wrap=True)
 
 

@@ -1,21 +1,22 @@
 """A valuation problem: what an evaluator may see, what is hidden from it, and what was done to the data.
 
-The players are the training points. An evaluator is given `Problem.fetcher`, which holds copies of the training set
-and of the reachable set and nothing else: neither the hidden test set nor which points were disturbed can be reached
-from it.
+The players are the training points, or subsets of them. An evaluator is given a fetcher, which holds copies of the
+training set and of the reachable set and nothing else: neither the hidden test set nor which players were disturbed can
+be reached from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from dvbench.randomness import integer_seed, random_state
 from dvbench.settings import Kind, Noise
+from dvbench.subsets import Subsets
 
 if TYPE_CHECKING:
     from opendataval.dataloader import DataFetcher
@@ -53,7 +54,7 @@ class Problem:
         The players, the validation data evaluators may see, and the data tasks score with, which no evaluator sees.
     rows : numpy.ndarray of shape (n_train,)
         Row numbers of the players in the data set.
-    corrupted : numpy.ndarray of bool, shape (n_train,)
+    corrupted : numpy.ndarray of bool, shape (players,)
         Which players carry injected noise.
     noise : Noise
     seed : int
@@ -62,6 +63,8 @@ class Problem:
         SHA-256 of the raw rows and labels in use, before scaling and noise.
     classes : tuple of str
         Class names in column order of ``y``; empty for regression.
+    groups : numpy.ndarray of int, shape (n_train,), optional
+        Which player each point belongs to, where subsets are the players.
     """
 
     dataset: str
@@ -75,6 +78,12 @@ class Problem:
     seed: int
     revision: str
     classes: tuple[str, ...] = ()
+    groups: np.ndarray | None = None
+
+    @property
+    def players(self) -> int:
+        """Number of players."""
+        return len(self.corrupted)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -103,8 +112,27 @@ class Problem:
         """
         from opendataval.dataloader import DataFetcher
 
+        return self._fetcher(DataFetcher)
+
+    def subset_fetcher(self) -> DataFetcher:
+        """Make the same with subsets as items; see `dvbench.subsets.Subsets`."""
+        from opendataval.dataloader import DataFetcher
+
+        if self.groups is None:
+            raise ValueError("the players of this problem are points")
+        groups = self.groups
+
+        class SubsetFetcher(DataFetcher):
+            @property
+            def datapoints(self) -> tuple[Any, ...]:
+                x, y, *others = super().datapoints
+                return Subsets(x, groups), Subsets(y, groups), *others
+
+        return self._fetcher(SubsetFetcher)
+
+    def _fetcher(self, kind: type[DataFetcher]) -> DataFetcher:
         reachable = [self.reachable.x.numpy().copy(), self.reachable.y.numpy().copy()]
-        return DataFetcher.from_data_splits(
+        return kind.from_data_splits(
             self.train.x.numpy().copy(),
             self.train.y.numpy().copy(),
             *reachable,
@@ -112,3 +140,11 @@ class Problem:
             one_hot=self.kind == "classification",
             random_state=random_state(integer_seed(self.dataset, self.seed, "fetcher")),
         )
+
+    def points_of(self, coalition: np.ndarray) -> np.ndarray:
+        """Numbers of the points of players, of shape (k,): themselves, or those of the subsets in ascending order."""
+        return coalition if self.groups is None else np.flatnonzero(np.isin(self.groups, coalition))
+
+    def summed(self, values: np.ndarray) -> np.ndarray:
+        """Values of points (n_train,) summed over each player's points: (players,)."""
+        return values if self.groups is None else np.bincount(self.groups, weights=values)

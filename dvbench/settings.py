@@ -59,6 +59,30 @@ class Noise(Strict):
         return f"{self.kind}{self.rate:g}" + (f"x{self.sigma:g}" if self.kind == "features" else "")
 
 
+class Groups(Strict):
+    """Subsets as players: ``count`` random ones of equal size, the classes, or what a column of a table says.
+
+    Sizes of random subsets differ by one at most. The others are of whatever size they are, and are valued as wholes: a
+    large one is worth more than a small one of the same kind.
+    """
+
+    by: Literal["random", "classes", "column"]
+    count: int | None = Field(default=None, gt=1)
+    column: str | None = None
+
+    @model_validator(mode="after")
+    def _parameters_fit(self) -> Groups:
+        if (self.by == "random") != (self.count is not None):
+            raise ValueError("groups by 'random' need a count, and others have none")
+        if (self.by == "column") != (self.column is not None):
+            raise ValueError("groups by 'column' need its name, and others have none")
+        return self
+
+    def __str__(self) -> str:
+        """Short form for file names: ``100subsets``, ``classes``, ``by-provider``."""
+        return {"random": f"{self.count}subsets", "classes": "classes", "column": f"by-{self.column}"}[self.by]
+
+
 class Training(Strict):
     """How the model is trained: AdamW on shuffled minibatches, its products in a precision."""
 

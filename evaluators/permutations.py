@@ -27,7 +27,7 @@ class Stopping:
     Parameters
     ----------
     permutations : int, optional
-        Number of permutations.
+        Number of permutations; antithetic ones come in pairs, so an odd number is exceeded by one.
     seconds : float, optional
         Time. What it stops at depends on the machine, so values do not repeat to the bit.
     standard_error : float, optional
@@ -45,7 +45,7 @@ class Stopping:
         limits = (self.permutations, self.seconds, self.standard_error)
         if all(limit is None for limit in limits):
             raise ValueError("set permutations, seconds or standard_error, or sampling never stops")
-        if any(limit is not None and limit <= 0 for limit in limits):
+        if any(limit is not None and not limit > 0 for limit in limits):
             raise ValueError("permutations, seconds and standard_error must be above 0")
 
     def reached(self, permutations: int, seconds: float, standard_errors: np.ndarray) -> bool:
@@ -135,8 +135,8 @@ def shapley_values(
 ) -> ShapleyEstimate:
     """Shapley values of a game.
 
-    Every coalition is enumerated where that takes no more utilities than the asked permutations would, or, where no
-    number of them is asked, than `Stopping.MINIMUM` would.
+    Every coalition is enumerated where that takes no more utilities than the asked permutations would; where no number
+    of them is asked, or there is a time limit, than `Stopping.MINIMUM` of them would at most.
 
     Parameters
     ----------
@@ -159,8 +159,16 @@ def shapley_values(
     Returns
     -------
     ShapleyEstimate
+
+    Raises
+    ------
+    FloatingPointError
+        If a utility is NaN or infinite.
     """
-    if 2**n <= (stopping.permutations or Stopping.MINIMUM) * (n + 1):
+    enough = stopping.permutations or Stopping.MINIMUM
+    if stopping.seconds is not None:
+        enough = min(enough, Stopping.MINIMUM)
+    if 2**n <= 2 + enough * max(n - 1, 0):
         return ShapleyEstimate(exact_shapley_values(game, n), np.zeros(n), 0)
     started, samples = time.perf_counter(), RunningMean(n)
 
@@ -169,7 +177,7 @@ def shapley_values(
             raise _OutOfTimeError
         return game(coalitions)
 
-    empty, full = game([np.arange(0), np.arange(n)])
+    empty, full = _utilities(game, [np.arange(0), np.arange(n)])
     each = 2 if antithetic else 1
     while not (
         samples.count and stopping.reached(each * samples.count, time.perf_counter() - started, samples.standard_errors)
@@ -221,7 +229,7 @@ def marginal_contributions(
     utilities = np.array([empty])
     for block in np.split(np.arange(start + 1, last + 1), np.arange(at_once, last - start, at_once)):
         if utilities.max() < limit and len(block):
-            utilities = np.append(utilities, game([permutation[:size] for size in block]))
+            utilities = np.append(utilities, _utilities(game, [permutation[:size] for size in block]))
     if full is not None and n > start:
         utilities = np.append(utilities, full)
     reached = np.flatnonzero(utilities >= limit)
@@ -240,7 +248,7 @@ def exact_shapley_values(game: Game, n: int) -> np.ndarray:
     numpy.ndarray of shape (n,)
     """
     values, coalitions = np.zeros(n), list(_coalitions(n))
-    for coalition, utility in zip(coalitions, game(coalitions), strict=True):
+    for coalition, utility in zip(coalitions, _utilities(game, coalitions), strict=True):
         size = len(coalition)
         inside = np.zeros(n, dtype=bool)
         inside[coalition] = True
@@ -249,6 +257,14 @@ def exact_shapley_values(game: Game, n: int) -> np.ndarray:
         if size < n:
             values[~inside] -= utility / ((n - size) * math.comb(n, size))
     return values
+
+
+def _utilities(game: Game, coalitions: Sequence[np.ndarray]) -> np.ndarray:
+    found = np.asarray(game(coalitions), dtype=float)
+    if not np.isfinite(found).all():
+        size = len(coalitions[int(np.argmin(np.isfinite(found)))])
+        raise FloatingPointError(f"the utility of a coalition of {size} players is NaN or infinite")
+    return found
 
 
 def _coalitions(n: int) -> Iterator[np.ndarray]:

@@ -16,6 +16,7 @@ from dvbench.models.performance import performances
 from dvbench.models.tensors import as_tensor
 from dvbench.models.unlearning import Ascent, Parameters, Unlearner
 from dvbench.randomness import random_state as as_random_state
+from dvbench.subsets import Subsets
 from evaluators.permutations import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
 
 
@@ -30,6 +31,8 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     (Equation 4 and Algorithm 1 of the paper print the difference the other way round, which contradicts its equation 1
     and its Algorithm 2.)
 
+    Players may be points or subsets of them: a subset is unlearned with all its points.
+
     It works with every torch model whose last layer is linear, up to a softmax or a sigmoid: OpenDataVal's classifiers
     and models that output logits alike.
 
@@ -37,7 +40,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     ----------
     permutations : int, optional
         Stop after this many permutations; 10 if no limit is set. Where enumerating all coalitions takes no more
-        utilities, that is done.
+        utilities, that is done; with a time limit, only where it takes no more than 10 permutations do.
     seconds : float, optional
         Stop after this time.
     target_standard_error : float, optional
@@ -75,6 +78,8 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
     machine unlearning and Shapley value. arXiv:2505.16147, 2025. Algorithm 1.
     """
+
+    takes_subsets = True
 
     def __init__(
         self,
@@ -125,7 +130,10 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         model = self.pred_model.clone()
         untrained = self._logits(model)
         model.fit(self.x_train, self.y_train, *args, **kwargs)
-        x, y = as_tensor(self.x_train), as_tensor(self.y_train)
+        players, x, y = None, self.x_train, self.y_train
+        if isinstance(x, Subsets):
+            players, x, y = x, x.points, y.points
+        x, y = as_tensor(x), as_tensor(y)
         budget = None if self.memory is None else self.memory * 2**20
         unlearner = Unlearner(model, x, y, as_tensor(self.x_valid), self.ascent, budget)
         seed = int(self.random_state.randint(2**31))
@@ -138,7 +146,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
                     f"the trained model's {self.utility} is within {self.truncation:g} of the untrained one's: every "
                     "permutation would be truncated at its start; train longer, or lower the truncation"
                 )
-        estimate = self.estimate(self.game(unlearner, seed), len(x), limit, unlearner.most)
+        estimate = self.estimate(self.game(unlearner, seed, players), len(self.x_train), limit, unlearner.most)
         ((_, nobody),) = unlearner.logits_without([np.arange(len(x))], seed)
         metric_full, metric_unlearned = (
             performances(self.metric, as_tensor(self.y_valid), logits)[0]
@@ -178,7 +186,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         self.values_, self.standard_errors_ = estimate.values, estimate.standard_errors
         return estimate
 
-    def game(self, unlearner: Unlearner, seed: int) -> Game:
+    def game(self, unlearner: Unlearner, seed: int, players: Subsets | None = None) -> Game:
         """Make the game: performance lost by unlearning coalitions. One seed serves all of them.
 
         With the same draws for every coalition, neighbouring prefixes of a permutation see alike minibatches, and what
@@ -187,6 +195,8 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         full = self._performances(unlearner.logits_full.unsqueeze(0))[0]
 
         def utilities(coalitions: Sequence[np.ndarray]) -> np.ndarray:
+            if players is not None:
+                coalitions = [players.expand(coalition) for coalition in coalitions]
             lost = np.empty(len(coalitions))
             for numbers, logits in unlearner.logits_without(coalitions, seed):
                 lost[numbers] = full - self._performances(logits)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from dvbench.problem import Problem
-    from dvbench.settings import Noise, Sizes
+    from dvbench.settings import Groups, Noise, Sizes
 
 __all__ = ["Source", "build_problem", "load_source"]
 
@@ -27,13 +27,15 @@ TABLE = "csv:"
 LABEL = "?label="
 
 
-def load_source(dataset: str) -> Source:
+def load_source(dataset: str, group: str | None = None) -> Source:
     """Find a data set.
 
     Parameters
     ----------
     dataset : str
         A registered name, ``module:function``, or a table of one's own: ``csv:PATH`` or ``csv:PATH?label=COLUMN``.
+    group : str, optional
+        Column of a table that says which group a row belongs to.
 
     Returns
     -------
@@ -49,7 +51,9 @@ def load_source(dataset: str) -> Source:
 
     if dataset.startswith(TABLE):
         path, named, label = dataset.removeprefix(TABLE).partition(LABEL)
-        return read_table(path, label if named else None)
+        return read_table(path, label if named else None, group)
+    if group is not None:
+        raise UserError(f"'{dataset}' is no table: only those of one's own can be grouped by a column")
     entry = find("datasets", dataset)
     try:
         source = entry.load()()
@@ -60,7 +64,7 @@ def load_source(dataset: str) -> Source:
     return source
 
 
-def build_problem(dataset: str, sizes: Sizes, noise: Noise, seed: int) -> Problem:
+def build_problem(dataset: str, sizes: Sizes, noise: Noise, seed: int, groups: Groups | None = None) -> Problem:
     """Build a valuation problem.
 
     Rows depend on the data set, the sizes and the seed alone, so every noise is injected into the same training set.
@@ -75,7 +79,9 @@ def build_problem(dataset: str, sizes: Sizes, noise: Noise, seed: int) -> Proble
         What is done to the training set. ``sigma`` counts in standard deviations of a column over the training set, or
         of all pixels over the training set.
     seed : int
-        Seed of the split and the noise.
+        Seed of the split, the noise and random groups.
+    groups : Groups, optional
+        Which subsets are the players; by default points are.
 
     Returns
     -------
@@ -84,20 +90,29 @@ def build_problem(dataset: str, sizes: Sizes, noise: Noise, seed: int) -> Proble
     Raises
     ------
     UserError
-        If the data set cannot be had, or label noise is asked for in a regression.
+        If the data set cannot be had, label noise is asked for in a regression, or a group is empty.
     """
+    from dvbench.datasets.groups import assign
     from dvbench.datasets.splits import draw_rows
     from dvbench.randomness import generator
 
-    source = load_source(dataset)
+    source = load_source(dataset, None if groups is None else groups.column)
     if noise.kind == "labels" and source.kind == "regression":
         raise UserError(f"data set '{dataset}' is a regression, which has no labels to flip: use feature noise")
     rows = draw_rows(source, sizes, generator(_key(dataset), seed, "split"))
-    return assemble(source, dataset, rows, noise, seed)
+    players = None
+    if groups is not None:
+        players = assign(groups, source, rows[0], dataset, generator(_key(dataset), seed, "groups"))
+    return assemble(source, dataset, rows, noise, seed, players)
 
 
 def assemble(
-    source: Source, dataset: str, rows: tuple[np.ndarray, np.ndarray, np.ndarray], noise: Noise, seed: int
+    source: Source,
+    dataset: str,
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray],
+    noise: Noise,
+    seed: int,
+    players: np.ndarray | None = None,
 ) -> Problem:
     """Make a problem of given rows.
 
@@ -111,6 +126,8 @@ def assemble(
     noise : Noise
     seed : int
         Seed of the noise.
+    players : numpy.ndarray of int, shape (n_train,), optional
+        Which player each point of the training set belongs to; by default each is one.
 
     Returns
     -------
@@ -125,7 +142,7 @@ def assemble(
         _check_numbers(values, dataset)
     xs, unit = (_scale(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
     train_x, train_y, corrupted = _disturb(
-        xs[0], ys[0], noise, unit, len(source.classes), generator(_key(dataset), seed, "noise", noise.kind)
+        xs[0], ys[0], noise, unit, len(source.classes), players, generator(_key(dataset), seed, "noise", noise.kind)
     )
     targets = _targets([train_y, *ys[1:]], source)
     parts = [Split(_tensor(x, dataset), _tensor(y, dataset)) for x, y in zip([train_x, *xs[1:]], targets, strict=True)]
@@ -141,6 +158,7 @@ def assemble(
         seed=seed,
         revision=_revision(raw, ys, rows),
         classes=source.classes,
+        groups=players,
     )
 
 
@@ -162,17 +180,23 @@ def _scale(parts: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _disturb(
-    x: np.ndarray, labels: np.ndarray, noise: Noise, unit: float, classes: int, rng: np.random.Generator
+    x: np.ndarray,
+    labels: np.ndarray,
+    noise: Noise,
+    unit: float,
+    classes: int,
+    groups: np.ndarray | None,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features, labels and the mask of disturbed points, all of the training set."""
+    """Features and labels of the training set, and the mask of disturbed players."""
     from dvbench.datasets.noise import disturb_features, flip_labels
 
     if noise.kind == "labels":
-        labels, mask = flip_labels(labels, noise.rate, classes, rng)
+        labels, mask = flip_labels(labels, noise.rate, classes, rng, groups)
     elif noise.kind == "features":
-        x, mask = disturb_features(x, noise.rate, noise.sigma * unit, rng)
+        x, mask = disturb_features(x, noise.rate, noise.sigma * unit, rng, groups)
     else:
-        mask = np.zeros(len(x), dtype=bool)
+        mask = np.zeros(len(x) if groups is None else groups.max() + 1, dtype=bool)
     return x, labels, mask
 
 

@@ -10,25 +10,27 @@ import numpy as np
 
 
 def flip_labels(
-    labels: np.ndarray, rate: float, classes: int, rng: np.random.Generator
+    labels: np.ndarray, rate: float, classes: int, rng: np.random.Generator, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give a share of points another label, uniform over the other classes.
+    """Give a share of players another label, uniform over the other classes: of points, or of groups as wholes.
 
     Parameters
     ----------
     labels : numpy.ndarray of int64, shape (n,)
         Class numbers below ``classes``.
     rate : float
-        Share of points to flip: exactly ``round(rate * n)`` of them, and at least 1.
+        Share of players to flip: exactly ``round(rate * players)`` of them, and at least 1.
     classes : int
         Number of classes, at least 2.
     rng : numpy.random.Generator
+    groups : numpy.ndarray of int, shape (n,), optional
+        Which player each point belongs to; by default each is one.
 
     Returns
     -------
     new_labels : numpy.ndarray of int64, shape (n,)
-    mask : numpy.ndarray of bool, shape (n,)
-        The flipped points.
+    chosen : numpy.ndarray of bool, shape (players,)
+        The flipped players.
 
     Raises
     ------
@@ -37,41 +39,45 @@ def flip_labels(
     """
     if classes < 2:
         raise ValueError("there is no other class to flip labels to")
-    mask = _choose(len(labels), rate, rng)
+    chosen, mask = _choose(len(labels), groups, rate, rng)
     flipped = labels.copy()
     flipped[mask] = (labels[mask] + rng.integers(1, classes, size=mask.sum())) % classes
-    return flipped, mask
+    return flipped, chosen
 
 
 def disturb_features(
-    x: np.ndarray, rate: float, sigma: float, rng: np.random.Generator
+    x: np.ndarray, rate: float, sigma: float, rng: np.random.Generator, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Add Gaussian noise to every feature of a share of points.
+    """Add Gaussian noise to every feature of a share of players: of points, or of groups as wholes.
 
     Parameters
     ----------
     x : numpy.ndarray of shape (n, ...)
         Features, floating point.
     rate : float
-        Share of points to disturb: exactly ``round(rate * n)`` of them, and at least 1.
+        Share of players to disturb: exactly ``round(rate * players)`` of them, and at least 1.
     sigma : float
         Standard deviation of the noise, in units of ``x``.
     rng : numpy.random.Generator
+    groups : numpy.ndarray of int, shape (n,), optional
+        As in `flip_labels`.
 
     Returns
     -------
     new_x : numpy.ndarray of shape (n, ...)
         Of the type of ``x``.
-    mask : numpy.ndarray of bool, shape (n,)
-        The disturbed points.
+    chosen : numpy.ndarray of bool, shape (players,)
+        The disturbed players.
     """
-    mask = _choose(len(x), rate, rng)
+    chosen, mask = _choose(len(x), groups, rate, rng)
     disturbed = x.copy()
     disturbed[mask] += rng.normal(0.0, sigma, size=(mask.sum(), *x.shape[1:])).astype(x.dtype)
-    return disturbed, mask
+    return disturbed, chosen
 
 
-def _choose(n: int, rate: float, rng: np.random.Generator) -> np.ndarray:
-    mask = np.zeros(n, dtype=bool)
-    mask[rng.permutation(n)[: max(1, round(rate * n))]] = True
-    return mask
+def _choose(n: int, groups: np.ndarray | None, rate: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of the players chosen, and of their points."""
+    players = n if groups is None else int(groups.max()) + 1
+    chosen = np.zeros(players, dtype=bool)
+    chosen[rng.permutation(players)[: max(1, round(rate * players))]] = True
+    return chosen, chosen if groups is None else chosen[groups]

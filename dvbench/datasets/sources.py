@@ -33,6 +33,8 @@ class Source:
     test_rows : numpy.ndarray of int, optional
         Rows that the hidden test set is drawn from, such as an official test split; the other parts are drawn from the
         other rows. Without it all parts come from one pool.
+    groups : numpy.ndarray of str, shape (n,), optional
+        Which group each row belongs to, where a column of the table was asked for.
 
     Raises
     ------
@@ -46,6 +48,7 @@ class Source:
     classes: tuple[str, ...] = ()
     standardise: bool = True
     test_rows: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "regression":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ MAX_INTEGER_CLASSES = 20
 MAX_CATEGORIES = 100
 
 
-def read_table(path: str | Path, label: str | None = None) -> Source:
+def read_table(path: str | Path, label: str | None = None, group: str | None = None) -> Source:
     """Read a comma-separated table whose first line names the columns.
 
     Columns that are not numbers are one-hot encoded. The table is a classification if its label is text, true or false,
@@ -34,6 +35,8 @@ def read_table(path: str | Path, label: str | None = None) -> Source:
         A UTF-8 text file, perhaps of tab-separated values if its name ends in ``.tsv``.
     label : str, optional
         Name of the label column; the last one if not given.
+    group : str, optional
+        Name of a column that says which group a row belongs to. It is no feature.
 
     Returns
     -------
@@ -52,12 +55,28 @@ def read_table(path: str | Path, label: str | None = None) -> Source:
         raise unknown(f"column of {path}", label, frame.columns)
     if len(frame) < MIN_ROWS:
         raise UserError(f"{path} has {len(frame)} rows of data: at least {MIN_ROWS} are needed")
-    features = _encode(frame.drop(columns=label), path)
+    groups = None if group is None else _groups(frame, label, group, path)
+    features = _encode(frame.drop(columns=[label] if group is None else [label, group]), path)
     targets = frame[label]
     _check_present(targets, path)
     if _is_text(targets) or _is_whole(targets):
-        return classification(features, *_classes(targets, path))
-    return regression(features, _numbers(targets, path))
+        source = classification(features, *_classes(targets, path))
+    else:
+        source = regression(features, _numbers(targets, path))
+    return replace(source, groups=groups)
+
+
+def _groups(frame: pd.DataFrame, label: str, group: str, path: str | Path) -> np.ndarray:
+    if group not in frame.columns:
+        raise unknown(f"column of {path}", group, frame.columns)
+    if group == label:
+        raise UserError(f"column '{group}' of {path} is the label: group by another")
+    if len(frame.columns) < 3:
+        raise UserError(f"{path} has no features beside its label and '{group}'")
+    _check_present(frame[group], path)
+    if frame[group].nunique() < 2:
+        raise UserError(f"column '{group}' of {path} is the same in every row: there is one group only")
+    return frame[group].astype(str).to_numpy(dtype=str)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Values for a user's own table: every row, from a few folds."""
+"""Values for a user's own table: of every row, or of every group of rows, from a few folds."""
 
 from __future__ import annotations
 
@@ -20,17 +20,25 @@ from dvbench.results import Cell, CellKey, write_atomically
 from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
 
 SHOWN = 15
-COLUMNS = ("row", "value", "spread", "rank")
+COLUMNS = ("row", "rows", "value", "spread", "rank")
 TRAINING = Training(epochs=20, batch_size=32, lr=0.01)
 
 
 def value_table(
-    data: Path, label: str, out: Path, evaluator: str, model: str, folds: int, seed: int, device: str
+    data: Path,
+    label: str,
+    out: Path,
+    evaluator: str,
+    model: str,
+    folds: int,
+    seed: int,
+    device: str,
+    group: str | None = None,
 ) -> Path:
-    """Value every row of a table, write the values, and draw the extremes.
+    """Value every row of a table, or every group of rows, write the values, and draw the extremes.
 
-    Each fold is the reachable set once, while the rows of all others are valued; a row's value is the mean over the
-    folds in which it was valued.
+    Each fold is the reachable set once, while the rows of all others are valued; a value is the mean over the folds in
+    which the row was valued, or some row of the group.
 
     Parameters
     ----------
@@ -40,12 +48,15 @@ def value_table(
         Column to predict.
     out : Path
         CSV file to write, with columns ``row`` (from 0, the header not counted), the label, ``value``, ``spread``
-        (standard deviation over folds) and ``rank`` (1 is the most valuable).
+        (standard deviation over folds) and ``rank`` (1 is the most valuable). Of groups it has the group, ``rows``
+        (their number), ``value``, ``spread`` and ``rank``.
     evaluator, model : str
     folds : int
         At least 2.
     seed : int
     device : str
+    group : str, optional
+        Column that says whose row it is. It is no feature, and its values are what is valued.
 
     Returns
     -------
@@ -58,15 +69,18 @@ def value_table(
         If the table cannot be valued, or a file cannot be written.
     """
     _check_output(data, out)
-    if label in COLUMNS:
-        raise UserError(f"a label column named '{label}' would clash with the columns written; rename it")
+    written = label if group is None else group
+    if written in COLUMNS:
+        raise UserError(f"a column named '{written}' would clash with the columns written; rename it")
     evaluator, model = find("evaluators", evaluator).name, find("models", model).name
-    source = read_table(str(data), label)
+    source = read_table(str(data), label, group)
     parts = fold_rows(source, folds, generator(data.name, seed, "folds"))
-    values = np.full((folds, len(source.labels)), np.nan)
+    items = None if source.groups is None else np.unique(source.groups, return_inverse=True)[1]
+    values = np.full((folds, len(source.labels) if items is None else items.max() + 1), np.nan)
     for fold, reachable in enumerate(parts):
         players = np.sort(np.concatenate([part for part in parts if part is not reachable]))
-        problem = assemble(source, f"csv:{data.name}", (players, reachable, reachable), Noise(), seed)
+        valued, groups = (players, None) if items is None else np.unique(items[players], return_inverse=True)
+        problem = assemble(source, f"csv:{data.name}", (players, reachable, reachable), Noise(), seed, groups)
         cell = Cell(
             key=CellKey(suite="value", problem="table", evaluator="evaluator", seed=seed * folds + fold),
             suite_version=1,
@@ -79,15 +93,24 @@ def value_table(
             tasks=(),
         )
         try:
-            values[fold, players] = valuate(cell, problem, resolve_device(device)).arrays["values"]
+            values[fold, valued] = valuate(cell, problem, resolve_device(device)).arrays["values"]
         except UserError:
             raise
         except (Exception, SystemExit) as error:
             raise UserError(f"{evaluator} failed: {describe_exception(error)}") from error
-    names = [source.classes[i] for i in source.labels] if source.classes else [f"{y:g}" for y in source.labels]
     mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1 if folds > 2 else 0)
-    _write_table(out, label, names, mean, spread)
-    return _draw(out.with_suffix(".png"), evaluator, label, names, mean, spread)
+    if source.groups is not None:
+        names, counts = np.unique(source.groups, return_counts=True)
+        what, columns = "groups", {str(group): names, "rows": counts}
+        title = f"{evaluator}, groups by column '{group}'"
+        labels = [_short(name) for name in names]
+    else:
+        targets = [source.classes[i] for i in source.labels] if source.classes else [f"{y:g}" for y in source.labels]
+        what, columns = "rows", {"row": np.arange(len(mean)), label: np.array(targets)}
+        title = f"{evaluator}, label column '{label}'"
+        labels = [f"row {row}  ({_short(name)})" for row, name in enumerate(targets)]
+    _write_table(out, columns, mean, spread)
+    return _draw(out.with_suffix(".png"), title, what, labels, mean, spread)
 
 
 def _check_output(data: Path, out: Path) -> None:
@@ -104,41 +127,38 @@ def _check_output(data: Path, out: Path) -> None:
         raise UserError(f"cannot write {out}: {place} is no folder that you can write to; give another --out")
 
 
-def _write_table(out: Path, label: str, names: list[str], mean: np.ndarray, spread: np.ndarray) -> None:
+def _write_table(out: Path, columns: dict[str, np.ndarray], mean: np.ndarray, spread: np.ndarray) -> None:
     import pandas as pd
 
     rank = (-mean).argsort(kind="stable").argsort(kind="stable") + 1
-    frame = pd.DataFrame({"row": np.arange(len(mean)), label: names, "value": mean, "spread": spread, "rank": rank})
+    frame = pd.DataFrame({**columns, "value": mean, "spread": spread, "rank": rank})
     write_atomically(out, frame.to_csv(index=False).encode())
 
 
-def _draw(path: Path, evaluator: str, label: str, names: list[str], mean: np.ndarray, spread: np.ndarray) -> Path:
-    """Bars of the most and the least valuable rows, with the spread over folds."""
+def _draw(path: Path, heading: str, what: str, labels: list[str], mean: np.ndarray, spread: np.ndarray) -> Path:
+    """Bars of the most and the least valuable rows or groups, with the spread over folds."""
     import io
 
     from matplotlib.figure import Figure
 
     order = np.argsort(-mean, kind="stable")
-    shown = min(SHOWN, len(order) // 2)
+    shown = min(SHOWN, -(-len(order) // 2))
     figure = Figure(figsize=(10, 1.2 + 0.24 * shown), layout="constrained")
     for axes, rows, title, colour in zip(
         figure.subplots(1, 2),
         (order[:shown], order[::-1][:shown]),
-        (f"{shown} most valuable rows", f"{shown} least valuable rows"),
+        (f"{shown} most valuable {what}", f"{shown} least valuable {what}"),
         ("#2a7f62", "#b5482a"),
         strict=True,
     ):
         axes.barh(range(shown), mean[rows], xerr=spread[rows], color=colour, error_kw={"lw": 0.8, "ecolor": "0.4"})
-        axes.set_yticks(
-            range(shown), [f"row {row}  ({_short(names[row])})" for row in rows], fontsize=8, parse_math=False
-        )
+        axes.set_yticks(range(shown), [labels[row] for row in rows], fontsize=8, parse_math=False)
         axes.invert_yaxis()
         axes.axvline(0, color="0.3", lw=0.8)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("data value")
-    title = f"{evaluator}, label column '{label}'; lines: standard deviation over folds"
-    figure.suptitle(title, fontsize=9, parse_math=False)
+    figure.suptitle(f"{heading}; lines: standard deviation over folds", fontsize=9, parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     write_atomically(path, buffer.getvalue())

@@ -144,5 +144,5 @@ def merged(plan: Plan, before: Plan | None) -> Plan:
 
 def problem_of(cell: Cell) -> str:
     """What a cell's problem is made of, and the model that is trained on it: equal texts, equal problems."""
-    settings = {"dataset", "sizes", "noise", "model", "training"}
+    settings = {"dataset", "sizes", "noise", "groups", "model", "training"}
     return json.dumps(cell.model_dump(mode="json", include=settings), sort_keys=True)

@@ -43,7 +43,7 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
     """
     first, asking = cells[0], list[_Scoring]()
     try:
-        problem = build_problem(first.dataset, first.sizes, first.noise, first.key.seed)
+        problem = build_problem(first.dataset, first.sizes, first.noise, first.key.seed, first.groups)
         retrain = Retraining(problem, first.model, first.training, device)
     except (Exception, SystemExit) as error:
         for cell in cells:

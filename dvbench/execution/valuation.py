@@ -52,7 +52,7 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
     """
     result = reusable(cell, store)
     try:
-        problem = build_problem(cell.dataset, cell.sizes, cell.noise, cell.key.seed)
+        problem = build_problem(cell.dataset, cell.sizes, cell.noise, cell.key.seed, cell.groups)
         tasks: dict[str, Task] = {name: find("tasks", name).load() for name in cell.tasks}
         if result is None or (result.dataset and result.dataset.revision != problem.revision):
             result = _first_valuation(cell, problem, store, device)
@@ -78,6 +78,7 @@ def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) ->
             table=table_hash(cell.dataset),
             kind=problem.kind,
             train=len(problem.train),
+            players=None if problem.groups is None else problem.players,
             reachable=len(problem.reachable),
             test=len(problem.test),
         ),
@@ -114,7 +115,8 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
     """Value a problem's players as a cell asks.
 
     The evaluator is made anew, is given train and reachable data and a model, and is driven through OpenDataVal's own
-    interface.
+    interface. Where subsets are the players, one with ``takes_subsets`` is given those, and any other values points,
+    whose values are summed.
 
     Parameters
     ----------
@@ -153,15 +155,17 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
             evaluator = make(**cell.evaluator.params, **_randomness(make, seed))
         except TypeError as error:
             raise UserError(f"cannot make {cell.evaluator.name}: {error}") from error
-        evaluator.train(
-            problem.fetcher(), model, problem.metric, epochs=how.epochs, batch_size=how.batch_size, lr=how.lr
-        )
+        whole = problem.groups is not None and getattr(evaluator, "takes_subsets", False)
+        fetcher = problem.subset_fetcher() if whole else problem.fetcher()
+        evaluator.train(fetcher, model, problem.metric, epochs=how.epochs, batch_size=how.batch_size, lr=how.lr)
         values = evaluator.evaluate_data_values()
         seconds = time.perf_counter() - started
-    arrays: dict[ArrayName, np.ndarray] = {"values": _checked(values, len(problem.train))}
+    summed = problem.groups is not None and not whole
+    values = _checked(values, len(problem.train) if summed else problem.players)
+    arrays: dict[ArrayName, np.ndarray] = {"values": problem.summed(values) if summed else values}
     errors = getattr(evaluator, "standard_errors_", None)
-    if errors is not None and np.all(np.isfinite(errors)):
-        arrays["standard_errors"] = _checked(errors, len(problem.train))
+    if errors is not None and np.all(np.isfinite(errors)) and not summed:  # of a sum, they do not tell its error
+        arrays["standard_errors"] = _checked(errors, problem.players)
     diagnostics = _finite(getattr(evaluator, "diagnostics_", None))
     diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))
     cost = Cost(

@@ -66,7 +66,7 @@ def train(
     for step, (points, shares) in enumerate(minibatches(coalitions, batch_size, epochs, seed)):
         if on_epoch is not None and step % every == 0:
             on_epoch()
-        points, shares = points.to(x.device), shares.to(x)
+        points, shares = points.to(x.device), shares.to(y)  # not to x, which may hold whole numbers
         if len(points) < active.copies:
             active = active[: len(points)]
         targets = gather(y, points).transpose(1, 2)

@@ -11,6 +11,8 @@ import copy
 import torch
 from torch import nn
 
+from dvbench.models.training import TensorModel
+
 CHUNK = 4096
 
 
@@ -41,6 +43,11 @@ def features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tens
     -------
     features : torch.Tensor of shape (batch, H)
     logits : torch.Tensor of shape (batch, outputs)
+
+    Raises
+    ------
+    ValueError
+        If the layer is not used just once.
     """
     if isinstance(network, nn.Linear):
         return x, network(x)
@@ -50,6 +57,8 @@ def features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tens
         network(x)
     finally:
         hook.remove()
+    if len(seen) != 2:
+        raise ValueError(f"{type(network).__name__} does not use its last linear layer just once")
     return seen[0], seen[1]
 
 
@@ -88,9 +97,8 @@ def logits_network(model: nn.Module) -> nn.Module:
     torch.nn.Module
         (n, ...) to logits (n, outputs).
     """
-    own = getattr(model, "network", None)
-    if isinstance(own, nn.Module):  # a TensorModel's puts out logits as it is
-        return copy.deepcopy(own)
+    if isinstance(model, TensorModel):
+        return copy.deepcopy(model.network)
     last = list(model)[-1:] if type(model) is nn.Sequential else [model]
     network = copy.deepcopy(model)
     return network if [type(layer) for layer in last] == [nn.Linear] else _Logits(network)

@@ -12,7 +12,7 @@ from dvbench.models.losses import predictions
 Metric = Callable[[torch.Tensor, torch.Tensor], float]
 
 
-def finite(logits: torch.Tensor) -> torch.Tensor:
+def require_finite(logits: torch.Tensor) -> torch.Tensor:
     """The same logits.
 
     Raises
@@ -43,9 +43,9 @@ def performances(metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np.nd
     Raises
     ------
     FloatingPointError
-        If a logit is NaN or infinite.
+        If a logit or a performance is NaN or infinite.
     """
-    finite(logits)
+    require_finite(logits)
     from opendataval.metrics import accuracy
 
     if metric is accuracy and y.shape[1] > 1:
@@ -53,4 +53,9 @@ def performances(metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np.nd
         right = logits.max(dim=1).indices == y.to(logits.device).argmax(dim=1)
         return right.float().mean(dim=1).double().cpu().numpy()
     predicted = predictions(logits, y).transpose(1, 2).cpu()
-    return np.array([float(metric(y.cpu(), one)) for one in predicted])
+    found = np.array([float(metric(y.cpu(), one)) for one in predicted])
+    if not np.isfinite(found).all():
+        raise FloatingPointError(
+            f"the metric of a model is {found[~np.isfinite(found)][0]}, and not a number to value by"
+        )
+    return found

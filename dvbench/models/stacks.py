@@ -79,7 +79,7 @@ class Stack(ABC):
 
     def finite(self) -> torch.Tensor:
         """Which copies have finite parameters only, bool of shape (copies,)."""
-        return torch.stack([p.flatten(1).isfinite().all(dim=1) for p in self.parameters]).all(dim=0)
+        return torch.stack([p.reshape(len(p), -1).isfinite().all(dim=1) for p in self.parameters]).all(dim=0)
 
 
 class LinearStack(Stack):
@@ -232,8 +232,8 @@ def itself(network: nn.Module) -> Stack:
 def stackable(network: nn.Module, x: torch.Tensor) -> bool:
     """Whether copies of a network can move together, in the mode that it is in.
 
-    `torch.func` refuses what draws random numbers or takes a number out of a tensor. Whatever else fails here fails
-    for one copy too, and says why there.
+    `torch.func` refuses what draws random numbers or takes a number out of a tensor, and forgets buffers that are
+    replaced instead of changed. Whatever else fails here fails for one copy too, and says why there.
 
     Parameters
     ----------
@@ -243,11 +243,38 @@ def stackable(network: nn.Module, x: torch.Tensor) -> bool:
     """
     if _is_chain(network):
         return True
+    one, two = copy.deepcopy(network), stack(network, 2)
     try:
-        stack(network, 2).logits(x[:2].expand(2, *x[:2].shape))
+        with torch.no_grad():
+            one(x[:2])
+        two.logits(x[:2].expand(2, *x[:2].shape))
     except Exception:
         return False
-    return True
+    buffers = getattr(two, "buffers", None) or {}
+    return all(
+        torch.allclose(buffers[name][0], b, equal_nan=True) for name, b in one.named_buffers() if name in buffers
+    )
+
+
+@torch.no_grad()
+def mixes_points(network: nn.Module, x: torch.Tensor) -> bool:
+    """Whether the points of a minibatch act on each other, or leave something behind, in the mode a network is in.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    x : torch.Tensor of shape (n, ...)
+        Points, of which it is given a few.
+    """
+    if _is_chain(network):
+        return False
+    network, before = copy.deepcopy(network), [b.clone() for b in network.buffers()]
+    try:
+        two, three = network(x[:2]), network(x[[0, 1, 0]])
+    except Exception:
+        return True
+    changed = any(not torch.equal(old, new) for old, new in zip(before, network.buffers(), strict=True))
+    return changed or not torch.allclose(two, three[:2], rtol=1e-4, atol=1e-6)
 
 
 def copies_within(budget: int | None, network: nn.Module, x: torch.Tensor, batch_size: int) -> int:
@@ -271,7 +298,8 @@ def copies_within(budget: int | None, network: nn.Module, x: torch.Tensor, batch
     floats = 4 * sum(p.numel() for p in network.parameters()) + batch_size * (
         x[0].numel() + 2 * _activations(network, x)
     )
-    return max(1, (BUDGET.get(x.device.type, BUDGET["cuda"]) if budget is None else budget) // (floats * x.itemsize))
+    itemsize = next(network.parameters()).itemsize
+    return max(1, (BUDGET.get(x.device.type, BUDGET["cuda"]) if budget is None else budget) // (floats * itemsize))
 
 
 def _activations(network: nn.Module, x: torch.Tensor) -> int:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
+from dvbench.subsets import Subsets
+
 
 def as_tensor(data: torch.Tensor | Dataset) -> torch.Tensor:
     """Gather a data set into one tensor.
@@ -14,6 +16,7 @@ def as_tensor(data: torch.Tensor | Dataset) -> torch.Tensor:
     ----------
     data : torch.Tensor or torch.utils.data.Dataset
         A tensor, or any nesting of subsets and concatenations of tensors, or else anything that can be iterated over.
+        Of `Subsets`, the points of each.
 
     Returns
     -------
@@ -22,7 +25,13 @@ def as_tensor(data: torch.Tensor | Dataset) -> torch.Tensor:
     """
     if isinstance(data, torch.Tensor):
         return data
+    if isinstance(data, Subsets):
+        return data.points[torch.from_numpy(data.expand(range(len(data))))]
     if isinstance(data, Subset):
+        if isinstance(data.dataset, Subsets):
+            return data.dataset.points[torch.from_numpy(data.dataset.expand(data.indices))]
+        if isinstance(data.dataset, Subset):
+            return as_tensor(Subset(data.dataset.dataset, [data.dataset.indices[i] for i in data.indices]))
         indices = torch.as_tensor(data.indices, dtype=torch.long)
         return as_tensor(data.dataset)[indices]
     if isinstance(data, ConcatDataset):

@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 
 from dvbench.models.descent import alike, train
 from dvbench.models.losses import point_losses
-from dvbench.models.stacks import Stack, copies_within, itself, stack, stackable
+from dvbench.models.performance import require_finite
+from dvbench.models.stacks import Stack, copies_within, itself, mixes_points, stack, stackable
 from dvbench.models.tensors import as_indices, as_tensor
 from dvbench.settings import Kind, Precision
 
@@ -179,12 +180,13 @@ class TensorModel(GradientModel, TorchModel):
         x, y = self._here(x_train, y_train)
         sizes = np.array([len(coalition) for coalition in coalitions], dtype=int)
         most = self.at_once(x, batch_size=batch_size, budget=budget)
-        if most > 1 and not stackable(self.network.train(), x):
-            most = 1
+        network = self.network.train()
+        together = stackable(network, x)
         # What mixes points, as batch normalisation does, cannot be padded.
-        for numbers in alike(sizes, most, exactly=self._mixes_points()):
+        exactly = together and most > 1 and mixes_points(network, x)
+        for numbers in alike(sizes, most if together else 1, exactly=exactly):
             self.fits.count += len(numbers)
-            copies = stack(self.network.train(), len(numbers))
+            copies = stack(network, len(numbers)) if together else itself(copy.deepcopy(network))
             if sizes[numbers[0]]:
                 members = [as_indices(coalitions[number], len(x)) for number in numbers]
                 self._train(copies, x, y, members, batch_size, epochs, lr)
@@ -196,7 +198,7 @@ class TensorModel(GradientModel, TorchModel):
 
     def _here(self, x: torch.Tensor | Dataset, y: torch.Tensor | Dataset) -> tuple[torch.Tensor, torch.Tensor]:
         """Points and targets as tensors on the model's device."""
-        x, y = as_tensor(x).to(self.device), as_tensor(y).to(self.device)
+        x, y = as_tensor(x).to(self.device), as_tensor(y).to(next(self.parameters()))
         if len(x) != len(y):
             raise ValueError(f"{len(x)} points and {len(y)} targets")
         return x, y
@@ -237,11 +239,6 @@ class TensorModel(GradientModel, TorchModel):
                 on_epoch=on_epoch,
             )
 
-    def _mixes_points(self) -> bool:
-        """Whether the points of a minibatch act on each other, or leave something behind."""
-        norms = any(isinstance(module, nn.modules.batchnorm._NormBase) for module in self.network.modules())
-        return norms or any(True for _ in self.network.buffers())
-
     @torch.no_grad()
     def predict(self, x: torch.Tensor | Dataset, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Class probabilities, or predicted targets, in chunks.
@@ -254,10 +251,15 @@ class TensorModel(GradientModel, TorchModel):
         -------
         torch.Tensor of shape (n, outputs)
             On the model's device.
+
+        Raises
+        ------
+        FloatingPointError
+            If an output is NaN or infinite.
         """
         self.eval()
         parts = [self.network(part.to(self.device)) for part in as_tensor(x).split(PREDICTION_CHUNK)]
-        logits = torch.cat(parts)
+        logits = require_finite(torch.cat(parts))
         return logits.softmax(dim=1) if self.kind == "classification" else logits
 
     def grad(

@@ -45,7 +45,7 @@ class Ascent:
     lambda2 : float
         Weight of the divergence from the full model's outputs on the reachable set.
     parameters : {"all", "head"}
-        What moves: every parameter, or the last linear layer's.
+        What moves: every parameter, or the last linear layer's; also those that require no gradient.
     """
 
     steps: int = 100
@@ -76,6 +76,11 @@ class Unlearner:
     budget : int, optional
         Bytes that the models unlearned at once may take, see `dvbench.models.stacks.copies_within`.
 
+    Raises
+    ------
+    ValueError
+        If the network has no linear layer, or its outputs are not those of the last one.
+
     Attributes
     ----------
     logits_full : torch.Tensor of shape (outputs, n_reachable)
@@ -99,6 +104,9 @@ class Unlearner:
         device = next(network.parameters()).device
         x, x_reachable = x.to(device), x_reachable.to(device)
         features, logits = all_features_and_logits(network, x_reachable)
+        self.logits_full = stack(network, 1).all_logits(x_reachable)[0]
+        if not torch.allclose(logits.T, self.logits_full, rtol=1e-3, atol=1e-4, equal_nan=True):
+            raise ValueError("what the network puts out are not the outputs of its last linear layer")
         if ascent.parameters == "head":
             # Below the head nothing moves, so features are computed once and the head is the whole network.
             x, x_reachable = all_features_and_logits(network, x)[0], features
@@ -106,7 +114,6 @@ class Unlearner:
         self.network = network
         self.x, self.y = x, y.to(device)
         self.x_reachable = x_reachable
-        self.logits_full = logits.T.contiguous()
         self.ascent = ascent
         self.most = copies_within(budget, network, x, 2 * ascent.batch_size) if stackable(network, x) else 1
         self.count = 0

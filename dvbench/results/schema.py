@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from dvbench.settings import EvaluatorSettings, Kind, ModelSettings, Name, Noise, Sizes, Strict, Training
+from dvbench.settings import EvaluatorSettings, Groups, Kind, ModelSettings, Name, Noise, Sizes, Strict, Training
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ArrayName = Literal["values", "standard_errors", "repeat"]
@@ -42,6 +42,7 @@ class Cell(Strict):
     dataset: str
     sizes: Sizes
     noise: Noise
+    groups: Groups | None = None
     model: ModelSettings
     training: Training
     evaluator: EvaluatorSettings
@@ -49,12 +50,16 @@ class Cell(Strict):
 
 
 class Dataset(Strict):
-    """The data a cell was run on; ``table`` is the hash of the file if they are a user's own table."""
+    """The data a cell was run on; ``table`` is the hash of the file if they are a user's own table.
+
+    ``players`` is the number of subsets, where those are the players.
+    """
 
     revision: Sha256
     table: Sha256 | None = None
     kind: Kind
     train: int = Field(gt=0)
+    players: int | None = Field(default=None, gt=1)
     reachable: int = Field(gt=0)
     test: int = Field(gt=0)
 

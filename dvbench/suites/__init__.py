@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dvbench.errors import UserError, unknown
 from dvbench.results import Cell, CellKey, Plan, describe_error
-from dvbench.settings import EvaluatorSettings, ModelSettings, Name, Noise, Sizes, Strict, Training
+from dvbench.settings import EvaluatorSettings, Groups, ModelSettings, Name, Noise, Sizes, Strict, Training
 
 TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")
 
@@ -23,6 +23,7 @@ class ProblemSettings(Strict):
     dataset: str
     sizes: Sizes
     noise: Noise = Noise()
+    groups: Groups | None = None
     model: ModelSettings
     training: Training = Training()
     tasks: tuple[Name, ...] = Field(min_length=1)
@@ -41,7 +42,9 @@ class ProblemSettings(Strict):
             mark = hashlib.sha256(dataset.encode()).hexdigest()[:6]
             dataset = f"csv-{Path(dataset.removeprefix('csv:').partition('?')[0]).stem[:30]}-{mark}"
         clean = re.sub(r"[^A-Za-z0-9_.-]", "_", dataset)[:40]
-        return f"{clean}-{re.sub(r'[^A-Za-z0-9_.-]', '_', self.model.name)}-{self.noise}"
+        model = re.sub(r"[^A-Za-z0-9_.-]", "_", self.model.name)
+        players = "" if self.groups is None else "-" + re.sub(r"[^A-Za-z0-9_.-]", "_", str(self.groups))
+        return f"{clean}-{model}-{self.noise}{players}"
 
 
 class Suite(Strict):
@@ -82,6 +85,7 @@ class Suite(Strict):
                 dataset=problem.dataset,
                 sizes=problem.sizes,
                 noise=problem.noise,
+                groups=problem.groups,
                 model=problem.model,
                 training=problem.training,
                 evaluator=evaluator,

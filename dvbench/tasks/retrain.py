@@ -72,7 +72,7 @@ class Retraining:
         trained = self.model.fit_many(
             self._train.x,
             self._train.y,
-            list(unknown.values()),
+            [self.problem.points_of(players) for players in unknown.values()],
             batch_size=how.batch_size,
             epochs=how.epochs,
             lr=how.lr,
@@ -105,4 +105,4 @@ def random_order(problem: Problem) -> np.ndarray:
     -------
     numpy.ndarray of int, shape (n,)
     """
-    return generator(problem.dataset, problem.seed, "random order").permutation(len(problem.train))
+    return generator(problem.dataset, problem.seed, "random order").permutation(problem.players)

@@ -12,6 +12,8 @@ from evaluators.baselines.sampling import PermutationSampler
 class LogSpaceBetaShapley(BetaShapley):
     """OpenDataVal's Beta Shapley with weights computed in log space: its own are NaN from 1,072 points on."""
 
+    takes_subsets = True
+
     def compute_weight(self) -> np.ndarray:
         """Weight of each coalition size, summing to one.
 

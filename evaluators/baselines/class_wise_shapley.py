@@ -15,8 +15,8 @@ from evaluators.baselines.targets import require_classes
 class MendedClassWiseShapley(ClassWiseShapley):
     """OpenDataVal's class-wise Shapley with the right reachable points outside a class.
 
-    OpenDataVal picks them by the training set's labels. It also adds to the old values when it is trained again, and
-    scores a class that the reachable set lacks as NaN.
+    OpenDataVal picks them by the training set's labels. It also adds to the old values when it is trained again, scores
+    a class that the reachable set lacks as NaN, and fails on a class of one player.
     """
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> MendedClassWiseShapley:
@@ -40,9 +40,9 @@ class MendedClassWiseShapley(ClassWiseShapley):
         """Performance; 0 on no points."""
         return super().evaluate(y, y_hat) if len(y) else 0.0
 
-    def _get_class_indices(self, label: int) -> tuple[torch.Tensor, ...]:
+    def _get_class_indices(self, label: int) -> tuple[np.ndarray, ...]:
         return tuple(
-            torch.nonzero(chosen, as_tuple=True)[0]
+            np.flatnonzero(chosen.cpu())
             for classes in (self.train_classes, self.valid_classes)
             for chosen in (classes == label, classes != label)
         )

@@ -12,6 +12,8 @@ from evaluators.baselines.joint_training import Together
 class BatchedDataOob(Together, DataOob):
     """OpenDataVal's, with all models trained together."""
 
+    takes_subsets = False  # it also asks its models about players one by one
+
 
 def data_oob(models: int = 1000, random_state: int | np.random.RandomState | None = None) -> DataOob:
     """Data-OOB: how well models trained on bootstrap samples predict a point that they have not seen.

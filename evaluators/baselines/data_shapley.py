@@ -8,6 +8,12 @@ from opendataval.dataval import DataShapley
 from evaluators.baselines.sampling import PermutationSampler
 
 
+class SampledDataShapley(DataShapley):
+    """OpenDataVal's, which values subsets just as well."""
+
+    takes_subsets = True
+
+
 def data_shapley(permutations: int = 10, random_state: int | np.random.RandomState | None = None) -> DataShapley:
     """Data Shapley: Shapley values of a retrained model's performance, from random permutations.
 
@@ -26,4 +32,4 @@ def data_shapley(permutations: int = 10, random_state: int | np.random.RandomSta
     ----------
     A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019.
     """
-    return DataShapley(sampler=PermutationSampler(permutations, random_state=random_state))
+    return SampledDataShapley(sampler=PermutationSampler(permutations, random_state=random_state))

@@ -12,10 +12,11 @@ from opendataval.dataval import DataEvaluator
 from torch.utils.data import Subset
 
 from dvbench.models.losses import predictions
-from dvbench.models.performance import finite
+from dvbench.models.performance import require_finite
 from dvbench.models.stacks import Stack
 from dvbench.models.tensors import as_tensor
 from dvbench.models.training import TensorModel
+from dvbench.subsets import Subsets
 
 Result = TypeVar("Result")
 FIT = {"batch_size", "epochs", "lr"}  # settings that all models share
@@ -32,7 +33,8 @@ def together(evaluator: DataEvaluator, run: Callable[[], Result], reset: Callabl
     The code is run twice. In a rehearsal the model is a stand-in that only notes what its clones are fitted to; then
     all of them are trained, many at once, and the code runs again on what came out. So it must fit the same coalitions
     both times, whatever the models predict. Code that does anything else with its clones than fitting each once to a
-    `Subset` of the players, or to all of them, all alike, and asking for predictions, has them fitted one by one.
+    `Subset` of the players, or to all of them, all alike, and asking for predictions, has them fitted one by one; so
+    does code that fails on the uniform predictions of the rehearsal.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def together(evaluator: DataEvaluator, run: Callable[[], Result], reset: Callabl
         return run()
     try:
         evaluator.pred_model = rehearsal = _Rehearsal(model, evaluator.x_train, evaluator.y_train)
-        with suppress(_UnsuitableError):
+        with suppress(Exception):  # a genuine one comes again below
             run()
             evaluator.pred_model = _Trained(rehearsal)
         if evaluator.pred_model is rehearsal:
@@ -65,6 +67,8 @@ def together(evaluator: DataEvaluator, run: Callable[[], Result], reset: Callabl
 
 class Together(Mixin):
     """Mixin before an OpenDataVal evaluator that fits one model after another: trains them `together`."""
+
+    takes_subsets = True  # its models are fitted to whatever the players stand for
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> Any:
         """Train as OpenDataVal's class does, from new; the arguments are for the model's ``fit``."""
@@ -101,7 +105,7 @@ class _Rehearsal:
         return len(self.coalitions) - 1
 
     def predict(self, number: int, x: Any) -> torch.Tensor:
-        return torch.zeros(len(x), self.model.num_classes)
+        return torch.full((len(x), self.model.num_classes), 1 / self.model.num_classes)
 
     def members(self, x: Any, y: Any) -> np.ndarray:
         """Which players these are: all, or a subset of them with their own labels."""
@@ -122,7 +126,12 @@ class _Trained(_Rehearsal):
         super().__init__(rehearsal.model, rehearsal.x, rehearsal.y)
         self.coalitions, self.settings = rehearsal.coalitions, rehearsal.settings
         self.count = 0
-        self.points, self.targets = as_tensor(self.x), as_tensor(self.y)
+        self.taken = self.coalitions
+        if isinstance(self.x, Subsets):
+            self.points, self.targets = self.x.points, self.y.points
+            self.taken = [self.x.expand(coalition) for coalition in self.coalitions]
+        else:
+            self.points, self.targets = as_tensor(self.x), as_tensor(self.y)
         self.ready: dict[int, Stack] = {}
 
     def fitted(self, members: np.ndarray, settings: dict[str, Any]) -> int:
@@ -134,13 +143,13 @@ class _Trained(_Rehearsal):
 
     def predict(self, number: int, x: Any) -> torch.Tensor:
         if number not in self.ready:
-            next_ones = self.coalitions[number:][: self.model.at_once(self.points, **self.settings)]
+            next_ones = self.taken[number:][: self.model.at_once(self.points, **self.settings)]
             self.ready = {
                 number + int(place): models[i : i + 1]
                 for places, models in self.model.fit_many(self.points, self.targets, next_ones, **self.settings)
                 for i, place in enumerate(places)
             }
-        logits = finite(self.ready[number].all_logits(as_tensor(x).to(self.model.device)))
+        logits = require_finite(self.ready[number].all_logits(as_tensor(x).to(self.model.device)))
         return predictions(logits[0].T, self.targets)
 
 

@@ -18,7 +18,6 @@ import torch
 import torch.nn.functional as F
 
 from dvbench.models import build_model
-from dvbench.models.stacks import copies_within
 from dvbench.models.unlearning import Ascent, Unlearner
 from dvbench.settings import ModelSettings
 from evaluators import WarmStartShapley
@@ -151,9 +150,6 @@ def draw(path: Path) -> None:
             print(up, label, [round(value, 3) for value in curve])
         axis.set(xlabel=across, ylabel=up, xticks=places, xticklabels=places)
         axis.minorticks_off()
-    defaults = [(model(), 64), (model(hidden=(25,)), 64), (model(), 64), (model(512), 512)]
-    chosen = [copies_within(None, each.network, torch.zeros(1, width), 32) for each, width in defaults]
-    print("at once by default", chosen)
     for label, curve in cores.items():
         axes[2].plot(range(1, len(curve) + 1), curve, marker="o", markersize=4, label=label, color=COLOURS[label])
         print("speed-up by processes", label, [round(value, 2) for value in curve])

@@ -89,7 +89,7 @@ class Restless(Together, stock.DataEvaluator, stock.ModelMixin):
             for _ in range(2):
                 model = self.pred_model.clone()
                 model.fit(Subset(self.x_train, members), Subset(self.y_train, members), **kwargs)
-                members = np.arange(3 + int(model.predict(self.x_valid).any()))
+                members = np.arange(3 + int(model.predict(self.x_valid).amax() > 0.2))
 
         return together(self, run)
 
@@ -100,6 +100,42 @@ class Restless(Together, stock.DataEvaluator, stock.ModelMixin):
 def test_coalitions_that_depend_on_models_are_refused(problem, model):
     with pytest.raises(RuntimeError, match="other coalitions than in rehearsal"):
         Restless(np.random.RandomState(0)).train(problem.fetcher(), model, accuracy, **FIT)
+
+
+class Particular(Together, stock.DataEvaluator, stock.ModelMixin):
+    """Does with its models what stand-ins cannot."""
+
+    def __init__(self, way):
+        self.way, self.random_state = way, np.random.RandomState(0)
+
+    def train_data_values(self, *args, **kwargs):
+        def run():
+            model = self.pred_model.clone()
+            model.fit(Subset(self.x_train, range(5)), Subset(self.y_train, range(5)), **kwargs)
+            self.found = self.way(model, self.x_valid)
+
+        together(self, run)
+        return self
+
+    def evaluate_data_values(self):
+        return np.zeros(len(self.x_train))
+
+
+def no_uniform_predictions(model, x):
+    predicted = model.predict(x)
+    if (predicted == predicted[0, 0]).all():
+        raise ValueError("a model that knows nothing")
+    return predicted
+
+
+@pytest.mark.parametrize(
+    "way", [lambda model, x: model.eval()(x).softmax(dim=1), no_uniform_predictions], ids=["calls", "looks"]
+)
+def test_what_stand_ins_cannot_do_is_done_with_one_model_after_the_other(way, problem, model):
+    evaluator = Particular(way).train(problem.fetcher(), model, accuracy, **FIT)
+    alone = model.clone().fit(problem.train.x[:5], problem.train.y[:5], **FIT)
+    torch.testing.assert_close(evaluator.found, way(alone, problem.reachable.x))
+    assert type(evaluator.pred_model) is type(model)
 
 
 def test_the_model_comes_back_when_training_fails(problem, model):

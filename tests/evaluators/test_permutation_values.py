@@ -58,7 +58,7 @@ def test_few_players_are_enumerated():
         calls.append(len(coalition))
         return majority_game(WEIGHTS)(coalition)
 
-    estimate = shapley_values(many(game), 5, Stopping(permutations=6), np.random.RandomState(0))
+    estimate = shapley_values(many(game), 5, Stopping(permutations=8), np.random.RandomState(0))
     np.testing.assert_allclose(estimate.values, shapley_by_definition(majority_game(WEIGHTS), 5), atol=1e-12)
     assert (len(calls), estimate.permutations, estimate.standard_errors.max()) == (32, 0, 0)
 
@@ -175,3 +175,38 @@ def test_a_running_mean_is_that_of_all_samples(counts, offset, seed):
         np.testing.assert_allclose(running.standard_errors, expected, rtol=1e-6)
     else:
         assert np.isinf(running.standard_errors).all()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("at_once", [1, 2, 128])
+def test_a_utility_that_is_no_number_is_an_error(wrong, at_once):
+    def game(coalitions):
+        return np.array([wrong if len(coalition) == 3 else len(coalition) for coalition in coalitions])
+
+    for n, stopping in (
+        (8, Stopping(permutations=1)),
+        (8, Stopping(standard_error=0.1)),
+        (3, Stopping(permutations=9)),
+    ):
+        with pytest.raises(FloatingPointError, match="utility of a coalition of 3 players is NaN or infinite"):
+            shapley_values(game, n, stopping, np.random.RandomState(0), at_once=at_once)
+
+
+@pytest.mark.parametrize("limits", [{"seconds": np.nan}, {"standard_error": np.nan}, {"permutations": 0}])
+def test_limits_are_above_zero(limits):
+    with pytest.raises(ValueError, match="must be above 0"):
+        Stopping(**limits)
+
+
+def test_enumeration_keeps_to_a_time_limit():
+    asked = []
+
+    def game(coalitions):
+        asked.append(len(coalitions))
+        time.sleep(0.01)
+        return np.zeros(len(coalitions))
+
+    stopping = Stopping(permutations=20_000, seconds=0.05)
+    assert shapley_values(game, 16, stopping, np.random.RandomState(0)).permutations > 0
+    assert sum(asked) < 2**16
+    assert shapley_values(game, 3, stopping, np.random.RandomState(0)).permutations == 0

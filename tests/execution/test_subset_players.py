@@ -1,0 +1,98 @@
+"""Every evaluator on problems whose players are subsets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from loose_scripts import made_up_cell, run_cell
+
+from dvbench.datasets import build_problem
+from dvbench.execution.valuation import valuate
+from dvbench.models import build_model
+from dvbench.randomness import integer_seed
+from dvbench.registry import entries
+from dvbench.results import Cell, Store
+from dvbench.settings import Groups
+
+SMALL = {
+    "ame": {"models": 8},
+    "beta_shapley": {"permutations": 1},
+    "class_wise_shapley": {"permutations": 1},
+    "data_banzhaf": {"models": 20},
+    "data_oob": {"models": 20},
+    "data_shapley": {"permutations": 1},
+    "dvrl": {"rl_epochs": 3},
+    "influence_subsample": {"models": 20},
+    "robust_volume_shapley": {"permutations": 1},
+    "unlearning_shapley": {"permutations": 2, "steps": 3, "lr": 0.01, "utility": "log_loss"},
+    "warm_start_shapley": {"permutations": 2},
+}
+WHOLE = {
+    "ame", "beta_shapley", "data_banzhaf", "data_shapley", "influence_subsample", "leave_one_out", "unlearning_shapley",
+}  # fmt: skip
+
+
+def grouped(evaluator: str, count: int, **params: object) -> Cell:
+    cell = made_up_cell(evaluator, tasks=("noisy_label_detection", "point_removal", "point_addition"), **params)
+    return cell.model_copy(update={"groups": Groups(by="random", count=count)})
+
+
+@pytest.mark.parametrize("evaluator", sorted(entries("evaluators")))
+def test_subsets_of_one_point_have_the_values_of_points(evaluator: str) -> None:
+    cell = made_up_cell(evaluator, **SMALL.get(evaluator, {}))
+    points = build_problem(cell.dataset, cell.sizes, cell.noise, 0)
+    singles = replace(points, groups=np.arange(points.players))
+    as_points, as_subsets = (valuate(cell, problem).arrays["values"] for problem in (points, singles))
+    np.testing.assert_array_equal(as_subsets, as_points)
+
+
+@pytest.mark.parametrize("evaluator", sorted(entries("evaluators")))
+def test_subsets_are_valued_as_wholes_or_by_summing(evaluator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = grouped(evaluator, 6, **SMALL.get(evaluator, {}))
+    problem = build_problem(cell.dataset, cell.sizes, cell.noise, 0, cell.groups)
+    values = valuate(cell, problem).arrays["values"]
+    assert values.shape == (6,)
+    points = valuate(cell, replace(problem, groups=None, corrupted=np.zeros(30, dtype=bool))).arrays["values"]
+    assert np.allclose(values, problem.summed(points)) == (evaluator not in WHOLE)
+
+
+def test_a_subset_left_out_takes_all_its_points_along() -> None:
+    cell = grouped("leave_one_out", 6)
+    problem = build_problem(cell.dataset, cell.sizes, cell.noise, 0, cell.groups)
+    found = valuate(cell, problem).arrays["values"]
+    assert problem.groups is not None
+    seed = integer_seed("small", "digits", 0, "valuation", "model")
+    model = build_model(cell.model, problem.shape, problem.outputs, problem.kind, seed=seed)
+
+    def performance(kept: np.ndarray) -> float:
+        # In the order in which the model is given them: one subset after the other.
+        points = np.concatenate([np.flatnonzero(problem.groups == group) for group in kept])
+        one = model.clone().fit(problem.train.x[points], problem.train.y[points], epochs=1, lr=0.05)
+        return problem.metric(problem.reachable.y, one.predict(problem.reachable.x))
+
+    everybody = np.arange(6)
+    expected = [performance(everybody) - performance(np.delete(everybody, i)) for i in everybody]
+    assert len(set(found)) > 1
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("evaluator", ["knn_shapley", "leave_one_out"])
+def test_tasks_score_subsets(store: Store, evaluator: str) -> None:
+    result = run_cell(grouped(evaluator, 10), store)
+    assert result.status == "ok"
+    assert result.dataset is not None
+    assert (result.dataset.players, result.dataset.train) == (10, 30)
+    assert result.arrays["values"].length == 10
+    assert {name: score.error for name, score in result.scores.items()} == dict.fromkeys(result.cell.tasks)
+    removal = result.scores["point_removal"].curves
+    assert len(removal["remove_high"]) == 20
+
+
+def test_a_strangers_evaluator_may_say_that_it_takes_subsets(store: Store, script) -> None:
+    script("mine", "class Mine(Base):\n    takes_subsets = True\n\nclass Other(Base):\n    pass\n")
+    whole, summed = (run_cell(grouped(f"mine:{name}", 10), store) for name in ("Mine", "Other"))
+    np.testing.assert_array_equal(store.array(whole, "values"), np.arange(10))
+    problem = build_problem("digits", whole.cell.sizes, whole.cell.noise, 0, whole.cell.groups)
+    np.testing.assert_array_equal(store.array(summed, "values"), problem.summed(np.arange(30.0)))
