@@ -12,15 +12,24 @@ if TYPE_CHECKING:
     from evaluators.chg_shapley import CHGShapley
     from evaluators.gradient_shapley import GradientShapley
     from evaluators.hardness_shapley import HardnessShapley
+    from evaluators.partial_unlearning_shapley import PartialUnlearningShapley
     from evaluators.unlearning_shapley import UnlearningShapley
     from evaluators.warm_start_shapley import WarmStartShapley
 
-__all__ = ["CHGShapley", "GradientShapley", "HardnessShapley", "UnlearningShapley", "WarmStartShapley"]
+__all__ = [
+    "CHGShapley",
+    "GradientShapley",
+    "HardnessShapley",
+    "PartialUnlearningShapley",
+    "UnlearningShapley",
+    "WarmStartShapley",
+]
 
 _MODULES = {
     "CHGShapley": "chg_shapley",
     "GradientShapley": "gradient_shapley",
     "HardnessShapley": "hardness_shapley",
+    "PartialUnlearningShapley": "partial_unlearning_shapley",
     "UnlearningShapley": "unlearning_shapley",
     "WarmStartShapley": "warm_start_shapley",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +11,12 @@ from opendataval.dataval import DataEvaluator, ModelMixin
 
 from dvbench.errors import UserError
 from dvbench.models.heads import all_features_and_logits
-from dvbench.models.losses import point_losses
 from dvbench.models.performance import performances
 from dvbench.models.tensors import as_tensor
 from dvbench.models.unlearning import Ascent, Parameters, Unlearner
 from dvbench.randomness import random_state as as_random_state
 from dvbench.subsets import Subsets
+from evaluators.perf import Utility, perfs
 from evaluators.permutations import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
 
 
@@ -86,7 +86,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         permutations: int | None = None,
         seconds: float | None = None,
         target_standard_error: float | None = None,
-        utility: Literal["metric", "log_loss"] = "metric",
+        utility: Utility = "metric",
         parameters: Parameters = "all",
         steps: int = 100,
         batch_size: int = 32,
@@ -210,11 +210,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
 
     def _performances(self, logits: torch.Tensor) -> np.ndarray:
         """Perf of models with these logits (k, outputs, n_reachable) on the reachable set, (k,)."""
-        y = as_tensor(self.y_valid).to(logits.device)
-        if self.utility == "metric":
-            return performances(self.metric, y, logits)
-        losses = point_losses(logits, y.T.expand(logits.shape))
-        return -losses.double().mean(dim=1).cpu().numpy()
+        return perfs(self.utility, self.metric, as_tensor(self.y_valid), logits)
 
     def evaluate_data_values(self) -> np.ndarray:
         """Return the values.

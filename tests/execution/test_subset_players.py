@@ -25,12 +25,14 @@ SMALL = {
     "data_shapley": {"permutations": 1},
     "dvrl": {"rl_epochs": 3},
     "influence_subsample": {"models": 20},
+    "partial_unlearning_shapley": {"steps": 3, "lr": 0.01, "utility": "log_loss"},
     "robust_volume_shapley": {"permutations": 1},
     "unlearning_shapley": {"permutations": 2, "steps": 3, "lr": 0.01, "utility": "log_loss"},
     "warm_start_shapley": {"permutations": 2},
 }
 WHOLE = {
-    "ame", "beta_shapley", "data_banzhaf", "data_shapley", "influence_subsample", "leave_one_out", "unlearning_shapley",
+    "ame", "beta_shapley", "data_banzhaf", "data_shapley", "influence_subsample", "leave_one_out",
+    "partial_unlearning_shapley", "unlearning_shapley",
 }  # fmt: skip
 
 

@@ -1,0 +1,49 @@
+"""Agreement of a partial valuation with retraining."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from dvbench.problem import Problem
+from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
+
+FEWEST = 4  # players: of three, even a perfect ranking could be chance
+
+
+@task(version=1, headline="spearman_exact", higher_is_better=True)
+def partial_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
+    """Partial agreement: does the value of each player's data agree with models retrained with and without them?
+
+    Player and rest are the two players of a game, whose exact Shapley value is, up to a constant,
+    ``phi_exact = (u(player) + u(all) - u(rest)) / 2`` with u the test performance of a model trained from scratch.
+    Headline: ``spearman_exact``, Spearman's correlation of values with it; higher is better, 0 is chance and also what
+    constant values get. Besides: ``spearman_without``, that with the performance without the player, u(rest), which
+    should be negative, and two-sided p-values of both.
+
+    References
+    ----------
+    L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
+    machine unlearning and Shapley value. arXiv:2505.16147, 2025. Table 1.
+    """
+    n = problem.players
+    if n < FEWEST:
+        raise ValueError(f"{n} players are too few to compare rankings: at least {FEWEST} are needed")
+    everybody = np.arange(n)
+    asked = [everybody, *everybody[:, np.newaxis], *(np.delete(everybody, player) for player in everybody)]
+    found = retrain(asked)
+    everything, alone, without = found[0], found[1 : n + 1], found[n + 1 :]
+    exact = (alone + everything - without) / 2
+    metrics: dict[str, float] = {}
+    for name, reference in (("exact", exact), ("without", without)):
+        metrics[f"spearman_{name}"], metrics[f"p_{name}"] = _correlation(valuation.values, reference)
+    curves = {"value": valuation.values, "exact": exact, "without": without}
+    return Outcome(metrics, {name: curve.tolist() for name, curve in curves.items()})
+
+
+def _correlation(values: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+    """Spearman's correlation and its p-value; 0 and 1 where either is constant."""
+    if np.ptp(values) == 0 or np.ptp(reference) == 0:
+        return 0.0, 1.0
+    found = spearmanr(values, reference)
+    return float(found.statistic), float(found.pvalue)

@@ -1,0 +1,274 @@
+"""Partial valuation: what some data are worth to a model whose other training data are out of reach."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from opendataval.dataval import DataEvaluator, ModelMixin
+from opendataval.metrics import accuracy, neg_mse
+from torch import nn
+
+from dvbench.errors import UserError
+from dvbench.models.heads import all_features_and_logits, logits_network
+from dvbench.models.performance import Metric
+from dvbench.models.stacks import stack
+from dvbench.models.tensors import as_tensor
+from dvbench.models.training import TensorModel, seeded
+from dvbench.models.unlearning import Ascent, Parameters, Unlearner
+from dvbench.randomness import random_state as as_random_state
+from dvbench.settings import Kind
+from dvbench.subsets import Subsets
+from evaluators.perf import Utility, perfs
+
+Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
+
+
+@dataclass(frozen=True)
+class PartialValue:
+    """The value of one target set, and what it is made of.
+
+    Parameters
+    ----------
+    value : float
+        Half of ``lost_by_unlearning + lost_by_all - lost_by_rest``.
+    lost_by_unlearning : float
+        v(D): Perf of the full model less that of the model that has unlearned the target set.
+    lost_by_rest : float
+        v(rest): Perf of the full model less that of a model trained on the target set alone.
+    lost_by_all : float
+        v(all): Perf of the full model less that of an untrained model.
+    """
+
+    value: float
+    lost_by_unlearning: float
+    lost_by_rest: float
+    lost_by_all: float
+
+
+class PartialUnlearningShapley(DataEvaluator, ModelMixin):
+    """Partial Unlearning Shapley: a target set's Shapley value against all other data, which need not be seen.
+
+    The two players are the target set D and the rest of the training data:
+
+        phi_D = 1/2 [ v(D) + v(all) - v(rest) ],
+        v(D)    = Perf(full) - Perf(full model that has unlearned D)
+        v(rest) = Perf(full) - Perf(model trained on D alone)
+        v(all)  = Perf(full) - Perf(untrained model)
+
+    with Perf on the reachable set T. `value` needs a trained model, D and T, and nothing else of its training data. As
+    an evaluator it takes every player for a target set in turn.
+
+    Parameters
+    ----------
+    utility : {"metric", "log_loss"}
+        Perf: OpenDataVal's metric, or the negative mean loss.
+    parameters : {"all", "head"}
+        What unlearning moves: every parameter, or the last layer's.
+    steps, batch_size, lr, weight_decay, lambda1, lambda2
+        Settings of unlearning, see `dvbench.models.unlearning.Ascent`.
+    random_state : int or RandomState, optional
+
+    Attributes
+    ----------
+    diagnostics_ : dict of str to float
+        ``unlearned`` target sets, and the means of the three terms over them.
+
+    References
+    ----------
+    L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
+    machine unlearning and Shapley value. arXiv:2505.16147, 2025. Algorithm 2.
+    """
+
+    takes_subsets = True
+
+    def __init__(
+        self,
+        utility: Utility = "metric",
+        parameters: Parameters = "all",
+        steps: int = 100,
+        batch_size: int = 32,
+        lr: float = 2e-5,
+        weight_decay: float = 0.01,
+        lambda1: float = 1.0,
+        lambda2: float = 1.0,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        if utility not in ("metric", "log_loss"):
+            raise ValueError(f"utility is 'metric' or 'log_loss', not {utility!r}")
+        if parameters not in ("all", "head"):
+            raise ValueError(f"parameters is 'all' or 'head', not {parameters!r}")
+        self.utility = utility
+        self.ascent = Ascent(steps, batch_size, lr, weight_decay, lambda1, lambda2, parameters)
+        self.random_state = as_random_state(random_state)
+
+    def value(
+        self,
+        model: nn.Module,
+        target: Pair,
+        reachable: Pair,
+        *,
+        untrained: nn.Module | None = None,
+        metric: Metric | None = None,
+        **fit: Any,
+    ) -> PartialValue:
+        """Value a target set by a model that was trained on it and on more.
+
+        Parameters
+        ----------
+        model : torch.nn.Module
+            Trained. Its last layer is linear, up to a softmax or a sigmoid. It is not changed.
+        target, reachable : tuple of torch.Tensor
+            Features (n, ...) with class numbers (n,), one-hot labels (n, classes) or regression targets (n, 1). No
+            point may be in both.
+        untrained : torch.nn.Module, optional
+            The model before training. By default a copy of the model whose layers are initialised anew.
+        metric : callable, optional
+            Of (targets, predictions); accuracy, or the negative mean squared error for regression.
+        **fit
+            How a model is trained on the target set: ``epochs``, ``batch_size``, ``lr``; see
+            `dvbench.models.TensorModel.fit`.
+
+        Returns
+        -------
+        PartialValue
+
+        Raises
+        ------
+        UserError
+            If a set is empty, target and reachable set overlap, or the model's outputs do not fit the labels.
+        FloatingPointError
+            If training or unlearning diverged.
+        """
+        network = logits_network(model).eval()
+        device = next(network.parameters()).device
+        outputs = all_features_and_logits(network, _points(reachable[0], "reachable")[:1])[1].shape[1]
+        x, y = _checked(target, outputs, "target")
+        z, y_z = _checked(reachable, outputs, "reachable")
+        _require_apart(x, z)
+        seed = int(self.random_state.randint(2**31))
+        fresh = logits_network(untrained) if untrained is not None else _reset(network, seed)
+        kind: Kind = "classification" if outputs > 1 else "regression"
+        learner = TensorModel(fresh.to(device), kind, outputs, seed)
+        metric = metric or (accuracy if outputs > 1 else neg_mse)
+        unlearner = Unlearner(network, x, y, z, self.ascent)
+        everything = [np.arange(len(x))]
+        (value,) = self._values(unlearner, learner, (x, y), (z, y_z), metric, everything, seed, fit)
+        return value
+
+    def train_data_values(self, *args: Any, **kwargs: Any) -> PartialUnlearningShapley:
+        """Train the full model, and value every player as a target set.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            For the model's ``fit``: ``epochs``, ``batch_size``, ``lr``.
+
+        Raises
+        ------
+        UserError
+            If the model is none of dvbench's.
+        FloatingPointError
+            If training or unlearning diverged.
+        """
+        self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to the data seen before
+        if not isinstance(self.pred_model, TensorModel):
+            raise UserError("partial_unlearning_shapley trains dvbench's models only; for another model call value()")
+        x, y = self.x_train, self.y_train
+        players: Sequence[np.ndarray] = [np.array([i]) for i in range(len(x))]
+        if isinstance(x, Subsets):
+            players, x, y = x.members, x.points, y.points
+        x, y, z, y_z = (as_tensor(part) for part in (x, y, self.x_valid, self.y_valid))
+        untrained = self.pred_model.clone()
+        full = self.pred_model.clone().fit(x, y, *args, **kwargs)
+        seed = int(self.random_state.randint(2**31))
+        unlearner = Unlearner(full, x, y, z, self.ascent)
+        found = self._values(unlearner, untrained, (x, y), (z, y_z), self.metric, players, seed, kwargs)
+        self.values_ = np.array([each.value for each in found])
+        terms = ("lost_by_unlearning", "lost_by_rest", "lost_by_all")
+        self.diagnostics_ = {term: float(np.mean([getattr(each, term) for each in found])) for term in terms}
+        self.diagnostics_["unlearned"] = float(unlearner.count)
+        return self
+
+    def _values(
+        self,
+        unlearner: Unlearner,
+        untrained: TensorModel,
+        points: Pair,
+        reachable: Pair,
+        metric: Metric,
+        targets: Sequence[np.ndarray],
+        seed: int,
+        fit: dict[str, Any],
+    ) -> list[PartialValue]:
+        """Values of target sets, given by numbers of points."""
+        x, y = reachable[0].to(unlearner.x.device), reachable[1]
+        unlearned, alone = np.empty(len(targets)), np.empty(len(targets))
+        for numbers, logits in unlearner.logits_without(targets, seed):
+            unlearned[numbers] = perfs(self.utility, metric, y, logits)
+        for numbers, models in untrained.fit_many(*points, targets, **fit):
+            alone[numbers] = perfs(self.utility, metric, y, models.all_logits(x))
+        (random,) = perfs(self.utility, metric, y, stack(untrained.network.eval(), 1).all_logits(x))
+        (full,) = perfs(self.utility, metric, y, unlearner.logits_full.unsqueeze(0))
+        lost = [(float(full - u), float(full - a), float(full - random)) for u, a in zip(unlearned, alone, strict=True)]
+        return [PartialValue((target + all_ - rest) / 2, target, rest, all_) for target, rest, all_ in lost]
+
+    def evaluate_data_values(self) -> np.ndarray:
+        """Return the values.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n,)
+        """
+        return self.values_
+
+
+def _points(x: torch.Tensor, name: str) -> torch.Tensor:
+    x = torch.as_tensor(x)
+    if len(x) == 0:
+        raise UserError(f"the {name} set is empty")
+    return x
+
+
+def _checked(data: Pair, outputs: int, name: str) -> Pair:
+    """Features, and targets of shape (n, outputs)."""
+    x, y = _points(data[0], name), torch.as_tensor(data[1])
+    if len(x) != len(y):
+        raise UserError(f"the {name} set has {len(x)} points and {len(y)} labels")
+    if y.ndim == 1 and outputs > 1:
+        if y.is_floating_point() or int(y.min()) < 0 or int(y.max()) >= outputs:
+            raise UserError(f"labels of the {name} set must be class numbers below {outputs}, the model's outputs")
+        y = F.one_hot(y.long(), outputs)
+    y = y.reshape(len(y), -1)
+    if y.shape[1] != outputs:
+        raise UserError(f"the model has {outputs} outputs, and labels of the {name} set have {y.shape[1]} columns")
+    return x, y.float()
+
+
+def _require_apart(target: torch.Tensor, reachable: torch.Tensor) -> None:
+    """Raise a `UserError` if a point is in both sets: it would be unlearned and held on to at once."""
+    known = {row.tobytes() for row in target.cpu().flatten(1).numpy()}
+    shared = sum(row.tobytes() in known for row in reachable.cpu().flatten(1).numpy())
+    if shared:
+        raise UserError(f"{shared} points of the reachable set are in the target set too: take them out of one of them")
+
+
+def _reset(network: nn.Module, seed: int) -> nn.Module:
+    """Copy of a network, initialised anew."""
+
+    def build() -> nn.Module:
+        fresh = copy.deepcopy(network)
+        for module in fresh.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+            elif next(module.parameters(recurse=False), None) is not None:
+                raise UserError(f"{type(module).__name__} cannot be initialised anew: pass the model before training")
+        return fresh
+
+    return seeded(build, seed)

@@ -1,0 +1,39 @@
+"""Perf, the performance that unlearning takes away, in either of its forms."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from dvbench.models.losses import point_losses
+from dvbench.models.performance import Metric, performances
+
+Utility = Literal["metric", "log_loss"]
+
+
+def perfs(utility: Utility, metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np.ndarray:
+    """Perf of many models.
+
+    Parameters
+    ----------
+    utility : {"metric", "log_loss"}
+        OpenDataVal's metric, or the negative mean loss.
+    metric : callable
+    y : torch.Tensor of shape (n, outputs)
+    logits : torch.Tensor of shape (k, outputs, n)
+
+    Returns
+    -------
+    numpy.ndarray of shape (k,)
+
+    Raises
+    ------
+    FloatingPointError
+        If a logit or a performance is NaN or infinite.
+    """
+    if utility == "metric":
+        return performances(metric, y, logits)
+    losses = point_losses(logits, y.to(logits.device).T.expand(logits.shape))
+    return -losses.double().mean(dim=1).cpu().numpy()
