@@ -17,12 +17,14 @@ EXPECTED = {
     "evaluators": [
         "ame", "beta_shapley", "chg_shapley", "class_wise_shapley", "data_banzhaf", "data_oob", "data_shapley", "dvrl",
         "gradient_shapley", "hardness_shapley", "influence_function", "influence_subsample", "knn_shapley", "lava",
-        "leave_one_out", "random", "robust_volume_shapley", "unlearning_shapley", "warm_start_shapley",
+        "leave_one_out", "partial_unlearning_shapley", "random", "robust_volume_shapley", "unlearning_shapley",
+        "warm_start_shapley",
     ],
     "datasets": ["breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "wine"],
     "models": ["cnn", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
-        "noisy_feature_detection", "noisy_label_detection", "point_addition", "point_removal", "rank_stability",
+        "noisy_feature_detection", "noisy_label_detection", "partial_agreement", "point_addition", "point_removal",
+        "rank_stability",
     ],
 }  # fmt: skip
 ALL = [pytest.param(entry, id=f"{kind}-{name}") for kind in KINDS for name, entry in entries(kind).items()]

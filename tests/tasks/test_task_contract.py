@@ -14,6 +14,7 @@ from dvbench.tasks.contract import Outcome, Task, Valuation, task
 HEADLINES = {
     "noisy_feature_detection": ("auroc", "features", False),
     "noisy_label_detection": ("auroc", "labels", False),
+    "partial_agreement": ("spearman_exact", None, False),
     "point_addition": ("early_gap", None, False),
     "point_removal": ("gap", None, False),
     "rank_stability": ("spearman", None, True),
