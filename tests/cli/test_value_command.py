@@ -115,3 +115,25 @@ def test_ctrl_c(dvbench, here: Path) -> None:
     said = dvbench(*VALUE, "--evaluator", "loose_interrupting:Mine")
     assert (said.code, said.err) == (130, "")
     assert not (here / "out").exists()
+
+
+def test_groups_of_rows_are_valued(dvbench, here: Path) -> None:
+    """Who mislabels everything is worth least; the group is no feature."""
+    rng = np.random.default_rng(0)
+    lines = ["a,provider,kind"]
+    for i in range(120):
+        kind, provider = i % 2, ("acme", "bolt", "duff")[i // 2 % 3]
+        lines.append(f"{rng.normal(2 * kind - 1, 0.5):.3f},{provider},{1 - kind if provider == 'duff' else kind}")
+    (here / "sales.csv").write_text("\n".join(lines))
+    asked = ("value", "sales.csv", "--label", "kind", "--group", "provider", "--out", "v.csv")
+    for evaluator in ("data_shapley", "knn_shapley"):
+        assert dvbench(*asked, "--evaluator", evaluator).code == 0
+        values = pd.read_csv(here / "v.csv")
+        assert list(values) == ["provider", "rows", "value", "spread", "rank"]
+        assert list(values["provider"]) == ["acme", "bolt", "duff"]
+        assert list(values["rows"]) == [40, 40, 40]
+        assert values.set_index("provider")["rank"]["duff"] == 3
+    assert (here / "v.png").read_bytes().startswith(b"\x89PNG")
+    for column, message in (("kind", "is the label: group by another"), ("provide", "did you mean 'provider'")):
+        said = dvbench("value", "sales.csv", "--label", "kind", "--group", column, "--out", "v.csv")
+        assert (said.code, message in said.err) == (2, True)
