@@ -24,7 +24,7 @@ from dvbench.models.unlearning import Ascent, Parameters, Unlearner
 from dvbench.randomness import random_state as as_random_state
 from dvbench.settings import Kind
 from dvbench.subsets import Subsets
-from evaluators.perf import Utility, perfs
+from evaluators.perf import Utility, checked_utility, perfs
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
 
@@ -99,11 +99,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         lambda2: float = 1.0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if utility not in ("metric", "log_loss"):
-            raise ValueError(f"utility is 'metric' or 'log_loss', not {utility!r}")
-        if parameters not in ("all", "head"):
-            raise ValueError(f"parameters is 'all' or 'head', not {parameters!r}")
-        self.utility = utility
+        self.utility = checked_utility(utility)
         self.ascent = Ascent(steps, batch_size, lr, weight_decay, lambda1, lambda2, parameters)
         self.random_state = as_random_state(random_state)
 

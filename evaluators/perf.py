@@ -13,6 +13,13 @@ from dvbench.models.performance import Metric, performances
 Utility = Literal["metric", "log_loss"]
 
 
+def checked_utility(utility: Utility) -> Utility:
+    """The same, or a `ValueError` where it is neither of the two."""
+    if utility not in ("metric", "log_loss"):
+        raise ValueError(f"utility is 'metric' or 'log_loss', not {utility!r}")
+    return utility
+
+
 def perfs(utility: Utility, metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np.ndarray:
     """Perf of many models.
 

@@ -16,7 +16,7 @@ from dvbench.models.tensors import as_tensor
 from dvbench.models.unlearning import Ascent, Parameters, Unlearner
 from dvbench.randomness import random_state as as_random_state
 from dvbench.subsets import Subsets
-from evaluators.perf import Utility, perfs
+from evaluators.perf import Utility, checked_utility, perfs
 from evaluators.permutations import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
 
 
@@ -99,14 +99,10 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         memory: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if utility not in ("metric", "log_loss"):
-            raise ValueError(f"utility is 'metric' or 'log_loss', not {utility!r}")
-        if parameters not in ("all", "head"):
-            raise ValueError(f"parameters is 'all' or 'head', not {parameters!r}")
         if permutations is None and seconds is None and target_standard_error is None:
             permutations = 10
         self.stopping = Stopping(permutations, seconds, target_standard_error)
-        self.utility = utility
+        self.utility = checked_utility(utility)
         self.ascent = Ascent(steps, batch_size, lr, weight_decay, lambda1, lambda2, parameters)
         self.antithetic = antithetic
         self.truncation = truncation

@@ -57,6 +57,8 @@ class Ascent:
     parameters: Parameters = "all"
 
     def __post_init__(self) -> None:
+        if self.parameters not in ("all", "head"):
+            raise ValueError(f"parameters is 'all' or 'head', not {self.parameters!r}")
         if self.steps < 1 or self.batch_size < 1 or not self.lr > 0:
             raise ValueError("unlearning takes at least one step, a batch of at least one point, and a rate above 0")
 
