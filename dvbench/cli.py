@@ -46,6 +46,7 @@ class Listing(StrEnum):
     datasets = "datasets"
     models = "models"
     tasks = "tasks"
+    unlearning = "unlearning"
     suites = "suites"
 
 
@@ -185,7 +186,7 @@ def value(
 
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
-    """List what can be named."""
+    """List what can be named; 'unlearning' are the unlearning methods."""
     from dvbench.console import table
     from dvbench.registry import KINDS, entries
 
@@ -198,11 +199,11 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> Non
 
 @app.command()
 def describe(
-    name: Annotated[str, typer.Argument(help="An evaluator, data set, model, task or suite.")],
+    name: Annotated[str, typer.Argument(help="An evaluator, data set, model, task, unlearning method or suite.")],
 ) -> None:
     """Say what something is, its parameters and its reference."""
     from dvbench import console
-    from dvbench.registry import KINDS, entries, find
+    from dvbench.registry import KINDS, entries, find, one_of
 
     if name in _suite_files():
         path = _suite_files()[name]
@@ -216,14 +217,14 @@ def describe(
             continue
         if not entry.docstring:
             continue
-        console.out.print(f"{entry.name} ({kind.removesuffix('s')}, {entry.target})\n", soft_wrap=True)
+        console.out.print(f"{entry.name} ({one_of(kind)}, {entry.target})\n", soft_wrap=True)
         console.out.print(entry.docstring, markup=False, soft_wrap=True)
         for key, setting in entry.definition.metadata.items():
             console.out.print(f"\n{key.replace('_', ' ')}: {setting}", markup=False, end="")
         console.out.print()
         return
     names = {*_suite_files(), *(known for kind in KINDS for known in entries(kind))}
-    raise unknown("evaluator, data set, model, task or suite", name, names)
+    raise unknown("evaluator, data set, model, task, unlearning method or suite", name, names)
 
 
 @leaderboard_app.command()

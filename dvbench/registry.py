@@ -1,4 +1,4 @@
-"""Finds evaluators, datasets, models and tasks by name, ours and strangers' alike.
+"""Finds evaluators, datasets, models, tasks and unlearning methods by name, ours and strangers' alike.
 
 Each kind is an entry-point group, ``dvbench.<kind>``. An entry point that names an object, ``package.module:Name``,
 adds that one; an entry point that names a package adds every module in it that defines a class or function named like
@@ -24,8 +24,8 @@ from typing import Any, Literal, NamedTuple
 
 from dvbench.errors import UserError, unknown
 
-Kind = Literal["evaluators", "datasets", "models", "tasks"]
-KINDS: tuple[Kind, ...] = ("evaluators", "datasets", "models", "tasks")
+Kind = Literal["evaluators", "datasets", "models", "tasks", "unlearning"]
+KINDS: tuple[Kind, ...] = ("evaluators", "datasets", "models", "tasks", "unlearning")
 
 
 class Definition(NamedTuple):
@@ -45,7 +45,7 @@ class Entry:
 
     Parameters
     ----------
-    kind : {"evaluators", "datasets", "models", "tasks"}
+    kind : {"evaluators", "datasets", "models", "tasks", "unlearning"}
     name : str
         What users call it.
     target : str
@@ -65,7 +65,7 @@ class Entry:
             If the module cannot be imported, or has no such thing, or it cannot be called.
         """
         module, _, attribute = self.target.partition(":")
-        what = f"{self.kind.removesuffix('s')} '{self.name}'"
+        what = f"{one_of(self.kind)} '{self.name}'"
         what += "" if self.name == self.target else f" from {self.target}"
         try:
             found = getattr(importlib.import_module(module), attribute)
@@ -130,7 +130,7 @@ def find(kind: Kind, name: str) -> Entry:
 
     Parameters
     ----------
-    kind : {"evaluators", "datasets", "models", "tasks"}
+    kind : {"evaluators", "datasets", "models", "tasks", "unlearning"}
     name : str
         A registered name, in any case and with or without underscores, or ``module:attribute``.
 
@@ -150,7 +150,12 @@ def find(kind: Kind, name: str) -> Entry:
     for entry in known.values():
         if _plain(entry.name) == _plain(name):
             return entry
-    raise unknown(kind.removesuffix("s"), name, known, f"See 'dvbench list {kind}'.")
+    raise unknown(one_of(kind), name, known, f"See 'dvbench list {kind}'.")
+
+
+def one_of(kind: Kind) -> str:
+    """What one thing of a kind is called."""
+    return "unlearning method" if kind == "unlearning" else kind.removesuffix("s")
 
 
 def _plain(name: str) -> str:

@@ -101,8 +101,12 @@ class ModelSettings(Strict):
 
 
 class EvaluatorSettings(Strict):
-    """An evaluator by name, with the parameters of its constructor; ``label`` tells two settings of one apart."""
+    """An evaluator by name, with the parameters of its constructor; ``label`` tells two settings of one apart.
 
+    Of ``kind`` ``"unlearning"`` it is an unlearning method: what a player is worth is what is lost by unlearning it.
+    """
+
+    kind: Literal["evaluators", "unlearning"] = "evaluators"
     name: str
     label: Name | None = None
     params: dict[str, Any] = {}

@@ -20,10 +20,12 @@ from dvbench.models.performance import Metric
 from dvbench.models.stacks import stack
 from dvbench.models.tensors import as_tensor
 from dvbench.models.training import TensorModel, seeded
-from dvbench.models.unlearning import Ascent, Parameters, Unlearner
 from dvbench.randomness import random_state as as_random_state
 from dvbench.settings import Kind
 from dvbench.subsets import Subsets
+from dvbench.unlearning.contract import Parameters
+from dvbench.unlearning.engine import Unlearner
+from dvbench.unlearning.gradient_ascent import GradientAscent
 from evaluators.perf import Utility, checked_utility, perfs
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
@@ -71,7 +73,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     parameters : {"all", "head"}
         What unlearning moves: every parameter, or the last layer's.
     steps, batch_size, lr, weight_decay, lambda1, lambda2
-        Settings of unlearning, see `dvbench.models.unlearning.Ascent`.
+        Settings of unlearning, see `dvbench.unlearning.gradient_ascent.GradientAscent`.
     random_state : int or RandomState, optional
 
     Attributes
@@ -100,7 +102,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.utility = checked_utility(utility)
-        self.ascent = Ascent(steps, batch_size, lr, weight_decay, lambda1, lambda2, parameters)
+        self.ascent = GradientAscent(steps, batch_size, lr, weight_decay, parameters, lambda1, lambda2)
         self.random_state = as_random_state(random_state)
 
     def value(
@@ -152,7 +154,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         kind: Kind = "classification" if outputs > 1 else "regression"
         learner = TensorModel(fresh.to(device), kind, outputs, seed)
         metric = metric or (accuracy if outputs > 1 else neg_mse)
-        unlearner = Unlearner(network, x, y, z, self.ascent)
+        unlearner = Unlearner(network, x, y, z, y_z, self.ascent)
         everything = [np.arange(len(x))]
         (value,) = self._values(unlearner, learner, (x, y), (z, y_z), metric, everything, seed, fit)
         return value
@@ -183,7 +185,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         untrained = self.pred_model.clone()
         full = self.pred_model.clone().fit(x, y, *args, **kwargs)
         seed = int(self.random_state.randint(2**31))
-        unlearner = Unlearner(full, x, y, z, self.ascent)
+        unlearner = Unlearner(full, x, y, z, y_z, self.ascent)
         found = self._values(unlearner, untrained, (x, y), (z, y_z), self.metric, players, seed, kwargs)
         self.values_ = np.array([each.value for each in found])
         terms = ("lost_by_unlearning", "lost_by_rest", "lost_by_all")

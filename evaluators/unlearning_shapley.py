@@ -13,9 +13,11 @@ from dvbench.errors import UserError
 from dvbench.models.heads import all_features_and_logits
 from dvbench.models.performance import performances
 from dvbench.models.tensors import as_tensor
-from dvbench.models.unlearning import Ascent, Parameters, Unlearner
 from dvbench.randomness import random_state as as_random_state
 from dvbench.subsets import Subsets
+from dvbench.unlearning.contract import Parameters
+from dvbench.unlearning.engine import Unlearner
+from dvbench.unlearning.gradient_ascent import GradientAscent
 from evaluators.perf import Utility, checked_utility, perfs
 from evaluators.permutations import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
 
@@ -51,7 +53,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     parameters : {"all", "head"}
         What unlearning moves: every parameter, or the last layer's.
     steps, batch_size, lr, weight_decay, lambda1, lambda2
-        Settings of unlearning, see `dvbench.models.unlearning.Ascent`.
+        Settings of unlearning, see `dvbench.unlearning.gradient_ascent.GradientAscent`.
     antithetic : bool
         Follow every permutation with its reverse.
     truncation : float, optional
@@ -103,7 +105,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
             permutations = 10
         self.stopping = Stopping(permutations, seconds, target_standard_error)
         self.utility = checked_utility(utility)
-        self.ascent = Ascent(steps, batch_size, lr, weight_decay, lambda1, lambda2, parameters)
+        self.ascent = GradientAscent(steps, batch_size, lr, weight_decay, parameters, lambda1, lambda2)
         self.antithetic = antithetic
         self.truncation = truncation
         self.memory = memory
@@ -131,7 +133,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
             players, x, y = x, x.points, y.points
         x, y = as_tensor(x), as_tensor(y)
         budget = None if self.memory is None else self.memory * 2**20
-        unlearner = Unlearner(model, x, y, as_tensor(self.x_valid), self.ascent, budget)
+        unlearner = Unlearner(model, x, y, as_tensor(self.x_valid), as_tensor(self.y_valid), self.ascent, budget)
         seed = int(self.random_state.randint(2**31))
         full = self._performances(unlearner.logits_full.unsqueeze(0))[0]
         limit = np.inf

@@ -1,7 +1,56 @@
-"""One thread for every test: on matrices as small as theirs, several threads only wait for each other."""
+"""What many tests share: one thread, and small data and models.
+
+On matrices as small as theirs, several threads only wait for each other. Models compute in double precision, so that
+two ways to the same numbers agree closely.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+
+if TYPE_CHECKING:
+    import torch
+
+    from dvbench.models.training import TensorModel
+
+SHAPES = {"logistic_regression": (4,), "mlp": (4,), "cnn": (1, 4, 4), "resnet18": (3, 10, 10)}
+PARAMS = {"mlp": {"hidden": [6]}, "cnn": {"channels": 2}}
+
+
+@pytest.fixture
+def make_model() -> Callable[..., TensorModel]:
+    """Build a small model by name, with three classes or one real target."""
+
+    from dvbench.models import build_model
+    from dvbench.settings import ModelSettings
+
+    def make(name: str, kind: str = "classification", *, seed: int = 3, weight_decay: float = 0.01) -> TensorModel:
+        settings = ModelSettings(name=name, params=PARAMS.get(name, {}))
+        outputs = 3 if kind == "classification" else 1
+        model = build_model(settings, SHAPES[name], outputs, kind, seed=seed, weight_decay=weight_decay)
+        return model.double()
+
+    return make
+
+
+@pytest.fixture
+def make_points() -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
+    """Draw n points that fit a model, with one-hot labels or real targets."""
+
+    import numpy as np
+    import torch
+
+    def make(name: str, n: int, kind: str = "classification", seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng(seed)
+        x = torch.from_numpy(rng.normal(size=(n, *SHAPES[name])))
+        if kind == "regression":
+            return x, torch.from_numpy(rng.normal(size=(n, 1)))
+        return x, torch.eye(3, dtype=torch.float64)[rng.integers(0, 3, n)]
+
+    return make

@@ -30,7 +30,7 @@ def describe_exception(error: BaseException) -> str:
 
 def failure(cell: Cell, error: str, device: str) -> Result:
     """Result of a cell whose valuation failed."""
-    entry = find("evaluators", cell.evaluator.name)
+    entry = find(cell.evaluator.kind, cell.evaluator.name)
     return Result(
         dvbench_version=__version__,
         cell=cell,

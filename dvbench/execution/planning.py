@@ -28,6 +28,7 @@ def narrow(
     suite : Suite
     evaluators : sequence of str
         Keep these, by label or name; another registered one or a ``module:Class`` is added with its default settings.
+        Unlearning methods in a suite of those.
     datasets : sequence of str
         Keep the problems of these; another one takes the place of the first problem's data set.
     tasks : sequence of str
@@ -75,8 +76,9 @@ def _evaluators(suite: Suite, name: str) -> list[EvaluatorSettings]:
     labelled = [one for one in suite.evaluators if one.title == name]
     if labelled:
         return labelled
-    canonical = find("evaluators", name).name
-    return [one for one in suite.evaluators if one.name == canonical] or [EvaluatorSettings(name=canonical)]
+    canonical = find(suite.kind, name).name
+    found = [one for one in suite.evaluators if one.name == canonical]
+    return found or [EvaluatorSettings(kind=suite.kind, name=canonical)]
 
 
 def _problems(suite: Suite, name: str) -> list[ProblemSettings]:
@@ -98,8 +100,12 @@ def check(suite: Suite) -> None:
     UserError
     """
     from dvbench.datasets import load_source
+    from dvbench.execution.unlearning import make_method
 
     for evaluator in suite.evaluators:
+        if evaluator.kind == "unlearning":
+            make_method(evaluator)
+            continue
         entry = find("evaluators", evaluator.name)
         entry.check_parameters(evaluator.params)
         if ":" in evaluator.name:
@@ -108,7 +114,10 @@ def check(suite: Suite) -> None:
     for problem in suite.problems:
         find("models", problem.model.name).check_parameters({"shape", "outputs", *problem.model.params})
         for name in problem.tasks:
-            needs = find("tasks", name).definition.metadata.get("noise")
+            metadata = find("tasks", name).definition.metadata
+            if metadata.get("forgets") and suite.kind != "unlearning":
+                raise UserError(f"suite '{suite.name}': {name} judges unlearning methods, and the suite has evaluators")
+            needs = metadata.get("noise")
             if needs and problem.noise.kind != needs:
                 raise UserError(
                     f"suite '{suite.name}': {name} needs {needs} noise, and {problem.title} has {problem.noise.kind}"

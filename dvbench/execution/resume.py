@@ -54,7 +54,7 @@ def reusable(cell: Cell, store: Store) -> Result | None:
         return None
     if result.cell.model_copy(update={"tasks": cell.tasks}) != cell:
         return None
-    if result.evaluator_version != evaluator_version(find("evaluators", cell.evaluator.name)):
+    if result.evaluator_version != evaluator_version(find(cell.evaluator.kind, cell.evaluator.name)):
         return None
     if result.dataset.table != table_hash(cell.dataset):
         return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -11,10 +12,12 @@ from dvbench.datasets import build_problem
 from dvbench.errors import UserError
 from dvbench.execution.failures import crashed, describe_exception, failed_score
 from dvbench.execution.resume import reusable, task_metadata, task_versions
+from dvbench.execution.unlearning import make_method
 from dvbench.problem import Problem
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
-from dvbench.tasks.contract import Retrain, Task, Valuation
+from dvbench.tasks.contract import Forgotten, Retrain, Task, Valuation
+from dvbench.tasks.forgetting import Forgetting
 from dvbench.tasks.retrain import Retraining
 
 
@@ -45,13 +48,14 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
     try:
         problem = build_problem(first.dataset, first.sizes, first.noise, first.key.seed, first.groups)
         retrain = Retraining(problem, first.model, first.training, device)
+        judges = _Judges(retrain)
     except (Exception, SystemExit) as error:
         for cell in cells:
             yield crashed(cell, store, describe_exception(error), device)
         return
     for cell in cells:
         try:
-            scoring = _Scoring(cell, problem, store)
+            scoring = _Scoring(cell, problem, store, judges)
         except (Exception, SystemExit) as error:
             yield crashed(cell, store, describe_exception(error), device)
             continue
@@ -81,6 +85,23 @@ def _ask(coalitions: Sequence[np.ndarray]) -> np.ndarray:
     raise _Asked([np.array(players) for players in coalitions])
 
 
+class _Judges:
+    """The models by which unlearning methods are judged, trained once for all of them where a task asks for them."""
+
+    def __init__(self, retraining: Retraining) -> None:
+        self._retraining = retraining
+
+    @cached_property
+    def _forgetting(self) -> Forgetting:
+        return Forgetting(self._retraining)
+
+    def of(self, cell: Cell) -> Callable[[], Forgotten] | None:
+        """What a cell's unlearning method makes of the full model, computed once; None for evaluators."""
+        if cell.evaluator.kind != "unlearning":
+            return None
+        return cache(lambda: self._forgetting.outputs(make_method(cell.evaluator)))
+
+
 class _Scoring:
     """A cell that is being scored.
 
@@ -92,11 +113,12 @@ class _Scoring:
         Coalitions that those wanted to see trained.
     """
 
-    def __init__(self, cell: Cell, problem: Problem, store: Store) -> None:
+    def __init__(self, cell: Cell, problem: Problem, store: Store, judges: _Judges) -> None:
         result = reusable(cell, store)
         if result is None or result.dataset is None or result.dataset.revision != problem.revision:
             raise UserError("there are no values for the data set as it is now; run the cell again")
         self.cell, self.problem, self.store, self.result = cell, problem, store, result
+        self.forgotten = judges.of(cell)
         self.scores: dict[str, Score] = {}
         self.asked: list[np.ndarray] = []
         tasks: dict[str, Task] = {name: find("tasks", name).load() for name in result.lacks(task_versions(cell))}
@@ -109,7 +131,7 @@ class _Scoring:
             try:
                 # Read anew each time: a task that alters them alters its own.
                 arrays = {name: self.store.array(self.result, name) for name in self.result.arrays}
-                outcome = task(self.problem, Valuation(arrays["values"], arrays.get("repeat")), retrain)
+                outcome = task(self.problem, Valuation(arrays["values"], arrays.get("repeat"), self.forgotten), retrain)
                 found = {"metrics": outcome.metrics, "curves": outcome.curves}
                 self.scores[name] = Score.model_validate({**task_metadata(name), **found})
             except _Asked as question:

@@ -1,4 +1,4 @@
-"""The first and expensive step: one evaluator values the players of one problem."""
+"""The first and expensive step: one evaluator, or one unlearning method, values the players of one problem."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from dvbench.errors import UserError
 from dvbench.execution.environment import describe, watch_memory
 from dvbench.execution.failures import crashed, describe_exception, failed_score
 from dvbench.execution.resume import evaluator_version, reusable, table_hash, task_versions
+from dvbench.execution.unlearning import value_by_unlearning
+from dvbench.execution.valued import Valued
 from dvbench.models import build_model
 from dvbench.problem import Problem
 from dvbench.randomness import integer_seed, quarantine
@@ -66,7 +67,7 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
 
 def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) -> Result:
     valued = valuate(cell, problem, device)
-    entry = find("evaluators", cell.evaluator.name)
+    entry = find(cell.evaluator.kind, cell.evaluator.name)
     result = Result(
         dvbench_version=__version__,
         cell=cell,
@@ -102,15 +103,6 @@ def _second_valuation(
     return store.write(result, arrays)
 
 
-@dataclass(frozen=True)
-class Valued:
-    """An evaluator's values, standard errors if it has any, what they cost, and what else it reports."""
-
-    arrays: dict[ArrayName, np.ndarray]
-    cost: Cost
-    diagnostics: dict[str, float]
-
-
 def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str = "valuation") -> Valued:
     """Value a problem's players as a cell asks.
 
@@ -136,6 +128,8 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
     UserError
         If the evaluator cannot be made, or its values are not one finite number a player.
     """
+    if cell.evaluator.kind == "unlearning":
+        return value_by_unlearning(cell, problem, device, purpose)
     key, how = cell.key, cell.training
     seed = integer_seed(key.suite, problem.dataset, cell.evaluator.name, key.seed, purpose)
     model = build_model(

@@ -6,7 +6,7 @@ import hashlib
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -18,7 +18,10 @@ TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")
 
 
 class ProblemSettings(Strict):
-    """One problem of a suite: a data set, the noise put into it, and the model that is trained on it."""
+    """One problem of a suite: a data set, the noise put into it, and the model that is trained on it.
+
+    ``label`` is the title of one that differs from another in its sizes or parameters only.
+    """
 
     dataset: str
     sizes: Sizes
@@ -27,6 +30,7 @@ class ProblemSettings(Strict):
     model: ModelSettings
     training: Training = Training()
     tasks: tuple[Name, ...] = Field(min_length=1)
+    label: Name | None = None
 
     @field_validator("model", mode="before")
     @classmethod
@@ -36,6 +40,8 @@ class ProblemSettings(Strict):
     @property
     def title(self) -> str:
         """The name in results and tables, such as ``digits-logistic_regression-labels0.2``."""
+        if self.label:
+            return self.label
         dataset = self.dataset
         if dataset.startswith("csv:"):
             # Two tables, or two labels of one, may not share a folder.
@@ -50,7 +56,8 @@ class ProblemSettings(Strict):
 class Suite(Strict):
     """A suite.
 
-    ``version`` rises whenever its results would not compare with those before.
+    ``version`` rises whenever its results would not compare with those before. Instead of ``evaluators`` a file may
+    have ``unlearning``: methods that are judged, and that value each player by what unlearning it costs.
     """
 
     name: Name
@@ -59,6 +66,24 @@ class Suite(Strict):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     problems: tuple[ProblemSettings, ...] = Field(min_length=1)
     evaluators: tuple[EvaluatorSettings, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _methods_are_evaluators(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "unlearning" not in data:
+            return data
+        methods, others = data["unlearning"], {key: value for key, value in data.items() if key != "unlearning"}
+        if "evaluators" in data:
+            raise ValueError("a suite has evaluators or unlearning methods, not both")
+        if not isinstance(methods, list) or not all(isinstance(method, dict) for method in methods):
+            raise ValueError("unlearning methods are tables, [[unlearning]]")
+        return {**others, "evaluators": [{**method, "kind": "unlearning"} for method in methods]}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Suite:
+        if len({evaluator.kind for evaluator in self.evaluators}) > 1:
+            raise ValueError("a suite has evaluators or unlearning methods, not both")
+        return self
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Suite:
@@ -72,9 +97,14 @@ class Suite(Strict):
                 raise ValueError(f"{what} '{wrong[0]}' cannot name a folder: shorten it, or give it a label")
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
-                hint = "; give one a label" if what == "evaluator" else ""
+                hint = "" if what == "seed" else "; give one a label"
                 raise ValueError(f"{what} '{twice[0]}' is there twice{hint}")
         return self
+
+    @property
+    def kind(self) -> Literal["evaluators", "unlearning"]:
+        """What is compared: evaluators, or unlearning methods."""
+        return self.evaluators[0].kind
 
     def plan(self) -> Plan:
         """All cells, problem by problem and seed by seed."""

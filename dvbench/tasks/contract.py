@@ -7,8 +7,37 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
+import torch
 
 from dvbench.problem import Problem
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What models say that have unlearned one player each, and those that they are to be compared with.
+
+    Points are those of the training set, and after them those of the test set. All are logits, of shape
+    (models, outputs, points).
+
+    Parameters
+    ----------
+    full, untrained : torch.Tensor of shape (1, outputs, points)
+        Of the model trained on all players, and of the same one before training.
+    unlearned, retrained : torch.Tensor of shape (players, outputs, points)
+        Of models that have unlearned a player, and of models trained on all others.
+    training : dict of str to list of float
+        ``train`` and ``test``: mean loss of the full model at the start of each epoch, and in the end.
+    unlearning : dict of str to list of float
+        ``step``, and mean loss over players after so many steps on their ``forget`` sets, ``retain`` sets and the
+        ``test`` set.
+    """
+
+    full: torch.Tensor
+    untrained: torch.Tensor
+    unlearned: torch.Tensor
+    retrained: torch.Tensor
+    training: dict[str, list[float]] = field(default_factory=dict)
+    unlearning: dict[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -21,10 +50,25 @@ class Valuation:
         Data values; high means useful.
     repeat : numpy.ndarray of shape (n,), optional
         Values of the same evaluator on the same problem with other randomness.
+    forgotten : callable, optional
+        Makes the outputs of models that have unlearned each player, where the values come from an unlearning method.
     """
 
     values: np.ndarray
     repeat: np.ndarray | None = None
+    forgotten: Callable[[], Forgotten] | None = None
+
+    def outputs(self) -> Forgotten:
+        """What models say that have unlearned each player.
+
+        Raises
+        ------
+        ValueError
+            If the values do not come from an unlearning method.
+        """
+        if self.forgotten is None:
+            raise ValueError("these values come from no unlearning method, so there are no unlearned models to judge")
+        return self.forgotten()
 
 
 @dataclass(frozen=True)
@@ -64,6 +108,8 @@ class Task:
         The noise a problem must have for the task to make sense.
     repeats : bool
         Whether it needs a second valuation.
+    forgets : bool
+        Whether it judges an unlearning method by models that have unlearned each player.
     """
 
     score: Callable[[Problem, Valuation, Retrain], Outcome]
@@ -72,6 +118,7 @@ class Task:
     higher_is_better: bool
     noise: Literal["labels", "features"] | None = None
     repeats: bool = False
+    forgets: bool = False
 
     def __call__(self, problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
         """Score a valuation.
@@ -96,6 +143,7 @@ def task(
     higher_is_better: bool,
     noise: Literal["labels", "features"] | None = None,
     repeats: bool = False,
+    forgets: bool = False,
 ) -> Callable[[Callable[[Problem, Valuation, Retrain], Outcome]], Task]:
     """Make a `Task` of a function; see there for the parameters."""
-    return lambda score: Task(score, version, headline, higher_is_better, noise, repeats)
+    return lambda score: Task(score, version, headline, higher_is_better, noise, repeats, forgets)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from dvbench.problem import Problem
 from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-
-FEWEST = 4  # players: of three, even a perfect ranking could be chance
+from dvbench.tasks.correlation import check_enough, rank_correlation
 
 
 @task(version=1, headline="spearman_exact", higher_is_better=True)
@@ -27,8 +25,7 @@ def partial_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) 
     machine unlearning and Shapley value. arXiv:2505.16147, 2025. Table 1.
     """
     n = problem.players
-    if n < FEWEST:
-        raise ValueError(f"{n} players are too few to compare rankings: at least {FEWEST} are needed")
+    check_enough(n)
     everybody = np.arange(n)
     asked = [everybody, *everybody[:, np.newaxis], *(np.delete(everybody, player) for player in everybody)]
     found = retrain(asked)
@@ -36,14 +33,6 @@ def partial_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) 
     exact = (alone + everything - without) / 2
     metrics: dict[str, float] = {}
     for name, reference in (("exact", exact), ("without", without)):
-        metrics[f"spearman_{name}"], metrics[f"p_{name}"] = _correlation(valuation.values, reference)
+        metrics[f"spearman_{name}"], metrics[f"p_{name}"] = rank_correlation(valuation.values, reference)
     curves = {"value": valuation.values, "exact": exact, "without": without}
     return Outcome(metrics, {name: curve.tolist() for name, curve in curves.items()})
-
-
-def _correlation(values: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
-    """Spearman's correlation and its p-value; 0 and 1 where either is constant."""
-    if np.ptp(values) == 0 or np.ptp(reference) == 0:
-        return 0.0, 1.0
-    found = spearmanr(values, reference)
-    return float(found.statistic), float(found.pvalue)

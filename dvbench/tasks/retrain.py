@@ -24,6 +24,13 @@ class Retraining:
     model : ModelSettings
     training : Training
     device : str
+
+    Attributes
+    ----------
+    model : TensorModel
+        Untrained.
+    train, test : Split
+        On the device.
     """
 
     def __init__(self, problem: Problem, model: ModelSettings, training: Training, device: str = "cpu") -> None:
@@ -39,9 +46,7 @@ class Retraining:
             precision=training.precision,
             device=device,
         )
-        self._train, self._test = (
-            Split(part.x.to(device), part.y.to(device)) for part in (problem.train, problem.test)
-        )
+        self.train, self.test = (Split(part.x.to(device), part.y.to(device)) for part in (problem.train, problem.test))
         self._known: dict[bytes, float] = {}
 
     def __call__(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
@@ -70,15 +75,15 @@ class Retraining:
     def _learn(self, unknown: dict[bytes, np.ndarray]) -> None:
         keys, how = list(unknown), self.training
         trained = self.model.fit_many(
-            self._train.x,
-            self._train.y,
+            self.train.x,
+            self.train.y,
             [self.problem.points_of(players) for players in unknown.values()],
             batch_size=how.batch_size,
             epochs=how.epochs,
             lr=how.lr,
         )
         for numbers, stack in trained:
-            found = performances(self.problem.metric, self._test.y, stack.all_logits(self._test.x))
+            found = performances(self.problem.metric, self.test.y, stack.all_logits(self.test.x))
             self._known.update(zip((keys[number] for number in numbers), found.tolist(), strict=True))
 
 

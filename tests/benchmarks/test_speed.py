@@ -15,8 +15,9 @@ from dvbench.datasets import build_problem
 from dvbench.errors import UserError
 from dvbench.models import build_model
 from dvbench.models.performance import performances
-from dvbench.models.unlearning import Ascent, Unlearner
 from dvbench.settings import ModelSettings, Noise, Sizes
+from dvbench.unlearning.engine import Unlearner
+from dvbench.unlearning.gradient_ascent import GradientAscent
 
 FIT = {"epochs": 10, "batch_size": 32, "lr": 0.01}
 
@@ -108,10 +109,10 @@ def test_unlearning(benchmark, what):
     y = F.one_hot(torch.from_numpy(rng.randint(0, 10, 1000)), 10).float()
     settings = ModelSettings(name="mlp", params={"hidden": hidden})
     network = build_model(settings, (width,), 10, "classification", seed=0).network
-    ascent = Ascent(parameters=parameters)
+    ascent = GradientAscent(parameters=parameters)
     permutation = rng.permutation(1000)
     coalitions = [permutation[: 400 + i] for i in range(count)]
-    unlearner = Unlearner(network, x, y, x_reachable, ascent)
+    unlearner = Unlearner(network, x, y, x_reachable, y[:500], ascent)
 
     def slow():
         return plain_unlearning(network, x, y, x_reachable, coalitions[0], 0, ascent)(x_reachable).detach()
@@ -145,7 +146,9 @@ def test_unlearning_against_retraining(benchmark, points, parameters):
     how = {"batch_size": 32, "epochs": 1 if points > 1000 else 10, "lr": 3e-4}
     trained = model.clone().fit(x, y, **how)
     everybody = [np.arange(points)] * (1 if parameters == "all" else 16)
-    unlearner = Unlearner(trained, x, y, problem.reachable.x, Ascent(parameters=parameters))
+    unlearner = Unlearner(
+        trained, x, y, problem.reachable.x, problem.reachable.y, GradientAscent(parameters=parameters)
+    )
     compare(
         benchmark,
         lambda: model.clone().fit(x, y, **how),

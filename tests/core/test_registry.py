@@ -23,8 +23,8 @@ EXPECTED = {
     "datasets": ["breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "wine"],
     "models": ["cnn", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
-        "noisy_feature_detection", "noisy_label_detection", "partial_agreement", "point_addition", "point_removal",
-        "rank_stability",
+        "exact_agreement", "group_lds", "noisy_feature_detection", "noisy_label_detection", "partial_agreement",
+        "point_addition", "point_removal", "rank_stability",
     ],
 }  # fmt: skip
 ALL = [pytest.param(entry, id=f"{kind}-{name}") for kind in KINDS for name, entry in entries(kind).items()]

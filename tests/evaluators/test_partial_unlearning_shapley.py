@@ -15,9 +15,9 @@ from dvbench.datasets import build_problem
 from dvbench.errors import UserError
 from dvbench.models import build_model
 from dvbench.models.training import TensorModel, seeded
-from dvbench.models.unlearning import Ascent
 from dvbench.randomness import random_state as as_random_state
 from dvbench.settings import Groups, ModelSettings, Noise, Sizes
+from dvbench.unlearning.gradient_ascent import GradientAscent
 from evaluators import PartialUnlearningShapley
 
 SEED = 7
@@ -58,7 +58,7 @@ def test_the_value_is_made_of_three_losses(task):
     x, y, z, y_z, untrained, trained = task
     evaluator = PartialUnlearningShapley(random_state=SEED, **HOW)
     found = evaluator.value(trained, (x[:30], y[:30]), (z, y_z), untrained=untrained, **FIT)
-    seed, ascent = drawn_seed(SEED), Ascent(steps=4, batch_size=8, lr=0.01, lambda2=0.0)
+    seed, ascent = drawn_seed(SEED), GradientAscent(steps=4, batch_size=8, lr=0.01, lambda2=0.0)
     unlearned = plain_unlearning(trained, x, y, z, np.arange(30), seed, ascent)
     alone = plain_training(untrained, x[:30], y[:30], seed=seed, weight_decay=0.01, **FIT)
     full = log_loss(trained, z, y_z)
@@ -114,7 +114,7 @@ def test_as_an_evaluator_every_subset_is_a_target_set_in_turn():
         members = np.flatnonzero(problem.groups == group)
         data = problem.train.x[members], problem.train.y[members]
         alone = model.clone().fit(*data, **FIT).network
-        ascent = Ascent(steps=4, batch_size=8, lr=0.01, lambda2=0.0)
+        ascent = GradientAscent(steps=4, batch_size=8, lr=0.01, lambda2=0.0)
         unlearned = plain_unlearning(
             full, problem.train.x, problem.train.y, problem.reachable.x, members, drawn_seed(SEED), ascent
         )

@@ -13,8 +13,8 @@ from short_fits import FIT
 from sklearn.metrics import roc_auc_score
 
 from dvbench.errors import UserError
-from dvbench.models.unlearning import Unlearner
 from dvbench.randomness import random_state
+from dvbench.unlearning.engine import Unlearner
 from evaluators import UnlearningShapley
 
 GENTLE = {"utility": "log_loss", "steps": 5, "lr": 0.01}
@@ -49,7 +49,7 @@ def test_few_players_are_enumerated(problem, model):
     full = model.clone()
     full.fit(problem.train.x[:3], problem.train.y[:3], **FIT)
     reachable = problem.reachable
-    unlearner = Unlearner(full, problem.train.x[:3], problem.train.y[:3], reachable.x, evaluator.ascent)
+    unlearner = Unlearner(full, problem.train.x[:3], problem.train.y[:3], reachable.x, reachable.y, evaluator.ascent)
     seed = int(random_state(1).randint(2**31))
 
     def log_loss(logits):

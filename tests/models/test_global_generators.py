@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from dvbench.models.training import TensorModel, seeded
-from dvbench.models.unlearning import Ascent, Unlearner
+from dvbench.unlearning.engine import Unlearner
+from dvbench.unlearning.gradient_ascent import GradientAscent
 
 
 class Computed(Dataset):
@@ -43,7 +44,7 @@ def test_results_do_not_depend_on_global_seeds_nor_change_them(name, make_model,
         model.clone().fit(x, y, epochs=2, lr=0.01)
         model.fit(Computed(x), Computed(y), batch_size=4, epochs=2, lr=0.01)
         gradients = torch.stack([torch.cat([part.flatten() for part in point]) for point in model.grad(x, y)])
-        unlearner = Unlearner(model, x, y, x, Ascent(steps=3, batch_size=2, lr=0.01))
+        unlearner = Unlearner(model, x, y, x, y, GradientAscent(steps=3, batch_size=2, lr=0.01))
         results.append(
             [weights_of(model), model.predict(x), gradients, next(unlearner.logits_without([np.arange(5)], 0))[1]]
         )

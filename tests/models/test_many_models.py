@@ -19,11 +19,12 @@ from dvbench.models.losses import residuals
 from dvbench.models.performance import performances
 from dvbench.models.stacks import BUDGET, FunctionalStack, LinearStack, copies_within, itself, stack
 from dvbench.models.training import TensorModel, seeded
-from dvbench.models.unlearning import Ascent, Unlearner
+from dvbench.unlearning.engine import Unlearner
+from dvbench.unlearning.gradient_ascent import GradientAscent
 
 HOW = {"batch_size": 4, "epochs": 3, "lr": 1e-2}
 COALITIONS = [np.array(c, dtype=int) for c in ([3], [], range(10), [9, 0, 4, 7, 2], [1, 5], range(1, 10), [8, 8, 2, 8])]
-ASCENT = Ascent(steps=4, batch_size=5, lr=0.01, weight_decay=0.3, lambda1=0.4, lambda2=0.7)
+ASCENT = GradientAscent(steps=4, batch_size=5, lr=0.01, weight_decay=0.3, lambda1=0.4, lambda2=0.7)
 
 
 def by_number(found):
@@ -122,11 +123,11 @@ def test_each_copy_is_what_fit_makes_of_a_clone(layer, make_points):
 @pytest.mark.parametrize("name", ["logistic_regression", "mlp", "cnn"])
 def test_each_copy_is_unlearned_as_by_a_plain_loop(name, parameters, make_model, make_points):
     model, (x, y) = make_model(name), make_points(name, 10)
-    x_reachable, _ = make_points(name, 7, seed=1)
+    x_reachable, y_reachable = make_points(name, 7, seed=1)
     model.fit(x, y, batch_size=5, epochs=2, lr=0.01)
     ascent = replace(ASCENT, parameters=parameters)
     coalitions = [coalition for coalition in COALITIONS if len(coalition)]
-    unlearner = Unlearner(model, x, y, x_reachable, ascent)
+    unlearner = Unlearner(model, x, y, x_reachable, y_reachable, ascent)
     models = unlearner.unlearn(coalitions, 11)
     found = by_number(unlearner.logits_without(coalitions, 11))
     for number, coalition in enumerate(coalitions):
@@ -136,7 +137,7 @@ def test_each_copy_is_unlearned_as_by_a_plain_loop(name, parameters, make_model,
                 vector(models[number : number + 1]), parameters_of(expected), rtol=1e-6, atol=1e-8
             )
             torch.testing.assert_close(found[number][0].T, expected(x_reachable).detach())
-        one = Unlearner(model, x, y, x_reachable, ascent, budget=1)
+        one = Unlearner(model, x, y, x_reachable, y_reachable, ascent, budget=1)
         assert one.most == 1
         torch.testing.assert_close(found[number], next(one.logits_without([coalition], 11))[1])
     assert unlearner.count == 2 * len(coalitions)
@@ -144,8 +145,8 @@ def test_each_copy_is_unlearned_as_by_a_plain_loop(name, parameters, make_model,
 
 def test_resnets_are_unlearned_together_with_frozen_statistics(make_model, make_points):
     model, (x, y) = make_model("resnet18").float(), (tensor.float() for tensor in make_points("resnet18", 6))
-    ascent = Ascent(steps=2, batch_size=3, lr=1e-4)
-    unlearner = Unlearner(model, x, y, x, ascent, budget=2**40)
+    ascent = GradientAscent(steps=2, batch_size=3, lr=1e-4)
+    unlearner = Unlearner(model, x, y, x, y, ascent, budget=2**40)
     ((_, logits),) = unlearner.logits_without([np.array([0, 1]), np.array([2, 3, 4])], 0)
     for coalition, found in zip(([0, 1], [2, 3, 4]), logits, strict=True):
         expected = plain_unlearning(model.network, x, y, x, coalition, 0, ascent)
@@ -201,7 +202,7 @@ def test_opendatavals_classifiers_unlearn_together(make_points):
     """They end in a softmax, which unlearning leaves out."""
     x, y = make_points("mlp", 10)
     model = ClassifierMLP(4, 3, layers=3, hidden_dim=6).double()
-    unlearner = Unlearner(model, x, y, x, ASCENT)
+    unlearner = Unlearner(model, x, y, x, y, ASCENT)
     found = by_number(unlearner.logits_without(COALITIONS, 0))
     for number, coalition in enumerate(COALITIONS):
         if len(coalition):
@@ -297,7 +298,7 @@ def test_coalitions_are_numbers_of_players(wrong, make_model, make_points):
     with pytest.raises(ValueError, match="whole numbers from 0 to 9"):
         list(model.fit_many(x, y, [wrong], **HOW))
     with pytest.raises(ValueError, match="whole numbers from 0 to 9"):
-        list(Unlearner(model, x, y, x, ASCENT).logits_without([wrong], 0))
+        list(Unlearner(model, x, y, x, y, ASCENT).logits_without([wrong], 0))
 
 
 def test_infinite_outputs_of_finite_parameters_are_no_performance(make_points):
@@ -313,7 +314,7 @@ def test_infinite_outputs_of_finite_parameters_are_no_performance(make_points):
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"lr": 0.0}])
 def test_unlearning_needs_steps_points_and_a_rate(wrong):
     with pytest.raises(ValueError, match="at least one step"):
-        Ascent(**wrong)
+        GradientAscent(**wrong)
 
 
 def test_fits_are_counted_by_the_copy(make_model, make_points):
@@ -341,7 +342,7 @@ def test_one_model_of_many_that_diverges_is_told_of(make_model, make_points):
     x[0] = x[4] = 1.0
     model.fit(x, y, **HOW)
     x[4] = torch.inf
-    unlearner = Unlearner(model, x, y, make_points("mlp", 5)[0], ASCENT)
+    unlearner = Unlearner(model, x, y, *make_points("mlp", 5), ASCENT)
     with pytest.raises(FloatingPointError, match=r"diverged for 1 of 3 coalitions \(the first has 2 players\)"):
         list(unlearner.logits_without(coalitions, 0))
 
@@ -352,8 +353,8 @@ def test_rounding_is_not_blown_up_where_the_forget_set_says_nothing():
     x, y = torch.randn(40, 50), torch.eye(3)[torch.randint(0, 3, (40,))]
     x[:5, 10:] = 0.0
     network = nn.Linear(50, 3)
-    ascent = Ascent(steps=1, lr=0.1, weight_decay=0.0)
-    moved = Unlearner(network, x, y, x, ascent).unlearn([np.arange(5)] * 3, 0).parameters[0] - network.weight
+    ascent = GradientAscent(steps=1, lr=0.1, weight_decay=0.0)
+    moved = Unlearner(network, x, y, x, y, ascent).unlearn([np.arange(5)] * 3, 0).parameters[0] - network.weight
     assert not moved[:, :, 10:].any()
     assert moved[:, :, :10].abs().min() > 0.05
 
@@ -465,7 +466,7 @@ def test_networks_whose_last_linear_layer_is_not_their_last_are_not_unlearned(ma
     x, y = make_points("mlp", 11)
     model = TensorModel(seeded(make, 0).double(), "classification", 3, seed=3)
     with pytest.raises(ValueError, match="last linear layer"):
-        Unlearner(model, x, y, x, replace(ASCENT, parameters=parameters))
+        Unlearner(model, x, y, x, y, replace(ASCENT, parameters=parameters))
 
 
 def test_outputs_that_overflow_are_an_error(make_model, make_points):

@@ -1,0 +1,69 @@
+"""Agreement of a valuation with exact Shapley values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.stats import pearsonr
+
+from dvbench.problem import Problem
+from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
+from dvbench.tasks.correlation import check_enough, rank_correlation
+
+MOST = 12  # players: 4096 models
+
+
+@task(version=1, headline="spearman", higher_is_better=True)
+def exact_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
+    """Exact agreement: do values agree with exact Shapley values of retraining, for at most 12 players?
+
+    The utility of a coalition is the test performance of a model trained from scratch on it, untrained for the empty
+    one; all 2^n are trained. Headline: ``spearman``, Spearman's correlation of values with exact Shapley values; higher
+    is better, 0 is chance and also what constant values get. Besides: its two-sided p-value, and ``pearson``, Pearson's
+    correlation, which asks for the right proportions too.
+
+    References
+    ----------
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019. Equation 1.
+    """
+    n = problem.players
+    check_enough(n)
+    if n > MOST:
+        raise ValueError(
+            f"{n} players are too many for exact Shapley values, which take 2^{n} models: at most {MOST}; "
+            "make fewer groups"
+        )
+    exact = shapley_values(retrain([np.flatnonzero(mask >> np.arange(n) & 1) for mask in range(2**n)]))
+    values = valuation.values
+    spearman, p = rank_correlation(values, exact)
+    constant = np.ptp(values) == 0 or np.ptp(exact) == 0
+    pearson = 0.0 if constant else float(pearsonr(values, exact).statistic)
+    return Outcome(
+        {"spearman": spearman, "p_spearman": p, "pearson": pearson},
+        {"value": values.tolist(), "exact": exact.tolist()},
+    )
+
+
+def shapley_values(utilities: np.ndarray) -> np.ndarray:
+    """Shapley values of a game, ``phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (u(S + i) - u(S))``.
+
+    Parameters
+    ----------
+    utilities : numpy.ndarray of shape (2**n,)
+        Utilities of all coalitions: player i is in the one at position k where bit i of k is set.
+
+    Returns
+    -------
+    numpy.ndarray of shape (n,)
+        Exactly rounded sums, so that players who are alike tie.
+    """
+    n = len(utilities).bit_length() - 1
+    weights = np.array([1 / (n * math.comb(n - 1, size)) for size in range(n)])
+    coalitions = np.arange(2**n)
+    values = np.empty(n)
+    for player in range(n):
+        without = coalitions[coalitions >> player & 1 == 0]
+        gains = utilities[without | 1 << player] - utilities[without]
+        values[player] = math.fsum(weights[np.bitwise_count(without)] * gains)
+    return values

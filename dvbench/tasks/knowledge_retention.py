@@ -1,0 +1,58 @@
+"""What is left of what a model knew of an unlearned player."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from dvbench.models.performance import performances
+from dvbench.problem import Problem
+from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
+
+
+@task(version=1, headline="kr_forget", higher_is_better=False, forgets=True)
+def knowledge_retention(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
+    """Knowledge retention: how much of what the full model knew is left, on the player unlearned and on the others?
+
+    ``KR = (perf(unlearned) - perf(untrained)) / (perf(full) - perf(untrained))``, with performances that are means
+    over players. Headline: ``kr_forget``, on forget sets; lower is more thorough, 0 is an untrained model's and 1 that
+    of the full model. A model that never saw a class gets less of it right than an untrained one does by chance, so it
+    can fall below 0: ``kr_forget_retrained`` tells how far for retrained models. Besides: ``kr_retain``, on retain
+    sets, where more is better, and ``kr_retain_retrained``. Curves: performance on each player's forget set, and mean
+    losses while the full model is trained (``train_loss``, ``test_loss``: at the start of every epoch, and in the end)
+    and unlearned (over ``step``).
+
+    References
+    ----------
+    L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
+    machine unlearning and Shapley value. arXiv:2505.16147, 2025. Appendix B, equation 6 (where the retain set is
+    printed, while the text speaks of the forget set), Table 3 and Figure 3.
+    """
+    found = valuation.outputs()
+    models = {name: getattr(found, name) for name in ("unlearned", "retrained", "full", "untrained")}
+    table = {
+        name: np.array([_forget_and_retain(problem, outputs, player) for player in range(problem.players)])
+        for name, outputs in models.items()
+    }
+    metrics = {}
+    for column, place in enumerate(("forget", "retain")):
+        mean = {name: each[:, column].mean() for name, each in table.items()}
+        known = mean["full"] - mean["untrained"]
+        if known <= 0:
+            raise ValueError(f"the full model knows no more of {place} sets than an untrained one: train it longer")
+        for name, end in (("unlearned", ""), ("retrained", "_retrained")):
+            metrics[f"kr_{place}{end}"] = float((mean[name] - mean["untrained"]) / known)
+    curves = {f"{name}_forget": each[:, 0].tolist() for name, each in table.items()}
+    curves |= {f"{name}_loss": losses for name, losses in found.training.items()}
+    curves |= {name if name == "step" else f"unlearning_{name}": line for name, line in found.unlearning.items()}
+    return Outcome(metrics, curves)
+
+
+def _forget_and_retain(problem: Problem, outputs: torch.Tensor, player: int) -> tuple[float, float]:
+    """Performance on a player's points, and on those of all others."""
+    n, y = len(problem.train), problem.train.y
+    forget = torch.zeros(n, dtype=torch.bool)
+    forget[torch.from_numpy(problem.points_of(np.array([player])))] = True
+    logits = outputs[[player if len(outputs) > 1 else 0], :, :n]
+    forgotten, kept = (performances(problem.metric, y[part], logits[:, :, part])[0] for part in (forget, ~forget))
+    return float(forgotten), float(kept)

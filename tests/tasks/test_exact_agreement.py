@@ -1,0 +1,159 @@
+"""Agreement with exact Shapley values: of games solved by hand, by brute force, and by the axioms."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from small_problems import Worths, a_problem, never
+
+from dvbench.settings import ModelSettings, Training
+from dvbench.tasks.contract import Valuation
+from dvbench.tasks.exact_agreement import exact_agreement, shapley_values
+from dvbench.tasks.retrain import Retraining
+
+WORTH = np.array([3.0, -1.0, 4.0, 1.5, -5.0, 9.0])
+numbers = st.floats(-10, 10, allow_subnormal=False)
+
+
+def tables(low, high):
+    """Utilities of games of as many players."""
+    return st.integers(low, high).flatmap(lambda n: arrays(np.float64, 2**n, elements=numbers))
+
+
+def run(values, retrain):
+    return exact_agreement(a_problem(len(values)), Valuation(np.asarray(values, dtype=float)), retrain)
+
+
+def game(utility):
+    """Retraining whose performance is a function of the set of players."""
+    return lambda coalitions: np.array([float(utility(set(players.tolist()))) for players in coalitions])
+
+
+def gloves(players):
+    """Worth something is a pair: of player 0's left glove and one of the right ones of 1 and 2; 3 has none."""
+    return 0 in players and bool(players & {1, 2})
+
+
+def by_brute_force(utilities):
+    """Mean over all orders of what each player adds to those before it."""
+    n = len(utilities).bit_length() - 1
+    values, orders = np.zeros(n), list(permutations(range(n)))
+    for order in orders:
+        present = 0
+        for player in order:
+            values[player] += (utilities[present + 2**player] - utilities[present]) / len(orders)
+            present += 2**player
+    return values
+
+
+def test_worths_agree_and_their_opposites_do_not():
+    retrain = Worths(WORTH)
+    outcome = run(WORTH, retrain)
+    assert outcome.metrics == pytest.approx({"spearman": 1.0, "p_spearman": 0.0, "pearson": 1.0})
+    assert outcome.curves["value"] == WORTH.tolist()
+    assert outcome.curves["exact"] == pytest.approx(WORTH / 6)
+    assert retrain.calls == 1
+    assert len(retrain.asked) == len(set(retrain.asked)) == 64
+    assert frozenset() in retrain.asked
+    opposite = run(-WORTH, Worths(WORTH)).metrics
+    assert opposite == pytest.approx({"spearman": -1.0, "p_spearman": 0.0, "pearson": -1.0})
+
+
+def test_hand_computed_correlations():
+    """Ranks 1 2 3 4 against 4 2.5 2.5 1."""
+    outcome = run([1, 2, 3, 4], game(gloves))
+    assert outcome.curves["exact"] == pytest.approx([2 / 3, 1 / 6, 1 / 6, 0])
+    assert outcome.metrics["spearman"] == pytest.approx(-4.5 / np.sqrt(5 * 4.5))
+    assert outcome.metrics["p_spearman"] == pytest.approx(1 - np.sqrt(0.9))  # of two degrees of freedom: 1 - |r|
+    assert outcome.metrics["pearson"] == pytest.approx(-2 / np.sqrt(5))
+
+
+def test_pearson_asks_for_proportions():
+    metrics = run(np.exp(WORTH), Worths(WORTH)).metrics
+    assert metrics["spearman"] == pytest.approx(1.0)
+    assert metrics["pearson"] == pytest.approx(np.corrcoef(np.exp(WORTH), WORTH)[0, 1])
+    assert metrics["pearson"] < 0.9
+
+
+@pytest.mark.parametrize(
+    ("values", "utility"),
+    [
+        (np.full(6, 0.1), lambda players: WORTH[list(players)].sum()),
+        (WORTH, lambda players: 0.3),
+        (WORTH, lambda players: np.sqrt(0.1 + len(players))),  # all players are alike
+    ],
+)
+def test_what_is_constant_is_chance(values, utility):
+    assert run(values, game(utility)).metrics == {"spearman": 0.0, "p_spearman": 1.0, "pearson": 0.0}
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables(1, 5))
+def test_values_are_means_over_all_orders(utilities):
+    np.testing.assert_allclose(shapley_values(utilities), by_brute_force(utilities), atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables(1, 8))
+def test_efficiency(utilities):
+    assert shapley_values(utilities).sum() == pytest.approx(utilities[-1] - utilities[0], abs=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrays(np.float64, st.integers(1, 8), elements=numbers))
+def test_of_an_additive_game_values_are_worths(worth):
+    inside = np.arange(2 ** len(worth))[:, np.newaxis] >> np.arange(len(worth)) & 1
+    np.testing.assert_allclose(shapley_values(inside @ worth + 0.5), worth, atol=1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables(1, 6), st.data())
+def test_a_player_who_adds_nothing_gets_nothing(utilities, data):
+    n = len(utilities).bit_length() - 1
+    player = data.draw(st.integers(0, n - 1))
+    without = utilities[np.arange(2**n) & ~(1 << player)]
+    assert shapley_values(without)[player] == 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables(2, 6), st.data())
+def test_players_have_no_names(utilities, data):
+    """Renaming players renames values, to the bit; so players who are alike get the same."""
+    n = len(utilities).bit_length() - 1
+    order = np.array(data.draw(st.permutations(range(n))))
+    inside = np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1
+    renamed = utilities[inside @ 2**order]  # player i is called order[i] in the table
+    assert shapley_values(renamed).tolist() == shapley_values(utilities)[order].tolist()
+
+
+def test_retrained_models_share_out_what_training_brings():
+    problem = a_problem(6, kind="regression")
+    retrain = Retraining(problem, ModelSettings(name="logistic_regression"), Training(epochs=3, batch_size=2, lr=0.05))
+    exact = exact_agreement(problem, Valuation(WORTH), retrain).curves["exact"]
+    untrained, trained = retrain([np.arange(0), np.arange(6)])
+    assert sum(exact) == pytest.approx(trained - untrained)
+    assert len(set(exact)) == 6
+    assert retrain.model.fits.count == 64
+
+
+@pytest.mark.parametrize("n", [4, 12])
+def test_the_fewest_and_the_most(n):
+    assert run(np.arange(n), Worths(np.arange(n))).metrics["spearman"] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("n", "message"),
+    [
+        (3, "^3 players are too few to compare rankings: at least 4 are needed$"),
+        (13, r"^13 players are too many for exact Shapley values, .* 2\^13 models: at most 12; make fewer groups$"),
+        (5000, r"^5000 players are too many"),
+    ],
+)
+def test_other_numbers_are_refused_before_anything_is_trained(n, message):
+    with pytest.raises(ValueError, match=message):
+        run(np.arange(n), never)
