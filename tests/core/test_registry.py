@@ -23,8 +23,13 @@ EXPECTED = {
     "datasets": ["breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "wine"],
     "models": ["cnn", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
-        "exact_agreement", "group_lds", "noisy_feature_detection", "noisy_label_detection", "partial_agreement",
-        "point_addition", "point_removal", "rank_stability",
+        "exact_agreement", "group_lds", "knowledge_retention", "noisy_feature_detection", "noisy_label_detection",
+        "output_divergence", "partial_agreement", "point_addition", "point_removal", "rank_stability",
+        "retrained_agreement",
+    ],
+    "unlearning": [
+        "fine_tuning", "gradient_ascent", "neg_grad_plus", "negative_preference", "plain_ascent", "random_labels",
+        "scrub",
     ],
 }  # fmt: skip
 ALL = [pytest.param(entry, id=f"{kind}-{name}") for kind in KINDS for name, entry in entries(kind).items()]
@@ -71,9 +76,9 @@ def test_everything_loads_and_its_source_tells_the_truth(entry) -> None:
         assert getattr(loaded, key) == setting
 
 
-@pytest.mark.parametrize("name", EXPECTED["evaluators"])
-def test_evaluators_name_their_source(name: str) -> None:
-    docstring = entries("evaluators")[name].docstring
+@pytest.mark.parametrize(("kind", "name"), [(k, name) for k in ("evaluators", "unlearning") for name in EXPECTED[k]])
+def test_evaluators_and_unlearning_methods_name_their_source(kind, name: str) -> None:
+    docstring = entries(kind)[name].docstring
     assert "Parameters\n----------" in docstring
     assert ("References\n----------" in docstring) == (name != "random")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dvbench.execution.planning import check
+from dvbench.execution.planning import check, narrow
+from dvbench.execution.unlearning import make_method
 from dvbench.registry import entries, find
 from dvbench.suites import Suite, load_suite, suite_files
 
@@ -20,17 +21,20 @@ def test_names_of_suites() -> None:
 
 def test_everything_a_suite_names_exists_and_takes_its_parameters(suite: Suite) -> None:
     for evaluator in suite.evaluators:
-        find("evaluators", evaluator.name).check_parameters(evaluator.params)
+        find(suite.kind, evaluator.name).check_parameters(evaluator.params)
+        if suite.kind == "unlearning":
+            make_method(evaluator)
     for problem in suite.problems:
         find("datasets", problem.dataset)
         find("models", problem.model.name).check_parameters(problem.model.params)
         for task in problem.tasks:
-            needs = find("tasks", task).definition.metadata.get("noise")
-            assert needs in (None, problem.noise.kind)
+            metadata = find("tasks", task).definition.metadata
+            assert metadata.get("noise") in (None, problem.noise.kind)
+            assert suite.kind == "unlearning" or not metadata.get("forgets")
 
 
 def test_a_suite_is_written_with_the_names_that_are_listed(suite: Suite) -> None:
-    assert {evaluator.name for evaluator in suite.evaluators} <= set(entries("evaluators"))
+    assert {evaluator.name for evaluator in suite.evaluators} <= set(entries(suite.kind))
     assert {problem.dataset for problem in suite.problems} <= set(entries("datasets"))
     assert {problem.model.name for problem in suite.problems} <= set(entries("models"))
     assert {task for problem in suite.problems for task in problem.tasks} <= set(entries("tasks"))
@@ -47,6 +51,19 @@ def test_quick_has_everything_that_needs_no_download() -> None:
     quick = load_suite("quick")
     assert {evaluator.name for evaluator in quick.evaluators} == set(entries("evaluators"))
     assert {problem.dataset for problem in quick.problems} == {"digits", "breast_cancer"}
-    assert {task for problem in quick.problems for task in problem.tasks} == set(entries("tasks"))
+    assert {task for problem in quick.problems for task in problem.tasks} == {
+        name for name, entry in entries("tasks").items() if not entry.definition.metadata.get("forgets")
+    }
     assert quick.seeds == (0, 1)
     check(quick)
+
+
+def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them() -> None:
+    suite = load_suite("unlearning-cpu")
+    assert suite.kind == "unlearning"
+    assert {method.name for method in suite.evaluators} == set(entries("unlearning"))
+    assert "digits" in {problem.dataset for problem in suite.problems}  # which is there without a download
+    assert {task for problem in suite.problems for task in problem.tasks} == {
+        name for name, entry in entries("tasks").items() if entry.definition.metadata.get("forgets")
+    }
+    check(narrow(suite, datasets=["digits"]))

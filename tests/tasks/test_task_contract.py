@@ -33,7 +33,9 @@ def outcome_of(name, values, repeat):
 
 
 def test_the_tasks_there_are():
-    assert set(entries("tasks")) == set(HEADLINES)
+    # Those that judge unlearning methods are in test_unlearning_quality.
+    judging = {name for name, entry in entries("tasks").items() if entry.definition.metadata.get("forgets")}
+    assert set(entries("tasks")) - judging == set(HEADLINES)
 
 
 @pytest.mark.parametrize("name", HEADLINES)
