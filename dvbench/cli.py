@@ -239,6 +239,21 @@ def build(
         typer.echo(path)
 
 
+@app.command()
+def figures(
+    suite: Annotated[str, typer.Argument(help="A suite with results.")],
+    results: Annotated[Path, typer.Option(help="Folder of results.")] = RUNS,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write; by default 'figures/SUITE' in the results.")
+    ] = None,
+) -> None:
+    """Write the papers' tables and figures from results, beside the numbers published."""
+    from leaderboard.figures import draw
+
+    for path in draw(results, suite, out or results / "figures" / suite):
+        typer.echo(path)
+
+
 def _suite_files() -> dict[str, Path]:
     # As dvbench.suites has it, without importing pydantic.
     return {path.stem: path for path in sorted((Path(__file__).parent / "suites").glob("*.toml"))}

@@ -185,6 +185,21 @@ def cost(store: Store, suite: str) -> pd.DataFrame:
     return frame.groupby(["problem", "evaluator"], sort=False, as_index=False)[COSTS].mean()
 
 
+def results(store: Store, suite: str) -> list[tuple[Cell, Result]]:
+    """Planned cells with their results, as far as these are ok and of the settings planned.
+
+    Raises
+    ------
+    UserError
+        If the suite is not there or a file of it cannot be read.
+    """
+    return [
+        (cell, result)
+        for cell, result, stale in _planned(store, suite)
+        if result is not None and result.status == "ok" and not stale
+    ]
+
+
 def remarks(store: Store, suite: str) -> list[str]:
     """Say what a reader should know before comparing: results outside the plan, mixed data, mixed machines.
 
@@ -236,6 +251,28 @@ def half_width(values: Iterable[float]) -> float:
     if len(sample) < 2:
         return float("nan")
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(sample) - 1) * sample.std(ddof=1) / np.sqrt(len(sample)))
+
+
+def bootstrap(values: Iterable[float]) -> tuple[float, float]:
+    """95% percentile bootstrap interval of a mean.
+
+    Parameters
+    ----------
+    values : iterable of float, n of them
+        One a seed. Of few seeds it is too narrow: of three, the widest it can be is from the lowest to the highest.
+
+    Returns
+    -------
+    low, high : float
+        The same for the same values; NaN if n < 2.
+    """
+    sample = np.asarray(list(values), dtype=float)
+    if len(sample) < 2:
+        return float("nan"), float("nan")
+    drawn = stats.bootstrap(
+        (sample,), np.mean, n_resamples=9999, confidence_level=CONFIDENCE, method="percentile", rng=0
+    ).confidence_interval
+    return float(drawn.low), float(drawn.high)
 
 
 def _planned(store: Store, suite: str) -> list[tuple[Cell, Result | None, bool]]:

@@ -1,0 +1,49 @@
+"""Tables and figures of the papers, made from results: one file each.
+
+They need matplotlib and no torch.
+"""
+
+from __future__ import annotations
+
+from dvbench.results import Store
+from leaderboard import statistics
+from leaderboard.exhibits.common import Exhibit
+from leaderboard.exhibits.cost_and_quality import cost_and_quality
+from leaderboard.exhibits.curves import CURVES, task_curves
+from leaderboard.exhibits.efficiency import efficiency
+from leaderboard.exhibits.partial_valuation import partial_valuation
+from leaderboard.exhibits.unlearning_quality import loss_curves, loss_densities, unlearning_quality
+
+__all__ = ["Exhibit", "exhibits"]
+
+
+def exhibits(store: Store, suite: str) -> list[Exhibit]:
+    """Make all that the results of a suite have something for.
+
+    Parameters
+    ----------
+    store : Store
+    suite : str
+
+    Returns
+    -------
+    list of Exhibit
+        Cost against quality is always there.
+
+    Raises
+    ------
+    UserError
+        If the suite is not there or a file of it cannot be read.
+    """
+    found = statistics.results(store, suite)
+    tasks = {task for _, result in found for task, score in result.scores.items() if score.error is None}
+    made = [task_curves(found, task) for task in CURVES if task in tasks]
+    if "partial_agreement" in tasks:
+        made.append(partial_valuation(found))
+    if "output_divergence" in tasks:
+        made += [unlearning_quality(found), loss_densities(found)]
+    if "knowledge_retention" in tasks:
+        made.append(loss_curves(found))
+    if any("train_seconds" in result.diagnostics for _, result in found):
+        made.append(efficiency(found))
+    return [*made, cost_and_quality(store, suite)]

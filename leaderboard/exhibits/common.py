@@ -1,0 +1,85 @@
+"""What an exhibit is, and the table of a task's metrics that most of them show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dvbench.results import Cell, Result
+from leaderboard import statistics
+from leaderboard.published import published
+
+Found = list[tuple[Cell, Result]]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One table, and the figures that show it.
+
+    Parameters
+    ----------
+    name : str
+        Of its files.
+    title, caption : str
+    table : pandas.DataFrame
+        One row per problem and evaluator; published numbers are rows of their own.
+    figures : dict of str to matplotlib.figure.Figure
+        By what the exhibit's name is followed by in theirs; the figure of an exhibit that has one has ``""``.
+    data : pandas.DataFrame, optional
+        What figures draw, where the table does not say it: problem, evaluator, line, x and y.
+    """
+
+    name: str
+    title: str
+    caption: str
+    table: pd.DataFrame
+    figures: dict[str, Figure] = field(default_factory=dict)
+    data: pd.DataFrame | None = None
+
+
+def metric_table(
+    found: Found, tasks: Sequence[str], names: Sequence[str] = (), medians: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Means of metrics over seeds with bootstrap intervals, and medians of others; all means where none is named."""
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for cell, result in found:
+        here = values.setdefault((cell.key.problem, cell.key.evaluator), {})
+        for task in tasks:
+            score = result.scores.get(task)
+            for name, value in (score.metrics if score and score.error is None else {}).items():
+                here.setdefault(name, []).append(value)
+    rows = []
+    for (problem, evaluator), metrics in values.items():
+        row: dict[str, Any] = {"problem": problem, "evaluator": evaluator, "source": ""}
+        row["seeds"] = max(map(len, metrics.values()), default=0)
+        for name in names or metrics:
+            row[name] = np.mean(metrics[name]) if name in metrics else np.nan
+            row[f"{name}_low"], row[f"{name}_high"] = statistics.bootstrap(metrics.get(name, []))
+        row |= {name: np.median(metrics[name]) if name in metrics else np.nan for name in medians}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def mean_lines(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Lines to draw, means over seeds: ``y`` by problem, evaluator, line and ``x``."""
+    keys = ["problem", "evaluator", "line", "x"]
+    return pd.DataFrame(rows).groupby(keys, sort=False)["y"].mean().reset_index()
+
+
+def beside(table: pd.DataFrame, found: Found, exhibit: str) -> pd.DataFrame:
+    """A table with the published numbers of each clean problem's data set as rows of their own."""
+    told = published()[exhibit]
+    problems = list(dict.fromkeys(cell.key.problem for cell, _ in found))
+    datasets = {cell.key.problem: cell.dataset for cell, _ in found if cell.noise.kind == "none"}
+    rows = [
+        {"problem": problem, "evaluator": told.evaluator, "source": told.source, **told.numbers[dataset]}
+        for problem, dataset in datasets.items()
+        if dataset in told.numbers
+    ]
+    together = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
+    return together.sort_values("problem", kind="stable", key=lambda names: names.map(problems.index))

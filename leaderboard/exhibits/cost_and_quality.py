@@ -1,0 +1,43 @@
+"""What quality costs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dvbench.results import Store
+from leaderboard import statistics
+from leaderboard.exhibits.common import Exhibit
+from leaderboard.exhibits.drawing import colours, panels
+
+MEGABYTE = 1e6
+COSTS = {
+    "seconds": ("seconds",),
+    "models trained or unlearned": ("fits", "unlearned"),
+    "peak memory, MB": ("peak_memory_mb", "gpu_memory_mb"),
+}
+
+
+def cost_and_quality(store: Store, suite: str) -> Exhibit:
+    """Mean rank against seconds, with fits, unlearned models and peak memory."""
+    overall = statistics.overall(statistics.scores(store, suite))
+    cost = statistics.cost(store, suite).groupby("evaluator", as_index=False)[statistics.COSTS].mean()
+    table = overall[["evaluator", "mean_rank", "ci", "n_ok", "n_failed", "n_missing"]].merge(cost, on="evaluator")
+    table["peak_memory_mb"] = table.pop("peak_memory") / MEGABYTE
+    table["gpu_memory_mb"] = table.pop("peak_cuda_memory") / MEGABYTE
+    figure, axes = panels(list(COSTS), columns=1, size=(7.5, 4.0))
+    for label, axis in axes.items():
+        for evaluator, colour in colours(table["evaluator"]).items():
+            row = table[table["evaluator"] == evaluator].iloc[0]
+            place = sum(row[name] for name in COSTS[label]), row["mean_rank"]
+            axis.errorbar(*place, yerr=np.nan_to_num(row["ci"]), fmt="o", color=colour, lw=0.8, alpha=0.7)
+            axis.annotate(evaluator, place, (5, 3), textcoords="offset points", fontsize=7)
+        axis.set_xscale("symlog", linthresh=0.01 if label == "seconds" else 1)
+        axis.set_xlim(left=0)
+        axis.invert_yaxis()
+        axis.set_ylabel("mean rank (better is up)", fontsize=8)
+    caption = (
+        "Mean rank over all problems and tasks, with its 95% interval over seeds, against the seconds, model fits, "
+        "unlearned models and peak memory (growth of the process, and on a GPU) of a valuation, means over problems "
+        "and seeds. Scoring is not part of the cost."
+    )
+    return Exhibit("cost_and_quality", "Cost against quality", caption, table, {"": figure})

@@ -1,0 +1,54 @@
+"""How figures look: panels side by side, one legend, one colour for each evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+
+def panels(
+    names: Sequence[str], columns: int = 2, size: tuple[float, float] = (4.6, 3.4), *, shared: bool = False
+) -> tuple[Figure, dict[str, Axes]]:
+    """One panel a name, of a size in inches, perhaps on shared axes, and room for a legend."""
+    columns = min(columns, len(names))
+    lines = -(-len(names) // columns)
+    figure = Figure(figsize=(size[0] * columns + 2.2, size[1] * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False, sharex=shared, sharey=shared).flatten()
+    for axis, name in zip(axes, names, strict=False):
+        axis.set_title(name, fontsize=8)
+        axis.tick_params(labelsize=8)
+        axis.grid(visible=True, color="0.93")
+        axis.spines[["top", "right"]].set_visible(False)
+    for place, axis in enumerate(axes[len(names) :], len(names)):
+        axis.set_visible(False)
+        axes[place - columns].tick_params(labelbottom=True)
+    return figure, dict(zip(names, axes, strict=False))
+
+
+def logarithmic(axis: Axes) -> None:
+    """Make the upright axis logarithmic, with plain numbers also where it spans less than a decade."""
+    axis.set_yscale("log")
+    for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+        ticks(StrMethodFormatter("{x:.3g}"))
+    axis.tick_params(which="minor", labelsize=6)
+
+
+def legend(figure: Figure, axes: dict[str, Axes]) -> None:
+    """One legend for all panels, at the side."""
+    handles: dict[str, Any] = {}
+    for axis in axes.values():
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(list(handles.values()), list(handles), loc="outside right upper", fontsize=7, frameon=False)
+
+
+def colours(evaluators: Iterable[str]) -> dict[str, Any]:
+    """A colour for every evaluator, the same in all panels."""
+    names = list(dict.fromkeys(evaluators))
+    few = colormaps["tab10" if len(names) <= 10 else "tab20"]
+    return {name: few(i % few.N) for i, name in enumerate(names)}

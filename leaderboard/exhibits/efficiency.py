@@ -1,0 +1,58 @@
+"""What unlearning takes against training."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from leaderboard.exhibits.common import Exhibit, Found
+from leaderboard.exhibits.drawing import colours, legend, panels
+from leaderboard.published import published
+
+
+def efficiency(found: Found) -> Exhibit:
+    """Table 2: seconds to train and to unlearn, as data grow."""
+    rows = [
+        {
+            "problem": cell.key.problem,
+            "evaluator": cell.key.evaluator,
+            "dataset": cell.dataset,
+            "points": result.dataset.train,
+            **{name: result.diagnostics[name] for name in ("train_seconds", "unlearn_seconds")},
+        }
+        for cell, result in found
+        if result.dataset and "train_seconds" in result.diagnostics
+    ]
+    keys = ["problem", "evaluator", "dataset", "points"]
+    table = pd.DataFrame(rows).groupby(keys, sort=False, as_index=False)[["train_seconds", "unlearn_seconds"]].mean()
+    told = published()["efficiency"]
+    table = pd.concat(
+        [
+            table.assign(source=""),
+            pd.DataFrame(
+                {"problem": "", "evaluator": told.evaluator, "dataset": dataset, "source": told.source, **numbers}
+                for dataset, numbers in told.numbers.items()
+                if dataset in set(table["dataset"])
+            ),
+        ],
+        ignore_index=True,
+    )
+    table["train_over_unlearn"] = table["train_seconds"] / table["unlearn_seconds"]
+    figure, axes = panels(list(table["dataset"].unique()))
+    for dataset, axis in axes.items():
+        here = table[table["dataset"] == dataset]
+        for evaluator, colour in colours(table["evaluator"]).items():
+            part = here[(here["evaluator"] == evaluator) & (here["source"] == "")].sort_values("points")
+            axis.plot(part["points"], part["train_over_unlearn"], "o-", color=colour, label=evaluator)
+        reported = here[here["source"] != ""]
+        axis.plot(reported["points"], reported["train_over_unlearn"], "k*", ms=10, label="published")
+        axis.axhline(1, color="0.7", lw=0.8)
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_xlabel("points")
+        axis.set_ylabel("seconds to train / seconds to unlearn")
+    legend(figure, axes)
+    caption = (
+        "Seconds to train the full model and to unlearn all of its data in one go, each alone, means over seeds. "
+        f"Published: {told.setting}."
+    )
+    return Exhibit("efficiency", "Training against unlearning (Table 2)", caption, table, {"": figure})
