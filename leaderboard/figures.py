@@ -64,8 +64,8 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 def _svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    # Without a date and with known names, so that the same figure is the same file.
-    with mpl.rc_context({"svg.hashsalt": "dvbench"}):
+    # Without a date and with known names, so that the same figure is the same file; with text that can be searched.
+    with mpl.rc_context({"svg.hashsalt": "dvbench", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 

@@ -31,8 +31,11 @@ def cost_and_quality(store: Store, suite: str) -> Exhibit:
             place = sum(row[name] for name in COSTS[label]), row["mean_rank"]
             axis.errorbar(*place, yerr=np.nan_to_num(row["ci"]), fmt="o", color=colour, lw=0.8, alpha=0.7)
             axis.annotate(evaluator, place, (5, 3), textcoords="offset points", fontsize=7)
-        axis.set_xscale("symlog", linthresh=0.01 if label == "seconds" else 1)
-        axis.set_xlim(left=0)
+        if (table[list(COSTS[label])].sum(axis=1) > 0).all():
+            axis.set_xscale("log")
+        else:
+            axis.set_xscale("symlog", linthresh=1)
+            axis.set_xlim(left=-0.1)
         axis.invert_yaxis()
         axis.set_ylabel("mean rank (better is up)", fontsize=8)
     caption = (

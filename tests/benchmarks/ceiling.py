@@ -1,0 +1,50 @@
+"""How far the ranking that partial valuation is compared with repeats itself: true values would do little better.
+
+For every problem of ``partial-cpu`` the exact values (see the task ``partial_agreement``) are computed twice, with
+other initial weights and minibatches, and their rank correlation r is printed: mean over seeds with a bootstrap
+interval. A method that knew the values behind the noise would reach about the root of r. Beside it is the standard
+deviation of exact values over players, and of what other seeds make of it. Run ``python tests/benchmarks/ceiling.py``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dvbench.datasets import build_problem
+from dvbench.models import build_model
+from dvbench.problem import Problem
+from dvbench.suites import ProblemSettings, load_suite
+from dvbench.tasks.correlation import rank_correlation
+from dvbench.tasks.retrain import Retraining
+from leaderboard.statistics import bootstrap
+
+
+def exact(settings: ProblemSettings, problem: Problem, seed: int) -> np.ndarray:
+    """Exact values of player against rest, by models of this seed."""
+    retrain = Retraining(problem, settings.model, settings.training)
+    retrain.model = build_model(settings.model, problem.shape, problem.outputs, problem.kind, seed=seed)
+    everybody = np.arange(problem.players)
+    found = retrain([everybody, *everybody[:, np.newaxis], *(np.delete(everybody, player) for player in everybody)])
+    return (found[1 : problem.players + 1] + found[0] - found[problem.players + 1 :]) / 2
+
+
+def main() -> None:
+    """Print a line a problem."""
+    suite = load_suite("partial-cpu")
+    for settings in suite.problems:
+        again, spread, noise = [], [], []
+        for seed in suite.seeds:
+            problem = build_problem(settings.dataset, settings.sizes, settings.noise, seed, settings.groups)
+            one, two = exact(settings, problem, 1), exact(settings, problem, 2)
+            again.append(rank_correlation(one, two)[0])
+            spread.append(one.std())
+            noise.append((one - two).std() / np.sqrt(2))
+        low, high = bootstrap(again)
+        print(
+            f"{settings.title}: {np.mean(again):.2f} [{low:.2f}, {high:.2f}]; "
+            f"spread of exact values {np.mean(spread):.4f}, of which by other seeds {np.mean(noise):.4f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

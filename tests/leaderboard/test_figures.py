@@ -1,0 +1,237 @@
+"""The papers' tables and figures from made-up results."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import a_cell, a_result
+
+from dvbench.cli import main
+from dvbench.registry import entries
+from dvbench.results import Cell, Dataset, Plan, Result, Score, Store
+from dvbench.settings import Noise
+from leaderboard import statistics
+from leaderboard.exhibits import exhibits
+from leaderboard.figures import draw
+from leaderboard.published import published
+
+SEEDS = (0, 1, 2)
+CORRELATIONS = {"mine": (0.2, 0.4, 0.9), "random": (-0.1, 0.0, 0.1)}
+FRACTIONS = [0.0, 0.5, 1.0]
+
+
+def score(headline: str, metrics: dict[str, float], up: bool = True, **curves: list[float]) -> Score:
+    return Score(version=1, headline=headline, higher_is_better=up, metrics=metrics, curves=curves)
+
+
+def partial(value: float) -> Score:
+    return score(
+        "spearman_exact",
+        {"spearman_exact": value, "p_exact": 0.5, "spearman_without": -value, "p_without": 0.25},
+    )
+
+
+def detection(share: float) -> Score:
+    lines = {"recall": [0.0, share, 1.0], "optimal": [0.0, 1.0, 1.0], "random": FRACTIONS}
+    return score("auroc", {"auroc": share}, fraction=FRACTIONS, **lines)
+
+
+def unlearning(scale: float) -> dict[str, Score]:
+    metrics = ("lkd", "lmse", "pmse", "lkd_untrained", "lkd_full", "pmse_untrained")
+    density = {name: [0.1, 1.0, 0.1] for name in ("unlearned", "retrained", "full", "untrained")}
+    kr = ("kr_forget", "kr_retain", "kr_forget_retrained")
+    lines = {"train_loss": [2.0, 1.0], "test_loss": [2.0, 1.5], "step": [0.0, 5.0, 10.0]}
+    lines |= {f"unlearning_{part}": [1.0, 2.0, 3.0] for part in ("forget", "retain", "test")}
+    return {
+        "output_divergence": score(
+            "lkd", dict.fromkeys(metrics, scale), up=False, log10_loss=[-2.0, 0.0, 1.0], **density
+        ),
+        "knowledge_retention": score("kr_forget", dict.fromkeys(kr, scale / 2), up=False, **lines),
+        "retrained_agreement": score("spc", {"spc": -scale, "gap": scale, "gap_full": 0.1}),
+    }
+
+
+@pytest.fixture
+def fill(tmp_path: Path) -> Callable[..., Store]:
+    """A suite 'small' on two problems, clean and noisy, with the scores that are given by evaluator and seed."""
+
+    def fill(
+        scored: Callable[[str, int], dict[str, Score]],
+        evaluators=tuple(CORRELATIONS),
+        problems=("cifar10", "noisy"),
+        **more,
+    ) -> Store:
+        store, cells = Store(tmp_path / "results"), list[Cell]()
+        for problem in problems:
+            for evaluator in evaluators:
+                for seed in SEEDS:
+                    tasks = tuple(scored(evaluator, seed))
+                    cell = a_cell(problem, evaluator, seed, tasks)
+                    if problem == "noisy":
+                        cell = cell.model_copy(update={"dataset": "cifar10", "noise": Noise(kind="labels", rate=0.3)})
+                    cells.append(cell)
+                    store.write(
+                        a_result(cell, scored(evaluator, seed), seconds=1.0 + seed, **more), {"values": np.zeros(20)}
+                    )
+        store.write_plan(Plan(suite="small", suite_version=1, description="Small.", cells=tuple(cells)))
+        return store
+
+    return fill
+
+
+def named(store: Store, name: str):
+    return next(each for each in exhibits(store, "small") if each.name == name)
+
+
+def test_table_1_has_means_intervals_and_the_published_row_of_clean_problems(fill):
+    store = fill(lambda evaluator, seed: {"partial_agreement": partial(CORRELATIONS[evaluator][seed])})
+    table = named(store, "partial_valuation").table
+    mine = table[(table["evaluator"] == "mine") & (table["problem"] == "cifar10")].iloc[0]
+    assert mine["spearman_exact"] == pytest.approx(0.5)
+    assert mine["spearman_without"] == pytest.approx(-0.5)
+    assert 0.2 <= mine["spearman_exact_low"] < 0.5 < mine["spearman_exact_high"] <= 0.9
+    assert (mine["seeds"], mine["p_exact"], mine["p_without"]) == (3, 0.5, 0.25)
+    told = table[table["source"] != ""]
+    assert told["problem"].tolist() == ["cifar10"]
+    assert told["spearman_without"].tolist() == [-0.652]
+    # Beside the rows of its problem.
+    assert table["problem"].tolist() == ["cifar10"] * 3 + ["noisy"] * 2
+
+
+def test_curves_are_means_over_seeds(fill):
+    store = fill(lambda evaluator, seed: {"noisy_label_detection": detection(0.6 + 0.1 * seed)})
+    exhibit = named(store, "noisy_label_detection")
+    assert list(exhibit.figures) == ["-cifar10", "-noisy"]
+    data = exhibit.data
+    line = data[(data["problem"] == "noisy") & (data["evaluator"] == "mine") & (data["line"] == "recall")]
+    assert line["x"].tolist() == FRACTIONS
+    assert line["y"].tolist() == pytest.approx([0.0, 0.7, 1.0])
+    drawn = exhibit.figures["-noisy"].axes[0].get_lines()[0]
+    assert drawn.get_ydata() == pytest.approx([0.0, 0.7, 1.0])
+
+
+def test_unlearning_has_table_3_and_both_figures(fill):
+    store = fill(lambda evaluator, seed: unlearning(0.1 * (1 + seed)))
+    made = {each.name: each for each in exhibits(store, "small")}
+    assert list(made) == ["unlearning_quality", "loss_densities", "loss_curves", "cost_and_quality"]
+    table = made["unlearning_quality"].table
+    ours = table[(table["evaluator"] == "mine") & (table["problem"] == "cifar10")].iloc[0]
+    assert ours[["lkd", "kr_forget", "spc", "lkd_untrained"]].tolist() == pytest.approx([0.2, 0.1, -0.2, 0.2])
+    (told,) = table[table["source"] != ""].to_dict("records")
+    assert (told["lkd"], told["spc"], told["kr_forget"]) == (0.825, 0.665, 0.0)
+    densities = made["loss_densities"].data
+    assert set(densities["line"]) == {"unlearned", "retrained", "full", "untrained"}
+    curves = made["loss_curves"].data
+    assert curves[(curves["line"] == "unlearning_forget") & (curves["evaluator"] == "mine")]["x"].max() == 10.0
+    assert len(made["loss_curves"].figures[""].axes) == 6
+
+
+def test_table_2_has_ratios_and_the_published_one(fill):
+    def scored(evaluator, seed):
+        return {"rank_stability": score("spearman", {"spearman": 0.5})}
+
+    seconds = {"train_seconds": 6.0, "unlearn_seconds": 2.0}
+    points = Dataset(revision="0" * 64, kind="classification", train=500, reachable=10, test=10)
+    store = fill(scored, diagnostics=seconds, dataset=points, problems=("cifar10",))
+    table = named(store, "efficiency").table
+    assert table["train_over_unlearn"].tolist() == pytest.approx([3.0, 3.0, 187.92 / 23.333])
+    assert table["points"].tolist() == [500, 500, 50000]
+
+
+def test_cost_stands_beside_quality(fill):
+    store = fill(lambda evaluator, seed: {"partial_agreement": partial(CORRELATIONS[evaluator][seed])})
+    exhibit = named(store, "cost_and_quality")
+    row = exhibit.table.set_index("evaluator").loc["mine"]
+    assert (row["mean_rank"], row["seconds"], row["fits"], row["unlearned"], row["peak_memory_mb"]) == (1, 2, 3, 2, 5)
+    assert [axis.get_title() for axis in exhibit.figures[""].axes] == [
+        "seconds", "models trained or unlearned", "peak memory, MB",
+    ]  # fmt: skip
+
+
+def test_a_suite_that_failed_is_shown_as_failed(tmp_path: Path):
+    store = Store(tmp_path)
+    cell = a_cell("cifar10", "mine", 0, ("partial_agreement",))
+    store.write(a_result(cell, error="it broke", dataset=None, cost=None))
+    store.write_plan(Plan(suite="small", suite_version=1, description="Small.", cells=(cell,)))
+    (exhibit,) = exhibits(store, "small")
+    assert exhibit.table["n_failed"].tolist() == [1]
+    assert draw(tmp_path, "small", tmp_path / "out")[-1].read_text().count("mine") == 1
+
+
+def test_files_are_whole_and_the_same_each_time(fill, tmp_path: Path):
+    store = fill(lambda evaluator, seed: unlearning(0.1 * (1 + seed)) | {"point_removal": removal(seed)})
+    first, again = (draw(store.root, "small", tmp_path / out) for out in ("one", "two"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+    page = first[-1].read_text()
+    assert first[-1].name == "small.md"
+    for path in first:
+        if path.suffix == ".svg":
+            ET.parse(path)
+            assert f"({path.name})" in page
+        if path.suffix == ".csv":
+            assert len(pd.read_csv(path)) > 0
+    assert "*Ma et al., arXiv:2505.16147, Table 3*" in page
+
+
+def removal(seed: int) -> Score:
+    lines = {"remove_high": [0.9, 0.5, 0.1], "remove_low": [0.9, 0.8, 0.4], "random": [0.9, 0.7, 0.3]}
+    return score("gap", {"gap": 0.2 + seed}, fraction=FRACTIONS, **lines)
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path, capsys, fill):
+    assert main(["figures", "small", "--results", str(tmp_path / "none")]) == 2
+    assert "there is no results folder" in capsys.readouterr().err
+    store = fill(lambda evaluator, seed: {"partial_agreement": partial(0.1 * seed)})
+    assert main(["figures", "smal", "--results", str(store.root)]) == 2
+    assert "did you mean 'small'?" in capsys.readouterr().err
+    assert main(["figures", "small", "--results", str(store.root)]) == 0
+    assert str(store.root / "figures" / "small" / "small.md") in capsys.readouterr().out
+
+
+def test_bootstrap_intervals():
+    rng = np.random.default_rng(0)
+    sample = rng.normal(size=40)
+    low, high = statistics.bootstrap(sample)
+    # With many seeds, about that of the normal distribution.
+    assert (high - low) == pytest.approx(2 * 1.96 * sample.std() / np.sqrt(40), rel=0.1)
+    assert statistics.bootstrap(sample) == (low, high)
+    assert statistics.bootstrap([1.0, 2.0, 6.0]) == pytest.approx((1.0, 6.0))
+    assert statistics.bootstrap([0.5, 0.5, 0.5]) == (0.5, 0.5)
+    assert np.isnan(statistics.bootstrap([1.0])).all()
+
+
+def test_bootstrap_intervals_cover_the_mean_about_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    ends = np.array([statistics.bootstrap(rng.normal(size=20)) for _ in range(100)])
+    assert 85 <= ((ends[:, 0] < 0) & (ends[:, 1] > 0)).sum() <= 99
+
+
+def test_published_numbers_are_the_papers():
+    told = published()
+    assert {name: each.source.rpartition(", ")[2] for name, each in told.items()} == {
+        "partial_valuation": "Table 1", "efficiency": "Table 2", "unlearning_quality": "Table 3",
+    }  # fmt: skip
+    exact = {dataset: numbers["spearman_exact"] for dataset, numbers in told["partial_valuation"].numbers.items()}
+    assert exact == {"cifar10": 0.280, "fashion_mnist": 0.164, "text_corpus": 0.143}
+    ratios = {
+        dataset: round(numbers["train_seconds"] / numbers["unlearn_seconds"])
+        for dataset, numbers in told["efficiency"].numbers.items()
+    }
+    assert ratios == {"fashion_mnist": 20, "cifar10": 8, "text_corpus": 195}
+    for each in told.values():
+        assert each.evaluator in {*entries("evaluators"), *entries("unlearning")}
+
+
+def test_results_of_other_settings_are_left_out(fill):
+    store = fill(lambda evaluator, seed: {"partial_agreement": partial(0.5)}, problems=("cifar10",))
+    cell = a_cell("cifar10", "mine", 0, ("partial_agreement",), version=2)
+    other: Result = a_result(cell, {"partial_agreement": partial(-1.0)})
+    store.write(other, {"values": np.zeros(20)})
+    table = named(store, "partial_valuation").table
+    assert table[table["evaluator"] == "mine"].iloc[0]["seeds"] == 2
+    assert table[table["evaluator"] == "mine"].iloc[0]["spearman_exact"] == pytest.approx(0.5)
