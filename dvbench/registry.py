@@ -31,7 +31,7 @@ KINDS: tuple[Kind, ...] = ("evaluators", "datasets", "models", "tasks", "unlearn
 class Definition(NamedTuple):
     """A class or function as its source shows it.
 
-    ``parameters`` is None where the source does not tell; ``metadata`` are the keywords of its decorator, as a task's.
+    ``parameters`` is None where the source does not tell; ``metadata`` are the keywords of a function's decorator, as a task's.
     """
 
     docstring: str
@@ -218,6 +218,8 @@ def _parameters(node: ast.ClassDef | ast.FunctionDef) -> tuple[str, ...] | None:
 
 
 def _metadata(node: ast.ClassDef | ast.FunctionDef) -> dict[str, Any]:
+    if isinstance(node, ast.ClassDef):
+        return {}
     return {
         keyword.arg: keyword.value.value
         for decorator in node.decorator_list

@@ -17,8 +17,8 @@ from dvbench.problem import Problem
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
 from dvbench.tasks.contract import Forgotten, Retrain, Task, Valuation
-from dvbench.tasks.forgetting import Forgetting
 from dvbench.tasks.retrain import Retraining
+from dvbench.tasks.unlearned_models import Forgetting
 
 
 def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Iterator[Result]:

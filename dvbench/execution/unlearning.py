@@ -14,8 +14,8 @@ from dvbench.randomness import integer_seed, quarantine
 from dvbench.registry import find
 from dvbench.results import Cell, Cost
 from dvbench.settings import EvaluatorSettings
-from dvbench.tasks.forgetting import Forgetting
 from dvbench.tasks.retrain import Retraining
+from dvbench.tasks.unlearned_models import Forgetting
 from dvbench.unlearning.contract import Method
 
 

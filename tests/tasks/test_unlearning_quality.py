@@ -17,11 +17,11 @@ from dvbench.problem import Problem, Split
 from dvbench.registry import entries
 from dvbench.settings import ModelSettings, Training
 from dvbench.tasks.contract import Forgotten, Task, Valuation
-from dvbench.tasks.forgetting import Forgetting
 from dvbench.tasks.knowledge_retention import knowledge_retention
 from dvbench.tasks.output_divergence import output_divergence
 from dvbench.tasks.retrain import Retraining
 from dvbench.tasks.retrained_agreement import retrained_agreement
+from dvbench.tasks.unlearned_models import Forgetting
 from dvbench.unlearning.fine_tuning import FineTuning
 from dvbench.unlearning.gradient_ascent import GradientAscent
 from dvbench.unlearning.plain_ascent import PlainAscent
