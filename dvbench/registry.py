@@ -31,7 +31,8 @@ KINDS: tuple[Kind, ...] = ("evaluators", "datasets", "models", "tasks", "unlearn
 class Definition(NamedTuple):
     """A class or function as its source shows it.
 
-    ``parameters`` is None where the source does not tell; ``metadata`` are the keywords of a function's decorator, as a task's.
+    ``parameters`` is None where the source does not tell; ``metadata`` are the keywords of a function's decorator, as a
+    task's.
     """
 
     docstring: str

@@ -117,6 +117,11 @@ def check(suite: Suite) -> None:
             metadata = find("tasks", name).definition.metadata
             if metadata.get("forgets") and suite.kind != "unlearning":
                 raise UserError(f"suite '{suite.name}': {name} judges unlearning methods, and the suite has evaluators")
+            if metadata.get("forgets") and problem.groups is None:
+                raise UserError(
+                    f"suite '{suite.name}': {name} needs groups, such as groups = {{ by = \"classes\" }}, and "
+                    f"{problem.title} has none"
+                )
             needs = metadata.get("noise")
             if needs and problem.noise.kind != needs:
                 raise UserError(

@@ -108,7 +108,7 @@ def test_the_message_names_file_key_and_what_is_allowed(refused, old: str, new: 
 def test_a_problem_that_is_there_twice(refused) -> None:
     same = RIGHT.partition("[[problems]]")[2].partition("[[problems]]")[0]
     message = refused("[[evaluators]]", f"[[problems]]{same}\n[[evaluators]]")
-    assert message == "the file: problem 'digits-logistic_regression-labels0.2' is there twice"
+    assert message == "the file: problem 'digits-logistic_regression-labels0.2' is there twice; give one a label"
 
 
 def test_several_mistakes_are_counted(refused) -> None:

@@ -1,0 +1,200 @@
+"""Cells whose evaluator is an unlearning method: valued, judged, repeated, planned and refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dvbench.cli import main
+from dvbench.datasets import build_problem
+from dvbench.errors import UserError
+from dvbench.execution import scoring
+from dvbench.execution.planning import check, narrow
+from dvbench.execution.workers import run_here
+from dvbench.registry import find
+from dvbench.results import Store
+from dvbench.suites import Suite, load_suite
+from dvbench.tasks.contract import Valuation
+from dvbench.tasks.output_divergence import output_divergence
+from dvbench.tasks.retrain import Retraining
+from dvbench.tasks.unlearned_models import Forgetting
+from dvbench.unlearning.plain_ascent import PlainAscent
+
+SUITE = """
+version = 1
+description = "Small."
+seeds = [0, 1]
+
+[[problems]]
+label = "few"
+dataset = "digits"
+sizes = { train = 60, reachable = 30, test = 40 }
+groups = { by = "classes" }
+model = "logistic_regression"
+training = { epochs = 5, lr = 0.05 }
+tasks = ["output_divergence", "knowledge_retention", "retrained_agreement", "rank_stability"]
+
+[[unlearning]]
+name = "plain_ascent"
+params = { steps = 10, lr = 0.01 }
+
+[[unlearning]]
+name = "plain_ascent"
+label = "strong"
+params = { steps = 10, lr = 0.1 }
+
+[[unlearning]]
+name = "scrub"
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    (tmp_path / "small.toml").write_text(SUITE)
+    return load_suite(str(tmp_path / "small.toml"))
+
+
+def refusal(suite: Suite) -> str:
+    with pytest.raises(UserError) as error:
+        check(suite)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
+    check(suite)
+    results = {result.cell.key.evaluator: result for result in run_here(suite.plan().cells[:3], store, "cpu")}
+    assert list(results) == ["plain_ascent", "strong", "scrub"]
+    for result in results.values():
+        assert (result.status, result.dataset.players) == ("ok", 10)
+        assert all(score.error is None for score in result.scores.values())
+        assert (result.cost.fits, result.cost.unlearned) == (1, 10)
+        assert result.diagnostics["train_seconds"] > 0
+        assert result.diagnostics["unlearn_seconds"] > 0
+    mine = results["plain_ascent"]
+    assert mine.evaluator_object == "dvbench.unlearning.plain_ascent:PlainAscent"
+    # By hand: the same models.
+    cell = mine.cell
+    problem = build_problem(cell.dataset, cell.sizes, cell.noise, 0, cell.groups)
+    judge = Forgetting(Retraining(problem, cell.model, cell.training))
+    method = PlainAscent(steps=10, lr=0.01)
+    np.testing.assert_array_equal(store.array(mine, "values"), judge.performances_lost(judge.unlearner(method)))
+    outcome = output_divergence(problem, Valuation(np.zeros(10), None, lambda: judge.outputs(method)), lambda _: None)
+    assert mine.scores["output_divergence"].metrics == outcome.metrics
+    # Stronger unlearning goes further from retrained models and forgets more.
+    strong = results["strong"]
+    assert strong.scores["output_divergence"].value > mine.scores["output_divergence"].value
+    assert strong.scores["knowledge_retention"].value < mine.scores["knowledge_retention"].value
+
+
+def test_the_same_cell_has_the_same_scores(suite: Suite, store: Store, tmp_path: Path) -> None:
+    cell = suite.plan().cells[0]
+    (first,), (again,) = (run_here([cell], each, "cpu") for each in (store, Store(tmp_path / "again")))
+    assert first.scores == again.scores
+    assert first.arrays == again.arrays
+
+
+def test_models_to_judge_by_are_trained_once_for_all_methods(suite: Suite, store: Store, monkeypatch) -> None:
+    made = []
+
+    class Seen(Forgetting):
+        def __init__(self, retraining: Retraining) -> None:
+            super().__init__(retraining)
+            made.append(self)
+
+    monkeypatch.setattr(scoring, "Forgetting", Seen)
+    assert len(list(run_here(suite.plan().cells[:3], store, "cpu"))) == 3
+    (judge,) = made
+    # The full model twice, once to look at its losses, and one without each class.
+    assert judge.full.fits.count == 12
+
+
+def test_methods_are_chosen_by_name_or_label_and_a_strangers_is_added(suite: Suite, store: Store, script) -> None:
+    assert [one.title for one in narrow(suite, ["plain_ascent"]).evaluators] == ["plain_ascent"]
+    assert [one.title for one in narrow(suite, ["scrub", "strong"]).evaluators] == ["scrub", "strong"]
+    added = narrow(suite, ["fine_tuning"])
+    assert [(one.kind, one.name) for one in added.evaluators] == [("unlearning", "fine_tuning")]
+    script(
+        "my_methods",
+        "from dataclasses import dataclass\n"
+        "from dvbench.unlearning.contract import Method, ascend, descend\n\n"
+        "@dataclass(frozen=True)\n"
+        "class Both(Method):\n"
+        '    """Up and down."""\n'
+        "    weight: float = 2.0\n"
+        "    def rules(self, step):\n"
+        "        return ascend, lambda logits, batch: self.weight * descend(logits, batch)\n\n"
+        "class NoMethod:\n    pass\n",
+    )
+    own = narrow(suite, ["my_methods:Both"])
+    check(own)
+    (result,) = run_here(own.plan().cells[:1], store, "cpu")
+    assert result.status == "ok"
+    assert result.evaluator_version.startswith("sha256:")
+    assert refusal(narrow(suite, ["my_methods:NoMethod"])).startswith("my_methods:NoMethod is no unlearning method")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("{ steps = 10, lr = 0.1 }", "{ step = 10 }", "cannot make unlearning method plain_ascent: "),
+        ("{ steps = 10, lr = 0.1 }", "{ lr = 0 }", "cannot make unlearning method plain_ascent: unlearning takes"),
+        ('name = "scrub"', 'name = "srub"', "no unlearning method is named 'srub': did you mean 'scrub'?"),
+        ('groups = { by = "classes" }\n', "", "suite 'small': output_divergence needs groups, such as groups = { by"),
+        ("[[unlearning]]", "[[evaluators]]", "no evaluator is named 'plain_ascent'"),
+    ],
+)
+def test_what_cannot_work_is_found_before_anything_runs(old: str, new: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(SUITE.replace(old, new))
+    assert refusal(load_suite(str(tmp_path / "small.toml"))).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SUITE + '\n[[evaluators]]\nname = "random"\n', "a suite has evaluators or unlearning methods, not both"),
+        (SUITE.partition("[[unlearning]]")[0] + "[unlearning]\n", "unlearning methods are tables, [[unlearning]]"),
+    ],
+)
+def test_suites_that_are_wrong(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(text)
+    with pytest.raises(UserError, match=r"small\.toml: ") as error:
+        load_suite(str(tmp_path / "small.toml"))
+    assert message in str(error.value)
+
+
+def test_evaluators_cannot_be_judged_as_methods() -> None:
+    quick = load_suite("quick")
+    problem = quick.problems[0].model_copy(update={"tasks": ("output_divergence",)})
+    assert refusal(quick.model_copy(update={"problems": (problem,)})) == (
+        "suite 'quick': output_divergence judges unlearning methods, and the suite has evaluators"
+    )
+
+
+def test_divergence_is_a_failure_of_that_cell_alone(suite: Suite, store: Store) -> None:
+    wild = suite.evaluators[1].model_copy(update={"params": {"steps": 10, "lr": 1e38}})
+    cells = suite.model_copy(update={"evaluators": (wild, suite.evaluators[2])}).plan().cells[:2]
+    results = {result.cell.key.evaluator: result for result in run_here(cells, store, "cpu")}
+    assert results["strong"].status == "failed"
+    assert "unlearning diverged for" in results["strong"].error
+    assert results["scrub"].status == "ok"
+
+
+def test_points_as_players_are_refused(suite: Suite, store: Store) -> None:
+    problem = suite.problems[0].model_copy(update={"groups": None})
+    big = problem.model_copy(update={"sizes": problem.sizes.model_copy(update={"train": 120})})
+    (result,) = run_here(suite.model_copy(update={"problems": (big,)}).plan().cells[:1], store, "cpu")
+    assert result.error.startswith("120 players are too many to judge unlearning by: at most 100; give the problem")
+
+
+def test_methods_are_listed_and_described(capsys) -> None:
+    assert main(["list", "unlearning"]) == 0
+    listed = capsys.readouterr().out
+    assert "negative_preference" in listed
+    assert main(["describe", "scrub"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("scrub (unlearning method, dvbench.unlearning.scrub:Scrub)")
+    assert "frozen" not in told
+    assert find("unlearning", "NegGradPlus").name == "neg_grad_plus"
