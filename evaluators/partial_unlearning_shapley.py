@@ -23,10 +23,10 @@ from dvbench.models.training import TensorModel, seeded
 from dvbench.randomness import random_state as as_random_state
 from dvbench.settings import Kind
 from dvbench.subsets import Subsets
-from dvbench.unlearning.contract import Parameters
+from dvbench.unlearning.contract import Method, Parameters
 from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.gradient_ascent import GradientAscent
 from evaluators.perf import Utility, checked_utility, perfs
+from evaluators.unlearning_methods import unlearning_method
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
 
@@ -74,6 +74,9 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         What unlearning moves: every parameter, or the last layer's.
     steps, batch_size, lr, weight_decay, lambda1, lambda2
         Settings of unlearning, see `dvbench.unlearning.gradient_ascent.GradientAscent`.
+    method : str or Method
+        Another unlearning method by name (``dvbench list unlearning``), which takes the settings above but for the
+        lambdas, or one with settings of its own.
     random_state : int or RandomState, optional
 
     Attributes
@@ -99,10 +102,20 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         weight_decay: float = 0.01,
         lambda1: float = 1.0,
         lambda2: float = 1.0,
+        method: str | Method = "gradient_ascent",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.utility = checked_utility(utility)
-        self.ascent = GradientAscent(steps, batch_size, lr, weight_decay, parameters, lambda1, lambda2)
+        self.method = unlearning_method(
+            method,
+            lambda1,
+            lambda2,
+            steps=steps,
+            batch_size=batch_size,
+            lr=lr,
+            weight_decay=weight_decay,
+            parameters=parameters,
+        )
         self.random_state = as_random_state(random_state)
 
     def value(
@@ -154,7 +167,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         kind: Kind = "classification" if outputs > 1 else "regression"
         learner = TensorModel(fresh.to(device), kind, outputs, seed)
         metric = metric or (accuracy if outputs > 1 else neg_mse)
-        unlearner = Unlearner(network, x, y, z, y_z, self.ascent)
+        unlearner = Unlearner(network, x, y, z, y_z, self.method)
         everything = [np.arange(len(x))]
         (value,) = self._values(unlearner, learner, (x, y), (z, y_z), metric, everything, seed, fit)
         return value
@@ -185,7 +198,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         untrained = self.pred_model.clone()
         full = self.pred_model.clone().fit(x, y, *args, **kwargs)
         seed = int(self.random_state.randint(2**31))
-        unlearner = Unlearner(full, x, y, z, y_z, self.ascent)
+        unlearner = Unlearner(full, x, y, z, y_z, self.method)
         found = self._values(unlearner, untrained, (x, y), (z, y_z), self.metric, players, seed, kwargs)
         self.values_ = np.array([each.value for each in found])
         terms = ("lost_by_unlearning", "lost_by_rest", "lost_by_all")

@@ -15,11 +15,11 @@ from dvbench.models.performance import performances
 from dvbench.models.tensors import as_tensor
 from dvbench.randomness import random_state as as_random_state
 from dvbench.subsets import Subsets
-from dvbench.unlearning.contract import Parameters
+from dvbench.unlearning.contract import Method, Parameters
 from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.gradient_ascent import GradientAscent
 from evaluators.perf import Utility, checked_utility, perfs
 from evaluators.permutations import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
+from evaluators.unlearning_methods import unlearning_method
 
 
 class UnlearningShapley(DataEvaluator, ModelMixin):
@@ -54,6 +54,9 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         What unlearning moves: every parameter, or the last layer's.
     steps, batch_size, lr, weight_decay, lambda1, lambda2
         Settings of unlearning, see `dvbench.unlearning.gradient_ascent.GradientAscent`.
+    method : str or Method
+        Another unlearning method by name (``dvbench list unlearning``), which takes the settings above but for the
+        lambdas, or one with settings of its own.
     antithetic : bool
         Follow every permutation with its reverse.
     truncation : float, optional
@@ -96,6 +99,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         weight_decay: float = 0.01,
         lambda1: float = 1.0,
         lambda2: float = 1.0,
+        method: str | Method = "gradient_ascent",
         antithetic: bool = False,
         truncation: float | None = None,
         memory: int | None = None,
@@ -105,7 +109,16 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
             permutations = 10
         self.stopping = Stopping(permutations, seconds, target_standard_error)
         self.utility = checked_utility(utility)
-        self.ascent = GradientAscent(steps, batch_size, lr, weight_decay, parameters, lambda1, lambda2)
+        self.method = unlearning_method(
+            method,
+            lambda1,
+            lambda2,
+            steps=steps,
+            batch_size=batch_size,
+            lr=lr,
+            weight_decay=weight_decay,
+            parameters=parameters,
+        )
         self.antithetic = antithetic
         self.truncation = truncation
         self.memory = memory
@@ -133,7 +146,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
             players, x, y = x, x.points, y.points
         x, y = as_tensor(x), as_tensor(y)
         budget = None if self.memory is None else self.memory * 2**20
-        unlearner = Unlearner(model, x, y, as_tensor(self.x_valid), as_tensor(self.y_valid), self.ascent, budget)
+        unlearner = Unlearner(model, x, y, as_tensor(self.x_valid), as_tensor(self.y_valid), self.method, budget)
         seed = int(self.random_state.randint(2**31))
         full = self._performances(unlearner.logits_full.unsqueeze(0))[0]
         limit = np.inf

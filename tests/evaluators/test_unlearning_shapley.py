@@ -15,6 +15,8 @@ from sklearn.metrics import roc_auc_score
 from dvbench.errors import UserError
 from dvbench.randomness import random_state
 from dvbench.unlearning.engine import Unlearner
+from dvbench.unlearning.gradient_ascent import GradientAscent
+from dvbench.unlearning.scrub import Scrub
 from evaluators import UnlearningShapley
 
 GENTLE = {"utility": "log_loss", "steps": 5, "lr": 0.01}
@@ -41,15 +43,16 @@ def test_majority_oracle_game_is_within_its_standard_errors():
     assert np.all(np.abs(evaluator.evaluate_data_values() - exact) < 3.5 * evaluator.standard_errors_)
 
 
-def test_few_players_are_enumerated(problem, model):
+@pytest.mark.parametrize("method", ["gradient_ascent", "negative_preference", Scrub(steps=4, lr=0.02)])
+def test_few_players_are_enumerated(method, problem, model):
     """With three players the values are the definition's, on utilities computed here."""
     fetcher = problem.fetcher()
     fetcher.x_train, fetcher.y_train = fetcher.x_train[:3], fetcher.y_train[:3]
-    evaluator = train(UnlearningShapley(permutations=10, random_state=1, **GENTLE), fetcher, model)
+    evaluator = train(UnlearningShapley(permutations=10, method=method, random_state=1, **GENTLE), fetcher, model)
     full = model.clone()
     full.fit(problem.train.x[:3], problem.train.y[:3], **FIT)
     reachable = problem.reachable
-    unlearner = Unlearner(full, problem.train.x[:3], problem.train.y[:3], reachable.x, reachable.y, evaluator.ascent)
+    unlearner = Unlearner(full, problem.train.x[:3], problem.train.y[:3], reachable.x, reachable.y, evaluator.method)
     seed = int(random_state(1).randint(2**31))
 
     def log_loss(logits):
@@ -61,6 +64,14 @@ def test_few_players_are_enumerated(problem, model):
 
     np.testing.assert_allclose(evaluator.data_values, shapley_by_definition(utility, 3), atol=1e-6)
     assert not evaluator.standard_errors_.any()
+
+
+def test_methods_by_name_take_the_settings():
+    made = UnlearningShapley(method="scrub", steps=7, lr=0.5, parameters="head").method
+    assert made == Scrub(steps=7, lr=0.5, parameters="head")
+    assert UnlearningShapley(lambda2=0.3).method == GradientAscent(lambda2=0.3)
+    with pytest.raises(UserError, match="no unlearning method is named 'srub': did you mean 'scrub'"):
+        UnlearningShapley(method="srub")
 
 
 def test_useful_points_get_high_values(two_blobs):
