@@ -11,7 +11,7 @@ from leaderboard.exhibits.common import Exhibit
 from leaderboard.exhibits.cost_and_quality import cost_and_quality
 from leaderboard.exhibits.curves import CURVES, task_curves
 from leaderboard.exhibits.efficiency import efficiency
-from leaderboard.exhibits.partial_valuation import partial_valuation
+from leaderboard.exhibits.partial_valuation import GAMES, games, partial_valuation
 from leaderboard.exhibits.unlearning_quality import loss_curves, loss_densities, unlearning_quality
 
 __all__ = ["Exhibit", "exhibits"]
@@ -40,6 +40,8 @@ def exhibits(store: Store, suite: str) -> list[Exhibit]:
     made = [task_curves(found, task) for task in CURVES if task in tasks]
     if "partial_agreement" in tasks:
         made.append(partial_valuation(found))
+    if tasks.intersection(GAMES):
+        made.append(games(found))
     if "output_divergence" in tasks:
         made += [unlearning_quality(found), loss_densities(found)]
     if "knowledge_retention" in tasks:

@@ -1,4 +1,4 @@
-"""Partial valuation: correlations with retraining."""
+"""Agreement of values with retraining: of player against rest, of all coalitions, and of random ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 
 from leaderboard.exhibits.common import Exhibit, Found, beside, metric_table
 from leaderboard.exhibits.drawing import legend, panels
+
+GAMES = ("exact_agreement", "group_lds")
 
 
 def partial_valuation(found: Found) -> Exhibit:
@@ -36,3 +38,14 @@ def partial_valuation(found: Found) -> Exhibit:
         axis.set_xlabel("Spearman's correlation", fontsize=8)
     legend(figure, axes)
     return Exhibit("partial_valuation", "Partial valuation (Table 1)", caption, table, {"": figure})
+
+
+def games(found: Found) -> Exhibit:
+    """Agreement with exact Shapley values of the game of all players, and with random coalitions."""
+    caption = (
+        "Spearman's and Pearson's correlation of values with exact Shapley values of retraining on all coalitions, and "
+        "the linear datamodeling score (lds): Spearman's correlation of values summed over random halves of the players "
+        "with the performance of models trained on these. Means over seeds with bootstrap intervals."
+    )
+    table = metric_table(found, list(GAMES), ("spearman", "pearson", "lds"), ("p_spearman", "p_lds"))
+    return Exhibit("games", "Agreement with exact Shapley values, and group LDS", caption, table)

@@ -235,3 +235,14 @@ def test_results_of_other_settings_are_left_out(fill):
     table = named(store, "partial_valuation").table
     assert table[table["evaluator"] == "mine"].iloc[0]["seeds"] == 2
     assert table[table["evaluator"] == "mine"].iloc[0]["spearman_exact"] == pytest.approx(0.5)
+
+
+def test_exact_values_and_lds_share_a_table(fill):
+    def scored(evaluator, seed):
+        exact = score("spearman", {"spearman": 0.1 * seed, "p_spearman": 0.5, "pearson": 0.3})
+        return {"exact_agreement": exact, "group_lds": score("lds", {"lds": 0.2 * seed, "p_lds": 0.1})}
+
+    row = named(fill(scored), "games").table.iloc[0]
+    assert row[["spearman", "pearson", "lds", "p_spearman", "p_lds"]].tolist() == pytest.approx(
+        [0.1, 0.3, 0.2, 0.5, 0.1]
+    )
