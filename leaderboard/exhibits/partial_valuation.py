@@ -44,8 +44,8 @@ def games(found: Found) -> Exhibit:
     """Agreement with exact Shapley values of the game of all players, and with random coalitions."""
     caption = (
         "Spearman's and Pearson's correlation of values with exact Shapley values of retraining on all coalitions, and "
-        "the linear datamodeling score (lds): Spearman's correlation of values summed over random halves of the players "
-        "with the performance of models trained on these. Means over seeds with bootstrap intervals."
+        "the linear datamodeling score (lds): Spearman's correlation of values summed over random halves of the "
+        "players with the performance of models trained on these. Means over seeds with bootstrap intervals."
     )
     table = metric_table(found, list(GAMES), ("spearman", "pearson", "lds"), ("p_spearman", "p_lds"))
     return Exhibit("games", "Agreement with exact Shapley values, and group LDS", caption, table)
