@@ -187,6 +187,8 @@ class Unlearner:
     def _pull(self, copies: Stack, step: int, labels: torch.Tensor, forget: torch.Tensor, keep: torch.Tensor) -> None:
         """Gradients of a step's rules, added to those of the distance from the start if that counts."""
         ascending, keeping = self.method.rules(step)
+        if ascending is None and keeping is None:
+            raise ValueError(f"{type(self.method).__name__} looks at neither minibatch at step {step}")
         batches: list[tuple[torch.Tensor, Slope]] = []
         if ascending is not None:
             batch = Minibatch(

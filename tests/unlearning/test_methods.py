@@ -171,6 +171,16 @@ def test_settings_out_of_range_are_refused(make, wrong, message):
         make(**wrong)
 
 
+def test_a_step_that_looks_at_nothing_is_an_error(setting):
+    class Idle(Method):
+        def rules(self, step):
+            return None, None
+
+    network, points, reachable = setting("classification")
+    with pytest.raises(ValueError, match="Idle looks at neither minibatch at step 0"):
+        Unlearner(network, *points, *reachable, Idle()).unlearn(COALITIONS, 0)
+
+
 def test_watching_changes_nothing_and_sees_every_step(setting):
     network, points, reachable = setting("classification")
     unlearner = Unlearner(network, *points, *reachable, PlainAscent(**FEW))
