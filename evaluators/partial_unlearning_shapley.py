@@ -25,8 +25,8 @@ from dvbench.settings import Kind
 from dvbench.subsets import Subsets
 from dvbench.unlearning.contract import Method, Parameters
 from dvbench.unlearning.engine import Unlearner
+from dvbench.unlearning.making import make_method
 from evaluators.perf import Utility, checked_utility, perfs
-from evaluators.unlearning_methods import unlearning_method
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
 
@@ -106,15 +106,10 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.utility = checked_utility(utility)
-        self.method = unlearning_method(
-            method,
-            lambda1,
-            lambda2,
-            steps=steps,
-            batch_size=batch_size,
-            lr=lr,
-            weight_decay=weight_decay,
-            parameters=parameters,
+        settings = {"steps": steps, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay}
+        lambdas = {"lambda1": lambda1, "lambda2": lambda2} if method == "gradient_ascent" else {}
+        self.method = (
+            method if isinstance(method, Method) else make_method(method, parameters=parameters, **settings, **lambdas)
         )
         self.random_state = as_random_state(random_state)
 

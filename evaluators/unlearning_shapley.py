@@ -17,9 +17,9 @@ from dvbench.randomness import random_state as as_random_state
 from dvbench.subsets import Subsets
 from dvbench.unlearning.contract import Method, Parameters
 from dvbench.unlearning.engine import Unlearner
+from dvbench.unlearning.making import make_method
 from evaluators.perf import Utility, checked_utility, perfs
 from evaluators.permutations import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
-from evaluators.unlearning_methods import unlearning_method
 
 
 class UnlearningShapley(DataEvaluator, ModelMixin):
@@ -109,15 +109,10 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
             permutations = 10
         self.stopping = Stopping(permutations, seconds, target_standard_error)
         self.utility = checked_utility(utility)
-        self.method = unlearning_method(
-            method,
-            lambda1,
-            lambda2,
-            steps=steps,
-            batch_size=batch_size,
-            lr=lr,
-            weight_decay=weight_decay,
-            parameters=parameters,
+        settings = {"steps": steps, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay}
+        lambdas = {"lambda1": lambda1, "lambda2": lambda2} if method == "gradient_ascent" else {}
+        self.method = (
+            method if isinstance(method, Method) else make_method(method, parameters=parameters, **settings, **lambdas)
         )
         self.antithetic = antithetic
         self.truncation = truncation

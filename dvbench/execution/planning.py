@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -11,7 +12,10 @@ from dvbench.errors import UserError
 from dvbench.registry import Entry, find
 from dvbench.results import Cell, Plan, describe_error
 from dvbench.settings import EvaluatorSettings
-from dvbench.suites import ProblemSettings, Suite
+from dvbench.suites import ProblemSettings, Suite, dataset_title
+
+if TYPE_CHECKING:
+    from dvbench.datasets import Source
 
 
 def narrow(
@@ -58,7 +62,7 @@ def narrow(
             raise UserError(f"suite '{suite.name}' has no {' or '.join(sorted(wanted))} on the data sets chosen")
     update = {
         "evaluators": tuple({one.title: one for one in chosen}.values()),
-        "problems": tuple({one.title: one for one in problems}.values()),
+        "problems": tuple({one.model_dump_json(): one for one in problems}.values()),
         "seeds": tuple(seeds) if seeds is not None else suite.seeds,
     }
     plain = {key: [_plain(value) for value in values] for key, values in update.items()}
@@ -86,8 +90,19 @@ def _problems(suite: Suite, name: str) -> list[ProblemSettings]:
     own = [problem for problem in suite.problems if problem.dataset == canonical]
     first = suite.problems[0].dataset
     return own or [
-        problem.model_copy(update={"dataset": canonical}) for problem in suite.problems if problem.dataset == first
+        problem.model_copy(update={"dataset": canonical, "label": _relabelled(problem, canonical)})
+        for problem in suite.problems
+        if problem.dataset == first
     ]
+
+
+def _relabelled(problem: ProblemSettings, dataset: str) -> str | None:
+    """The label of a problem that has another data set now."""
+    name = dataset_title(dataset)
+    if problem.label is None:
+        return None
+    own = problem.dataset in problem.label
+    return problem.label.replace(problem.dataset, name) if own else f"{name}-{problem.label}"
 
 
 def check(suite: Suite) -> None:
@@ -100,17 +115,18 @@ def check(suite: Suite) -> None:
     UserError
     """
     from dvbench.datasets import load_source
-    from dvbench.execution.unlearning import make_method
+    from dvbench.tasks.contract import check_players
+    from dvbench.unlearning.making import make_method
 
     for evaluator in suite.evaluators:
         if evaluator.kind == "unlearning":
-            make_method(evaluator)
+            make_method(evaluator.name, **evaluator.params)
             continue
         entry = find("evaluators", evaluator.name)
         entry.check_parameters(evaluator.params)
         if ":" in evaluator.name:
             _check_interface(entry)
-    kinds = {dataset: load_source(dataset).kind for dataset in sorted({p.dataset for p in suite.problems})}
+    sources = {dataset: load_source(dataset) for dataset in sorted({p.dataset for p in suite.problems})}
     for problem in suite.problems:
         find("models", problem.model.name).check_parameters({"shape", "outputs", *problem.model.params})
         for name in problem.tasks:
@@ -122,16 +138,30 @@ def check(suite: Suite) -> None:
                     f"suite '{suite.name}': {name} needs groups, such as groups = {{ by = \"classes\" }}, and "
                     f"{problem.title} has none"
                 )
+            if (players := _players(problem, sources[problem.dataset])) is not None:
+                try:
+                    check_players(players, metadata.get("fewest", 1), metadata.get("most"))
+                except UserError as error:
+                    raise UserError(f"suite '{suite.name}': {name} on {problem.title}: {error}") from error
             needs = metadata.get("noise")
             if needs and problem.noise.kind != needs:
                 raise UserError(
                     f"suite '{suite.name}': {name} needs {needs} noise, and {problem.title} has {problem.noise.kind}"
                 )
-        if problem.noise.kind == "labels" and kinds[problem.dataset] == "regression":
+        if problem.noise.kind == "labels" and sources[problem.dataset].kind == "regression":
             raise UserError(
                 f"{problem.dataset} is a regression data set and has no labels to flip; use noise of kind 'features', "
                 "as with --task noisy_feature_detection"
             )
+
+
+def _players(problem: ProblemSettings, source: Source) -> int | None:
+    """How many players a problem will have, as far as that is known before it is built."""
+    if problem.groups is None or problem.groups.by == "column":
+        return None
+    if problem.groups.by == "classes" and source.kind == "regression":
+        raise UserError(f"{problem.dataset} is a regression data set and has no classes to group by")
+    return problem.groups.count or len(source.classes)
 
 
 def _check_interface(entry: Entry) -> None:

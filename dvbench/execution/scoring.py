@@ -12,13 +12,14 @@ from dvbench.datasets import build_problem
 from dvbench.errors import UserError
 from dvbench.execution.failures import crashed, describe_exception, failed_score
 from dvbench.execution.resume import reusable, task_metadata, task_versions
-from dvbench.execution.unlearning import make_method
 from dvbench.problem import Problem
+from dvbench.randomness import integer_seed, quarantine
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
 from dvbench.tasks.contract import Forgotten, Retrain, Task, Valuation
 from dvbench.tasks.retrain import Retraining
 from dvbench.tasks.unlearned_models import Forgetting
+from dvbench.unlearning.making import make_method
 
 
 def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Iterator[Result]:
@@ -99,7 +100,13 @@ class _Judges:
         """What a cell's unlearning method makes of the full model, computed once; None for evaluators."""
         if cell.evaluator.kind != "unlearning":
             return None
-        return cache(lambda: self._forgetting.outputs(make_method(cell.evaluator)))
+
+        @cache
+        def outputs() -> Forgotten:
+            with quarantine(integer_seed(cell.dataset, cell.key.seed, "valuation")):
+                return self._forgetting.outputs(make_method(cell.evaluator.name, **cell.evaluator.params))
+
+        return outputs
 
 
 class _Scoring:

@@ -6,35 +6,14 @@ import time
 
 import numpy as np
 
-from dvbench.errors import UserError
 from dvbench.execution.environment import watch_memory
 from dvbench.execution.valued import Valued
 from dvbench.problem import Problem
 from dvbench.randomness import integer_seed, quarantine
-from dvbench.registry import find
 from dvbench.results import Cell, Cost
-from dvbench.settings import EvaluatorSettings
 from dvbench.tasks.retrain import Retraining
 from dvbench.tasks.unlearned_models import Forgetting
-from dvbench.unlearning.contract import Method
-
-
-def make_method(settings: EvaluatorSettings) -> Method:
-    """Make an unlearning method.
-
-    Raises
-    ------
-    UserError
-        If it is none, or does not take these parameters.
-    """
-    entry = find("unlearning", settings.name)
-    try:
-        method = entry.load()(**settings.params)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"cannot make unlearning method {settings.name}: {error}") from error
-    if not isinstance(method, Method):
-        raise UserError(f"{settings.name} is no unlearning method: derive it from dvbench.unlearning.contract.Method")
-    return method
+from dvbench.unlearning.making import make_method
 
 
 def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str) -> Valued:
@@ -62,9 +41,9 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
     FloatingPointError
         If training or unlearning diverged.
     """
-    method = make_method(cell.evaluator)
+    method = make_method(cell.evaluator.name, **cell.evaluator.params)
     forgetting = Forgetting(Retraining(problem, cell.model, cell.training, device))
-    with quarantine(integer_seed(problem.dataset, problem.seed, purpose)), watch_memory(device) as memory:
+    with quarantine(integer_seed(cell.dataset, cell.key.seed, purpose)), watch_memory(device) as memory:
         started = time.perf_counter()
         model = forgetting.full
         trained = time.perf_counter()
@@ -72,7 +51,8 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
         values = forgetting.performances_lost(unlearner, purpose)
         seconds, unlearned = time.perf_counter() - trained, unlearner.count
     started_all = time.perf_counter()
-    unlearner.unlearn([np.arange(len(problem.train))], 0)
+    # Whether it is finite is known when a GPU is done.
+    bool(unlearner.unlearn([np.arange(len(problem.train))], 0).finite().all())
     diagnostics = {"train_seconds": trained - started, "unlearn_seconds": time.perf_counter() - started_all}
     cost = Cost(
         seconds=seconds,

@@ -42,15 +42,9 @@ class ProblemSettings(Strict):
         """The name in results and tables, such as ``digits-logistic_regression-labels0.2``."""
         if self.label:
             return self.label
-        dataset = self.dataset
-        if dataset.startswith("csv:"):
-            # Two tables, or two labels of one, may not share a folder.
-            mark = hashlib.sha256(dataset.encode()).hexdigest()[:6]
-            dataset = f"csv-{Path(dataset.removeprefix('csv:').partition('?')[0]).stem[:30]}-{mark}"
-        clean = re.sub(r"[^A-Za-z0-9_.-]", "_", dataset)[:40]
         model = re.sub(r"[^A-Za-z0-9_.-]", "_", self.model.name)
         players = "" if self.groups is None else "-" + re.sub(r"[^A-Za-z0-9_.-]", "_", str(self.groups))
-        return f"{clean}-{model}-{self.noise}{players}"
+        return f"{dataset_title(self.dataset)}-{model}-{self.noise}{players}"
 
 
 class Suite(Strict):
@@ -126,6 +120,15 @@ class Suite(Strict):
             for evaluator in self.evaluators
         )
         return Plan(suite=self.name, suite_version=self.version, description=self.description, cells=cells)
+
+
+def dataset_title(dataset: str) -> str:
+    """The name of a data set in titles of problems."""
+    if dataset.startswith("csv:"):
+        # Two tables, or two labels of one, may not share a folder.
+        mark = hashlib.sha256(dataset.encode()).hexdigest()[:6]
+        dataset = f"csv-{Path(dataset.removeprefix('csv:').partition('?')[0]).stem[:30]}-{mark}"
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", dataset)[:40]
 
 
 def suite_files() -> dict[str, Path]:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 import torch
 
+from dvbench.errors import UserError
 from dvbench.problem import Problem
 
 
@@ -110,6 +111,8 @@ class Task:
         Whether it needs a second valuation.
     forgets : bool
         Whether it judges an unlearning method by models that have unlearned each player.
+    fewest, most : int
+        Players that it takes.
     """
 
     score: Callable[[Problem, Valuation, Retrain], Outcome]
@@ -119,15 +122,20 @@ class Task:
     noise: Literal["labels", "features"] | None = None
     repeats: bool = False
     forgets: bool = False
+    fewest: int = 1
+    most: int | None = None
 
     def __call__(self, problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
         """Score a valuation.
 
         Raises
         ------
+        UserError
+            If there are too few players, or too many.
         ValueError
             If a metric or a curve is not finite.
         """
+        check_players(problem.players, self.fewest, self.most)
         outcome = self.score(problem, valuation, retrain)
         for numbers in (outcome.metrics, outcome.curves):
             for name, number in numbers.items():
@@ -144,6 +152,16 @@ def task(
     noise: Literal["labels", "features"] | None = None,
     repeats: bool = False,
     forgets: bool = False,
+    fewest: int = 1,
+    most: int | None = None,
 ) -> Callable[[Callable[[Problem, Valuation, Retrain], Outcome]], Task]:
     """Make a `Task` of a function; see there for the parameters."""
-    return lambda score: Task(score, version, headline, higher_is_better, noise, repeats, forgets)
+    return lambda score: Task(score, version, headline, higher_is_better, noise, repeats, forgets, fewest, most)
+
+
+def check_players(players: int, fewest: int, most: int | None) -> None:
+    """Raise a `UserError` if there are fewer players than a task takes, or more."""
+    if players < fewest:
+        raise UserError(f"{players} players are too few: at least {fewest} are needed, or chance would rank them")
+    if most is not None and players > most:
+        raise UserError(f"{players} players are too many: at most {most}; make fewer groups")

@@ -10,12 +10,12 @@ import numpy as np
 from dvbench.problem import Problem
 from dvbench.randomness import generator
 from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.correlation import check_enough, rank_correlation
+from dvbench.tasks.correlation import rank_correlation
 
 COALITIONS = 50
 
 
-@task(version=1, headline="lds", higher_is_better=True)
+@task(version=1, headline="lds", higher_is_better=True, fewest=4)
 def group_lds(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Group LDS: do values summed over half of the players predict how a model trained on these performs?
 
@@ -30,7 +30,6 @@ def group_lds(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outco
     S. M. Park, K. Georgiev, A. Ilyas, G. Leclerc, A. Madry. TRAK: attributing model behavior at scale. ICML 2023,
     arXiv:2303.14186. Section 2.
     """
-    check_enough(problem.players)
     coalitions = _halves(problem)
     performance = retrain(coalitions)
     # Exactly rounded: sums of the same values tie, in whatever order they are added.

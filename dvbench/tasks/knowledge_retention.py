@@ -10,17 +10,17 @@ from dvbench.problem import Problem
 from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
 
 
-@task(version=1, headline="kr_forget", higher_is_better=False, forgets=True)
+@task(version=1, headline="kr_error", higher_is_better=False, forgets=True)
 def knowledge_retention(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Knowledge retention: how much of what the full model knew is left, on the player unlearned and on the others?
 
     ``KR = (perf(unlearned) - perf(untrained)) / (perf(full) - perf(untrained))``, with performances that are means
-    over players. Headline: ``kr_forget``, on forget sets; lower is more thorough, 0 is an untrained model's and 1 that
-    of the full model. A model that never saw a class gets less of it right than an untrained one does by chance, so it
-    can fall below 0: ``kr_forget_retrained`` tells how far for retrained models. Besides: ``kr_retain``, on retain
-    sets, where more is better, and ``kr_retain_retrained``. Curves: performance on each player's forget set, and mean
-    losses while the full model is trained (``train_loss``, ``test_loss``: at the start of every epoch, and in the end)
-    and unlearned (over ``step``).
+    over players: 0 is an untrained model's and 1 that of the full model. Headline: ``kr_error``, how far KR on forget
+    sets, ``kr_forget``, is from that of retrained models, ``kr_forget_retrained``; lower is better. (The lowest KR is
+    not the best: a ruined model has that. A model that never saw a class gets less of it right than an untrained one
+    does by chance, so KR can fall below 0.) Besides: ``kr_retain``, on retain sets, and ``kr_retain_retrained``.
+    Curves: performance on each player's forget set, and mean losses while the full model is trained (``train_loss``,
+    ``test_loss``: at the start of every epoch, and in the end) and unlearned (over ``step``).
 
     References
     ----------
@@ -42,6 +42,7 @@ def knowledge_retention(problem: Problem, valuation: Valuation, retrain: Retrain
             raise ValueError(f"the full model knows no more of {place} sets than an untrained one: train it longer")
         for name, end in (("unlearned", ""), ("retrained", "_retrained")):
             metrics[f"kr_{place}{end}"] = float((mean[name] - mean["untrained"]) / known)
+    metrics["kr_error"] = abs(metrics["kr_forget"] - metrics["kr_forget_retrained"])
     curves = {f"{name}_forget": each[:, 0].tolist() for name, each in table.items()}
     curves |= {f"{name}_loss": losses for name, losses in found.training.items()}
     curves |= {name if name == "step" else f"unlearning_{name}": line for name, line in found.unlearning.items()}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from dvbench.problem import Problem
 from dvbench.randomness import generator
 from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
+from dvbench.tasks.correlation import rank_correlation
 
 TOP = 0.1
 
@@ -28,10 +28,9 @@ def rank_stability(problem: Problem, valuation: Valuation, retrain: Retrain) -> 
     rng = generator(problem.dataset, problem.seed, "rank stability")
     orders = [np.lexsort((rng.permutation(len(values)), values)) for values in (first, second)]
     k = max(1, round(TOP * len(first)))
-    constant = np.ptp(first) == 0 or np.ptp(second) == 0
     return Outcome(
         {
-            "spearman": 0.0 if constant else float(spearmanr(first, second).statistic),
+            "spearman": rank_correlation(first, second)[0],
             "top_overlap": len(np.intersect1d(orders[0][-k:], orders[1][-k:])) / k,
             "bottom_overlap": len(np.intersect1d(orders[0][:k], orders[1][:k])) / k,
         }

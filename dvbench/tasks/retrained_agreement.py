@@ -7,10 +7,10 @@ import numpy as np
 from dvbench.models.performance import performances
 from dvbench.problem import Problem
 from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.correlation import check_enough, rank_correlation
+from dvbench.tasks.correlation import rank_correlation
 
 
-@task(version=1, headline="spc", higher_is_better=True, forgets=True)
+@task(version=1, headline="spc", higher_is_better=True, forgets=True, fewest=4)
 def retrained_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Retrained agreement: do models that unlearned a player perform as models retrained without it?
 
@@ -24,7 +24,6 @@ def retrained_agreement(problem: Problem, valuation: Valuation, retrain: Retrain
     L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
     machine unlearning and Shapley value. arXiv:2505.16147, 2025. Appendix B, SPC in Table 3.
     """
-    check_enough(problem.players)
     found, n = valuation.outputs(), len(problem.train)
     unlearned, retrained, full = (
         performances(problem.metric, problem.test.y, outputs[:, :, n:])

@@ -23,7 +23,6 @@ class Minibatch:
         Targets.
     full : callable
         Makes the full model's logits, where a method asks for them.
-
     """
 
     def __init__(self, y: torch.Tensor, full: Callable[[], torch.Tensor]) -> None:
@@ -65,6 +64,8 @@ class Method(ABC):
     def __post_init__(self) -> None:
         if self.parameters not in ("all", "head"):
             raise ValueError(f"parameters is 'all' or 'head', not {self.parameters!r}")
+        if not isinstance(self.steps, int) or not isinstance(self.batch_size, int):
+            raise ValueError(f"steps and batch_size are whole numbers, not {self.steps!r} and {self.batch_size!r}")
         if self.steps < 1 or self.batch_size < 1 or not self.lr > 0:
             raise ValueError("unlearning takes at least one step, a batch of at least one point, and a rate above 0")
 

@@ -17,7 +17,7 @@ from dvbench.models.descent import AdamW, gather
 from dvbench.models.heads import all_features_and_logits, last_linear, logits_network
 from dvbench.models.stacks import Slope, Stack, copies_within, stack, stackable
 from dvbench.models.tensors import as_indices
-from dvbench.randomness import torch_generator
+from dvbench.randomness import integer_seed, torch_generator
 from dvbench.unlearning.contract import Method, Minibatch, Rule
 
 Logits = Callable[[torch.Tensor], torch.Tensor]
@@ -147,7 +147,7 @@ class Unlearner:
         start = [parameter[:1].clone() for parameter in copies.parameters]
         optimiser = AdamW(copies, method.lr, method.weight_decay)
         forget, keep = self._draws(coalitions, seed)
-        labels = method.labels(self.y, torch_generator(seed))
+        labels = method.labels(self.y.clone(), torch_generator(integer_seed(seed, "labels")))
         for step in range(method.steps):
             if watch is not None:
                 watch(step, lambda points: copies.all_logits(self._below_head(points)))
@@ -213,7 +213,18 @@ class Unlearner:
 
 def _slope(rule: Rule, batch: Minibatch) -> Slope:
     """A rule's gradient of the mean over a minibatch."""
-    return lambda logits: rule(logits, batch).div_(batch.y.shape[2])
+
+    def slope(logits: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():  # whichever stack asks: a rule may use autograd
+            gradient = rule(logits, batch)
+        if not isinstance(gradient, torch.Tensor) or gradient.shape != logits.shape:
+            shape = list(gradient.shape) if isinstance(gradient, torch.Tensor) else type(gradient).__name__
+            raise ValueError(
+                f"a rule must return a tensor of the shape {list(logits.shape)} of its logits, not {shape}"
+            )
+        return gradient.detach().div_(batch.y.shape[2])
+
+    return slope
 
 
 def _joined(batches: Sequence[tuple[torch.Tensor, Slope]], copies: int) -> tuple[torch.Tensor, Slope]:

@@ -29,7 +29,7 @@ class GradientAscent(Method):
     References
     ----------
     L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
-    machine unlearning and Shapley value. arXiv:2505.16147, 2025. Section 3.3.
+    machine unlearning and Shapley value. arXiv:2505.16147, 2025. Section 3.2, equation 5.
     """
 
     lambda1: float = 1.0

@@ -41,12 +41,16 @@ class Scrub(Method):
         super().__post_init__()
         if not 0 <= self.forgetting <= 1:
             raise ValueError(f"forgetting is a share from 0 to 1, not {self.forgetting:g}")
+        if self.forgetting and not any(self._leaves(step) for step in range(self.steps)):
+            raise ValueError(f"of {self.steps} steps none would look at the forget set: take more, or forget in more")
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
         """In turns, up on the forget set and down on the reachable set."""
+        return (_leave, None) if self._leaves(step) else (None, self._follow)
+
+    def _leaves(self, step: int) -> bool:
         # At the start student and teacher agree, and the divergence has no slope that would lead away.
-        leaving = step % 2 == 1 and step < self.forgetting * self.steps
-        return (_leave, None) if leaving else (None, self._follow)
+        return step % 2 == 1 and step < self.forgetting * self.steps
 
     def _follow(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
         return descend(logits, batch).mul_(self.gamma).sub_(_leave(logits, batch), alpha=self.alpha)

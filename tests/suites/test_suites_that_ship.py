@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dvbench.execution.planning import check, narrow
-from dvbench.execution.unlearning import make_method
 from dvbench.registry import entries, find
 from dvbench.suites import Suite, load_suite, suite_files
+from dvbench.unlearning.making import make_method
 
 
 @pytest.fixture(params=suite_files())
@@ -23,7 +23,7 @@ def test_everything_a_suite_names_exists_and_takes_its_parameters(suite: Suite) 
     for evaluator in suite.evaluators:
         find(suite.kind, evaluator.name).check_parameters(evaluator.params)
         if suite.kind == "unlearning":
-            make_method(evaluator)
+            make_method(evaluator.name, **evaluator.params)
     for problem in suite.problems:
         find("datasets", problem.dataset)
         find("models", problem.model.name).check_parameters(problem.model.params)

@@ -82,7 +82,9 @@ def test_perfect_unlearning(perfect):
     divergence = metrics(output_divergence, problem, found)
     assert (divergence["lkd"], divergence["lmse"], divergence["pmse"]) == (0.0, 0.0, 0.0)
     retention = metrics(knowledge_retention, problem, found)
-    assert retention == {"kr_forget": 0.0, "kr_forget_retrained": 0.0, "kr_retain": 1.0, "kr_retain_retrained": 1.0}
+    assert retention == {
+        "kr_forget": 0.0, "kr_forget_retrained": 0.0, "kr_retain": 1.0, "kr_retain_retrained": 1.0, "kr_error": 0.0,
+    }  # fmt: skip
     agreement = metrics(retrained_agreement, problem, found)
     assert (agreement["spc"], agreement["gap"]) == (pytest.approx(1.0), 0.0)
 
@@ -194,7 +196,7 @@ def test_unlearned_models_that_are_the_retrained_ones_have_no_distance(seed, sca
 def test_too_few_players_are_refused():
     problem = classes_apart(players=3)
     logits = torch.zeros(3, 3, len(problem.train) + len(problem.test))
-    with pytest.raises(ValueError, match="3 players are too few"):
+    with pytest.raises(UserError, match="3 players are too few"):
         metrics(retrained_agreement, problem, Forgotten(logits[:1], logits[:1], logits, logits))
 
 
@@ -273,10 +275,11 @@ def test_fine_tuning_forgets_for_nobody_in_particular(forgetting):
 def test_performances_lost_are_those_of_the_models_judged(forgetting):
     problem, method = forgetting.problem, GradientAscent(steps=20, batch_size=4, lr=0.02)
     lost = forgetting.performances_lost(forgetting.unlearner(method))
-    other = forgetting.performances_lost(forgetting.unlearner(method), "repeat")
     assert lost.shape == (4,)
     assert (lost > 0).any()
-    assert not np.array_equal(lost, other) or len(set(lost)) <= 2
+    # Few points: what other minibatches change may not change an accuracy.
+    assert forgetting._seed("valuation") != forgetting._seed("repeat")
+    assert np.array_equal(lost, forgetting.performances_lost(forgetting.unlearner(method)))
     # The reachable set in place of the test set: the same models, told of the same points.
     swapped = replace(problem, test=problem.reachable)
     again = Forgetting(Retraining(swapped, MODEL, HOW)).outputs(method)
