@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from dvbench.errors import UserError, unknown
 from dvbench.results import Store, write_atomically
 from leaderboard.exhibits import Exhibit, exhibits
+from leaderboard.exhibits.common import HIGH, LOW
 from leaderboard.markdown import escape
 from leaderboard.tables import number
 
@@ -38,7 +39,7 @@ def draw(results: Path, suite: str, out: Path) -> list[Path]:
     Raises
     ------
     UserError
-        If there is no such folder or suite, or nothing of it has been valued, or a file cannot be read or written.
+        If there is no such folder or suite, or a file cannot be read or written.
     """
     if not results.is_dir():
         raise UserError(f"there is no results folder {results}: run a suite first, or give its folder with --results")
@@ -81,7 +82,7 @@ def _page(suite: str, made: list[Exhibit]) -> str:
 
 def _table(table: pd.DataFrame) -> str:
     """Means with their intervals in one place each; published rows say where they come from."""
-    names = [str(name) for name in table if not str(name).endswith(("_low", "_high")) and name != "source"]
+    names = [str(name) for name in table if not str(name).endswith((LOW, HIGH)) and name != "source"]
     lines = [[escape(name) for name in names], ["---"] * len(names)]
     for row in table.to_dict("records"):
         line = [_place(row, str(name)) for name in names]
@@ -97,8 +98,8 @@ def _place(row: dict[Any, Any], name: str) -> str:
         return escape(str(value))
     if math.isnan(value):
         return ""
-    if f"{name}_low" not in row and float(value).is_integer():
+    if name + LOW not in row and float(value).is_integer():
         return f"{value:.0f}"
-    low, high = (row.get(f"{name}{end}", math.nan) for end in ("_low", "_high"))
+    low, high = (row.get(name + end, math.nan) for end in (LOW, HIGH))
     shown = number(value)
     return shown if math.isnan(low) else f"{shown} [{number(low)}, {number(high)}]"

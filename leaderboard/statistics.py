@@ -185,19 +185,30 @@ def cost(store: Store, suite: str) -> pd.DataFrame:
     return frame.groupby(["problem", "evaluator"], sort=False, as_index=False)[COSTS].mean()
 
 
-def results(store: Store, suite: str) -> list[tuple[Cell, Result]]:
-    """Planned cells with their results, as far as these are ok and of the settings planned.
+def results(store: Store, suite: str) -> list[tuple[Cell, Result | None]]:
+    """Planned cells with their results, None for one that failed, is missing or is of other settings than planned.
+
+    Results have the scores that are ok and of the version, metric and direction that most others have, as in `scores`.
 
     Raises
     ------
     UserError
         If the suite is not there or a file of it cannot be read.
     """
-    return [
-        (cell, result)
-        for cell, result, stale in _planned(store, suite)
-        if result is not None and result.status == "ok" and not stale
-    ]
+    rows = scores(store, suite)
+    ok = rows[rows["status"] == "ok"]
+    kept = set(zip(ok["problem"], ok["evaluator"], ok["seed"], ok["task"], strict=True))
+    found: list[tuple[Cell, Result | None]] = []
+    for cell, result, stale in _planned(store, suite):
+        if result is None or stale or result.status != "ok":
+            found.append((cell, None))
+            continue
+        key = cell.key
+        chosen = {
+            task: score for task, score in result.scores.items() if (key.problem, key.evaluator, key.seed, task) in kept
+        }
+        found.append((cell, result.model_copy(update={"scores": chosen})))
+    return found
 
 
 def remarks(store: Store, suite: str) -> list[str]:

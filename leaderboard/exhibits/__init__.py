@@ -12,7 +12,7 @@ from leaderboard.exhibits.cost_and_quality import cost_and_quality
 from leaderboard.exhibits.curves import CURVES, task_curves
 from leaderboard.exhibits.efficiency import efficiency
 from leaderboard.exhibits.partial_valuation import GAMES, games, partial_valuation
-from leaderboard.exhibits.unlearning_quality import loss_curves, loss_densities, unlearning_quality
+from leaderboard.exhibits.unlearning_quality import JUDGING, loss_curves, loss_densities, unlearning_quality
 
 __all__ = ["Exhibit", "exhibits"]
 
@@ -36,16 +36,18 @@ def exhibits(store: Store, suite: str) -> list[Exhibit]:
         If the suite is not there or a file of it cannot be read.
     """
     found = statistics.results(store, suite)
-    tasks = {task for _, result in found for task, score in result.scores.items() if score.error is None}
+    tasks = {task for _, result in found if result is not None for task in result.scores}
     made = [task_curves(found, task) for task in CURVES if task in tasks]
     if "partial_agreement" in tasks:
         made.append(partial_valuation(found))
     if tasks.intersection(GAMES):
         made.append(games(found))
+    if tasks.intersection(JUDGING):
+        made.append(unlearning_quality(found))
     if "output_divergence" in tasks:
-        made += [unlearning_quality(found), loss_densities(found)]
+        made.append(loss_densities(found))
     if "knowledge_retention" in tasks:
         made.append(loss_curves(found))
-    if any("train_seconds" in result.diagnostics for _, result in found):
+    if any(cell.evaluator.kind == "unlearning" and result is not None for cell, result in found):
         made.append(efficiency(found))
     return [*made, cost_and_quality(store, suite)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +11,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dvbench.results import Cell, Result
+from dvbench.results import Cell, Result, Score
 from leaderboard import statistics
 from leaderboard.published import published
 
-Found = list[tuple[Cell, Result]]
+LOW, HIGH = "_ci_low", "_ci_high"  # ends of the interval of the column that is named before
+Found = list[tuple[Cell, Result | None]]
 
 
 @dataclass(frozen=True)
@@ -45,24 +47,36 @@ class Exhibit:
 def metric_table(
     found: Found, tasks: Sequence[str], names: Sequence[str] = (), medians: Sequence[str] = ()
 ) -> pd.DataFrame:
-    """Means of metrics over seeds with bootstrap intervals, and medians of others; all means where none is named."""
+    """Means of metrics over seeds with bootstrap intervals, and medians of others; all means where none is named.
+
+    Every planned evaluator has a row, with how many ``seeds`` of those ``planned`` have a score.
+    """
     values: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for cell, result in found:
-        here = values.setdefault((cell.key.problem, cell.key.evaluator), {})
-        for task in tasks:
-            score = result.scores.get(task)
-            for name, value in (score.metrics if score and score.error is None else {}).items():
+    planned = Counter((cell.key.problem, cell.key.evaluator) for cell, _ in found if {*tasks}.intersection(cell.tasks))
+    for task in tasks:
+        for cell, score in scored(found, task):
+            here = values.setdefault((cell.key.problem, cell.key.evaluator), {})
+            for name, value in score.metrics.items():
                 here.setdefault(name, []).append(value)
+    names = names or list(dict.fromkeys(name for metrics in values.values() for name in metrics))
     rows = []
-    for (problem, evaluator), metrics in values.items():
+    for (problem, evaluator), count in planned.items():
+        metrics = values.get((problem, evaluator), {})
         row: dict[str, Any] = {"problem": problem, "evaluator": evaluator, "source": ""}
-        row["seeds"] = max(map(len, metrics.values()), default=0)
-        for name in names or metrics:
+        row |= {"seeds": max(map(len, metrics.values()), default=0), "planned": count}
+        for name in names:
             row[name] = np.mean(metrics[name]) if name in metrics else np.nan
-            row[f"{name}_low"], row[f"{name}_high"] = statistics.bootstrap(metrics.get(name, []))
+            row[name + LOW], row[name + HIGH] = statistics.bootstrap(metrics.get(name, []))
         row |= {name: np.median(metrics[name]) if name in metrics else np.nan for name in medians}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def scored(found: Found, task: str) -> Iterator[tuple[Cell, Score]]:
+    """Cells that have a score of a task."""
+    for cell, result in found:
+        if result is not None and task in result.scores:
+            yield cell, result.scores[task]
 
 
 def mean_lines(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

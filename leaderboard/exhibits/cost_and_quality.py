@@ -8,8 +8,8 @@ from dvbench.results import Store
 from leaderboard import statistics
 from leaderboard.exhibits.common import Exhibit
 from leaderboard.exhibits.drawing import colours, panels
+from leaderboard.tables import MEGABYTE
 
-MEGABYTE = 1e6
 COSTS = {
     "seconds": ("seconds",),
     "models trained or unlearned": ("fits", "unlearned"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from leaderboard.exhibits.common import Exhibit, Found, mean_lines, metric_table
+from leaderboard.exhibits.common import Exhibit, Found, mean_lines, metric_table, scored
 from leaderboard.exhibits.drawing import legend, panels
 
 
@@ -38,10 +38,9 @@ def task_curves(found: Found, task: str) -> Exhibit:
     data = mean_lines(
         [
             {"problem": cell.key.problem, "evaluator": cell.key.evaluator, "line": line, "x": x, "y": y}
-            for cell, result in found
-            if task in result.scores and result.scores[task].error is None
+            for cell, score in scored(found, task)
             for line in curves.lines
-            for x, y in zip(result.scores[task].curves["fraction"], result.scores[task].curves[line], strict=True)
+            for x, y in zip(score.curves["fraction"], score.curves[line], strict=True)
         ]
     )
     figures = {f"-{problem}": _draw(part, curves) for problem, part in data.groupby("problem", sort=False)}

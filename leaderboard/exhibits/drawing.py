@@ -20,7 +20,7 @@ def panels(
     figure = Figure(figsize=(size[0] * columns + 2.2, size[1] * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharex=shared, sharey=shared).flatten()
     for axis, name in zip(axes, names, strict=False):
-        axis.set_title(name, fontsize=8)
+        axis.set_title(name, fontsize=8, parse_math=False)
         axis.tick_params(labelsize=8)
         axis.grid(visible=True, color="0.93")
         axis.spines[["top", "right"]].set_visible(False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from leaderboard.exhibits.common import Exhibit, Found, beside, metric_table
+from leaderboard.exhibits.common import HIGH, LOW, Exhibit, Found, beside, metric_table
 from leaderboard.exhibits.drawing import legend, panels
+from leaderboard.published import published
 
 GAMES = ("exact_agreement", "group_lds")
 
@@ -15,7 +16,7 @@ def partial_valuation(found: Found) -> Exhibit:
     caption = (
         "Spearman's correlations of values with the performance of models retrained without each player, which should "
         "be negative, and with exact values of the game of player against rest. Means over seeds with bootstrap "
-        "intervals; p is the median over seeds."
+        f"intervals; p is the median over seeds. Published: {published()['partial_valuation'].setting}."
     )
     table = metric_table(found, ["partial_agreement"], ("spearman_without", "spearman_exact"), ("p_without", "p_exact"))
     table = beside(table, found, "partial_valuation")
@@ -26,7 +27,7 @@ def partial_valuation(found: Found) -> Exhibit:
         for offset, name, colour in ((0.15, "spearman_exact", "C0"), (-0.15, "spearman_without", "C1")):
             y = np.arange(len(rows)) + offset
             # Of one seed there is no interval.
-            ends = [abs(rows[f"{name}_{end}"] - rows[name]).fillna(0.0) for end in ("low", "high")]
+            ends = [abs(rows[name + end] - rows[name]).fillna(0.0) for end in (LOW, HIGH)]
             axis.errorbar(rows[name], y, xerr=ends, fmt="o", ms=4, color=colour, label=name)
         reported = table[(table["problem"] == problem) & (table["source"] != "")]
         for name, colour in (("spearman_exact", "C0"), ("spearman_without", "C1")):

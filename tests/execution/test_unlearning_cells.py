@@ -86,7 +86,8 @@ def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
     # Stronger unlearning goes further from retrained models and forgets more.
     strong = results["strong"]
     assert strong.scores["output_divergence"].value > mine.scores["output_divergence"].value
-    assert strong.scores["knowledge_retention"].value < mine.scores["knowledge_retention"].value
+    left = [each.scores["knowledge_retention"].metrics["kr_forget"] for each in (strong, mine)]
+    assert left[0] < left[1]
 
 
 def test_the_same_cell_has_the_same_scores(suite: Suite, store: Store, tmp_path: Path) -> None:
@@ -144,6 +145,13 @@ def test_methods_are_chosen_by_name_or_label_and_a_strangers_is_added(suite: Sui
         ('name = "scrub"', 'name = "srub"', "no unlearning method is named 'srub': did you mean 'scrub'?"),
         ('groups = { by = "classes" }\n', "", "suite 'small': output_divergence needs groups, such as groups = { by"),
         ("[[unlearning]]", "[[evaluators]]", "no evaluator is named 'plain_ascent'"),
+        ('dataset = "digits"', 'dataset = "wine"', "suite 'small': retrained_agreement on few: 3 players are too few"),
+        ('dataset = "digits"', 'dataset = "diabetes"', "diabetes is a regression data set and has no classes to group"),
+        (
+            "{ steps = 10, lr = 0.1 }",
+            "{ steps = 1.5 }",
+            "cannot make unlearning method plain_ascent: steps and batch_si",
+        ),
     ],
 )
 def test_what_cannot_work_is_found_before_anything_runs(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -165,12 +173,42 @@ def test_suites_that_are_wrong(text: str, message: str, tmp_path: Path) -> None:
     assert message in str(error.value)
 
 
+def test_another_data_set_has_another_title(suite: Suite) -> None:
+    chosen = narrow(suite, datasets=["digits", "breast_cancer", "digits"])
+    assert [problem.title for problem in chosen.problems] == ["few", "breast_cancer-few"]
+    labelled = narrow(load_suite("efficiency-cpu"), datasets=["digits", "wine"])
+    assert len({problem.title for problem in labelled.problems}) == 8
+    assert {problem.title for problem in labelled.problems} >= {"digits-1000", "wine-59500"}
+
+
 def test_evaluators_cannot_be_judged_as_methods() -> None:
     quick = load_suite("quick")
     problem = quick.problems[0].model_copy(update={"tasks": ("output_divergence",)})
     assert refusal(quick.model_copy(update={"problems": (problem,)})) == (
         "suite 'quick': output_divergence judges unlearning methods, and the suite has evaluators"
     )
+
+
+def test_a_method_that_alters_what_it_is_given_alters_no_other(suite: Suite, store: Store, script, tmp_path) -> None:
+    script(
+        "wild_methods",
+        "from dataclasses import dataclass\n"
+        "import torch\n"
+        "from dvbench.unlearning.contract import Method, ascend\n\n"
+        "@dataclass(frozen=True)\n"
+        "class Wild(Method):\n"
+        '    """It writes to labels and draws from global generators."""\n'
+        "    def labels(self, y, generator):\n"
+        "        y[:] = 0.25\n"
+        "        return y\n"
+        "    def rules(self, step):\n"
+        "        return lambda logits, batch: ascend(logits, batch) + 0.1 * torch.randn(1), None\n",
+    )
+    cells = [narrow(suite, [name]).plan().cells[0] for name in ("wild_methods:Wild", "plain_ascent")]
+    beside = {result.cell.key.evaluator: result.scores for result in run_here(cells, store, "cpu")}
+    for cell in cells:  # alone, each has the scores that it had beside the other
+        (alone,) = run_here([cell], Store(tmp_path / "alone"), "cpu")
+        assert alone.scores == beside[cell.key.evaluator]
 
 
 def test_divergence_is_a_failure_of_that_cell_alone(suite: Suite, store: Store) -> None:

@@ -42,17 +42,22 @@ def detection(share: float) -> Score:
 
 
 def unlearning(scale: float) -> dict[str, Score]:
-    metrics = ("lkd", "lmse", "pmse", "lkd_untrained", "lkd_full", "pmse_untrained")
+    # Each its own multiple of a scale that is skewed over seeds, so that none can stand in for another.
+    metrics = ("lkd", "lmse", "pmse", "lkd_untrained", "lmse_untrained", "pmse_untrained", "lkd_full")
     density = {name: [0.1, 1.0, 0.1] for name in ("unlearned", "retrained", "full", "untrained")}
-    kr = ("kr_forget", "kr_retain", "kr_forget_retrained")
+    kr = ("kr_forget", "kr_retain", "kr_forget_retrained", "kr_error")
     lines = {"train_loss": [2.0, 1.0], "test_loss": [2.0, 1.5], "step": [0.0, 5.0, 10.0]}
     lines |= {f"unlearning_{part}": [1.0, 2.0, 3.0] for part in ("forget", "retain", "test")}
     return {
         "output_divergence": score(
-            "lkd", dict.fromkeys(metrics, scale), up=False, log10_loss=[-2.0, 0.0, 1.0], **density
+            "lkd",
+            {name: k * scale for k, name in enumerate(metrics, 1)},
+            up=False,
+            log10_loss=[-2.0, 0.0, 1.0],
+            **density,
         ),
-        "knowledge_retention": score("kr_forget", dict.fromkeys(kr, scale / 2), up=False, **lines),
-        "retrained_agreement": score("spc", {"spc": -scale, "gap": scale, "gap_full": 0.1}),
+        "knowledge_retention": score("kr_error", {name: k * scale for k, name in enumerate(kr, 11)}, up=False, **lines),
+        "retrained_agreement": score("spc", {"spc": -scale, "gap": 21 * scale, "gap_full": 22 * scale}),
     }
 
 
@@ -74,6 +79,9 @@ def fill(tmp_path: Path) -> Callable[..., Store]:
                     cell = a_cell(problem, evaluator, seed, tasks)
                     if problem == "noisy":
                         cell = cell.model_copy(update={"dataset": "cifar10", "noise": Noise(kind="labels", rate=0.3)})
+                    if "diagnostics" in more:
+                        method = cell.evaluator.model_copy(update={"kind": "unlearning"})
+                        cell = cell.model_copy(update={"evaluator": method})
                     cells.append(cell)
                     store.write(
                         a_result(cell, scored(evaluator, seed), seconds=1.0 + seed, **more), {"values": np.zeros(20)}
@@ -94,7 +102,7 @@ def test_table_1_has_means_intervals_and_the_published_row_of_clean_problems(fil
     mine = table[(table["evaluator"] == "mine") & (table["problem"] == "cifar10")].iloc[0]
     assert mine["spearman_exact"] == pytest.approx(0.5)
     assert mine["spearman_without"] == pytest.approx(-0.5)
-    assert 0.2 <= mine["spearman_exact_low"] < 0.5 < mine["spearman_exact_high"] <= 0.9
+    assert 0.2 <= mine["spearman_exact_ci_low"] < 0.5 < mine["spearman_exact_ci_high"] <= 0.9
     assert (mine["seeds"], mine["p_exact"], mine["p_without"]) == (3, 0.5, 0.25)
     told = table[table["source"] != ""]
     assert told["problem"].tolist() == ["cifar10"]
@@ -116,12 +124,21 @@ def test_curves_are_means_over_seeds(fill):
 
 
 def test_unlearning_has_table_3_and_both_figures(fill):
-    store = fill(lambda evaluator, seed: unlearning(0.1 * (1 + seed)))
+    store = fill(lambda evaluator, seed: unlearning(0.1 * 2**seed))
     made = {each.name: each for each in exhibits(store, "small")}
     assert list(made) == ["unlearning_quality", "loss_densities", "loss_curves", "cost_and_quality"]
     table = made["unlearning_quality"].table
     ours = table[(table["evaluator"] == "mine") & (table["problem"] == "cifar10")].iloc[0]
-    assert ours[["lkd", "kr_forget", "spc", "lkd_untrained"]].tolist() == pytest.approx([0.2, 0.1, -0.2, 0.2])
+    mean, median = 0.7 / 3, 0.2
+    means = {"lkd": 1, "lmse": 2, "pmse": 3, "kr_forget": 11, "kr_retain": 12, "spc": -1, "gap": 21}
+    medians = {
+        "lkd_untrained": 4, "lmse_untrained": 5, "pmse_untrained": 6, "lkd_full": 7, "kr_forget_retrained": 13,
+        "gap_full": 22,
+    }  # fmt: skip
+    for name, k in means.items():
+        assert ours[name] == pytest.approx(k * mean), name
+    for name, k in medians.items():
+        assert ours[name] == pytest.approx(k * median), name
     (told,) = table[table["source"] != ""].to_dict("records")
     assert (told["lkd"], told["spc"], told["kr_forget"]) == (0.825, 0.665, 0.0)
     densities = made["loss_densities"].data
@@ -164,7 +181,7 @@ def test_a_suite_that_failed_is_shown_as_failed(tmp_path: Path):
 
 
 def test_files_are_whole_and_the_same_each_time(fill, tmp_path: Path):
-    store = fill(lambda evaluator, seed: unlearning(0.1 * (1 + seed)) | {"point_removal": removal(seed)})
+    store = fill(lambda evaluator, seed: unlearning(0.1 * 2**seed) | {"point_removal": removal(seed)})
     first, again = (draw(store.root, "small", tmp_path / out) for out in ("one", "two"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     page = first[-1].read_text()
@@ -216,8 +233,17 @@ def test_published_numbers_are_the_papers():
     assert {name: each.source.rpartition(", ")[2] for name, each in told.items()} == {
         "partial_valuation": "Table 1", "efficiency": "Table 2", "unlearning_quality": "Table 3",
     }  # fmt: skip
-    exact = {dataset: numbers["spearman_exact"] for dataset, numbers in told["partial_valuation"].numbers.items()}
-    assert exact == {"cifar10": 0.280, "fashion_mnist": 0.164, "text_corpus": 0.143}
+    assert told["partial_valuation"].numbers == {
+        "cifar10": {"spearman_without": -0.652, "spearman_exact": 0.280},
+        "fashion_mnist": {"spearman_without": -0.188, "spearman_exact": 0.164},
+        "text_corpus": {"spearman_without": -0.543, "spearman_exact": 0.143},
+    }
+    names = ("lkd", "pmse", "kr_forget", "spc", "lkd_untrained", "pmse_untrained")
+    assert told["unlearning_quality"].numbers == {
+        "cifar10": dict(zip(names, (0.825, 0.077, 0.0, 0.665, 2.582, 0.090), strict=True)),
+        "fashion_mnist": dict(zip(names, (0.781, 0.018, 0.0, -0.104, 2.300, 0.072), strict=True)),
+        "text_corpus": dict(zip(names, (8.124, 7.440e-6, 0.377, 0.812, 10.96, 4.120e-6), strict=True)),
+    }
     ratios = {
         dataset: round(numbers["train_seconds"] / numbers["unlearn_seconds"])
         for dataset, numbers in told["efficiency"].numbers.items()
@@ -225,6 +251,45 @@ def test_published_numbers_are_the_papers():
     assert ratios == {"fashion_mnist": 20, "cifar10": 8, "text_corpus": 195}
     for each in told.values():
         assert each.evaluator in {*entries("evaluators"), *entries("unlearning")}
+
+
+def test_scores_of_another_version_are_left_out_and_failed_cells_have_a_row(fill):
+    store = fill(lambda evaluator, seed: {"partial_agreement": partial(0.5)}, problems=("cifar10",))
+    tasks = ("partial_agreement",)
+    other = partial(-1.0).model_copy(update={"version": 7})
+    store.write(a_result(a_cell("cifar10", "mine", 0, tasks), {"partial_agreement": other}), {"values": np.zeros(20)})
+    for seed in SEEDS:
+        store.write(a_result(a_cell("cifar10", "random", seed, tasks), error="it broke", dataset=None, cost=None))
+    table = named(store, "partial_valuation").table.set_index("evaluator")
+    assert (table.loc["mine", "seeds"], table.loc["mine", "planned"]) == (2, 3)
+    assert table.loc["mine", "spearman_exact"] == pytest.approx(0.5)
+    assert (table.loc["random", "seeds"], table.loc["random", "planned"]) == (0, 3)
+    assert np.isnan(table.loc["random", "spearman_exact"])
+
+
+def test_densities_are_those_of_the_first_seed_that_has_them(fill):
+    def scored(evaluator, seed):
+        found = unlearning(0.1 * 2**seed)
+        if seed == 0:
+            found["output_divergence"] = found["output_divergence"].model_copy(update={"error": "no"})
+        return found
+
+    data = named(fill(scored), "loss_densities").data
+    assert len(data) == 2 * 2 * 4 * 3  # problems, methods, kinds of model, places
+    (row,) = data[
+        (data["problem"] == "noisy") & (data["evaluator"] == "mine") & (data["line"] == "full") & (data["x"] == 0.0)
+    ].to_dict("records")
+    assert row["y"] == 1.0
+
+
+def test_columns_that_are_no_intervals_are_on_the_page(fill, tmp_path: Path):
+    def scored(evaluator, seed):
+        lines = {"remove_high": FRACTIONS, "remove_low": FRACTIONS, "random": FRACTIONS}
+        return {"point_removal": score("gap", {"gap": 0.5, "area_low": 0.25}, fraction=FRACTIONS, **lines)}
+
+    page = draw(fill(scored).root, "small", tmp_path / "out")[-1].read_text()
+    assert "| area_low |" in page
+    assert "0.250 [0.250, 0.250]" in page
 
 
 def test_results_of_other_settings_are_left_out(fill):

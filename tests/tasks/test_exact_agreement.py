@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from small_problems import Worths, a_problem, never
 
+from dvbench.errors import UserError
 from dvbench.settings import ModelSettings, Training
 from dvbench.tasks.contract import Valuation
 from dvbench.tasks.exact_agreement import exact_agreement, shapley_values
@@ -149,11 +150,11 @@ def test_the_fewest_and_the_most(n):
 @pytest.mark.parametrize(
     ("n", "message"),
     [
-        (3, "^3 players are too few to compare rankings: at least 4 are needed$"),
-        (13, r"^13 players are too many for exact Shapley values, .* 2\^13 models: at most 12; make fewer groups$"),
-        (5000, r"^5000 players are too many"),
+        (3, "^3 players are too few: at least 4 are needed"),
+        (13, "^13 players are too many: at most 12; make fewer groups$"),
+        (5000, "^5000 players are too many"),
     ],
 )
 def test_other_numbers_are_refused_before_anything_is_trained(n, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         run(np.arange(n), never)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from small_problems import Worths, a_problem, never
 
+from dvbench.errors import UserError
 from dvbench.tasks.contract import Valuation
 from dvbench.tasks.group_lds import group_lds
 
@@ -89,5 +90,5 @@ def test_only_the_order_of_sums_counts(values, scale, shift):
 
 
 def test_too_few_players_are_refused_before_anything_is_trained():
-    with pytest.raises(ValueError, match="3 players are too few to compare rankings: at least 4"):
+    with pytest.raises(UserError, match="3 players are too few: at least 4 are needed"):
         group_lds(a_problem(3), Valuation(np.arange(3.0)), never)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_problems import Worths, a_problem
 
+from dvbench.errors import UserError
 from dvbench.tasks.contract import Valuation
 from dvbench.tasks.partial_agreement import partial_agreement
 
@@ -41,5 +42,5 @@ def test_constant_values_are_chance():
 
 
 def test_too_few_players_are_refused():
-    with pytest.raises(ValueError, match="3 players are too few to compare rankings: at least 4"):
+    with pytest.raises(UserError, match="3 players are too few: at least 4 are needed"):
         partial_agreement(a_problem(3), Valuation(np.arange(3.0)), Worths([1, 2, 3]))

@@ -10,6 +10,7 @@ import torch
 from plain_loops import divergence, point_loss
 from torch.nn.functional import logsigmoid
 
+from dvbench.randomness import integer_seed
 from dvbench.registry import entries
 from dvbench.unlearning.contract import Method
 from dvbench.unlearning.engine import Unlearner
@@ -70,7 +71,7 @@ def setting(make_model, make_points):
 def plain(network, points, reachable, coalition, method, loss, seed):
     """A textbook's loop."""
     network, full = copy.deepcopy(network).eval(), network
-    labels = method.labels(points[1], torch.Generator().manual_seed(seed))
+    labels = method.labels(points[1], torch.Generator().manual_seed(integer_seed(seed, "labels")))
     optimiser = torch.optim.AdamW(network.parameters(), lr=method.lr, weight_decay=method.weight_decay)
     draws = torch.rand(method.steps, 2, method.batch_size, generator=torch.Generator().manual_seed(seed))
     for step in range(method.steps):
@@ -154,7 +155,7 @@ def test_defaults_are_the_papers_and_wrong_settings_are_refused(name):
     method = make()
     assert (method.steps, method.batch_size, method.lr, method.weight_decay) == (100, 32, 2e-5, 0.01)
     for wrong in ({"steps": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"parameters": "tail"}):
-        with pytest.raises(ValueError, match=r"parameters is|at least one step"):
+        with pytest.raises(ValueError, match=r"parameters is|at least one step|none would look"):
             make(**wrong)
 
 
@@ -164,6 +165,7 @@ def test_defaults_are_the_papers_and_wrong_settings_are_refused(name):
         (NegGradPlus, {"alpha": 1.5}, "alpha is a weight from 0 to 1"),
         (NegativePreference, {"beta": 0.0}, "beta must be above 0"),
         (Scrub, {"forgetting": -0.1}, "forgetting is a share from 0 to 1"),
+        (Scrub, {"steps": 2}, "of 2 steps none would look at the forget set"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, wrong, message):
@@ -179,6 +181,38 @@ def test_a_step_that_looks_at_nothing_is_an_error(setting):
     network, points, reachable = setting("classification")
     with pytest.raises(ValueError, match="Idle looks at neither minibatch at step 0"):
         Unlearner(network, *points, *reachable, Idle()).unlearn(COALITIONS, 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shown"),
+    [(lambda logits, batch: logits.sum(), r"\[\]"), (lambda logits, batch: 0.0, "float")],
+)
+def test_a_rule_that_returns_no_gradient_is_an_error(rule, shown, setting):
+    class Wrong(Method):
+        def rules(self, step):
+            return rule, None
+
+    network, points, reachable = setting("classification")
+    with pytest.raises(ValueError, match=rf"a rule must return a tensor of the shape \[2, 3, 32\] .*, not {shown}"):
+        Unlearner(network, *points, *reachable, Wrong()).unlearn(COALITIONS, 0)
+
+
+def test_a_rule_may_use_autograd(setting):
+    class Autograd(Method):
+        def rules(self, step):
+            return self.rule, None
+
+        def rule(self, logits, batch):
+            leaf = logits.detach().requires_grad_()
+            loss = torch.nn.functional.cross_entropy(leaf, batch.y, reduction="sum")
+            return -torch.autograd.grad(loss, leaf)[0]
+
+    network, points, reachable = setting("classification")
+    found, expected = (
+        Unlearner(network, *points, *reachable, method(**FEW)).unlearn(COALITIONS, 0).parameters[0]
+        for method in (Autograd, PlainAscent)
+    )
+    torch.testing.assert_close(found, expected)
 
 
 def test_watching_changes_nothing_and_sees_every_step(setting):
