@@ -56,7 +56,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         Settings of unlearning, see `dvbench.unlearning.gradient_ascent.GradientAscent`.
     method : str or Method
         Another unlearning method by name (``dvbench list unlearning``), which takes the settings above but for the
-        lambdas, or one with settings of its own.
+        lambdas, or one with settings of its own, such as ``NegativePreference(lr=1e-3, beta=0.5)``.
     antithetic : bool
         Follow every permutation with its reverse.
     truncation : float, optional
@@ -110,7 +110,11 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         self.stopping = Stopping(permutations, seconds, target_standard_error)
         self.utility = checked_utility(utility)
         settings = {"steps": steps, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay}
-        lambdas = {"lambda1": lambda1, "lambda2": lambda2} if method == "gradient_ascent" else {}
+        lambdas = {"lambda1": lambda1, "lambda2": lambda2}
+        if method != "gradient_ascent":
+            if (lambda1, lambda2) != (1.0, 1.0):
+                raise ValueError("lambda1 and lambda2 are gradient_ascent's; another method does not take them")
+            lambdas = {}
         self.method = (
             method if isinstance(method, Method) else make_method(method, parameters=parameters, **settings, **lambdas)
         )

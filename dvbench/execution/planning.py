@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from dvbench.errors import UserError
-from dvbench.registry import Entry, find
+from dvbench.registry import Entry, Kind, entries, find, one_of
 from dvbench.results import Cell, Plan, describe_error
 from dvbench.settings import EvaluatorSettings
 from dvbench.suites import ProblemSettings, Suite, dataset_title
 
 if TYPE_CHECKING:
     from dvbench.datasets import Source
+
+
+KINDS_OF = {"evaluators": "evaluators", "unlearning": "unlearning methods"}
 
 
 def narrow(
@@ -59,7 +62,11 @@ def narrow(
         ]
         problems = [problem for problem in problems if problem.tasks]
         if not problems:
-            raise UserError(f"suite '{suite.name}' has no {' or '.join(sorted(wanted))} on the data sets chosen")
+            known = sorted({task for problem in suite.problems for task in problem.tasks})
+            raise UserError(
+                f"suite '{suite.name}' has no {' or '.join(sorted(wanted))} on the data sets chosen; it has "
+                f"{', '.join(known)}"
+            )
     update = {
         "evaluators": tuple({one.title: one for one in chosen}.values()),
         "problems": tuple({one.model_dump_json(): one for one in problems}.values()),
@@ -80,7 +87,15 @@ def _evaluators(suite: Suite, name: str) -> list[EvaluatorSettings]:
     labelled = [one for one in suite.evaluators if one.title == name]
     if labelled:
         return labelled
-    canonical = find(suite.kind, name).name
+    try:
+        canonical = find(suite.kind, name).name
+    except UserError:
+        other: Kind = "evaluators" if suite.kind == "unlearning" else "unlearning"
+        if name in entries(other):
+            raise UserError(
+                f"{name} is an {one_of(other)}, and suite '{suite.name}' has {KINDS_OF[suite.kind]}"
+            ) from None
+        raise
     found = [one for one in suite.evaluators if one.name == canonical]
     return found or [EvaluatorSettings(kind=suite.kind, name=canonical)]
 
@@ -127,6 +142,9 @@ def check(suite: Suite) -> None:
         if ":" in evaluator.name:
             _check_interface(entry)
     sources = {dataset: load_source(dataset) for dataset in sorted({p.dataset for p in suite.problems})}
+    for problem in suite.problems:
+        if problem.groups is not None and problem.groups.column is not None:
+            load_source(problem.dataset, problem.groups.column)
     for problem in suite.problems:
         find("models", problem.model.name).check_parameters({"shape", "outputs", *problem.model.params})
         for name in problem.tasks:

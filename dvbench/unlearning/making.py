@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, unknown
 from dvbench.registry import find
 from dvbench.unlearning.contract import Method
 
@@ -25,8 +26,14 @@ def make_method(name: str, /, **settings: Any) -> Method:
         If there is none of that name, or it does not take these settings.
     """
     entry = find("unlearning", name)
+    make = entry.load()
+    if dataclasses.is_dataclass(make):
+        known = [field.name for field in dataclasses.fields(make)]
+        for setting in settings:
+            if setting not in known:
+                raise unknown(f"parameter of {entry.name}", setting, known)
     try:
-        method = entry.load()(**settings)
+        method = make(**settings)
     except UserError:
         raise
     except Exception as error:  # whatever a stranger's constructor brings about

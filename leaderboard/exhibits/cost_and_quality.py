@@ -7,7 +7,7 @@ import numpy as np
 from dvbench.results import Store
 from leaderboard import statistics
 from leaderboard.exhibits.common import Exhibit
-from leaderboard.exhibits.drawing import colours, panels
+from leaderboard.exhibits.drawing import colours, panels, plain_ticks
 from leaderboard.tables import MEGABYTE
 
 COSTS = {
@@ -33,6 +33,7 @@ def cost_and_quality(store: Store, suite: str) -> Exhibit:
             axis.annotate(evaluator, place, (5, 3), textcoords="offset points", fontsize=7)
         if (table[list(COSTS[label])].sum(axis=1) > 0).all():
             axis.set_xscale("log")
+            plain_ticks(axis.xaxis)
         else:
             axis.set_xscale("symlog", linthresh=1)
             axis.set_xlim(left=-0.1)

@@ -16,6 +16,7 @@ class Curves:
     """What is drawn of a task: curves over ``fraction``, and what each is called."""
 
     title: str
+    share: str
     axis: str
     lines: dict[str, str]
 
@@ -25,10 +26,16 @@ FOUND = {"recall": "lowest values first", "optimal": "as well as can be", "rando
 REMOVED = {"remove_high": "most valuable first", "remove_low": "least valuable first", "random": "in random order"}
 ADDED = {"add_high": "most valuable first", "add_low": "least valuable first", "random": "in random order"}
 CURVES = {
-    "noisy_label_detection": Curves("Noisy labels found (Figures 1 and 2)", "noisy players found", FOUND),
-    "noisy_feature_detection": Curves("Noisy features found", "noisy players found", FOUND),
-    "point_removal": Curves("Removal of players (Figures 1 and 2)", "test performance", REMOVED),
-    "point_addition": Curves("Addition of players", "test performance", ADDED),
+    "noisy_label_detection": Curves(
+        "Noisy labels found (Figures 1 and 2)", "share of players inspected", "noisy players found", FOUND
+    ),
+    "noisy_feature_detection": Curves(
+        "Noisy features found", "share of players inspected", "noisy players found", FOUND
+    ),
+    "point_removal": Curves(
+        "Removal of players (Figures 1 and 2)", "share of players removed", "test performance", REMOVED
+    ),
+    "point_addition": Curves("Addition of players", "share of players added", "test performance", ADDED),
 }
 
 
@@ -44,7 +51,7 @@ def task_curves(found: Found, task: str) -> Exhibit:
         ]
     )
     figures = {f"-{problem}": _draw(part, curves) for problem, part in data.groupby("problem", sort=False)}
-    caption = "Over the share of players looked at, removed or added; means over seeds."
+    caption = f"Over the {curves.share}; means over seeds, in the table with bootstrap intervals."
     return Exhibit(task, curves.title, caption, metric_table(found, [task]), figures, data)
 
 
@@ -55,6 +62,6 @@ def _draw(data: pd.DataFrame, curves: Curves) -> Figure:
             part = data[(data["evaluator"] == evaluator) & (data["line"] == line)]
             axis.plot(part["x"], part["y"], color=colour, ls=style, lw=1.3, label=label)
     figure.supylabel(curves.axis, fontsize=8)
-    figure.supxlabel("share of players", fontsize=8)
+    figure.supxlabel(curves.share, fontsize=8)
     legend(figure, axes)
     return figure

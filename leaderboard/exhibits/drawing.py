@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
@@ -33,9 +35,14 @@ def panels(
 def logarithmic(axis: Axes) -> None:
     """Make the upright axis logarithmic, with plain numbers also where it spans less than a decade."""
     axis.set_yscale("log")
-    for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-        ticks(StrMethodFormatter("{x:.3g}"))
-    axis.tick_params(which="minor", labelsize=6)
+    plain_ticks(axis.yaxis)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers."""
+    axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+    axis.set_minor_formatter(StrMethodFormatter("{x:.3g}") if np.ptp(np.log10(axis.get_view_interval())) < 1 else "")
+    axis.set_tick_params(which="minor", labelsize=6)
 
 
 def legend(figure: Figure, axes: dict[str, Axes]) -> None:

@@ -19,12 +19,13 @@ GREYS = {"retrained": "black", "full": "0.45", "untrained": "0.75"}
 def unlearning_quality(found: Found) -> Exhibit:
     """Table 3: distances from retrained models, and what is retained."""
     caption = (
-        "Distances from retrained models on retain sets (lkd, lmse of logits, pmse of predictions), knowledge retained "
-        "on forget and retain sets, with performances that are means over players, and correlation (spc) and mean "
-        "difference (gap) of test performance with that of retrained models. Means over seeds with bootstrap "
-        f"intervals. Published: {published()['unlearning_quality'].setting}."
+        "Distances from retrained models on retain sets (lkd, lmse of logits, pmse of predictions); knowledge retained "
+        "on forget and retain sets (1 is all that the full model knows, 0 what an untrained one does, and a model that "
+        "never saw a class falls below; kr_error is the distance from retrained models on forget sets); correlation "
+        "(spc) and mean difference (gap) of test performance with that of retrained models. Means over seeds with "
+        f"bootstrap intervals. Published: {published()['unlearning_quality'].setting}."
     )
-    names = ("lkd", "lmse", "pmse", "kr_forget", "kr_retain", "spc", "gap")
+    names = ("lkd", "lmse", "pmse", "kr_error", "kr_forget", "kr_retain", "spc", "gap")
     others = ("lkd_untrained", "lmse_untrained", "pmse_untrained", "lkd_full", "kr_forget_retrained", "gap_full")
     table = beside(metric_table(found, JUDGING, names, others), found, "unlearning_quality")
     return Exhibit("unlearning_quality", "Unlearning quality (Table 3)", caption, table)

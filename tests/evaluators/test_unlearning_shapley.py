@@ -69,6 +69,8 @@ def test_few_players_are_enumerated(method, problem, model):
 def test_methods_by_name_take_the_settings():
     made = UnlearningShapley(method="scrub", steps=7, lr=0.5, parameters="head").method
     assert made == Scrub(steps=7, lr=0.5, parameters="head")
+    with pytest.raises(ValueError, match="lambda1 and lambda2 are gradient_ascent's"):
+        UnlearningShapley(method="scrub", lambda1=0.5)
     assert UnlearningShapley(lambda2=0.3).method == GradientAscent(lambda2=0.3)
     with pytest.raises(UserError, match="no unlearning method is named 'srub': did you mean 'scrub'"):
         UnlearningShapley(method="srub")
@@ -138,7 +140,7 @@ def test_divergence_is_an_error_and_not_a_value(problem, model, fetcher):
 
 @pytest.mark.parametrize("wrong", [{"utility": "accuracy"}, {"parameters": "body"}, {"permutations": 0}])
 def test_settings_that_do_not_exist(wrong):
-    with pytest.raises(ValueError, match=r"utility|parameters|permutations"):
+    with pytest.raises((ValueError, UserError), match=r"utility|parameters|permutations"):
         UnlearningShapley(**wrong)
 
 
