@@ -154,5 +154,5 @@ def test_what_does_not_fit_is_refused(task):
     refused("class numbers below 3", target=(x[:9], torch.full((9,), 3)))
     refused("Unresettable cannot be initialised anew: pass the model before training", model=Unresettable())
     for wrong in ({"utility": "loss"}, {"parameters": "some"}, {"steps": 0}):
-        with pytest.raises(ValueError, match=r"utility|parameters|at least one step"):
+        with pytest.raises((ValueError, UserError), match=r"utility|parameters|at least one step"):
             PartialUnlearningShapley(**wrong)
