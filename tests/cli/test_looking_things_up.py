@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dvbench.registry import KINDS, entries
+from dvbench.registry import KINDS, entries, one_of
 from dvbench.suites import suite_files
 
 
@@ -33,7 +33,7 @@ def test_everything_can_be_described(dvbench, name: str) -> None:
     said = dvbench("describe", name)
     (entry,) = [entries(kind)[name] for kind in KINDS if name in entries(kind)]
     assert (said.code, said.err) == (0, "")
-    assert said.out.startswith(f"{name} ({entry.kind.removesuffix('s')}, {entry.target})\n\n{entry.docstring}\n")
+    assert said.out.startswith(f"{name} ({one_of(entry.kind)}, {entry.target})\n\n{entry.docstring}\n")
 
 
 def test_a_task_shows_its_version_headline_and_direction(dvbench) -> None:
