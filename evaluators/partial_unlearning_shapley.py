@@ -25,7 +25,7 @@ from dvbench.settings import Kind
 from dvbench.subsets import Subsets
 from dvbench.unlearning.contract import Method, Parameters
 from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.making import make_method
+from dvbench.unlearning.making import chosen_method
 from evaluators.perf import Utility, checked_utility, perfs
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
@@ -107,14 +107,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     ) -> None:
         self.utility = checked_utility(utility)
         settings = {"steps": steps, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay}
-        lambdas = {"lambda1": lambda1, "lambda2": lambda2}
-        if method != "gradient_ascent":
-            if (lambda1, lambda2) != (1.0, 1.0):
-                raise ValueError("lambda1 and lambda2 are gradient_ascent's; another method does not take them")
-            lambdas = {}
-        self.method = (
-            method if isinstance(method, Method) else make_method(method, parameters=parameters, **settings, **lambdas)
-        )
+        self.method = chosen_method(method, lambda1, lambda2, parameters=parameters, **settings)
         self.random_state = as_random_state(random_state)
 
     def value(

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from dvbench.models.losses import point_losses
+from dvbench.models.losses import model_losses
 from dvbench.models.performance import Metric, performances
 
 Utility = Literal["metric", "log_loss"]
@@ -42,5 +42,4 @@ def perfs(utility: Utility, metric: Metric, y: torch.Tensor, logits: torch.Tenso
     """
     if utility == "metric":
         return performances(metric, y, logits)
-    losses = point_losses(logits, y.to(logits.device).T.expand(logits.shape))
-    return -losses.double().mean(dim=1).cpu().numpy()
+    return -model_losses(logits, y).double().mean(dim=1).cpu().numpy()

@@ -17,7 +17,7 @@ from dvbench.randomness import random_state as as_random_state
 from dvbench.subsets import Subsets
 from dvbench.unlearning.contract import Method, Parameters
 from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.making import make_method
+from dvbench.unlearning.making import chosen_method
 from evaluators.perf import Utility, checked_utility, perfs
 from evaluators.permutations import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
 
@@ -110,14 +110,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         self.stopping = Stopping(permutations, seconds, target_standard_error)
         self.utility = checked_utility(utility)
         settings = {"steps": steps, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay}
-        lambdas = {"lambda1": lambda1, "lambda2": lambda2}
-        if method != "gradient_ascent":
-            if (lambda1, lambda2) != (1.0, 1.0):
-                raise ValueError("lambda1 and lambda2 are gradient_ascent's; another method does not take them")
-            lambdas = {}
-        self.method = (
-            method if isinstance(method, Method) else make_method(method, parameters=parameters, **settings, **lambdas)
-        )
+        self.method = chosen_method(method, lambda1, lambda2, parameters=parameters, **settings)
         self.antithetic = antithetic
         self.truncation = truncation
         self.memory = memory

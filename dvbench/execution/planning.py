@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from dvbench.datasets import Source
 
 
-KINDS_OF = {"evaluators": "evaluators", "unlearning": "unlearning methods"}
-
-
 def narrow(
     suite: Suite,
     evaluators: Sequence[str] = (),
@@ -93,7 +90,7 @@ def _evaluators(suite: Suite, name: str) -> list[EvaluatorSettings]:
         other: Kind = "evaluators" if suite.kind == "unlearning" else "unlearning"
         if name in entries(other):
             raise UserError(
-                f"{name} is an {one_of(other)}, and suite '{suite.name}' has {KINDS_OF[suite.kind]}"
+                f"{name} is an {one_of(other)}, and suite '{suite.name}' has {one_of(suite.kind)}s"
             ) from None
         raise
     found = [one for one in suite.evaluators if one.name == canonical]

@@ -31,6 +31,21 @@ def point_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return 0.5 * (logits - y).square().sum(dim=1)
 
 
+def model_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Loss of every point by each of many models.
+
+    Parameters
+    ----------
+    logits : torch.Tensor of shape (k, outputs, n)
+    y : torch.Tensor of shape (n, outputs)
+
+    Returns
+    -------
+    torch.Tensor of shape (k, n)
+    """
+    return point_losses(logits, y.to(logits).T.expand(logits.shape))
+
+
 def residuals(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Gradient of `point_losses` with respect to the logits: predicted minus true.
 

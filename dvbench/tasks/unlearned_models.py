@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dvbench.errors import UserError
-from dvbench.models.losses import point_losses
+from dvbench.models.losses import model_losses
 from dvbench.models.performance import performances
 from dvbench.models.stacks import stack
 from dvbench.models.training import TensorModel
@@ -138,7 +138,7 @@ class Forgetting:
             network = model.network.eval()
             for name, part in parts.items():
                 logits = stack(network, 1).all_logits(part.x[:WATCHED])
-                seen[name].append(_losses(logits, part.y[:WATCHED]).mean().item())
+                seen[name].append(model_losses(logits, part.y[:WATCHED]).mean().item())
 
         look(self.train(look))
         return seen
@@ -167,7 +167,7 @@ class _LossesOnTheWay:
         if step not in self._marks:
             return
         n = len(self._owners)
-        for player, losses in zip(numbers, _losses(logits(self._x), self._y).cpu().numpy(), strict=True):
+        for player, losses in zip(numbers, model_losses(logits(self._x), self._y).cpu().numpy(), strict=True):
             own = self._owners == player
             self._seen[step, player] = [part.mean() for part in (losses[:n][own], losses[:n][~own], losses[n:])]
 
@@ -177,8 +177,3 @@ class _LossesOnTheWay:
         table = np.array([[self._seen[step, player] for player in players] for step in self._marks]).mean(axis=1)
         columns = dict(zip(("forget", "retain", "test"), table.T.tolist(), strict=True))
         return {"step": [float(step) for step in self._marks], **columns}
-
-
-def _losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Loss of every point by every model: logits (k, outputs, n) and targets (n, outputs) to (k, n)."""
-    return point_losses(logits, y.to(logits).T.expand(logits.shape))

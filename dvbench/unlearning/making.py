@@ -42,3 +42,29 @@ def make_method(name: str, /, **settings: Any) -> Method:
     if not isinstance(method, Method):
         raise UserError(f"{name} is no unlearning method: derive it from dvbench.unlearning.contract.Method")
     return method
+
+
+def chosen_method(method: str | Method, lambda1: float, lambda2: float, **settings: Any) -> Method:
+    """Make the method that an evaluator was asked for, or take one that is made.
+
+    Parameters
+    ----------
+    method : str or Method
+        A name, or a method with settings of its own, to which no others are applied.
+    lambda1, lambda2 : float
+        Of ``gradient_ascent``; 1 for all others.
+    **settings
+        That every method takes.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name, or it does not take these settings.
+    ValueError
+        If a lambda is not 1 for a method that has none.
+    """
+    if method == "gradient_ascent":
+        return make_method(method, lambda1=lambda1, lambda2=lambda2, **settings)
+    if (lambda1, lambda2) != (1.0, 1.0):
+        raise ValueError("lambda1 and lambda2 are gradient_ascent's; another method does not take them")
+    return method if isinstance(method, Method) else make_method(method, **settings)
