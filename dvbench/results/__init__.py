@@ -14,8 +14,10 @@ from dvbench.results.schema import (
     describe_error,
 )
 from dvbench.results.store import Store, write_atomically
+from dvbench.results.submissions import About, Mark, Submission, Verified, VerifiedCell
 
 __all__ = [
+    "About",
     "Array",
     "ArrayName",
     "Cell",
@@ -23,10 +25,14 @@ __all__ = [
     "Cost",
     "Dataset",
     "Environment",
+    "Mark",
     "Plan",
     "Result",
     "Score",
     "Store",
+    "Submission",
+    "Verified",
+    "VerifiedCell",
     "describe_error",
     "write_atomically",
 ]

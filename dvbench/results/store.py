@@ -10,15 +10,21 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pydantic import ValidationError
 
 from dvbench.errors import UserError
 from dvbench.results.schema import Array, ArrayName, CellKey, Plan, Result, as_json, describe_error
+from dvbench.results.submissions import Submission, Verified
+from dvbench.settings import Strict
 
 RESULT = "result.json"
 PLAN = "plan.json"
+SUBMISSIONS = "submissions"
+VERIFIED = "verified"
+Read = TypeVar("Read", bound=Strict)
 
 
 class Store:
@@ -151,12 +157,48 @@ class Store:
             If the file is not a plan.
         """
         path = self.root / suite / PLAN
+        return _read_model(path, Plan, "a plan") if path.exists() else None
+
+    def submissions(self) -> list[Submission]:
+        """All submissions that landed here, in order of their evaluators' names.
+
+        Raises
+        ------
+        UserError
+            If a file is not a submission, or is that of another evaluator.
+        """
+        found = []
+        for path in sorted((self.root / SUBMISSIONS).glob("*.json")):
+            submission = _read_model(path, Submission, "a submission")
+            if submission.evaluator != path.stem:
+                raise UserError(f"{path} is the submission of {submission.evaluator}; rename it")
+            found.append(submission)
+        return found
+
+    def write_submission(self, submission: Submission) -> None:
+        """Write what a submission says of itself."""
+        write_atomically(self.root / SUBMISSIONS / f"{submission.evaluator}.json", as_json(submission).encode())
+
+    def verified(self, suite: str, evaluator: str) -> Verified | None:
+        """What was verified of an evaluator in a suite, or None if nothing was.
+
+        Raises
+        ------
+        UserError
+            If the file is not such a record, or is that of another evaluator.
+        """
+        path = self.root / VERIFIED / suite / f"{evaluator}.json"
         if not path.exists():
             return None
-        try:
-            return Plan.model_validate_json(path.read_bytes())
-        except (ValidationError, OSError) as error:
-            raise UserError(f"{path} is not a plan of dvbench: {describe_error(error)}; move it away") from error
+        found = _read_model(path, Verified, "a record of verification")
+        if (found.suite, found.evaluator) != (suite, evaluator):
+            raise UserError(f"{path} is the record of {found.evaluator} in {found.suite}; move it away")
+        return found
+
+    def write_verified(self, verified: Verified) -> None:
+        """Write what was verified of an evaluator in a suite."""
+        path = self.root / VERIFIED / verified.suite / f"{verified.evaluator}.json"
+        write_atomically(path, as_json(verified).encode())
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -193,6 +235,13 @@ def _npy(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(array, dtype=np.float64), allow_pickle=False)
     return buffer.getvalue()
+
+
+def _read_model(path: Path, kind: type[Read], what: str) -> Read:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        raise UserError(f"{path} is not {what} of dvbench: {describe_error(error)}; move it away") from error
 
 
 def _read_result(path: Path) -> Result:
