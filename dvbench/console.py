@@ -28,6 +28,11 @@ def error(message: str) -> None:
     err.print(Text.assemble(("error: ", "bold red"), message))
 
 
+def say(line: str) -> None:
+    """Print a line as it is."""
+    out.print(Text(line), soft_wrap=True)
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table; only the last column of two is folded."""
     grid = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -48,15 +53,17 @@ class Report:
         How many cells there are.
     progress : rich.progress.Progress, optional
         A bar to draw. It moves twice for a cell: scores come many at a time, long after the first valuation.
+    valued : int
+        How many are valued from the start.
     """
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
+    def __init__(self, total: int, progress: Progress | None, valued: int = 0) -> None:
         self.total = total
-        self.valued = 0
+        self.valued = valued
         self.finished = 0
         self.failed: list[Result] = []
         self._progress = progress
-        self._task = progress.add_task("starting", total=2 * total, finished=0) if progress else None
+        self._task = progress.add_task("starting", total=2 * total - valued, finished=0) if progress else None
 
     def on_valued(self, result: Result) -> None:
         """Show a cell that waits to be scored."""
@@ -86,10 +93,10 @@ class Report:
 
 
 @contextmanager
-def reporting(total: int) -> Iterator[Report]:
+def reporting(total: int, valued: int = 0) -> Iterator[Report]:
     """Show progress with the time left on a terminal, and elsewhere lines when a cell is valued and when it is done."""
     if not out.is_terminal:
-        yield Report(total, None)
+        yield Report(total, None, valued)
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -102,7 +109,7 @@ def reporting(total: int) -> Iterator[Report]:
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=out, transient=True) as progress:
-        yield Report(total, progress)
+        yield Report(total, progress, valued)
 
 
 def complaints(result: Result) -> list[str]:

@@ -37,6 +37,12 @@ class Job:
         else:
             yield from (value_cell(cell, store, device) for cell in self.cells)
 
+    def give_up(self, cell: Cell, store: Store, error: str) -> Result:
+        """Record that one of its cells could not be done."""
+        from dvbench.execution.failures import crashed, unscored
+
+        return unscored(cell, store, error) if self.step == "score" else crashed(cell, store, error)
+
 
 class Agenda:
     """Hands out jobs. Cells of one problem and seed are scored as soon as all of them are valued, or have failed.
@@ -44,12 +50,19 @@ class Agenda:
     Parameters
     ----------
     cells : iterable of Cell
+        To be valued and scored.
+    valued : iterable of Cell
+        To be scored only.
     """
 
-    def __init__(self, cells: Iterable[Cell]) -> None:
+    def __init__(self, cells: Iterable[Cell] = (), valued: Iterable[Cell] = ()) -> None:
         self._jobs = deque(Job("value", (cell,)) for cell in cells)
         self._open = Counter(_unit(cell) for job in self._jobs for cell in job.cells)
         self._valued: defaultdict[tuple[str, int], list[Cell]] = defaultdict(list)
+        for cell in valued:
+            self._valued[_unit(cell)].append(cell)
+        for unit in [unit for unit in self._valued if not self._open[unit]]:
+            self._score(unit)
 
     def next(self) -> Job | None:
         """The job to begin now, or None if there is none."""
@@ -65,10 +78,13 @@ class Agenda:
             self._valued[unit].append(cell)
         self._open[unit] -= 1
         if not self._open[unit]:
-            waiting = self._valued.pop(unit, [])
-            for start in range(0, len(waiting), TOGETHER):
-                self._jobs.appendleft(Job("score", tuple(waiting[start : start + TOGETHER])))
+            self._score(unit)
         return not valued
+
+    def _score(self, unit: tuple[str, int]) -> None:
+        waiting = self._valued.pop(unit, [])
+        for start in range(0, len(waiting), TOGETHER):
+            self._jobs.appendleft(Job("score", tuple(waiting[start : start + TOGETHER])))
 
     def score_alone(self, cell: Cell) -> None:
         """Score a cell again, after the process that scored it with others has died."""

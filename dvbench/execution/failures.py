@@ -10,7 +10,7 @@ import traceback
 from dvbench import __version__
 from dvbench.errors import UserError
 from dvbench.execution.environment import describe
-from dvbench.execution.resume import evaluator_version, reusable, task_metadata, task_versions
+from dvbench.execution.resume import evaluator_version, reusable, saved, task_metadata, task_versions
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
 
@@ -48,8 +48,16 @@ def failed_score(task: str, error: str) -> Score:
 
 
 def crashed(cell: Cell, store: Store, error: str, device: str = "cpu") -> Result:
-    """Record that a cell could not be finished. If it had values, they stay and the tasks it owes get the error."""
-    result = reusable(cell, store)
+    """Record that a cell could not be valued. If it had values, they stay and the tasks it owes get the error."""
+    return _recorded(cell, reusable(cell, store), store, error, device)
+
+
+def unscored(cell: Cell, store: Store, error: str, device: str = "cpu") -> Result:
+    """Record that a cell could not be scored: its values stay, and the tasks it owes get the error."""
+    return _recorded(cell, saved(cell, store), store, error, device)
+
+
+def _recorded(cell: Cell, result: Result | None, store: Store, error: str, device: str) -> Result:
     if result is None:
         return store.write(failure(cell, error, device))
     owed = result.lacks(task_versions(cell))

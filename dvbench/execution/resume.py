@@ -8,11 +8,15 @@ from __future__ import annotations
 import hashlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dvbench import __version__
 from dvbench.errors import UserError
 from dvbench.registry import Entry, find
-from dvbench.results import Cell, Result, Store
+from dvbench.results import Cell, Dataset, Result, Store
+
+if TYPE_CHECKING:
+    from dvbench.problem import Problem
 
 
 def unfinished(cell: Cell, store: Store) -> bool:
@@ -49,18 +53,54 @@ def reusable(cell: Cell, store: Store) -> Result | None:
     UserError
         If what is on disk is not a result of this cell, or its arrays were altered.
     """
+    result = _of_these_settings(cell, store)
+    if result is None:
+        return None
+    if result.evaluator_version != evaluator_version(find(cell.evaluator.kind, cell.evaluator.name)):
+        return None
+    return _unaltered(result, store)
+
+
+def saved(cell: Cell, store: Store) -> Result | None:
+    """The result on disk, if its values are of a cell with these settings: all that scoring needs.
+
+    Which version of the evaluator they are of does not matter, nor whether it is installed.
+
+    Raises
+    ------
+    UserError
+        If what is on disk is not a result of this cell, or its arrays were altered.
+    """
+    result = _of_these_settings(cell, store)
+    return None if result is None else _unaltered(result, store)
+
+
+def _of_these_settings(cell: Cell, store: Store) -> Result | None:
     result = store.read(cell.key)
     if result is None or result.dataset is None:
         return None
     if result.cell.model_copy(update={"tasks": cell.tasks}) != cell:
         return None
-    if result.evaluator_version != evaluator_version(find(cell.evaluator.kind, cell.evaluator.name)):
-        return None
-    if result.dataset.table != table_hash(cell.dataset):
-        return None
+    return result if result.dataset.table == table_hash(cell.dataset) else None
+
+
+def _unaltered(result: Result, store: Store) -> Result:
     for name in result.arrays:
         store.array(result, name)
     return result
+
+
+def data_of(cell: Cell, problem: Problem) -> Dataset:
+    """What a result says of the data of its problem."""
+    return Dataset(
+        revision=problem.revision,
+        table=table_hash(cell.dataset),
+        kind=problem.kind,
+        train=len(problem.train),
+        players=None if problem.groups is None else problem.players,
+        reachable=len(problem.reachable),
+        test=len(problem.test),
+    )
 
 
 def table_hash(dataset: str) -> str | None:

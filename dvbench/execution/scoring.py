@@ -10,8 +10,8 @@ import numpy as np
 
 from dvbench.datasets import build_problem
 from dvbench.errors import UserError
-from dvbench.execution.failures import crashed, describe_exception, failed_score
-from dvbench.execution.resume import reusable, task_metadata, task_versions
+from dvbench.execution.failures import describe_exception, failed_score, unscored
+from dvbench.execution.resume import data_of, saved, task_metadata, task_versions
 from dvbench.problem import Problem
 from dvbench.randomness import integer_seed, quarantine
 from dvbench.registry import find
@@ -24,6 +24,8 @@ from dvbench.unlearning.making import make_method
 
 def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Iterator[Result]:
     """Score cells with the tasks they lack. Whatever goes wrong is recorded in the results.
+
+    Nothing but the values is needed: an evaluator need not even be installed.
 
     Every task is run until it asks for retrained models; one that never does is done. What all of them asked for is
     trained together, each subset once, and then those that asked are run again, from the start.
@@ -52,13 +54,13 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
         judges = _Judges(retrain)
     except (Exception, SystemExit) as error:
         for cell in cells:
-            yield crashed(cell, store, describe_exception(error), device)
+            yield unscored(cell, store, describe_exception(error), device)
         return
     for cell in cells:
         try:
             scoring = _Scoring(cell, problem, store, judges)
         except (Exception, SystemExit) as error:
-            yield crashed(cell, store, describe_exception(error), device)
+            yield unscored(cell, store, describe_exception(error), device)
             continue
         scoring.run(_ask)
         if scoring.due:
@@ -121,8 +123,8 @@ class _Scoring:
     """
 
     def __init__(self, cell: Cell, problem: Problem, store: Store, judges: _Judges) -> None:
-        result = reusable(cell, store)
-        if result is None or result.dataset is None or result.dataset.revision != problem.revision:
+        result = saved(cell, store)
+        if result is None or result.dataset != data_of(cell, problem):
             raise UserError("there are no values for the data set as it is now; run the cell again")
         self.cell, self.problem, self.store, self.result = cell, problem, store, result
         self.forgotten = judges.of(cell)

@@ -19,14 +19,14 @@ from dvbench.datasets import build_problem
 from dvbench.errors import UserError
 from dvbench.execution.environment import describe, watch_memory
 from dvbench.execution.failures import crashed, describe_exception, failed_score
-from dvbench.execution.resume import evaluator_version, reusable, table_hash, task_versions
+from dvbench.execution.resume import data_of, evaluator_version, reusable, task_versions
 from dvbench.execution.unlearning import value_by_unlearning
 from dvbench.execution.valued import Valued
 from dvbench.models import build_model
 from dvbench.problem import Problem
 from dvbench.randomness import integer_seed, quarantine
 from dvbench.registry import find
-from dvbench.results import ArrayName, Cell, Cost, Dataset, Result, Store
+from dvbench.results import ArrayName, Cell, Cost, Result, Store
 from dvbench.tasks.contract import Task
 
 
@@ -74,15 +74,7 @@ def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) ->
         status="ok",
         evaluator_object=entry.target,
         evaluator_version=evaluator_version(entry),
-        dataset=Dataset(
-            revision=problem.revision,
-            table=table_hash(cell.dataset),
-            kind=problem.kind,
-            train=len(problem.train),
-            players=None if problem.groups is None else problem.players,
-            reachable=len(problem.reachable),
-            test=len(problem.test),
-        ),
+        dataset=data_of(cell, problem),
         cost=valued.cost,
         diagnostics=valued.diagnostics,
         environment=describe(device),

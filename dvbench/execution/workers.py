@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection, wait
 
 from dvbench.execution.agenda import Agenda, Job
 from dvbench.execution.environment import resolve_device
-from dvbench.execution.failures import crashed
 from dvbench.results import Cell, Result, Store
 
 OnValued = Callable[[Result], None]
@@ -33,7 +32,16 @@ def run_here(
     cells: Sequence[Cell], store: Store, device: str, on_valued: OnValued = lambda _: None
 ) -> Generator[Result]:
     """Run cells in this process, one thing after the other; see `run_in_workers`."""
-    agenda, device = Agenda(cells), resolve_device(device)
+    return _here(Agenda(cells), store, device, on_valued)
+
+
+def score_here(cells: Sequence[Cell], store: Store, device: str) -> Generator[Result]:
+    """Score cells whose values are on disk in this process; see `score_in_workers`."""
+    return _here(Agenda(valued=cells), store, device, lambda _: None)
+
+
+def _here(agenda: Agenda, store: Store, device: str, on_valued: OnValued) -> Generator[Result]:
+    device = resolve_device(device)
     while job := agenda.next():
         for result in job.run(store, device):
             if agenda.take(job, result):
@@ -59,12 +67,21 @@ def run_in_workers(
     on_valued : callable, optional
         Called with the result of a cell that is valued and waits to be scored.
 
-    Yields
-    ------
-    Result
+    Returns
+    -------
+    generator of Result
         In the order in which cells finish.
     """
-    agenda, running = Agenda(cells), list[_Worker]()
+    return _in_workers(Agenda(cells), store, device, jobs, on_valued)
+
+
+def score_in_workers(cells: Sequence[Cell], store: Store, device: str, jobs: int) -> Generator[Result]:
+    """Score cells whose values are on disk, in processes as in `run_in_workers`; their evaluators are not needed."""
+    return _in_workers(Agenda(valued=cells), store, device, jobs, lambda _: None)
+
+
+def _in_workers(agenda: Agenda, store: Store, device: str, jobs: int, on_valued: OnValued) -> Generator[Result]:
+    running = list[_Worker]()
     try:
         while True:
             while len(running) < jobs and (job := agenda.next()):
@@ -111,7 +128,7 @@ class _Worker:
             elif len(self.job.cells) > 1:
                 agenda.score_alone(cell)
             else:
-                yield crashed(cell, store, f"the worker process {_ending(self.process.exitcode)}")
+                yield self.job.give_up(cell, store, f"the worker process {_ending(self.process.exitcode)}")
 
 
 def _messages(pipe: Connection) -> Iterator[str]:

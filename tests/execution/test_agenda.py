@@ -73,6 +73,16 @@ def test_more_cells_than_a_workers_pipe_can_name_are_scored_in_parts(monkeypatch
     assert {cell.key for job in jobs for cell in job.cells} == {cell.key for cell in cells}
 
 
+def test_cells_that_are_valued_are_scored_only_and_by_problem_and_seed() -> None:
+    first, second = [made_up_cell("random"), made_up_cell("lava")], made_up_cell("random", seed=1)
+    agenda = Agenda(valued=[first[0], second, first[1]])
+    jobs = [begun(agenda) for _ in range(2)]
+    assert agenda.next() is None
+    assert all(cells in [job.cells for job in jobs] for cells in (tuple(first), (second,)))
+    assert all(job.step == "score" for job in jobs)
+    assert all(agenda.take(job, OK) for job in jobs)
+
+
 def test_where_all_fail_nothing_is_scored() -> None:
     agenda = Agenda([made_up_cell("random")])
     assert agenda.take(begun(agenda), FAILED)

@@ -11,10 +11,11 @@ from loose_scripts import made_up_cell, run_cell
 
 from dvbench.datasets import build_problem
 from dvbench.execution import scoring
+from dvbench.execution.agenda import Job
 from dvbench.execution.resume import unfinished
 from dvbench.execution.scoring import score_cells
 from dvbench.execution.valuation import value_cell
-from dvbench.execution.workers import run_here
+from dvbench.execution.workers import run_here, score_here, score_in_workers, start_server
 from dvbench.results import Cell, Result, Store
 from dvbench.tasks.retrain import Retraining, ascending, random_order, steps
 
@@ -229,3 +230,33 @@ def test_values_of_a_table_that_has_changed_are_not_scored(store: Store, tmp_pat
     (result,) = score_cells([cell], store)
     assert (result.status, result.error) == ("failed", STALE)
     assert run_cell(cell, store).scores["noisy_label_detection"].value is not None
+
+
+@pytest.mark.parametrize("jobs", [0, 1], ids=["here", "in workers"])
+def test_scores_are_recomputed_from_values_without_the_evaluator(script, store: Store, trace: Path, jobs: int) -> None:
+    script("loose_gone", "class Gone(Base): pass\n")
+    cell = made_up_cell("loose_gone:Gone", tasks=("noisy_label_detection", "point_removal", "rank_stability"))
+    result = run_cell(cell, store)
+    arrays = {name: store.array(result, name) for name in result.arrays}
+    store.write(result.model_copy(update={"scores": {}}), arrays)
+    script("loose_gone", "raise ImportError('it must not be imported')\n")
+    if jobs:
+        start_server(jobs)
+    stream = score_in_workers([cell], store, "cpu", jobs) if jobs else score_here([cell], store, "cpu")
+    (again,) = stream
+    assert again.scores == result.scores
+    assert again.evaluator_version == result.evaluator_version
+    assert len(trace.read_text().splitlines()) == 2  # a valuation and its repetition, both before
+
+
+def test_what_cannot_be_scored_keeps_its_values_without_the_evaluator(script, store: Store) -> None:
+    script("loose_gone", "class Gone(Base): pass\n")
+    cell = made_up_cell("loose_gone:Gone")
+    result = run_cell(cell, store)
+    script("loose_gone", "raise ImportError('it must not be imported')\n")
+    data = result.dataset.model_copy(update={"test": 41})
+    store.write(result.model_copy(update={"scores": {}, "dataset": data}))
+    (again,) = score_here([cell], store, "cpu")
+    assert (again.status, again.arrays) == ("ok", result.arrays)
+    assert "there are no values for the data set as it is now" in again.scores["noisy_label_detection"].error
+    assert Job("score", (cell,)).give_up(cell, store, "it died").scores["noisy_label_detection"].error == "it died"

@@ -1,0 +1,1 @@
+"""Packs results of an evaluator for others, reads what others packed, and computes again what they claim."""

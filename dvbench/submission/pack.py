@@ -1,0 +1,181 @@
+"""Packs all results of one evaluator into a bundle, after every check that can be made without computing."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tempfile
+import tomllib
+import zipfile
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dvbench.errors import UserError
+from dvbench.results import About, Cell, Plan, Store, Submission, describe_error, write_atomically
+from dvbench.results.schema import as_json
+from dvbench.submission.bundle import read_bundle
+from dvbench.submission.checks import check_cells, check_identity, check_plans, fault_of, planned_cells, remarks
+from dvbench.submission.folder import suites_of
+from dvbench.submission.words import counted
+from dvbench.suites import load_suite, suite_files
+
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same results, the same archive
+
+
+@dataclass
+class Packed:
+    """What went into a bundle, and what did not.
+
+    Parameters
+    ----------
+    path : Path
+    bytes : int
+    cells : int
+    suites : list of str
+    remarks : list of str
+    """
+
+    path: Path
+    bytes: int = 0
+    cells: int = 0
+    suites: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def pack(results: Path, evaluator: str, about: Path, out: Path | None = None) -> Packed:
+    """Write a bundle.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of results.
+    evaluator : str
+        Its name in results and tables, or ``module:Class``.
+    about : Path
+        TOML file with the fields of `About`.
+    out : Path, optional
+        By default the evaluator's name with ``.zip``, in the current folder.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to pack, or it would be refused.
+    """
+    title = evaluator.replace(":", ".")
+    packed = Packed(out or Path(f"{title}.zip"))
+    if packed.path.suffix != ".zip":
+        raise UserError(f"{packed.path} must end in .zip")
+    said = read_about(about)
+    plans, files = _gather(Store(results), title, packed)
+    hashes = {path: sha256(content).hexdigest() for path, content in files.items()}
+    submission = Submission(evaluator=title, about=said, plans=tuple(plans), files=hashes)
+    files[f"submissions/{title}.json"] = as_json(submission).encode()
+    content = zipped(files)
+    with tempfile.TemporaryDirectory() as folder:
+        proof = Path(folder, packed.path.name)
+        proof.write_bytes(content)
+        bundle = read_bundle(proof, Path(folder, "read"))
+        check_plans(submission)
+        check_cells(bundle)
+        check_identity(bundle, None)
+        packed.remarks += remarks(bundle)
+    write_atomically(packed.path, content)
+    packed.bytes = len(content)
+    return packed
+
+
+def read_about(path: Path) -> About:
+    """Read what authors say of their evaluator.
+
+    Raises
+    ------
+    UserError
+        If the file is not there, or a field is missing or wrong.
+    """
+    fields = ", ".join(About.model_fields)
+    try:
+        return About.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; it is a TOML file with {fields}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe_error(error)}; fill in {fields}") from error
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """An archive of files, the same to the byte whenever and wherever it is made of the same ones."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(files):
+            entry = zipfile.ZipInfo(path, LONG_AGO)
+            entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+            archive.writestr(entry, files[path], zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _gather(store: Store, title: str, packed: Packed) -> tuple[list[Plan], dict[str, bytes]]:
+    """Plans of the suites that have results of an evaluator, and the files of the cells they ask for."""
+    plans, files = [], dict[str, bytes]()
+    for suite in suites_of(store.root, title):
+        plan = _plan(store, suite, title, packed)
+        found = _cells(store, plan, packed) if plan else {}
+        if plan and found:
+            plans.append(plan)
+            files |= found
+            packed.suites.append(suite)
+    if not plans:
+        left = f": {packed.remarks[0]}" if packed.remarks else ""
+        raise UserError(f"{store.root} has no results of {title} that can be submitted{left}; see 'dvbench run --help'")
+    return plans, files
+
+
+def _plan(store: Store, suite: str, title: str, packed: Packed) -> Plan | None:
+    """What the evaluator is to compute in a suite, or None if its results there cannot be submitted."""
+    own = [result for result in store.results(suite) if result.cell.key.evaluator == title]
+    if suite not in suite_files():
+        packed.remarks.append(f"left out: suite '{suite}' does not come with dvbench")
+        return None
+    version = load_suite(suite).version
+    current = [result for result in own if result.cell.suite_version == version]
+    if not current:
+        packed.remarks.append(f"left out: results of suite '{suite}' are not of its version {version}; run it again")
+        return None
+    settings = Counter(result.cell.evaluator.model_dump_json() for result in current)
+    if len(settings) > 1:
+        raise UserError(f"{title} has {len(settings)} settings in suite '{suite}'; run it again with --fresh")
+    return planned_cells(suite, current[0].cell.evaluator)
+
+
+def _cells(store: Store, plan: Plan, packed: Packed) -> dict[str, bytes]:
+    """Files of the cells of a plan that are there and whole."""
+    planned: dict[str, Cell] = {cell.key.folder: cell for cell in plan.cells}
+    title, files = plan.cells[0].key.evaluator, dict[str, bytes]()
+    others = []
+    for result in store.results(plan.suite):
+        folder, cell = result.cell.key.folder, planned.get(result.cell.key.folder)
+        if result.cell.key.evaluator != title:
+            continue
+        fault = "its suite has no such problem or seed" if cell is None else fault_of(result, cell)
+        if fault:
+            others.append(f"left out: {folder}: {fault}")
+            continue
+        for name in ("result.json", *(f"{array}.npy" for array in result.arrays)):
+            files[f"{folder}/{name}"] = (store.root / folder / name).read_bytes()
+        packed.cells += 1
+    packed.remarks += others
+    return files
+
+
+def summary(packed: Packed) -> list[str]:
+    """What to tell the user, line by line."""
+    size = f"{packed.bytes / 2**10:,.0f} KiB"
+    return [
+        *packed.remarks,
+        f"{packed.path}: {counted(packed.cells, 'cell')} of {', '.join(packed.suites)}, {size}",
+        f"next: dvbench verify {packed.path}",
+    ]
