@@ -184,6 +184,76 @@ def value(
     console.out.print(f"values: {out}\nfigure: {figure}", soft_wrap=True)
 
 
+@app.command()
+def submit(
+    results: Annotated[Path, typer.Argument(help="Folder of results.")],
+    evaluator: Annotated[str, typer.Option(help="Its name in the results, or 'module:Class'.", metavar="NAME")],
+    about: Annotated[Path, typer.Option(help="TOML file that says what it is and whose.")] = Path("submission.toml"),
+    out: Annotated[Path | None, typer.Option(help="By default NAME.zip.", metavar="FILE.zip")] = None,
+) -> None:
+    """Pack all results of an evaluator, so that others can verify them."""
+    from dvbench import console
+    from dvbench.submission.pack import pack, summary
+
+    for line in summary(pack(results, evaluator, about, out)):
+        console.say(line)
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A .zip, a landed submissions/NAME.json, or a folder of results.")],
+    sample: Annotated[int, typer.Option(min=0, help="So many cells are valued again; runs the evaluator.")] = 0,
+    into: Annotated[
+        Path | None, typer.Option(help="Folder of results to copy it to if all is well.", metavar="RESULTS")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(min=0, help="By how much a number may deviate.")] = 0.01,
+    suite: Annotated[list[str] | None, typer.Option(help="Of a folder of results, only this one. Repeatable.")] = None,
+    evaluator: Annotated[
+        list[str] | None, typer.Option(help="Of a folder of results, only this one. Repeatable.")
+    ] = None,
+    trust: Annotated[
+        list[str] | None, typer.Option(help="A 'module:Class' that may be imported. Repeatable.", metavar="NAME")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=0, help="Processes; by default one a core. 0: in this process.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where models live.")] = Device.auto,
+    mirror: Mirror = None,
+) -> None:
+    """Verify results: their form, their plans, and every score, which is computed again from the values.
+
+    Nothing in a bundle is executed; --sample runs evaluators that are installed, or named by --trust. The exit code is
+    1 if something is not as claimed, and 2 if the bundle is refused.
+    """
+    from dvbench import console
+    from dvbench.execution.environment import check_device
+    from dvbench.execution.workers import start_server
+    from dvbench.submission.verify import Options
+    from dvbench.submission.verify import verify as verify_bundle
+
+    _use_mirror(mirror)
+    check_device(device.value)
+    jobs = os.cpu_count() or 1 if jobs is None else jobs
+    start_server(jobs)
+    only = {"suites": tuple(suite or ()), "evaluators": tuple(evaluator or ()), "trusted": tuple(trust or ())}
+    options = Options(tolerance=tolerance, sample=sample, into=into, device=device.value, jobs=jobs, **only)
+    if not verify_bundle(bundle, options, console.say):
+        raise typer.Exit(1)
+
+
+@app.command("new-evaluator")
+def new_evaluator(
+    name: Annotated[str, typer.Argument(help="In lower case with underscores, such as 'margin_values'.")],
+    out: Annotated[Path, typer.Option(help="Folder in which its folder is made.", metavar="DIR")] = Path(),
+) -> None:
+    """Begin an evaluator: a folder with one that works, its test, and what to fill in to submit it."""
+    from dvbench import console
+    from dvbench.submission.new_evaluator import write_skeleton
+
+    for line in write_skeleton(name, out):
+        console.say(line)
+
+
 @app.command("list")
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
     """List what can be named; 'unlearning' are the unlearning methods."""
