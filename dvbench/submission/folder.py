@@ -53,7 +53,8 @@ def files_of(root: Path, suite: str, evaluator: str) -> list[str]:
 
 def suites_of(root: Path, evaluator: str) -> list[str]:
     """Names of the suites in which an evaluator has a folder."""
-    return sorted({path.parts[-3] for path in root.glob(f"*/*/{evaluator}/seed-*") if _named(path.parts[-3])})
+    found = {path.relative_to(root).parts[0] for path in root.glob(f"*/*/{evaluator}/seed-*")}
+    return sorted(suite for suite in found if _named(suite))
 
 
 def _named(suite: str) -> bool:

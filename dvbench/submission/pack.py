@@ -104,7 +104,9 @@ def read_about(path: Path) -> About:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
-        raise UserError(f"{path}: {describe_error(error)}; fill in {fields}") from error
+        wrong = dict.fromkeys(str(each["loc"][0]) for each in error.errors() if each["loc"])
+        hint = f"fill in {', '.join(wrong)}" if wrong else f"it has {fields}"
+        raise UserError(f"{path}: {hint} ({describe_error(error)})") from error
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

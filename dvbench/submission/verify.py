@@ -95,7 +95,7 @@ def verify(path: Path, options: Options, say: Say) -> bool:
         if into and not outcome.mismatches:
             land(bundle, into, outcome.how)
             say(f"landed in {into.root}" if bundle.submission else f"recorded in {into.root}")
-    say(_counts(bundle, outcome))
+        say(_counts(bundle, outcome))
     return not outcome.mismatches
 
 
@@ -161,6 +161,6 @@ def _counts(bundle: Bundle, outcome: Outcome) -> str:
         f"{how.count('re-run')} re-run",
         f"{failed} failed",
         f"{left} left as claimed",
-        counted(len(outcome.mismatches), "mismatch").replace("mismatchs", "mismatches"),
+        f"{len(outcome.mismatches)} mismatches",
     ]
     return plain(", ".join(parts))

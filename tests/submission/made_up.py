@@ -1,0 +1,122 @@
+"""Bundles that nothing was computed for, whole as to their form; and archives made of whatever files."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dvbench.results import About, Cell, Cost, Dataset, Environment, Result, Score, Store, Submission
+from dvbench.results.schema import as_json
+from dvbench.settings import EvaluatorSettings
+from dvbench.submission.checks import planned_cells
+from dvbench.submission.pack import zipped
+
+MINE = EvaluatorSettings(name="loose_mine:Mine")
+TITLE = MINE.title
+ABOUT = About(
+    name="Mine", version="1", authors=("Ada",), reference="unpublished", code="https://example.org/mine", licence="MIT"
+)
+SUBMISSION = f"submissions/{TITLE}.json"
+ENVIRONMENT = Environment(platform="any", processor="any", cores=1, device="cpu", python="3.11", packages={})
+Files = dict[str, bytes]
+
+
+def made_up_result(cell: Cell) -> Result:
+    scores = {
+        name: Score(
+            version=1, headline="score", higher_is_better=True, metrics={"score": 0.5}, curves={"c": [0.1, 0.2]}
+        )
+        for name in cell.tasks
+    }
+    return Result(
+        dvbench_version="0.1.0",
+        cell=cell,
+        status="ok",
+        evaluator_object=cell.evaluator.name,
+        evaluator_version="1",
+        dataset=Dataset(
+            revision="0" * 64,
+            kind="classification",
+            train=cell.sizes.train,
+            players=cell.groups.count if cell.groups else None,
+            reachable=10,
+            test=10,
+        ),
+        scores=scores,
+        cost=Cost(seconds=1, fits=1, peak_memory=1),
+        environment=ENVIRONMENT,
+    )
+
+
+def made_up_files(cells: int = 2, settings: EvaluatorSettings = MINE) -> Files:
+    """Files of the first cells of `quick`, with a submission that lists them."""
+    plan = planned_cells("quick", settings)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        for number, cell in enumerate(plan.cells[:cells]):
+            players = cell.groups.count if cell.groups else cell.sizes.train
+            store.write(
+                made_up_result(cell), {"values": np.random.default_rng(number).permutation(players).astype(float)}
+            )
+        found = {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+    hashes = {path: hashlib.sha256(content).hexdigest() for path, content in found.items()}
+    submission = Submission(evaluator=settings.title, about=ABOUT, plans=(plan,), files=hashes)
+    return {**found, f"submissions/{settings.title}.json": as_json(submission).encode()}
+
+
+def relisted(files: Files, submission: str = SUBMISSION) -> Files:
+    """The same with the hashes that the files have now: a fault that is not given away by a hash."""
+    said = json.loads(files[submission])
+    said["files"] = {
+        path: hashlib.sha256(content).hexdigest()
+        for path, content in files.items()
+        if not path.startswith("submissions/")
+    }
+    return {**files, submission: json.dumps(said).encode()}
+
+
+def result_path(files: Files, place: int = 0) -> str:
+    return sorted(path for path in files if path.endswith("result.json"))[place]
+
+
+def with_result(files: Files, change: Callable[[Any], object], place: int = 0) -> Files:
+    """Alter a result as a cheat would: what is listed is right again."""
+    path = result_path(files, place)
+    said = json.loads(files[path])
+    change(said)
+    return relisted({**files, path: json.dumps(said).encode()})
+
+
+def with_values(files: Files, content: bytes | np.ndarray, place: int = 0, length: int | None = None) -> Files:
+    """Put other values in place, with all hashes right again."""
+    if isinstance(content, np.ndarray):
+        buffer = io.BytesIO()
+        np.save(buffer, content, allow_pickle=True)
+        length = len(content) if length is None else length
+        content = buffer.getvalue()
+    path = result_path(files, place).replace("result.json", "values.npy")
+
+    def describe(result: Any) -> None:
+        result["arrays"]["values"]["sha256"] = hashlib.sha256(content).hexdigest()
+        if length is not None:
+            result["arrays"]["values"]["length"] = length
+
+    return with_result({**files, path: content}, describe, place)
+
+
+def with_submission(files: Files, change: Callable[[Any], object]) -> Files:
+    said = json.loads(files[SUBMISSION])
+    change(said)
+    return {**files, SUBMISSION: json.dumps(said).encode()}
+
+
+def write_zip(path: Path, files: Files) -> Path:
+    path.write_bytes(zipped(files))
+    return path

@@ -1,0 +1,144 @@
+"""Bundles with something in them that may not be there are refused in one line, and nothing is written elsewhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from made_up import SUBMISSION, TITLE, made_up_files, write_zip
+from make_refused import FAULTS, FOLDER
+
+from dvbench.errors import UserError
+from dvbench.submission.bundle import read_bundle
+from dvbench.submission.paths import MOST_FILES
+
+CELL = f"quick/p/{TITLE}/seed-0"
+
+
+def refusal(path: Path, tmp_path: Path) -> str:
+    """Why a bundle is refused; what is beside the folder that it is unpacked to stays as it was."""
+    inner = tmp_path / "a" / "b" / "c"
+    inner.mkdir(parents=True)
+    with pytest.raises(UserError) as caught:
+        read_bundle(path, inner)
+    assert {each.relative_to(tmp_path) for each in tmp_path.rglob("*") if inner not in each.parents} <= {
+        *(Path(name) for name in ("a", "a/b", "a/b/c")),
+        Path(path.name),
+    }
+    assert not any(each.is_symlink() for each in inner.rglob("*"))
+    return str(caught.value)
+
+
+def test_the_corpus_is_whole() -> None:
+    assert {path.stem for path in FOLDER.iterdir()} == FAULTS.keys()
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 200_000
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_a_fault_is_named_in_one_line(name: str, tmp_path: Path) -> None:
+    path = FOLDER / f"{name}.zip"
+    message = refusal(path, tmp_path)
+    assert message.startswith(f"{path} is refused: ")
+    assert re.search(FAULTS[name].message, message), message
+    assert message.isprintable()
+    assert str(tmp_path) not in message
+    assert len(message) < 600
+
+
+def test_what_the_faults_were_put_into_is_read(tmp_path: Path) -> None:
+    files = made_up_files()
+    bundle = read_bundle(write_zip(tmp_path / "mine.zip", files), tmp_path / "into")
+    assert bundle.submission is not None
+    assert bundle.submission.evaluator == TITLE
+    assert [key.seed for key in bundle.keys] == [0, 1]
+    assert {
+        str(path.relative_to(tmp_path / "into")) for path in (tmp_path / "into").rglob("*.*") if path.is_file()
+    } == (files.keys())
+
+
+def test_folders_and_stored_files_are_read_too(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for folder in ("submissions/", "quick/"):
+            archive.writestr(folder, b"")
+        for path, content in made_up_files().items():
+            archive.writestr(path, content)
+    (tmp_path / "mine.zip").write_bytes(buffer.getvalue())
+    assert len(read_bundle(tmp_path / "mine.zip", tmp_path / "into").keys) == 2
+
+
+def test_more_entries_than_any_bundle_has(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for seed in range(MOST_FILES + 1):
+            archive.writestr(f"quick/p/e/seed-{seed}/result.json", b"")
+    (tmp_path / "many.zip").write_bytes(buffer.getvalue())
+    assert "has more than 40000 entries" in refusal(tmp_path / "many.zip", tmp_path)
+
+
+def test_files_that_are_too_large_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_zip(tmp_path / "mine.zip", made_up_files())
+    monkeypatch.setattr("dvbench.submission.archive.MOST_BYTES", 10_000)
+    assert "unpacks to more than 10000 bytes" in refusal(path, tmp_path)
+
+
+@pytest.fixture
+def landed(tmp_path: Path) -> Path:
+    for path, content in made_up_files().items():
+        place = tmp_path / "results" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+    return tmp_path / "results"
+
+
+def test_what_has_landed_is_read_beside_others(landed: Path, tmp_path: Path) -> None:
+    other = landed / "quick/p/other/seed-0"
+    other.mkdir(parents=True)
+    (other / "script.py").touch()
+    assert len(read_bundle(landed / SUBMISSION, tmp_path / "into").keys) == 2
+
+
+@pytest.mark.parametrize("what", ["file", "seed", "evaluator", "problem", "suite"])
+def test_a_link_where_something_has_landed(landed: Path, tmp_path: Path, what: str) -> None:
+    result = next(landed.glob(f"quick/*/{TITLE}/seed-0/result.json"))
+    levels = {"file": result, "seed": result.parents[0], "evaluator": result.parents[1]}
+    place = {**levels, "problem": result.parents[2], "suite": result.parents[3]}[what]
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"is a link, or lies behind one|is no file of a bundle|is not there"):
+        read_bundle(landed / SUBMISSION, tmp_path / "into")
+
+
+def test_a_pipe_where_something_has_landed(landed: Path, tmp_path: Path) -> None:
+    path = next(landed.glob(f"quick/*/{TITLE}/seed-0/result.json"))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="is no plain file"):
+        read_bundle(landed / SUBMISSION, tmp_path / "into")
+
+
+def test_a_stray_file_where_something_has_landed(landed: Path, tmp_path: Path) -> None:
+    path = next(landed.glob(f"quick/*/{TITLE}/seed-0/result.json"))
+    (path.parent / "run.sh").touch()
+    with pytest.raises(UserError, match=r"run\.sh' is no file of a bundle"):
+        read_bundle(landed / SUBMISSION, tmp_path / "into")
+
+
+def test_a_file_that_is_too_large_where_something_has_landed(landed: Path, tmp_path: Path) -> None:
+    path = next(landed.glob(f"quick/*/{TITLE}/seed-0/result.json"))
+    with path.open("ab") as file:
+        file.truncate(2**40)
+    with pytest.raises(UserError, match="has more than 2097152 bytes"):
+        read_bundle(landed / SUBMISSION, tmp_path / "into")
+
+
+@pytest.mark.parametrize(
+    "name", ["no.zip", "results/submissions/no.json", "elsewhere/mine.json", "submissions/a b.json"]
+)
+def test_what_is_not_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="is refused: "):
+        read_bundle(tmp_path / name, tmp_path / "into")
