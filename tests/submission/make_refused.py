@@ -171,13 +171,13 @@ entry_fault("lzma", "is packed by method 14", f"{CELL}/values.npy", b"a", compre
 FAULTS["encrypted"] = Fault("is encrypted", lambda files: patched(packed(files), SUBMISSION, 8, b"\x01\x00"))
 
 # Contents that are not what they are said to be.
-entry_fault("bomb", "has more than 2097152 bytes", f"{CELL}/result.json", bytes(2**22), compress_type=8)
+entry_fault("bomb", "has more than 2097152 bytes", f"{CELL}/result.json", bytes(2**21 + 1), compress_type=8)
 FAULTS["wrong-checksum"] = Fault("damaged one: Bad CRC", lambda files: patched(packed(files), SUBMISSION, 16, bytes(4)))
 
 
 @fault("bomb-that-says-it-is-small", "damaged one: Bad CRC")
 def too_small(files: Files) -> bytes:
-    entry_fault("", "", f"{CELL}/result.json", bytes(2**22), compress_type=8)
+    entry_fault("", "", f"{CELL}/result.json", bytes(2**21 + 1), compress_type=8)
     content = FAULTS.pop("").make(files)
     return patched(content, f"{CELL}/result.json", 24, struct.pack("<L", 100))
 
