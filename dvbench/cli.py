@@ -147,9 +147,12 @@ def _show(store: Store, suite: str) -> None:
     """Print a suite's summary and build the leaderboard of all suites in the results folder."""
     from dvbench import console
     from leaderboard.build import build
+    from leaderboard.index import open_index
+    from leaderboard.standing import standing
     from leaderboard.tables import rows_for_console
 
-    headers, rows = rows_for_console(store, suite)
+    with open_index(store) as index:
+        headers, rows = rows_for_console(standing(index, suite))
     console.table(headers, rows)
     page = next(path for path in build(store.root, store.root / "leaderboard") if path.suffix == ".html")
     console.out.print(f"leaderboard: {page}", soft_wrap=True)
@@ -302,7 +305,7 @@ def build(
     results: Annotated[Path, typer.Option(help="Folder of results.")] = RUNS,
     out: Annotated[Path | None, typer.Option(help="Folder to write; by default 'leaderboard' in the results.")] = None,
 ) -> None:
-    """Write Markdown, CSV and a page from results."""
+    """Write Markdown, CSV and a static site from results; open its index.html."""
     from leaderboard.build import build as build_pages
 
     for path in build_pages(results, out or results / "leaderboard"):

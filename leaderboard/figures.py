@@ -11,11 +11,13 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dvbench.errors import UserError, unknown
-from dvbench.results import Store, write_atomically
+from dvbench.errors import unknown
+from dvbench.results import write_atomically
 from leaderboard.exhibits import Exhibit, exhibits
 from leaderboard.exhibits.common import HIGH, LOW
+from leaderboard.index import open_index, results_store, suites
 from leaderboard.markdown import escape
+from leaderboard.standing import standing
 from leaderboard.tables import number
 
 
@@ -41,12 +43,11 @@ def draw(results: Path, suite: str, out: Path) -> list[Path]:
     UserError
         If there is no such folder or suite, or a file cannot be read or written.
     """
-    if not results.is_dir():
-        raise UserError(f"there is no results folder {results}: run a suite first, or give its folder with --results")
-    store = Store(results)
-    if suite not in store.suites():
-        raise unknown("suite with results", suite, store.suites())
-    made = exhibits(store, suite)
+    store = results_store(results)
+    if suite not in suites(store):
+        raise unknown("suite with results", suite, suites(store))
+    with open_index(store) as index:
+        made = exhibits(store, standing(index, suite))
     files = {}
     for each in made:
         files[f"{each.name}.csv"] = _csv(each.table)

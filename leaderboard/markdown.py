@@ -22,7 +22,12 @@ def render(report: Report) -> str:
     """
     parts = [f"# {escape(report.suite)}", escape(report.description)]
     parts += [f"- {escape(remark)}" for remark in report.remarks]
-    parts += [_table(report.overall), "Lower mean ranks are better. Failed and missing scores are ranked last."]
+    parts += [
+        _table(report.overall),
+        "Lower mean ranks are better; their intervals are bootstrapped over problems and seeds. Failed and missing "
+        "scores are ranked last. Normalised: random values have 0, the best of each seed 1. Scores are *claimed* by "
+        "who handed them in, *recomputed* from the values, or the values themselves were *re-run*.",
+    ]
     parts += [_table(table) for table in report.problems]
     parts += [f"Mean ± 95% Student-t interval over {report.seeds} seed(s), and the rank; **bold** is best."]
     if report.failures:

@@ -1,84 +1,22 @@
-"""The numbers of the leaderboard: scores, means with intervals, ranks and costs, as tidy tables.
+"""The numbers of the leaderboard, from scores: means with intervals, ranks, win rates, normalised scores and costs.
 
-The plan of a suite decides what counts. A planned score that is not there is a row with status ``"missing"``, a failure
-one with status ``"failed"``. Neither is left out, so an evaluator cannot climb by failing where it is weak.
+A score that failed or is missing never helps: it is ranked last, loses against every score that is there, and counts as
+-1 where scores are normalised.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from dvbench.errors import UserError
-from dvbench.results import Cell, Plan, Result, Store
-from dvbench.results.store import RESULT
+from leaderboard.standing import COLUMN, COSTS
 
 CONFIDENCE = 0.95
-COLUMN = ["problem", "task"]
-COSTS = ["seconds", "fits", "unlearned", "peak_memory", "peak_cuda_memory"]
-
-
-def plan(store: Store, suite: str) -> Plan:
-    """Read the plan of a suite.
-
-    Raises
-    ------
-    UserError
-        If the suite is not there, or its plan belongs to another suite or plans no score.
-    """
-    found = store.plan(suite)
-    if found is None:
-        raise UserError(f"{store.root / suite} has no plan.json: run the suite '{suite}' first")
-    if {found.suite, *(cell.key.suite for cell in found.cells)} != {suite}:
-        raise UserError(f"{store.root / suite} holds the plan of another suite, or an empty one: move it away")
-    if not any(cell.tasks for cell in found.cells):
-        raise UserError(f"the plan of suite '{suite}' has no task to score: run the suite again with tasks")
-    return found
-
-
-def scores(store: Store, suite: str) -> pd.DataFrame:
-    """List every planned score of a suite, whether it is there or not.
-
-    Parameters
-    ----------
-    store : Store
-    suite : str
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per (problem, task, evaluator, seed), in the order of the plan, with ``value`` (the headline metric, or
-        NaN), ``metric`` (its name), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"`` or ``"missing"``) and
-        ``error`` (the reason, or empty). A failed valuation fails all tasks of its cell. ``metric`` is empty, and
-        ``higher_is_better`` True, where nobody has a score.
-
-    Raises
-    ------
-    UserError
-        If the suite is not there or a file of it cannot be read.
-
-    Notes
-    -----
-    Only like is compared with like. A result computed with other settings than those planned (an older version of the
-    suite, for instance) is missing, and so is a score whose version, metric or direction differs from that of most
-    others in its column; ``error`` says so.
-    """
-    rows = [
-        _score(cell, task, result, stale)
-        for cell, result, stale in _planned(store, suite)
-        for task in dict.fromkeys(cell.tasks)
-    ]
-    columns: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        columns.setdefault((row["problem"], row["task"]), []).append(row)
-    for column in columns.values():
-        _agree(column)
-    return pd.DataFrame(rows).drop(columns="version").astype({"value": float})
+RESAMPLES = 2000
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
@@ -87,13 +25,14 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     scores : pandas.DataFrame
-        What `scores` returns.
+        As in a `Standing`.
 
     Returns
     -------
     pandas.DataFrame
         One row per (problem, task, evaluator): ``mean`` and ``ci`` over the seeds that are ok (see `half_width`),
-        ``rank``, ``n_ok``, ``n_failed`` and ``n_missing``, besides ``metric`` and ``higher_is_better``.
+        ``low`` and ``high`` (see `bootstraps`), ``rank``, ``n_ok``, ``n_failed`` and ``n_missing``, besides ``metric``
+        and ``higher_is_better``.
 
     Notes
     -----
@@ -101,55 +40,66 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     without a seed that is ok share the average of the last places. A mean over some of the seeds is ranked by that
     mean; `overall` ranks the failed seeds themselves last.
     """
-    rows = []
-    for (problem, task, evaluator), group in scores.groupby([*COLUMN, "evaluator"], sort=False):
-        values = group["value"].dropna()
-        first = {"problem": problem, "task": task, "evaluator": evaluator, "metric": group["metric"].iloc[0]}
-        direction = {"higher_is_better": bool(group["higher_is_better"].iloc[0])}
-        rows.append({**first, **direction, "mean": values.mean(), "ci": half_width(values), **_counts(group)})
-    frame = pd.DataFrame(rows)
+    groups = scores.groupby([*COLUMN, "evaluator"], sort=False)
+    frame = groups.agg(
+        metric=("metric", "first"), higher_is_better=("higher_is_better", "first"), mean=("value", "mean"),
+        spread=("value", "std"), n_ok=("value", "count"),
+    ).reset_index()  # fmt: skip
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n = frame["n_ok"].to_numpy()
+        frame["ci"] = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(n - 1, 1)) * frame.pop("spread") / np.sqrt(n)
+    frame["low"], frame["high"] = bootstraps([group.dropna().to_numpy() for _, group in groups["value"]])
+    for status in ("failed", "missing"):
+        frame[f"n_{status}"] = (
+            (scores["status"] == status)
+            .groupby([scores[c] for c in (*COLUMN, "evaluator")], sort=False)
+            .sum()
+            .to_numpy()
+        )
     return frame.assign(rank=_ranks(frame, "mean", COLUMN))
 
 
-def overall(scores: pd.DataFrame) -> pd.DataFrame:
+def overall(scores: pd.DataFrame, random: Iterable[str] = ()) -> pd.DataFrame:
     """Rank the evaluators over all problems and tasks, best first.
 
     Parameters
     ----------
     scores : pandas.DataFrame
-        What `scores` returns.
+        As in a `Standing`.
+    random : iterable of str
+        Evaluators that value at random, the first of which is the zero of normalised scores.
 
     Returns
     -------
     pandas.DataFrame
         One row per evaluator: ``rank`` (by ``mean_rank``; ties share the first of their places), ``evaluator``,
-        ``mean_rank`` and its ``ci`` over seeds, and how many of its planned scores are ok, failed and missing:
-        ``n_ok``, ``n_failed``, ``n_missing``.
+        ``mean_rank`` with its interval ``low`` and ``high``, ``normalised`` (see `normalise`), and how many of its
+        planned scores are ok, failed and missing: ``n_ok``, ``n_failed``, ``n_missing``.
 
     Notes
     -----
-    For each seed, the evaluators are ranked in every (problem, task) on that seed's scores, and the ranks averaged;
-    every one counts the same. A (problem, task, seed) counts if it is planned for at least half of the evaluators:
-    a rank in a smaller field would not compare. There, what is not planned for an evaluator is missing. Failed and
-    missing scores share the last places. ``mean_rank`` is the mean of these averages over seeds, and ``ci`` the
-    half-width of their interval: it tells how far the mean rank moves with the seed, not how it would move with
-    other data sets.
+    Evaluators are ranked in every (problem, task) on the scores of each seed, and only then are ranks averaged: ranks
+    of averages would let one lucky seed decide. Every (problem, task) counts the same. A (problem, task, seed) counts
+    if it is planned for at least half of the evaluators: a rank in a smaller field would not compare. There, what is
+    not planned for an evaluator is missing.
+
+    The interval is a 95% percentile bootstrap over problems, and over the seeds of each: it tells how far the mean rank
+    moves with other data like these and with other seeds. With few problems and seeds it is too narrow.
     """
-    scores = _common(scores)
-    ranked = scores.assign(seed_rank=_ranks(scores, "value", [*COLUMN, "seed"]))
-    rows = []
-    for evaluator, group in ranked.groupby("evaluator"):
-        by_seed = group.groupby("seed")["seed_rank"].mean()
-        rows.append(
-            {"evaluator": evaluator, "mean_rank": by_seed.mean(), "ci": half_width(by_seed), **_counts(group)},
-        )
-    frame = pd.DataFrame(rows)
+    scores = common(scores)
+    ranked = scores.assign(seed_rank=seed_ranks(scores), x=normalise(scores, random))
+    low, high = _rank_intervals(ranked)
+    columns = ranked.groupby([*COLUMN, "evaluator"])[["seed_rank", "x"]].mean().groupby("evaluator").mean()
+    frame = columns.rename(columns={"seed_rank": "mean_rank", "x": "normalised"}).assign(low=low, high=high)
+    for status in ("ok", "failed", "missing"):
+        frame[f"n_{status}"] = (ranked["status"] == status).groupby(ranked["evaluator"]).sum()
+    frame = frame.reset_index()
     # Averages of equal ranks can differ in their last bits, and would then not tie.
     frame.insert(0, "rank", frame["mean_rank"].round(9).rank(method="min").astype(int))
     return frame.sort_values(["rank", "evaluator"], ignore_index=True)
 
 
-def _common(scores: pd.DataFrame) -> pd.DataFrame:
+def common(scores: pd.DataFrame) -> pd.DataFrame:
     """Scores in the columns that at least half of the evaluators share, with what is not planned there as missing."""
     place = [*COLUMN, "seed"]
     evaluators = scores["evaluator"].unique()
@@ -162,7 +112,67 @@ def _common(scores: pd.DataFrame) -> pd.DataFrame:
     return whole.assign(status=whole["status"].fillna("missing"))
 
 
-def cost(store: Store, suite: str) -> pd.DataFrame:
+def seed_ranks(scores: pd.DataFrame) -> pd.Series:
+    """Ranks within (problem, task, seed): 1 is best; ties, and all without a score, share their average place."""
+    return _ranks(scores, "value", [*COLUMN, "seed"])
+
+
+def normalise(scores: pd.DataFrame, random: Iterable[str]) -> pd.Series:
+    """Put the scores of each (problem, task) on a scale where random values have 0, and the best of each seed 1.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        One row per (problem, task, seed, evaluator).
+    random : iterable of str
+        The first that is there is the zero; NaN everywhere if there is none.
+
+    Returns
+    -------
+    pandas.Series
+        Of a score v of a seed, (v - random's) / D, where D is the mean over seeds of how far the best is above random;
+        never below -1, which is also what a score that failed or is missing gets. Seeds without a score of random are
+        NaN.
+    """
+    zero = next(iter(random), None)
+    value = scores["value"].where(scores["higher_is_better"].astype(bool), -scores["value"])
+    of_seed, of_column = ([scores[name] for name in names] for names in ([*COLUMN, "seed"], COLUMN))
+    zeros = value.where(scores["evaluator"] == zero).groupby(of_seed).transform("max")
+    above = value - zeros
+    best = above.groupby(of_seed).transform("max")
+    once = ~scores.duplicated([*COLUMN, "seed"])
+    reach = best.where(once).groupby(of_column).transform("mean")
+    # Where nobody is above random, what is below counts as -1: the limit of ever smaller reaches.
+    scaled = (
+        (above / reach.where(reach > 0)).mask((reach == 0) & (above < 0), -1.0).mask((reach == 0) & (above == 0), 0)
+    )
+    return scaled.fillna(-1.0).clip(lower=-1.0).where(zeros.notna())
+
+
+def wins(scores: pd.DataFrame) -> pd.DataFrame:
+    """How often each evaluator beats each other one.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        As in a `Standing`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Row against column: the share of (problem, task, seed) that both have in common in which the row's score is
+        better; a tie, and a pair of which none has a score, counts half. NaN on the diagonal.
+    """
+    scores = common(scores)
+    value = scores["value"].where(scores["higher_is_better"].astype(bool), -scores["value"]).fillna(-np.inf)
+    table = scores.assign(value=value).pivot(index=[*COLUMN, "seed"], columns="evaluator", values="value")
+    sheet = table.to_numpy()
+    share = np.array([((row > sheet.T) + 0.5 * (row == sheet.T)).mean(axis=1) for row in sheet.T])
+    np.fill_diagonal(share, np.nan)
+    return pd.DataFrame(share, index=table.columns, columns=table.columns)
+
+
+def cost(cells: pd.DataFrame) -> pd.DataFrame:
     """Average what the valuations took.
 
     Returns
@@ -170,79 +180,8 @@ def cost(store: Store, suite: str) -> pd.DataFrame:
     pandas.DataFrame
         One row per planned (problem, evaluator): ``seconds``, ``fits``, ``unlearned``, ``peak_memory`` and
         ``peak_cuda_memory`` (bytes), means over the seeds whose valuation is ok; NaN if there is none.
-
-    Raises
-    ------
-    UserError
-        If the suite is not there or a file of it cannot be read.
     """
-    rows = []
-    for cell, result, stale in _planned(store, suite):
-        took = result.cost if result and result.status == "ok" and not stale else None
-        costs = took.model_dump() if took else {}
-        rows.append({"problem": cell.key.problem, "evaluator": cell.key.evaluator, **costs})
-    frame = pd.DataFrame(rows, columns=["problem", "evaluator", *COSTS]).astype(dict.fromkeys(COSTS, float))
-    return frame.groupby(["problem", "evaluator"], sort=False, as_index=False)[COSTS].mean()
-
-
-def results(store: Store, suite: str) -> list[tuple[Cell, Result | None]]:
-    """Planned cells with their results, None for one that failed, is missing or is of other settings than planned.
-
-    Results have the scores that are ok and of the version, metric and direction that most others have, as in `scores`.
-
-    Raises
-    ------
-    UserError
-        If the suite is not there or a file of it cannot be read.
-    """
-    rows = scores(store, suite)
-    ok = rows[rows["status"] == "ok"]
-    kept = set(zip(ok["problem"], ok["evaluator"], ok["seed"], ok["task"], strict=True))
-    found: list[tuple[Cell, Result | None]] = []
-    for cell, result, stale in _planned(store, suite):
-        if result is None or stale or result.status != "ok":
-            found.append((cell, None))
-            continue
-        key = cell.key
-        chosen = {
-            task: score for task, score in result.scores.items() if (key.problem, key.evaluator, key.seed, task) in kept
-        }
-        found.append((cell, result.model_copy(update={"scores": chosen})))
-    return found
-
-
-def remarks(store: Store, suite: str) -> list[str]:
-    """Say what a reader should know before comparing: results outside the plan, mixed data, mixed machines.
-
-    Returns
-    -------
-    list of str
-        One sentence each; empty if all is well.
-
-    Raises
-    ------
-    UserError
-        If the suite is not there or a file of it cannot be read.
-    """
-    planned = _planned(store, suite)
-    folders = {cell.key.folder for cell, _, _ in planned}
-    found = {path.parent.relative_to(store.root).as_posix() for path in store.root.glob(f"{suite}/*/*/seed-*/{RESULT}")}
-    said = [f"{len(found - folders)} result(s) outside the plan are left out."] if found - folders else []
-    current = [result for _, result, stale in planned if result is not None and not stale]
-    data: dict[tuple[str, int], set[str]] = {}
-    for result in current:
-        if result.dataset:
-            data.setdefault((result.cell.key.problem, result.cell.key.seed), set()).add(result.dataset.revision)
-    said += [
-        f"Results for {problem}, seed {seed}, come from {len(revisions)} different revisions of the data."
-        for (problem, seed), revisions in data.items()
-        if len(revisions) > 1
-    ]
-    where = {(result.environment.processor, result.environment.cores, result.environment.device) for result in current}
-    machines = sorted(f"{processor} ({cores} cores, {device})" for processor, cores, device in where)
-    if len(machines) > 1:
-        said.append(f"Seconds were measured on {len(machines)} kinds of machine: {'; '.join(machines)}.")
-    return said
+    return cells.groupby(["problem", "evaluator"], sort=False, as_index=False)[COSTS].mean()
 
 
 def half_width(values: Iterable[float]) -> float:
@@ -265,75 +204,63 @@ def half_width(values: Iterable[float]) -> float:
 
 
 def bootstrap(values: Iterable[float]) -> tuple[float, float]:
-    """95% percentile bootstrap interval of a mean.
+    """95% percentile bootstrap interval of a mean; see `bootstraps`."""
+    low, high = bootstraps([np.asarray(list(values), dtype=float)])
+    return float(low[0]), float(high[0])
+
+
+def bootstraps(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """95% percentile bootstrap intervals of the means of many samples.
 
     Parameters
     ----------
-    values : iterable of float, n of them
-        One a seed. Of few seeds it is too narrow: of three, the widest it can be is from the lowest to the highest.
+    samples : list of numpy.ndarray
+        One number a seed. Of few seeds the interval is too narrow: of three, the widest it can be is from the lowest to
+        the highest.
 
     Returns
     -------
-    low, high : float
-        The same for the same values; NaN if n < 2.
+    low, high : numpy.ndarray of shape (len(samples),)
+        The same for the same values; NaN of a sample of fewer than two.
     """
-    sample = np.asarray(list(values), dtype=float)
-    if len(sample) < 2:
-        return float("nan"), float("nan")
-    drawn = stats.bootstrap(
-        (sample,), np.mean, n_resamples=9999, confidence_level=CONFIDENCE, method="percentile", rng=0
-    ).confidence_interval
-    return float(drawn.low), float(drawn.high)
+    ends = np.full((2, len(samples)), np.nan)
+    sizes = np.array([len(sample) for sample in samples])
+    for size in np.unique(sizes[sizes > 1]):
+        places = np.flatnonzero(sizes == size)
+        for part in np.array_split(places, -(-len(places) // 1000)):
+            drawn = stats.bootstrap(
+                (np.array([samples[place] for place in part]),), np.mean, axis=-1, n_resamples=RESAMPLES,
+                confidence_level=CONFIDENCE, method="percentile", rng=0,
+            ).confidence_interval  # fmt: skip
+            ends[:, part] = drawn.low, drawn.high
+    return ends[0], ends[1]
 
 
-def _planned(store: Store, suite: str) -> list[tuple[Cell, Result | None, bool]]:
-    """Each planned cell, its result if there is one, and whether that result is of other settings than planned."""
-    cells = {cell.key: cell for cell in plan(store, suite).cells}
-    read = [(cell, store.read(key)) for key, cell in cells.items()]
-    return [
-        # The tasks do not change what the valuation computes, so they may differ.
-        (cell, result, result is not None and result.cell.model_copy(update={"tasks": cell.tasks}) != cell)
-        for cell, result in read
-    ]
-
-
-def _score(cell: Cell, task: str, result: Result | None, stale: bool) -> dict[str, Any]:
-    """Make the row of one planned score; ``version`` is for `_agree`."""
-    row = {"problem": cell.key.problem, "task": task, "evaluator": cell.key.evaluator, "seed": cell.key.seed}
-    row |= {"value": np.nan, "metric": "", "higher_is_better": True, "status": "missing", "error": "", "version": 0}
-    if result is None:
-        return row
-    if stale:
-        return row | {"error": "the result there was computed with other settings than planned; run the suite again"}
-    if result.status == "failed":
-        return row | {"status": "failed", "error": result.error}
-    score = result.scores.get(task)
-    if score is None:
-        return row
-    row |= {"metric": score.headline, "higher_is_better": score.higher_is_better, "version": score.version}
-    if score.value is None:
-        return row | {"status": "failed", "error": score.error}
-    return row | {"status": "ok", "value": score.value}
-
-
-def _agree(column: Sequence[dict[str, Any]]) -> None:
-    """Hold the rows of one (problem, task) to the version, metric and direction that most of them share."""
-
-    def measure(row: dict[str, Any]) -> tuple[int, str, bool]:
-        return row["version"], row["metric"], row["higher_is_better"]
-
-    votes = Counter(measure(row) for row in column if row["status"] == "ok")
-    votes = votes or Counter(measure(row) for row in column if row["metric"])
-    if not votes:
-        return
-    usual = max(votes, key=lambda each: (votes[each], each))
-    for row in column:
-        if row["status"] == "ok" and measure(row) != usual:
-            error = (
-                f"scored by {row['metric']} v{row['version']}, most others by {usual[1]} v{usual[0]}; score it again"
-            )
-            row.update(status="missing", value=np.nan, error=error)
-        row.update(version=usual[0], metric=usual[1], higher_is_better=usual[2])
+def _rank_intervals(ranked: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Percentile bootstrap of mean ranks over problems, and over the seeds of each."""
+    rng = np.random.default_rng(0)
+    evaluators = sorted(ranked["evaluator"].unique())
+    problems = ranked["problem"].unique()
+    # How often each problem is drawn in each resample, and within it each of its seeds.
+    drawn = rng.multinomial(len(problems), np.full(len(problems), 1 / len(problems)), size=RESAMPLES)
+    total, columns = np.zeros((RESAMPLES, len(evaluators))), np.zeros(RESAMPLES)
+    for count, problem in zip(drawn.T, problems, strict=True):
+        here = ranked[ranked["problem"] == problem]
+        seeds = here["seed"].unique()
+        weights = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=RESAMPLES).astype(float)
+        for _, column in here.groupby("task"):
+            sheet = column.pivot(index="seed", columns="evaluator", values="seed_rank").reindex(seeds)[evaluators]
+            has = sheet.notna().all(axis=1).to_numpy()
+            drew = weights[:, has].sum(axis=1)
+            mean = weights[:, has] @ sheet[has].to_numpy() / np.maximum(drew, 1)[:, None]
+            use = count * (drew > 0)
+            total, columns = total + use[:, None] * mean, columns + use
+    means = total[columns > 0] / columns[columns > 0][:, None]
+    if len(means) == 0 or ranked.groupby("problem")["seed"].nunique().sum() < 2:
+        ends = np.full((2, len(evaluators)), np.nan)
+    else:
+        ends = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    return pd.Series(ends[0], evaluators), pd.Series(ends[1], evaluators)
 
 
 def _ranks(frame: pd.DataFrame, value: str, within: list[str]) -> pd.Series:
@@ -342,5 +269,6 @@ def _ranks(frame: pd.DataFrame, value: str, within: list[str]) -> pd.Series:
     return key.groupby([frame[name] for name in within]).rank(method="average", na_option="bottom")
 
 
-def _counts(group: pd.DataFrame) -> dict[str, int]:
-    return {f"n_{status}": int((group["status"] == status).sum()) for status in ("ok", "failed", "missing")}
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as dictionaries by column name."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]

@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from dvbench.results import Store
 from leaderboard import statistics
+from leaderboard.standing import Standing, weakest
+from leaderboard.statistics import records
 
 MEGABYTE = 1e6
 ERROR_LENGTH = 400
@@ -23,14 +24,13 @@ class Entry:
     """One place of a table.
 
     ``text`` is what it says, ``note`` something small beside it (a rank, a metric) and ``alarm`` what is wrong with it
-    (failed or missing). ``best`` stands out. ``interval`` is (low, middle, high), in percent, for a picture.
+    (failed or missing). ``best`` stands out.
     """
 
     text: str
     note: str = ""
     alarm: str = ""
     best: bool = False
-    interval: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Report:
-    """All there is to show of one suite."""
+    """All there is to show of one suite; ``ranking``, ``summary`` and ``cost`` are what `statistics` says."""
 
     suite: str
     version: int
@@ -68,53 +68,43 @@ class Report:
     headlines: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...]
     csv: str
+    ranking: pd.DataFrame
+    summary: pd.DataFrame
+    cost: pd.DataFrame
 
 
-def report(store: Store, suite: str) -> Report:
+def report(stand: Standing) -> Report:
     """Gather what is to be shown of a suite.
-
-    Parameters
-    ----------
-    store : dvbench.results.Store
-    suite : str
 
     Returns
     -------
     Report
         Evaluators are sorted by their mean rank, best first, in every table.
-
-    Raises
-    ------
-    UserError
-        If the suite is not there or a file of it cannot be read.
     """
-    plan = statistics.plan(store, suite)
-    scores, cost = statistics.scores(store, suite), statistics.cost(store, suite)
-    summary, overall = statistics.summary(scores), statistics.overall(scores)
+    scores, cost = stand.scores, statistics.cost(stand.cells)
+    summary, overall = statistics.summary(scores), statistics.overall(scores, stand.random)
     order = overall["evaluator"].tolist()
-    problems = [_problem_table(name, group, order) for name, group in _groups(summary, "problem")]
+    problems = [_problem_table(name, group, order) for name, group in groups(summary, "problem")]
     return Report(
-        suite=suite,
-        version=plan.suite_version,
-        description=clean(plan.description),
+        suite=stand.suite,
+        version=stand.version,
+        description=clean(stand.description),
         seeds=scores["seed"].nunique(),
-        overall=_overall_table(overall, cost),
+        overall=_overall_table(overall, cost, marks(stand.cells)),
         problems=tuple(problems),
         failures=_failures(scores, order),
-        costs=tuple(_cost_table(name, group, order) for name, group in _groups(cost, "problem")),
+        costs=tuple(_cost_table(name, group, order) for name, group in groups(cost, "problem")),
         headlines=_headlines(summary),
-        remarks=tuple(clean(each) for each in statistics.remarks(store, suite)),
+        remarks=tuple(clean(each) for each in stand.remarks),
         csv=_csv(summary, cost, order),
+        ranking=overall,
+        summary=summary,
+        cost=cost,
     )
 
 
-def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str]]]:
+def rows_for_console(stand: Standing) -> tuple[list[str], list[list[str]]]:
     """One narrow table of a suite for a terminal; the details are on the page.
-
-    Parameters
-    ----------
-    store : dvbench.results.Store
-    suite : str
 
     Returns
     -------
@@ -124,13 +114,8 @@ def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str
     rows : list of list of str
         As many strings as there are headers, best evaluator first. A task's entry is the mean of its headline over
         problems and seeds; ``*`` marks one over some of them. Plain text from results: escape it for rich.
-
-    Raises
-    ------
-    UserError
-        If the suite is not there or a file of it cannot be read.
     """
-    scores, cost = statistics.scores(store, suite), statistics.cost(store, suite)
+    scores, cost = stand.scores, statistics.cost(stand.cells)
     seconds = cost.groupby("evaluator")["seconds"].mean()
     headers, means = ["evaluator", "rank"], []
     for task, group in scores.groupby("task", sort=False):
@@ -153,7 +138,7 @@ def rows_for_console(store: Store, suite: str) -> tuple[list[str], list[list[str
             "" if math.isnan(seconds[row["evaluator"]]) else f"{seconds[row['evaluator']]:.1f}",
             *(str(row[count]) for count in counts),
         ]
-        for row in _records(overall)
+        for row in records(overall)
     ]
     return [*headers, "sec", *(count.removeprefix("n_") for count in counts)], rows
 
@@ -184,51 +169,51 @@ def with_interval(mean: float, half_width: float, decimals: int = 3) -> str:
     return f"{shown} ± {half_width:.2e}" if "e" in shown else f"{shown} ± {half_width:.{fraction}f}"
 
 
+def between(mean: float, low: float, high: float, decimals: int = 3) -> str:
+    """``mean [low, high]`` to the same decimals, or the mean alone if it has no interval."""
+    shown = number(mean, decimals)
+    return shown if math.isnan(low) else f"{shown} [{number(low, decimals)}, {number(high, decimals)}]"
+
+
 def clean(text: str) -> str:
     """Text of a result on one line, without control and direction characters, and not endless."""
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return line if len(line) <= ERROR_LENGTH else line[: ERROR_LENGTH - 1] + "…"
 
 
-def _groups(frame: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
+def groups(frame: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
+    """Parts of a table by what a column says, in the order in which they come."""
     return [(str(name), group) for name, group in frame.groupby(by, sort=False)]
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+def marks(cells: pd.DataFrame) -> dict[str, str]:
+    """The weakest mark of each evaluator's cells that are ok."""
+    ok = cells[cells["status"] == "ok"]
+    return {str(name): weakest(each) for name, each in ok.groupby("evaluator")["mark"]}
 
 
-def _overall_table(overall: pd.DataFrame, cost: pd.DataFrame) -> Table:
+def _overall_table(overall: pd.DataFrame, cost: pd.DataFrame, marked: dict[str, str]) -> Table:
     seconds = cost.groupby("evaluator")["seconds"].mean()
-    header = ["evaluator", "rank", "mean rank ± 95% CI", "", "ok", "failed", "missing", "mean seconds"]
+    header = ["evaluator", "rank", "mean rank [95% interval]", "normalised", "ok", "failed", "missing", "mean seconds"]
     rows = []
-    for row in _records(overall):
+    for row in records(overall):
         entries = [
             Entry(row["evaluator"], best=row["rank"] == 1 and row["n_ok"] > 0),
             Entry(str(row["rank"])),
-            Entry(with_interval(row["mean_rank"], row["ci"], 2)),
-            Entry("", interval=_picture(row["mean_rank"], row["ci"], len(overall))),
+            Entry(between(row["mean_rank"], row["low"], row["high"], 2)),
+            Entry(number(row["normalised"], 2)),
             Entry(str(row["n_ok"])),
             Entry("" if row["n_failed"] else "0", alarm=str(row["n_failed"] or "")),
             Entry("" if row["n_missing"] else "0", alarm=str(row["n_missing"] or "")),
             Entry(number(seconds[row["evaluator"]], 2)),
+            Entry(marked.get(row["evaluator"], "")),
         ]
         rows.append(tuple(entries))
-    return Table("Overall", tuple(map(Entry, header)), tuple(rows))
-
-
-def _picture(mean: float, half_width: float, evaluators: int) -> tuple[float, float, float]:
-    """Place a mean rank and its interval between the first and the last place, in percent."""
-    reach = 0.0 if math.isnan(half_width) else half_width
-
-    def place(rank: float) -> float:
-        return round(100 * min(max((rank - 1) / max(evaluators - 1, 1), 0.0), 1.0), 1)
-
-    return place(mean - reach), place(mean), place(mean + reach)
+    return Table("Overall", tuple(map(Entry, [*header, "scores are"])), tuple(rows))
 
 
 def _problem_table(problem: str, summary: pd.DataFrame, order: list[str]) -> Table:
-    columns = _groups(summary, "task")
+    columns = groups(summary, "task")
     header = [
         Entry(clean(task), note=clean(f"{group['metric'].iloc[0]} {arrow(bool(group['higher_is_better'].iloc[0]))}"))
         for task, group in columns
@@ -236,7 +221,7 @@ def _problem_table(problem: str, summary: pd.DataFrame, order: list[str]) -> Tab
     entries = {
         (row["evaluator"], task): _score_entry(row, row["rank"] == group["rank"].min())
         for task, group in columns
-        for row in _records(group)
+        for row in records(group)
     }
     planned = set(summary["evaluator"])
     rows = [
@@ -259,7 +244,7 @@ def _score_entry(row: dict[str, Any], first: bool = False) -> Entry:
 def _cost_table(problem: str, cost: pd.DataFrame, order: list[str]) -> Table:
     header = ["evaluator", "seconds", "fits", "unlearned", "memory, MB", "GPU memory, MB"]
     rows = []
-    for row in sorted(_records(cost), key=lambda row: order.index(row["evaluator"])):
+    for row in sorted(records(cost), key=lambda row: order.index(row["evaluator"])):
         counts = [number(row[name], 0) for name in ("fits", "unlearned")]
         memory = [number(row[name] / MEGABYTE, 1) for name in ("peak_memory", "peak_cuda_memory")]
         rows.append(tuple(map(Entry, [row["evaluator"], number(row["seconds"], 2), *counts, *memory])))
@@ -296,7 +281,20 @@ def _csv(summary: pd.DataFrame, cost: pd.DataFrame, order: list[str]) -> str:
     costs = cost.assign(
         peak_memory_mb=cost["peak_memory"] / MEGABYTE, gpu_memory_mb=cost["peak_cuda_memory"] / MEGABYTE
     )
-    columns = ["problem", "task", "metric", "evaluator", "mean", "ci", "rank", "n_ok", "n_failed", "n_missing"]
+    columns = [
+        "problem",
+        "task",
+        "metric",
+        "evaluator",
+        "mean",
+        "ci",
+        "low",
+        "high",
+        "rank",
+        "n_ok",
+        "n_failed",
+        "n_missing",
+    ]
     columns += ["seconds", "fits", "unlearned", "peak_memory_mb", "gpu_memory_mb"]
     rows = summary.merge(costs, on=["problem", "evaluator"], how="left")
     places = {name: list(rows[name].unique()) for name in statistics.COLUMN} | {"evaluator": order}

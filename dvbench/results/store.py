@@ -86,8 +86,30 @@ class Store:
         path = self.folder(key) / RESULT
         if not path.exists():
             return None
-        result = _read_result(path)
-        if result.cell.key != key:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path} is not a result: {error.strerror}; move it away, or use --fresh") from error
+        return self.parse(content, path)
+
+    def parse(self, content: bytes, path: Path) -> Result:
+        """Read a result from the content of its file.
+
+        Raises
+        ------
+        UserError
+            If it is not a result, or is that of another cell than the path says.
+        """
+        try:
+            result = Result.model_validate_json(content)
+            if result.status == "ok" and "values" not in result.arrays:
+                raise ValueError("it has no values")
+        except ValueError as error:
+            raise UserError(
+                f"{path} is not a result of this version of dvbench: {describe_error(error)}; "
+                "move it away, or run the suite again with --fresh"
+            ) from error
+        if self.folder(result.cell.key) != path.parent:
             raise UserError(f"{path} is the result of another cell ({result.cell.key}); move it away, or use --fresh")
         return result
 
@@ -139,10 +161,7 @@ class Store:
             At the first file that is not a result.
         """
         for path in sorted((self.root / suite).glob(f"*/*/seed-*/{RESULT}")):
-            result = _read_result(path)
-            if self.folder(result.cell.key).resolve() != path.parent.resolve():
-                raise UserError(f"{path} is the result of another cell ({result.cell.key}); move it away")
-            yield result
+            yield self.parse(path.read_bytes(), path)
 
     def write_plan(self, plan: Plan) -> None:
         """Write the plan of a suite."""
@@ -242,16 +261,3 @@ def _read_model(path: Path, kind: type[Read], what: str) -> Read:
         return kind.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
         raise UserError(f"{path} is not {what} of dvbench: {describe_error(error)}; move it away") from error
-
-
-def _read_result(path: Path) -> Result:
-    try:
-        result = Result.model_validate_json(path.read_bytes())
-        if result.status == "ok" and "values" not in result.arrays:
-            raise ValueError("it has no values")
-        return result
-    except (ValueError, OSError) as error:
-        raise UserError(
-            f"{path} is not a result of this version of dvbench: {describe_error(error)}; "
-            "move it away, or run the suite again with --fresh"
-        ) from error

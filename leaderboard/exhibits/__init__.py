@@ -6,24 +6,25 @@ They need matplotlib and no torch.
 from __future__ import annotations
 
 from dvbench.results import Store
-from leaderboard import statistics
-from leaderboard.exhibits.common import Exhibit
+from leaderboard.exhibits.common import Exhibit, found_results
 from leaderboard.exhibits.cost_and_quality import cost_and_quality
 from leaderboard.exhibits.curves import CURVES, task_curves
 from leaderboard.exhibits.efficiency import efficiency
 from leaderboard.exhibits.partial_valuation import GAMES, games, partial_valuation
 from leaderboard.exhibits.unlearning_quality import JUDGING, loss_curves, loss_densities, unlearning_quality
+from leaderboard.standing import Standing
 
 __all__ = ["Exhibit", "exhibits"]
 
 
-def exhibits(store: Store, suite: str) -> list[Exhibit]:
+def exhibits(store: Store, stand: Standing) -> list[Exhibit]:
     """Make all that the results of a suite have something for.
 
     Parameters
     ----------
     store : Store
-    suite : str
+    stand : Standing
+        How the suite stands in it.
 
     Returns
     -------
@@ -33,9 +34,9 @@ def exhibits(store: Store, suite: str) -> list[Exhibit]:
     Raises
     ------
     UserError
-        If the suite is not there or a file of it cannot be read.
+        If a file cannot be read.
     """
-    found = statistics.results(store, suite)
+    found = found_results(store, stand)
     tasks = {task for _, result in found if result is not None for task in result.scores}
     made = [task_curves(found, task) for task in CURVES if task in tasks]
     if "partial_agreement" in tasks:
@@ -50,4 +51,4 @@ def exhibits(store: Store, suite: str) -> list[Exhibit]:
         made.append(loss_curves(found))
     if any(cell.evaluator.kind == "unlearning" and result is not None for cell, result in found):
         made.append(efficiency(found))
-    return [*made, cost_and_quality(store, suite)]
+    return [*made, cost_and_quality(stand)]

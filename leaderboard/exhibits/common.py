@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dvbench.results import Cell, Result, Score
+from dvbench.results import Cell, Result, Score, Store
 from leaderboard import statistics
+from leaderboard.index import whole_plan
 from leaderboard.published import published
+from leaderboard.standing import Standing
 
 LOW, HIGH = "_ci_low", "_ci_high"  # ends of the interval of the column that is named before
 Found = list[tuple[Cell, Result | None]]
@@ -42,6 +44,33 @@ class Exhibit:
     table: pd.DataFrame
     figures: dict[str, Figure] = field(default_factory=dict)
     data: pd.DataFrame | None = None
+
+
+def found_results(store: Store, stand: Standing) -> Found:
+    """Planned cells with their results, None for one that failed, is missing or is of other settings than planned.
+
+    Results have the scores that are ok in `stand`.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read.
+    """
+    ok = stand.scores[stand.scores["status"] == "ok"]
+    kept: dict[tuple[str, str, int], set[str]] = {}
+    for problem, evaluator, seed, task in zip(ok["problem"], ok["evaluator"], ok["seed"], ok["task"], strict=True):
+        kept.setdefault((problem, evaluator, seed), set()).add(task)
+    there = stand.cells[stand.cells["status"] == "ok"]
+    valued = set(zip(there["problem"], there["evaluator"], there["seed"], strict=True))
+    found: Found = []
+    for cell in whole_plan(store, stand.suite).cells:
+        place = (cell.key.problem, cell.key.evaluator, cell.key.seed)
+        result = store.read(cell.key) if place in valued else None
+        if result is not None:
+            scores = {task: score for task, score in result.scores.items() if task in kept.get(place, ())}
+            result = result.model_copy(update={"scores": scores})
+        found.append((cell, result))
+    return found
 
 
 def metric_table(

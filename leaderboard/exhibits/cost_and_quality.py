@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.results import Store
 from leaderboard import statistics
-from leaderboard.exhibits.common import Exhibit
+from leaderboard.exhibits.common import HIGH, LOW, Exhibit
 from leaderboard.exhibits.drawing import colours, panels, plain_ticks
+from leaderboard.standing import COSTS as COLUMNS
+from leaderboard.standing import Standing
 from leaderboard.tables import MEGABYTE
 
 COSTS = {
@@ -17,11 +18,13 @@ COSTS = {
 }
 
 
-def cost_and_quality(store: Store, suite: str) -> Exhibit:
+def cost_and_quality(stand: Standing) -> Exhibit:
     """Mean rank against seconds, with fits, unlearned models and peak memory."""
-    overall = statistics.overall(statistics.scores(store, suite))
-    cost = statistics.cost(store, suite).groupby("evaluator", as_index=False)[statistics.COSTS].mean()
-    table = overall[["evaluator", "mean_rank", "ci", "n_ok", "n_failed", "n_missing"]].merge(cost, on="evaluator")
+    overall = statistics.overall(stand.scores)
+    overall = overall.rename(columns={"low": "mean_rank" + LOW, "high": "mean_rank" + HIGH})
+    cost = statistics.cost(stand.cells).groupby("evaluator", as_index=False)[COLUMNS].mean()
+    columns = ["evaluator", "mean_rank", "mean_rank" + LOW, "mean_rank" + HIGH, "n_ok", "n_failed", "n_missing"]
+    table = overall[columns].merge(cost, on="evaluator")
     table["peak_memory_mb"] = table.pop("peak_memory") / MEGABYTE
     table["gpu_memory_mb"] = table.pop("peak_cuda_memory") / MEGABYTE
     figure, axes = panels(list(COSTS), columns=1, size=(7.5, 4.0))
@@ -29,7 +32,8 @@ def cost_and_quality(store: Store, suite: str) -> Exhibit:
         for evaluator, colour in colours(table["evaluator"]).items():
             row = table[table["evaluator"] == evaluator].iloc[0]
             place = sum(row[name] for name in COSTS[label]), row["mean_rank"]
-            axis.errorbar(*place, yerr=np.nan_to_num(row["ci"]), fmt="o", color=colour, lw=0.8, alpha=0.7)
+            ends = [[np.nan_to_num(abs(row["mean_rank" + end] - row["mean_rank"]))] for end in (LOW, HIGH)]
+            axis.errorbar(*place, yerr=ends, fmt="o", color=colour, lw=0.8, alpha=0.7)
             axis.annotate(evaluator, place, (5, 3), textcoords="offset points", fontsize=7)
         if (table[list(COSTS[label])].sum(axis=1) > 0).all():
             axis.set_xscale("log")
@@ -40,8 +44,8 @@ def cost_and_quality(store: Store, suite: str) -> Exhibit:
         axis.invert_yaxis()
         axis.set_ylabel("mean rank (better is up)", fontsize=8)
     caption = (
-        "Mean rank over all problems and tasks, with its 95% interval over seeds, against the seconds, model fits, "
-        "unlearned models and peak memory (growth of the process, and on a GPU) of a valuation, means over problems "
-        "and seeds. Scoring is not part of the cost."
+        "Mean rank over all problems and tasks, with its 95% bootstrap interval over problems and seeds, against the "
+        "seconds, model fits, unlearned models and peak memory (growth of the process, and on a GPU) of a valuation, "
+        "means over problems and seeds. Scoring is not part of the cost."
     )
     return Exhibit("cost_and_quality", "Cost against quality", caption, table, {"": figure})
