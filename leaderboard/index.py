@@ -1,0 +1,313 @@
+"""An index of a folder of results, so that a file that did not change is not read again.
+
+It is a SQLite file beside the results, ``.index.sqlite``, which can be deleted at any time. It holds what the
+leaderboard shows: what is planned, and of every result its state, cost, scores and curves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dvbench.errors import UserError
+from dvbench.results import Cell, Plan, Result, Store
+from dvbench.results.store import PLAN, RESULT, SUBMISSIONS
+
+FILE = ".index.sqlite"
+VERSION = 1  # of the tables below: an index of another version is made anew
+TABLES = """
+CREATE TABLE plans (suite TEXT PRIMARY KEY, stamp TEXT, version INTEGER, description TEXT);
+CREATE TABLE planned (suite TEXT, problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
+  tasks TEXT, kind TEXT, name TEXT, params TEXT, dataset TEXT, model TEXT, noise TEXT, players TEXT, level TEXT);
+CREATE INDEX of_suite ON planned (suite);
+CREATE TABLE results (id INTEGER PRIMARY KEY, suite TEXT, folder TEXT UNIQUE, stamp TEXT, sha256 TEXT, problem TEXT,
+  evaluator TEXT, seed INTEGER, settings TEXT, failed INTEGER, error TEXT, revision TEXT, train INTEGER,
+  reachable INTEGER, test INTEGER, seconds REAL, fits REAL, unlearned REAL, peak_memory REAL, peak_cuda_memory REAL,
+  machine TEXT, device TEXT, object TEXT, object_version TEXT);
+CREATE INDEX in_suite ON results (suite);
+CREATE TABLE scores (id INTEGER, task TEXT, version INTEGER, metric TEXT, higher_is_better INTEGER, value REAL,
+  error TEXT, metrics TEXT, lines TEXT, points BLOB, PRIMARY KEY (id, task));
+"""
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What there is of one suite.
+
+    Parameters
+    ----------
+    suite : str
+    version : int
+    description : str
+    planned : pandas.DataFrame
+        One row per planned cell: problem, evaluator, seed and what the problem and the evaluator are.
+    results : pandas.DataFrame
+        One row per result that is there.
+    scores : pandas.DataFrame
+        One row per score, of the result with its ``id``.
+    """
+
+    suite: str
+    version: int
+    description: str
+    planned: pd.DataFrame
+    results: pd.DataFrame
+    scores: pd.DataFrame
+
+
+class Index:
+    """Reads a results folder by its index, which is brought up to date first.
+
+    Parameters
+    ----------
+    store : Store
+        The index is kept in memory if its folder cannot be written to.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._database = _open(store.root / FILE)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def read(self, suite: str) -> Indexed:
+        """All that is planned and there of a suite.
+
+        Raises
+        ------
+        UserError
+            If the suite is not there, its plan belongs to another suite or plans no score, or a file cannot be read.
+        """
+        with self._database:
+            self._update_plan(suite)
+            self._update_results(suite)
+        version, description = self._database.execute(
+            "SELECT version, description FROM plans WHERE suite = ?", (suite,)
+        ).fetchone()
+        planned = self._frame("SELECT * FROM planned WHERE suite = ? ORDER BY rowid", suite)
+        results = self._frame("SELECT * FROM results WHERE suite = ? ORDER BY folder", suite)
+        scores = self._frame(
+            "SELECT id, task, version, metric, higher_is_better, value, scores.error, metrics FROM scores "
+            "JOIN results USING (id) WHERE suite = ?",
+            suite,
+        )
+        return Indexed(suite, version, description, planned, results, scores)
+
+    def curves(self, suite: str, evaluator: str) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
+        """The result's id, the task and its curves, for every score of an evaluator that has any."""
+        rows = self._database.execute(
+            "SELECT id, task, lines, points FROM scores JOIN results USING (id) "
+            "WHERE suite = ? AND evaluator = ? AND lines <> '{}' ORDER BY folder, task",
+            (suite, evaluator),
+        )
+        for identity, task, lines, points in rows:
+            lengths: dict[str, int] = json.loads(lines)
+            ends = np.cumsum(list(lengths.values()))[:-1]
+            yield identity, task, dict(zip(lengths, np.split(np.frombuffer(points, np.float32), ends), strict=True))
+
+    def _frame(self, query: str, suite: str) -> pd.DataFrame:
+        return pd.read_sql_query(query, self._database, params=(suite,))
+
+    def _update_plan(self, suite: str) -> None:
+        files = [self.store.root / suite / PLAN, *sorted((self.store.root / SUBMISSIONS).glob("*.json"))]
+        stamp = " ".join(_stamp(path.stat()) for path in files if path.exists())
+        known = self._database.execute("SELECT stamp FROM plans WHERE suite = ?", (suite,)).fetchone()
+        if known == (stamp,):
+            return
+        plan = whole_plan(self.store, suite)
+        self._database.execute("DELETE FROM plans WHERE suite = ?", (suite,))
+        self._database.execute("DELETE FROM planned WHERE suite = ?", (suite,))
+        row = {"suite": suite, "stamp": stamp, "version": plan.suite_version, "description": plan.description}
+        self._insert("plans", [row])
+        self._insert("planned", [_planned(cell) for cell in plan.cells])
+
+    def _update_results(self, suite: str) -> None:
+        known = dict(self._database.execute("SELECT folder, stamp FROM results WHERE suite = ?", (suite,)))
+        for folder, path, stamp in _result_files(self.store.root, suite):
+            if known.pop(folder, None) == stamp:
+                continue
+            self._forget(folder)
+            content = path.read_bytes()
+            result = self.store.parse(content, path)
+            row = _result(result) | {"folder": folder, "stamp": stamp, "sha256": hashlib.sha256(content).hexdigest()}
+            (identity,) = self._insert("results", [row])
+            self._insert("scores", [{"id": identity, **score} for score in _scores(result)])
+        for folder in known:
+            self._forget(folder)
+
+    def _forget(self, folder: str) -> None:
+        self._database.execute("DELETE FROM scores WHERE id = (SELECT id FROM results WHERE folder = ?)", (folder,))
+        self._database.execute("DELETE FROM results WHERE folder = ?", (folder,))
+
+    def _insert(self, table: str, rows: list[dict[str, Any]]) -> list[int | None]:
+        identities = []
+        for row in rows:
+            names, places = ", ".join(row), ", ".join("?" * len(row))
+            done = self._database.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", tuple(row.values()))  # noqa: S608
+            identities.append(done.lastrowid)
+        return identities
+
+
+@contextmanager
+def open_index(store: Store) -> Iterator[Index]:
+    """Open the index of a results folder for a while."""
+    with closing(Index(store)) as index:
+        yield index
+
+
+def whole_plan(store: Store, suite: str) -> Plan:
+    """The plan of a suite, and after it what submissions planned.
+
+    Raises
+    ------
+    UserError
+        If the suite is not there, its plan belongs to another suite, or it plans no score.
+    """
+    plans = [plan for submission in store.submissions() for plan in submission.plans if plan.suite == suite]
+    own = store.plan(suite)
+    if own is None and not plans:
+        raise UserError(f"{store.root / suite} has no {PLAN}: run the suite '{suite}' first")
+    first = own or max(plans, key=lambda plan: plan.suite_version)
+    cells = {cell.key: cell for plan in reversed([first, *plans]) for cell in plan.cells}
+    if {first.suite, *(key.suite for key in cells)} != {suite}:
+        raise UserError(f"{store.root / suite} holds the plan of another suite, or an empty one: move it away")
+    if not any(cell.tasks for cell in cells.values()):
+        raise UserError(f"the plan of suite '{suite}' has no task to score: run the suite again with tasks")
+    ordered = {cell.key: None for plan in [first, *plans] for cell in plan.cells}
+    return first.model_copy(update={"cells": tuple(cells[key] for key in ordered)})
+
+
+def results_store(results: Path) -> Store:
+    """The store of a results folder.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder.
+    """
+    if not results.is_dir():
+        raise UserError(f"there is no results folder {results}: run a suite first, or give its folder with --results")
+    return Store(results)
+
+
+def suites(store: Store) -> list[str]:
+    """Names of the suites that have a plan here, their own or that of a submission."""
+    return sorted({*store.suites(), *(plan.suite for each in store.submissions() for plan in each.plans)})
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open the index, or make it anew if it is of another version, or no index at all."""
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        return _make(sqlite3.connect(":memory:"))
+    try:
+        database = sqlite3.connect(path, timeout=60)
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version != VERSION:
+            database.close()
+            path.unlink()
+            database = _make(sqlite3.connect(path, timeout=60))
+    except sqlite3.DatabaseError:
+        path.unlink()
+        database = _make(sqlite3.connect(path, timeout=60))
+    database.execute("PRAGMA synchronous = OFF")  # what is lost with the power is made again
+    return database
+
+
+def _make(database: sqlite3.Connection) -> sqlite3.Connection:
+    database.executescript(f"{TABLES} PRAGMA user_version = {VERSION};")
+    return database
+
+
+def _result_files(root: Path, suite: str) -> Iterator[tuple[str, Path, str]]:
+    """Folder, path and stamp of every result of a suite."""
+    for problem in _folders(root / suite):
+        for evaluator in _folders(Path(problem.path)):
+            for seed in _folders(Path(evaluator.path)):
+                path = Path(seed.path, RESULT)
+                try:
+                    stamp = _stamp(path.stat())
+                except FileNotFoundError:
+                    continue
+                yield f"{suite}/{problem.name}/{evaluator.name}/{seed.name}", path, stamp
+
+
+def _folders(path: Path) -> list[os.DirEntry[str]]:
+    if not path.is_dir():
+        return []
+    with os.scandir(path) as entries:
+        return sorted((entry for entry in entries if entry.is_dir()), key=lambda entry: entry.name)
+
+
+def _stamp(stat: os.stat_result) -> str:
+    """Other content, other stamp: files are replaced, not written over, so that a new one has a new inode."""
+    return f"{stat.st_mtime_ns}-{stat.st_size}-{stat.st_ino}"
+
+
+def _settings(cell: Cell) -> str:
+    """A hash of all that decides what is computed; which tasks score it does not."""
+    told = cell.model_dump(mode="json", exclude={"tasks"})
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _key(cell: Cell) -> dict[str, Any]:
+    return cell.key.model_dump() | {"settings": _settings(cell)}
+
+
+def _planned(cell: Cell) -> dict[str, Any]:
+    level = "subsets" if cell.groups else "points"
+    return _key(cell) | {
+        "suite_version": cell.suite_version,
+        "tasks": json.dumps(list(dict.fromkeys(cell.tasks))),
+        "kind": cell.evaluator.kind,
+        "name": cell.evaluator.name,
+        "params": json.dumps(cell.evaluator.params, sort_keys=True),
+        "dataset": cell.dataset,
+        "model": cell.model.name,
+        "noise": str(cell.noise),
+        "players": str(cell.groups or "points"),
+        "level": "unlearning" if cell.evaluator.kind == "unlearning" else level,
+    }
+
+
+def _result(result: Result) -> dict[str, Any]:
+    where, data = result.environment, result.dataset
+    sizes = data.model_dump(include={"revision", "train", "reachable", "test"}) if data else {}
+    return {
+        **_key(result.cell),
+        "failed": result.status == "failed",
+        "error": result.error or "",
+        **sizes,
+        **(result.cost.model_dump() if result.cost else {}),
+        "machine": f"{where.processor} ({where.cores} cores, {where.device})",
+        "device": where.device,
+        "object": result.evaluator_object,
+        "object_version": result.evaluator_version,
+    }
+
+
+def _scores(result: Result) -> Iterator[dict[str, Any]]:
+    for task, score in result.scores.items():
+        points = [point for line in score.curves.values() for point in line]
+        yield {
+            "task": task,
+            "version": score.version,
+            "metric": score.headline,
+            "higher_is_better": score.higher_is_better,
+            "value": score.value,
+            "error": score.error or "",
+            "metrics": json.dumps(score.metrics),
+            "lines": json.dumps({name: len(line) for name, line in score.curves.items()}),
+            "points": np.asarray(points, dtype=np.float32).tobytes(),
+        }

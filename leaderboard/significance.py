@@ -1,0 +1,96 @@
+"""Which differences between mean ranks are more than chance: Friedman's test, Nemenyi's, and their diagram.
+
+Reference: Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7, 2006.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from leaderboard.standing import COLUMN
+from leaderboard.statistics import common, seed_ranks
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Significance:
+    """What the tests say.
+
+    Parameters
+    ----------
+    blocks : int
+        How many (problem, task) the evaluators were ranked in.
+    p : float
+        Of Friedman's test that all evaluators are alike.
+    ranks : pandas.Series
+        Mean rank over blocks, by evaluator.
+    difference : float
+        Nemenyi's critical difference: mean ranks that are closer are not told apart.
+    pairs : pandas.DataFrame
+        Nemenyi's p-value of every pair.
+    """
+
+    blocks: int
+    p: float
+    ranks: pd.Series
+    difference: float
+    pairs: pd.DataFrame
+
+
+def significance(scores: pd.DataFrame) -> Significance | None:
+    """Test whether evaluators differ.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        As in a `Standing`.
+
+    Returns
+    -------
+    Significance or None
+        None for fewer than three evaluators or two blocks, or where no rank differs: there is nothing to test then.
+
+    Notes
+    -----
+    A block is a (problem, task), in which evaluators are ranked by their mean rank over seeds: seeds of one problem are
+    no independent blocks. Tasks of one problem are not quite independent either, which makes the tests optimistic.
+    """
+    from scikit_posthocs import posthoc_nemenyi_friedman  # takes a second to import
+
+    scores = common(scores)
+    means = seed_ranks(scores).groupby([scores[name] for name in (*COLUMN, "evaluator")]).mean().unstack("evaluator")
+    blocks, evaluators = means.shape
+    if evaluators < 3 or blocks < 2 or (np.ptp(means.to_numpy(), axis=1) == 0).all():
+        return None
+    quantile = stats.studentized_range.ppf(1 - ALPHA, evaluators, math.inf) / math.sqrt(2)
+    return Significance(
+        blocks=blocks,
+        p=float(stats.friedmanchisquare(*means.to_numpy().T).pvalue),
+        ranks=means.rank(axis=1).mean(),
+        difference=float(quantile * math.sqrt(evaluators * (evaluators + 1) / (6 * blocks))),
+        pairs=posthoc_nemenyi_friedman(means.to_numpy())
+        .set_axis(means.columns, axis=0)
+        .set_axis(means.columns, axis=1),
+    )
+
+
+def diagram(found: Significance) -> Figure:
+    """Draw the critical-difference diagram: evaluators that a bar joins are not told apart."""
+    from scikit_posthocs import critical_difference_diagram
+
+    figure = Figure(figsize=(9, 1.2 + 0.17 * len(found.ranks)), layout="constrained")
+    axis = figure.subplots()
+    critical_difference_diagram(
+        found.ranks, found.pairs, alpha=ALPHA, ax=axis, label_props={"size": 8},
+        label_fmt_left="{label} ({rank:.1f})", label_fmt_right="({rank:.1f}) {label}",
+        elbow_props={"linewidth": 0.7}, crossbar_props={"linewidth": 2}, marker_props={"s": 9},
+    )  # fmt: skip
+    axis.tick_params(labelsize=8)
+    return figure

@@ -1,0 +1,132 @@
+"""The data that scripts on the pages read: scores of a suite, and the curves of an evaluator.
+
+Pages that are opened from a disk may load scripts but fetch no files, so data come as scripts that call a function.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leaderboard.standing import CELL, COLUMN, Standing
+from leaderboard.statistics import records
+from leaderboard.tables import Report, marks
+
+PROBLEM = ["problem", "dataset", "model", "noise", "players", "level"]
+# Curves that others are drawn over.
+AXES = {"fraction": "share of players", "log10_loss": "log10 of the loss", "step": "steps of unlearning"}
+
+
+def suite_data(stand: Standing, report: Report) -> dict[str, Any]:
+    """All scores of a suite, small enough to be loaded with its pages.
+
+    Returns
+    -------
+    dict
+        ``columns`` has for every (problem, task) one list of scores a seed, in the order of ``evaluators``: null where
+        there is none, false where none was planned.
+    """
+    evaluators = list(stand.cells["evaluator"].unique())
+    problems = stand.cells.drop_duplicates("problem")[PROBLEM].rename(columns={"problem": "name"})
+    places = {name: place for place, name in enumerate(problems["name"])}
+    columns: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in records(stand.scores[[*COLUMN, "evaluator", "seed", "value", "metric", "higher_is_better"]]):
+        about = {name: row[name] for name in ("task", "metric")} | {"problem": places[row["problem"]]}
+        column = about | {"up": bool(row["higher_is_better"]), "values": {}}
+        seeds = columns.setdefault((row["problem"], row["task"]), column)["values"]
+        seeds.setdefault(row["seed"], dict.fromkeys(evaluators, False))[row["evaluator"]] = short(row["value"])
+    told = [
+        each | {"values": [list(each["values"][seed].values()) for seed in sorted(each["values"])]}
+        for each in columns.values()
+    ]
+    return {
+        "suite": stand.suite,
+        "evaluators": _evaluators(stand, report, evaluators),
+        "problems": problems.to_dict("records"),
+        "columns": told,
+    }
+
+
+def _evaluators(stand: Standing, report: Report, names: list[str]) -> list[dict[str, Any]]:
+    seconds, marked = report.cost.groupby("evaluator")["seconds"].mean(), marks(stand.cells)
+    devices = stand.cells[stand.cells["status"] == "ok"].groupby("evaluator")["device"].unique()
+    return [
+        {
+            "name": name,
+            "seconds": short(seconds[name]),
+            "mark": marked.get(name, ""),
+            "hardware": sorted(devices.get(name, [])),
+            "random": name in stand.random,
+        }
+        for name in names
+    ]
+
+
+def charts(curves: Iterable[tuple[str, str, int, dict[str, np.ndarray]]]) -> list[dict[str, Any]]:
+    """Charts of an evaluator: the mean over seeds of the curves of each problem and task.
+
+    Parameters
+    ----------
+    curves : iterable of (problem, task, seed, curves)
+
+    Returns
+    -------
+    list of dict
+        ``problem``, ``task``, ``axis`` (what x is), ``x`` and ``lines`` by name. Lines are drawn over the curve that is
+        named in `AXES` and is as long, or else over their places. Where seeds have other x, it is the first one's.
+    """
+    groups: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
+    for problem, task, _, lines in curves:
+        groups.setdefault((problem, task), []).append(lines)
+    found = []
+    for (problem, task), seeds in groups.items():
+        first = seeds[0]
+        alike = [
+            lines
+            for lines in seeds
+            if lines.keys() == first.keys()
+            and all(lines[name].shape == first[name].shape for name in first)
+            and all(np.array_equal(lines[name], first[name]) for name in AXES if name in first)
+        ]
+        axis = next((name for name in AXES if name in first), None)
+        by_length: dict[int, dict[str, list[float | None]]] = {}
+        for name in first:
+            if name not in AXES:
+                mean = np.mean([lines[name] for lines in alike], axis=0)
+                by_length.setdefault(len(mean), {})[name] = [short(value) for value in mean]
+        for length, drawn in by_length.items():
+            over = axis is not None and len(first[axis]) == length
+            x = [short(value) for value in first[axis]] if over and axis else list(range(length))
+            # Beside curves of unlearning stand those of training; others have a point a player.
+            label = AXES[axis] if over and axis else "epoch" if axis else "player"
+            found.append({"problem": problem, "task": task, "axis": label, "seeds": len(alike), "x": x, "lines": drawn})
+    return found
+
+
+def script(function: str, *arguments: Any) -> bytes:
+    """A script that calls a function of ``dvbench`` with data, which cannot become anything else."""
+    told = ",".join(json.dumps(each, separators=(",", ":"), allow_nan=False) for each in arguments)
+    for unsafe in "<>&":
+        told = told.replace(unsafe, f"\\u{ord(unsafe):04x}")
+    return f"dvbench.{function}({told});\n".encode()
+
+
+def download(stand: Standing) -> bytes:
+    """Every planned score, one a line of a JSON list."""
+    frame = stand.scores.merge(stand.cells[[*CELL, "mark"]], on=CELL)
+    lines = []
+    for row in records(frame.drop(columns=["metrics", "id"])):
+        row["value"] = None if pd.isna(row["value"]) else row["value"]
+        lines.append(json.dumps(row, allow_nan=False))
+    told = {"suite": stand.suite, "version": stand.version}
+    return (json.dumps(told)[:-1] + ', "scores": [\n' + ",\n".join(lines) + "\n]}\n").encode()
+
+
+def short(value: float) -> float | None:
+    """Six significant digits; None for NaN."""
+    return None if math.isnan(value) else float(f"{value:.6g}")

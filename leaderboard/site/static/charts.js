@@ -1,0 +1,88 @@
+// Charts by plotly, which is loaded when the first one is about to be seen.
+"use strict";
+const charts = (() => {
+  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f"];
+  const DASHES = ["solid", "dot", "dash", "dashdot"];
+  // Lines that are the same for all evaluators.
+  const SHARED = new Set(["random", "optimal", "retrained", "full", "untrained", "train_loss", "test_loss"]);
+  const drawn = new Map();
+  let loading = null;
+
+  function load() {
+    loading ??= new Promise((resolve, reject) => {
+      const script = document.createElement("script");
+      script.src = `${document.body.dataset.root}assets/plotly.js`;
+      script.onload = () => resolve(window.Plotly);
+      script.onerror = () => reject(new Error("plotly did not load"));
+      document.head.append(script);
+    });
+    return loading;
+  }
+
+  function layout(more) {
+    const style = getComputedStyle(document.body);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true };
+    const { xaxis = {}, yaxis = {}, ...rest } = more;
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 },
+      margin: { l: 50, r: 12, t: 36, b: 44 }, showlegend: false, hovermode: "closest",
+      ...rest, xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis },
+    };
+  }
+
+  // Draw into an element as soon as it comes near the window; again with other data if it was drawn before.
+  function show(element, make) {
+    drawn.set(element, make);
+    if (element.dataset.seen) return void paint(element);
+    new IntersectionObserver((entries, observer) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      observer.disconnect();
+      element.dataset.seen = "yes";
+      paint(element);
+    }, { rootMargin: "300px" }).observe(element);
+  }
+
+  async function paint(element) {
+    try {
+      const plotly = await load();
+      const { traces, ...more } = drawn.get(element)();
+      await plotly.react(element, traces, layout(more), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+      element.dataset.drawn = "yes";
+    } catch (error) {
+      element.textContent = `This chart could not be drawn: ${error.message}.`;
+    }
+  }
+
+  // Curves of several evaluators over each other.
+  function overlay(title, axis, curves) {
+    const names = [...new Set(curves.flatMap(({ chart }) => Object.keys(chart.lines)))];
+    const own = names.filter((name) => !SHARED.has(name));
+    const traces = [];
+    for (const name of names.filter((each) => SHARED.has(each))) {
+      const { chart } = curves.find(({ chart }) => name in chart.lines);
+      traces.push({ name, x: chart.x, y: chart.lines[name], mode: "lines", line: { color: "#888", width: 1.5, dash: DASHES[traces.length % 4] } });
+    }
+    curves.forEach(({ evaluator, chart }, place) => {
+      const colour = COLOURS[place % COLOURS.length];
+      own.forEach((name, which) => {
+        if (!(name in chart.lines)) return;
+        const label = [curves.length > 1 ? evaluator : "", own.length > 1 || curves.length === 1 ? name.replaceAll("_", " ") : ""];
+        const color = curves.length > 1 ? colour : COLOURS[which % COLOURS.length];
+        const dash = curves.length > 1 ? DASHES[which % 4] : "solid";
+        traces.push({ name: label.filter(Boolean).join(", "), x: chart.x, y: chart.lines[name], mode: "lines", line: { color, width: 2, dash } });
+      });
+    });
+    return {
+      traces, title: { text: title.replaceAll("_", " "), font: { size: 13 }, x: 0.02, xanchor: "left" }, showlegend: true,
+      legend: { orientation: "h", y: -0.22, font: { size: 10 } }, xaxis: { title: { text: axis, font: { size: 11 } } },
+    };
+  }
+
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const element of drawn.keys()) if (element.dataset.drawn) paint(element);
+  });
+
+  return { show, overlay, COLOURS };
+})();

@@ -1,0 +1,303 @@
+// Tables that are sorted and searched, filters with links to what they show, and the pages' charts.
+"use strict";
+window.dvbench = (() => {
+  const find = (selector, within = document) => within.querySelector(selector);
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const received = new Map(), waiting = new Map();
+
+  // The view is in the address, after the #.
+  const view = () => new URLSearchParams(location.hash.slice(1));
+  function remember(changes) {
+    const state = view();
+    for (const [key, value] of Object.entries(changes)) value ? state.set(key, value) : state.delete(key);
+    history.replaceState(null, "", `#${state}`);
+  }
+
+  function element(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  }
+
+  function number(value, decimals = 3) {
+    if (value === null || value === undefined || Number.isNaN(value)) return "";
+    if (value && (Math.abs(value) < 0.5 * 10 ** -decimals || Math.abs(value) >= 1e7)) return value.toExponential(2);
+    return Math.abs(value) >= 1000 ? value.toFixed(0) : value.toFixed(decimals);
+  }
+
+  function interactive(table, more = {}) {
+    const search = all("tbody tr", table).length > 5;
+    return new DataTable(table, {
+      paging: false, info: false, order: [], autoWidth: false, language: { search: "Search" },
+      layout: { topStart: search ? "search" : null, topEnd: null, bottomStart: null, bottomEnd: null }, ...more,
+    });
+  }
+
+  function copies(button) {
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(location.href);
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Copy it from the address bar";
+      }
+      setTimeout(() => { button.textContent = "Copy link to this view"; }, 2000);
+    });
+  }
+
+  // ---- the overview of a suite
+
+  function overview(data) {
+    const form = find("#filters"), ranking = find("#ranking");
+    const place = new Map(data.evaluators.map((each, e) => [each.name, e]));
+    const rows = all("tbody tr", ranking).map((row) => ({ row, evaluator: place.get(find("th", row).textContent) }));
+    const hasNormalised = find("thead", ranking).textContent.includes("normalised");
+    const names = [...form.elements].filter((each) => each.name).map((each) => each.name);
+    let table = null, chosen = null;
+
+    function choose() {
+      const value = (name) => form.elements[name].value;
+      const facets = ["level", "dataset", "model", "noise"].filter(value);
+      const columns = data.columns.filter((column) =>
+        facets.every((name) => data.problems[column.problem][name] === value(name)) && (!value("task") || column.task === value("task")));
+      const evaluators = data.evaluators.map((_, e) => e).filter((e) => {
+        const { hardware, seconds } = data.evaluators[e];
+        return (!value("hardware") || hardware.includes(value("hardware"))) && (!value("budget") || (seconds !== null && seconds <= Number(value("budget"))));
+      });
+      return { columns, evaluators, entries: rankings.overall(data, columns, evaluators), filtered: names.some(value) };
+    }
+
+    function redraw() {
+      table?.destroy();
+      const order = new Map(chosen.entries.map((entry) => [entry.evaluator, entry]));
+      const body = find("tbody", ranking);
+      const shown = chosen.filtered ? chosen.entries.map((entry) => filled(rows.find((each) => each.evaluator === entry.evaluator).row, entry)) : rows.map(({ row }) => row);
+      body.replaceChildren(...shown);
+      const state = view(), [column, way] = (state.get("sort") || "").split("-");
+      table = interactive(ranking, {
+        order: /^\d+$/.test(column) && Number(column) < find("thead tr", ranking).children.length ? [[Number(column), way === "desc" ? "desc" : "asc"]] : [],
+        search: { search: state.get("q") || "" },
+      });
+      table.on("order", () => { const [first] = table.order(); remember({ sort: first ? `${first[0]}-${first[1]}` : "" }); });
+      table.on("search", () => remember({ q: table.search() }));
+      const problems = new Set(chosen.columns.map((each) => each.problem)).size;
+      find("#status").textContent = chosen.filtered
+        ? `${order.size} evaluators ranked among each other in ${chosen.columns.length} columns of ${problems} problems.` + (order.size ? "" : " No score is left: choose less narrowly.")
+        : `All ${data.evaluators.length} evaluators in all ${data.columns.length} columns.`;
+    }
+
+    function filled(row, entry) {
+      const copy = row.cloneNode(true), cells = [...copy.children], reach = Math.max(chosen.entries.length - 1, 1);
+      const where = (rank) => Math.min(Math.max((100 * (rank - 1)) / reach, 0), 100);
+      const [low, high] = entry.interval || [null, null];
+      cells[0].textContent = entry.rank;
+      cells[2].textContent = number(entry.meanRank, 2) + (entry.interval ? ` [${number(low, 2)}, ${number(high, 2)}]` : "");
+      cells[2].dataset.order = entry.meanRank;
+      cells[3].replaceChildren();
+      if (entry.interval) {
+        const track = element("span", { class: "track", role: "presentation" }, element("i"), element("b"));
+        track.firstChild.style.left = `${where(low)}%`;
+        track.firstChild.style.right = `${100 - where(high)}%`;
+        track.lastChild.style.left = `${where(entry.meanRank)}%`;
+        cells[3].append(track);
+      }
+      const rest = cells.slice(hasNormalised ? 5 : 4);
+      if (hasNormalised) {
+        cells[4].textContent = number(entry.normalised, 2);
+        cells[4].dataset.order = entry.normalised ?? "";
+      }
+      rest[0].textContent = entry.ok;
+      rest[1].replaceChildren(entry.lacking ? element("span", { class: "alarm" }, String(entry.lacking)) : "0");
+      return copy;
+    }
+
+    const original = find("#by-task table").cloneNode(true);
+    function tasks() {
+      const holder = find("#by-task");
+      let sheet = original.cloneNode(true);
+      if (chosen.filtered) {
+        const means = rankings.byTask(data, chosen.columns, chosen.evaluators);
+        const head = element("tr", {}, element("th", { scope: "col" }, "evaluator"), ...[...means.keys()].map((task) => element("th", { scope: "col" }, task.replaceAll("_", " "))));
+        const body = chosen.entries.map((entry) => {
+          const e = chosen.evaluators.indexOf(entry.evaluator), { name } = data.evaluators[entry.evaluator];
+          const link = element("a", { href: `evaluators/${encodeURIComponent(name)}.html` }, name);
+          const cells = [...means.values()].map((list) => {
+            const best = list[e] === Math.min(...list), text = number(list[e], 1);
+            return element("td", best ? { class: "best" } : {}, best ? element("strong", {}, text) : text);
+          });
+          return element("tr", {}, element("th", { scope: "row" }, link), ...cells);
+        });
+        sheet = element("table", { class: "grid", "aria-label": "Mean rank by task" }, element("thead", {}, head), element("tbody", {}, ...body));
+      }
+      holder.replaceChildren(element("div", { class: "scroll" }, sheet));
+      interactive(sheet);
+    }
+
+    function qualityAndCost() {
+      const points = chosen.entries.map((entry) => ({ ...entry, ...data.evaluators[entry.evaluator] })).filter((each) => each.seconds > 0);
+      const front = [...points].sort((a, b) => a.seconds - b.seconds).filter((each, i, sorted) => sorted.slice(0, i).every((other) => other.meanRank > each.meanRank));
+      const error = (end) => points.map((each) => (each.interval ? Math.abs(each.interval[end] - each.meanRank) : 0));
+      return {
+        traces: [
+          { x: front.map((each) => each.seconds), y: front.map((each) => each.meanRank), mode: "lines", line: { color: "#999", width: 1, dash: "dot" }, hoverinfo: "skip" },
+          {
+            x: points.map((each) => each.seconds), y: points.map((each) => each.meanRank), text: points.map((each) => each.name),
+            customdata: points.map((each) => number(each.seconds, 2)),
+            mode: "markers+text", textposition: "top center", textfont: { size: 10 },
+            marker: { size: 9, color: points.map((each) => (front.includes(each) ? charts.COLOURS[1] : charts.COLOURS[0])) },
+            error_y: { type: "data", symmetric: false, array: error(1), arrayminus: error(0), thickness: 0.6, width: 0, color: "#999" },
+            hovertemplate: "%{text}<br>mean rank %{y:.2f}, %{customdata} s<extra></extra>",
+          },
+        ],
+        margin: { l: 60, r: 70, t: 24, b: 50 },
+        xaxis: { type: "log", title: { text: "seconds of a valuation" }, dtick: 1 }, yaxis: { autorange: "reversed", title: { text: "mean rank" } },
+      };
+    }
+
+    function winRates() {
+      const order = chosen.entries.map((entry) => entry.evaluator), labels = order.map((e) => data.evaluators[e].name);
+      return {
+        traces: [{
+          type: "heatmap", z: rankings.wins(data, chosen.columns, order), x: labels, y: labels, zmin: 0, zmax: 1,
+          colorscale: [[0, "#b2182b"], [0.5, "#f7f7f7"], [1, "#2166ac"]], hovertemplate: "%{y} beats %{x}: %{z:.0%}<extra></extra>",
+          colorbar: { tickformat: ".0%", thickness: 12 },
+        }],
+        margin: { l: 10, r: 10, t: 10, b: 10 }, yaxis: { autorange: "reversed", tickfont: { size: 10 } }, xaxis: { tickangle: -60, tickfont: { size: 10 } },
+      };
+    }
+
+    function update() {
+      chosen = choose();
+      redraw();
+      tasks();
+      charts.show(find("#quality-cost"), qualityAndCost);
+      charts.show(find("#win-rates"), winRates);
+    }
+
+    function restore() {
+      const state = view();
+      for (const name of names) {
+        const wanted = state.get(name) || "";
+        form.elements[name].value = [...form.elements[name].options].some((each) => each.value === wanted) ? wanted : "";
+      }
+      update();
+    }
+
+    form.hidden = false;
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("change", () => { remember(Object.fromEntries(names.map((name) => [name, form.elements[name].value]))); update(); });
+    form.addEventListener("reset", () => { history.replaceState(null, "", "#"); setTimeout(restore); });
+    addEventListener("hashchange", restore);
+    copies(find("#copy"));
+    restore();
+  }
+
+  // ---- curves
+
+  function curvesOf(evaluator, folder) {
+    if (received.has(evaluator)) return Promise.resolve(received.get(evaluator));
+    if (!waiting.has(evaluator)) {
+      waiting.set(evaluator, new Promise((resolve, reject) => {
+        const script = element("script", { src: `${folder}${encodeURIComponent(evaluator)}.js` });
+        script.onload = () => resolve(received.get(evaluator));
+        script.onerror = () => reject(new Error(`the curves of ${evaluator} did not load`));
+        document.head.append(script);
+      }));
+    }
+    return waiting.get(evaluator);
+  }
+
+  function panel(holder, title, make) {
+    const figure = element("div", { class: "chart", role: "img", "aria-label": title });
+    holder.append(figure);
+    charts.show(figure, make);
+  }
+
+  function ownCurves(evaluator, found) {
+    const holder = find("#curves");
+    if (!found.length) holder.append("No task of this suite draws curves of it.");
+    for (const chart of found) {
+      const title = `${chart.task} on ${chart.problem}`;
+      panel(holder, title, () => charts.overlay(`${chart.task}<br>${chart.problem}`, chart.axis, [{ evaluator, chart }]));
+    }
+  }
+
+  // ---- side by side
+
+  function comparison(data) {
+    const form = find("#comparison"), problem = form.elements.problem, boxes = all("input[type=checkbox]", form);
+    const place = new Map(data.evaluators.map((each, e) => [each.name, e]));
+    problem.append(...data.problems.map((each) => element("option", {}, each.name)));
+    let latest = 0;
+
+    function table(names) {
+      const which = data.problems.findIndex((each) => each.name === problem.value);
+      const head = element("tr", {}, element("th", { scope: "col" }, "task"), ...names.map((name) => element("th", { scope: "col" }, name)));
+      const body = data.columns.filter((column) => column.problem === which).map((column) => {
+        const means = names.map((name) => rankings.mean(column.values.map((row) => row[place.get(name)]).filter((v) => typeof v === "number")));
+        const there = means.filter((v) => v !== null), best = column.up ? Math.max(...there) : Math.min(...there);
+        const label = `${column.task.replaceAll("_", " ")}, ${column.metric} ${column.up ? "↑" : "↓"}`;
+        const cells = means.map((value) => {
+          const text = value === null ? "–" : number(value);
+          return element("td", value === best ? { class: "best" } : {}, value === best ? element("strong", {}, text) : text);
+        });
+        return element("tr", {}, element("th", { scope: "row" }, label), ...cells);
+      });
+      find("#side-by-side").replaceChildren(...(names.length ? [element("thead", {}, head), element("tbody", {}, ...body)] : []));
+    }
+
+    async function update() {
+      const names = boxes.filter((box) => box.checked).map((box) => box.value), turn = ++latest;
+      remember({ evaluators: names.join(","), problem: problem.value });
+      table(names);
+      const status = find("#status"), holder = find("#overlaid");
+      status.textContent = names.length ? `${names.length} side by side on ${problem.value}; means over seeds.` : "Choose evaluators to compare.";
+      try {
+        const found = await Promise.all(names.map((name) => curvesOf(name, "curves/")));
+        if (turn !== latest) return;
+        holder.replaceChildren();
+        const charted = names.flatMap((evaluator, i) => found[i].filter((chart) => chart.problem === problem.value).map((chart) => ({ evaluator, chart })));
+        for (const key of new Set(charted.map(({ chart }) => `${chart.task} ${chart.axis}`))) {
+          const curves = charted.filter(({ chart }) => `${chart.task} ${chart.axis}` === key);
+          panel(holder, `${curves[0].chart.task} of ${names.join(", ")}`, () => charts.overlay(curves[0].chart.task, curves[0].chart.axis, curves));
+        }
+      } catch (error) {
+        status.textContent = `${error.message}: build the site again.`;
+      }
+    }
+
+    function restore() {
+      const state = view(), names = (state.get("evaluators") || "").split(",");
+      for (const box of boxes) box.checked = names.includes(box.value);
+      if (!boxes.some((box) => box.checked)) boxes.slice(0, 3).forEach((box) => { box.checked = true; });
+      if (data.problems.some((each) => each.name === state.get("problem"))) problem.value = state.get("problem");
+      update();
+    }
+
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("change", update);
+    form.addEventListener("reset", () => setTimeout(update));
+    addEventListener("hashchange", restore);
+    copies(find("#copy"));
+    restore();
+  }
+
+  // DataTables goes by a class.
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const follow = () => document.documentElement.classList.toggle("dark", dark.matches);
+  dark.addEventListener("change", follow);
+  follow();
+
+  document.addEventListener("DOMContentLoaded", () => {
+    for (const table of all("table.interactive, .searchable table")) interactive(table);
+  });
+
+  return {
+    receive: (data) => (find("#ranking") ? overview(data) : comparison(data)),
+    curves(evaluator, found) {
+      received.set(evaluator, found);
+      if (find("#curves")?.dataset.evaluator === evaluator) ownCurves(evaluator, found);
+    },
+  };
+})();
