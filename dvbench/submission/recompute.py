@@ -105,19 +105,16 @@ def recounted(bundle: Bundle, claimed: Result) -> Iterator[Mismatch]:
 def differences(claimed: Result, found: Result, tolerance: float) -> Iterator[Mismatch]:
     """Everything in which a result's scores differ from those that were computed again."""
     key = claimed.cell.key
-    for name in claimed.cell.tasks:
-        before, after = claimed.scores.get(name), found.scores.get(name)
-        if before is not None and before.error is not None:
+    for name, before in claimed.scores.items():
+        after = found.scores.get(name)
+        if before.error is not None:
             continue  # it is shown as failed, which is nothing to boast of
-        if before is None:
-            yield Mismatch(key, name, "nothing", "a score")
-        elif after is None:
+        if after is None:
             yield Mismatch(key, name, before.value, "that it needs a second valuation, which is not there")
         elif after.error is not None:
             yield Mismatch(key, name, before.value, f"that it fails: {after.error}")
         else:
             yield from (Mismatch(key, f"{name}.{what}", *pair) for what, *pair in _unlike(before, after, tolerance))
-    yield from (Mismatch(key, name, "a score", "no such task") for name in claimed.scores if name not in found.scores)
 
 
 def _unlike(before: Score, after: Score, tolerance: float) -> Iterator[tuple[str, object, object]]:

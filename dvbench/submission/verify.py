@@ -87,7 +87,11 @@ def verify(path: Path, options: Options, say: Say) -> bool:
         say(f"{path}: {counted(len(bundle.keys), 'cell')}, whole and as planned")
         for line in remarks(bundle, into):
             say(f"remark: {line}")
-        outcome = _recomputed(bundle, options, Path(scratch, "scores"), say)
+        try:
+            outcome = _recomputed(bundle, options, Path(scratch, "scores"), say)
+        except KeyboardInterrupt:
+            console.err.print("interrupted: nothing has landed or was recorded")
+            raise
         for mismatch in outcome.mismatches[:SHOWN]:
             say(f"mismatch: {mismatch}")
         if len(outcome.mismatches) > SHOWN:
@@ -122,7 +126,7 @@ def _recomputed(bundle: Bundle, options: Options, scratch: Path, say: Say) -> Ou
     for name in sorted({cell.evaluator.name for cell in valued if not scorable(cell, options.trusted)}):
         hint = f"read its code, and add --trust {name}" if ":" in name else "it is not installed here"
         say(f"remark: scores of unlearning method {name} remain claims: {hint}")
-    drawn = draw(cells, options.sample)
+    drawn = draw(valued, options.sample)
     check_evaluators(bundle, drawn, options.trusted)
     say(f"recomputing the scores of {counted(len(cells), 'cell')}")
     with console.reporting(len(cells), valued=len(cells)) as report:

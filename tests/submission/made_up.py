@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dvbench.execution.resume import task_metadata
 from dvbench.results import About, Cell, Cost, Dataset, Environment, Result, Score, Store, Submission
 from dvbench.results.schema import as_json
 from dvbench.settings import EvaluatorSettings
@@ -29,12 +30,11 @@ Files = dict[str, bytes]
 
 
 def made_up_result(cell: Cell) -> Result:
-    scores = {
-        name: Score(
-            version=1, headline="score", higher_is_better=True, metrics={"score": 0.5}, curves={"c": [0.1, 0.2]}
-        )
-        for name in cell.tasks
-    }
+    scores = {}
+    for name in cell.tasks:
+        metadata = task_metadata(name)
+        found = {"metrics": {str(metadata["headline"]): 0.5}, "curves": {"c": [0.1, 0.2]}}
+        scores[name] = Score.model_validate({**metadata, **found})
     return Result(
         dvbench_version="0.1.0",
         cell=cell,
@@ -55,13 +55,13 @@ def made_up_result(cell: Cell) -> Result:
     )
 
 
-def made_up_files(cells: int = 2, settings: EvaluatorSettings = MINE) -> Files:
-    """Files of the first cells of `quick`, with a submission that lists them."""
-    plan = planned_cells("quick", settings)
+def made_up_files(cells: int = 2, settings: EvaluatorSettings = MINE, suite: str = "quick") -> Files:
+    """Files of the first cells of a suite, with a submission that lists them."""
+    plan = planned_cells(suite, settings)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         for number, cell in enumerate(plan.cells[:cells]):
-            players = cell.groups.count if cell.groups else cell.sizes.train
+            players = (cell.groups and cell.groups.count) or cell.sizes.train
             store.write(
                 made_up_result(cell), {"values": np.random.default_rng(number).permutation(players).astype(float)}
             )
@@ -112,9 +112,10 @@ def with_values(files: Files, content: bytes | np.ndarray, place: int = 0, lengt
 
 
 def with_submission(files: Files, change: Callable[[Any], object]) -> Files:
-    said = json.loads(files[SUBMISSION])
+    (path,) = (path for path in files if path.startswith("submissions/"))
+    said = json.loads(files[path])
     change(said)
-    return {**files, SUBMISSION: json.dumps(said).encode()}
+    return {**files, path: json.dumps(said).encode()}
 
 
 def write_zip(path: Path, files: Files) -> Path:

@@ -236,7 +236,7 @@ def _params(files: Files, value: object) -> Files:
 
 
 def _score(files: Files, value: float) -> Files:
-    return with_result(files, lambda said: next(iter(said["scores"].values()))["metrics"].update(score=value))
+    return with_result(files, lambda said: next(iter(said["scores"].values()))["metrics"].update(more=value))
 
 
 def _in_result(files: Files, old: bytes, new: bytes) -> Files:

@@ -28,6 +28,7 @@ def refusal(path: Path, tmp_path: Path) -> str:
     assert {each.relative_to(tmp_path) for each in tmp_path.rglob("*") if inner not in each.parents} <= {
         *(Path(name) for name in ("a", "a/b", "a/b/c")),
         Path(path.name),
+        Path("submission.toml"),
     }
     assert not any(each.is_symlink() for each in inner.rglob("*"))
     return str(caught.value)

@@ -1,0 +1,221 @@
+"""``dvbench verify``: what is as claimed is confirmed to the bit, and what is not is named."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up import MINE, SUBMISSION, TITLE, Files, made_up_files, result_path, with_result, with_values
+
+from dvbench.results import Store
+from dvbench.settings import EvaluatorSettings
+
+LABELS = f"quick/digits-logistic_regression-labels0.2/{TITLE}/seed-0"
+FEATURES = f"quick/digits-logistic_regression-features0.2x2/{TITLE}/seed-0"
+SUBSETS = f"quick/digits-logistic_regression-labels0.2-10subsets/{TITLE}/seed-0"
+EXACTLY = ("--tolerance", 0, "--jobs", 0)
+
+
+def place_of(files: Files, folder: str) -> int:
+    return sorted(path for path in files if path.endswith("result.json")).index(f"{folder}/result.json")
+
+
+def altered(files: Files, folder: str, change: Callable[[Any], object]) -> Files:
+    return with_result(files, change, place_of(files, folder))
+
+
+def mismatches(out: str) -> list[str]:
+    return [line.removeprefix("mismatch: ") for line in out.splitlines() if line.startswith("mismatch: ")]
+
+
+def test_what_is_as_claimed_is_confirmed_to_the_bit_without_the_evaluator(dvbench, bundle, honest: Files) -> None:
+    said = dvbench("verify", bundle(honest), *EXACTLY)
+    assert (said.code, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert lines[0].endswith("mine.zip: 3 cells, whole and as planned")
+    assert lines[1].startswith("remark: missing of suite 'quick': 7 of 10 cells: ")
+    assert lines[-1] == "3 cells, 3 recomputed, 0 re-run, 0 failed, 0 left as claimed, 0 mismatches"
+
+
+def test_every_alteration_is_named(dvbench, bundle, honest: Files, here: Path) -> None:
+    def labels(said: Any) -> None:
+        said["scores"]["point_removal"]["curves"]["random"][3] += 0.25
+        said["scores"]["noisy_label_detection"]["metrics"]["auroc"] = 0.99
+
+    def features(said: Any) -> None:
+        said["diagnostics"]["distinct_values"] = 7.0
+        said["scores"]["noisy_feature_detection"]["curves"] = {}
+
+    files = altered(altered(honest, LABELS, labels), FEATURES, features)
+    values = np.arange(10.0)
+    files = with_values(files, values, place_of(files, SUBSETS))
+    said = dvbench("verify", bundle(files), "--jobs", 0, "--into", "landed")
+    assert said.code == 1
+    found = mismatches(said.out)
+    assert any(line.startswith(f"{LABELS}: point_removal.random[3]: claimed ") for line in found)
+    assert any(line.startswith(f"{LABELS}: noisy_label_detection.auroc: claimed 0.99, found ") for line in found)
+    assert f"{FEATURES}: distinct_values: claimed 7.0, found 100.0" in found
+    assert any(line.startswith(f"{FEATURES}: noisy_feature_detection.") and "no curve" in line for line in found)
+    assert any(line.startswith(f"{SUBSETS}: partial_agreement.") for line in found)
+    assert not any("rank_stability" in line or "point_addition" in line for line in found)
+    *_, more, counts = said.out.splitlines()
+    assert len(found) == 50
+    assert counts.endswith(f", {50 + int(more.split()[1])} mismatches")
+    assert not (here / "landed").exists()
+
+
+def test_a_small_deviation_is_tolerated_as_far_as_is_said(dvbench, bundle, honest: Files) -> None:
+    def change(said: Any) -> None:
+        said["scores"]["noisy_feature_detection"]["metrics"]["auroc"] += 0.004
+
+    files = altered(honest, FEATURES, change)
+    assert dvbench("verify", bundle(files), "--jobs", 0).code == 0
+    assert dvbench("verify", bundle(files), "--jobs", 0, "--tolerance", 0.003).code == 1
+
+
+def test_values_of_other_data_are_not_scored(dvbench, bundle, honest: Files) -> None:
+    files = altered(honest, FEATURES, lambda said: said["dataset"].update(revision="0" * 64))
+    files = altered(files, SUBSETS, lambda said: said["dataset"].update(test=499))
+    said = dvbench("verify", bundle(files), "--jobs", 0)
+    assert said.code == 1
+    found = mismatches(said.out)
+    assert {line.partition(":")[0] for line in found} == {FEATURES, SUBSETS}
+    assert all("there are no values for the data set as it is now" in line for line in found)
+
+
+def test_a_second_valuation_that_is_claimed_and_not_there(dvbench, bundle, honest: Files) -> None:
+    files = altered(honest, LABELS, lambda said: said["arrays"].pop("repeat"))
+    files.pop(f"{LABELS}/repeat.npy")
+    files = altered(files, LABELS, lambda said: None)
+    said = dvbench("verify", bundle(files), *EXACTLY)
+    assert said.code == 1
+    (line,) = mismatches(said.out)
+    assert line.startswith(f"{LABELS}: rank_stability: claimed ")
+
+
+def test_a_task_that_is_shown_as_failed_is_no_boast(dvbench, bundle, honest: Files) -> None:
+    def change(said: Any) -> None:
+        said["scores"]["point_removal"] |= {"metrics": {}, "curves": {}, "error": "\x1b[31mboom"}
+
+    said = dvbench("verify", bundle(altered(honest, LABELS, change)), *EXACTLY)
+    assert said.code == 0
+    assert f"remark: {LABELS}: point_removal failed: ?[31mboom" in said.out
+
+
+def test_values_are_computed_again_only_by_what_is_trusted(dvbench, bundle, honest: Files) -> None:
+    said = dvbench("verify", bundle(honest), *EXACTLY, "--sample", 1)
+    assert said.code == 2
+    assert said.err == f"error: --sample runs {MINE.name}; read its code, and if you trust it add --trust {MINE.name}\n"
+
+
+@pytest.mark.usefixtures("installed")
+def test_values_are_computed_again_land_and_are_verified_where_they_are(
+    dvbench, bundle, honest: Files, here: Path
+) -> None:
+    again = ("--sample", 2, "--trust", MINE.name)
+    said = dvbench("verify", bundle(honest), *EXACTLY, *again, "--into", "landed")
+    assert (said.code, said.err) == (0, "")
+    assert "largest deviation of a value: 0 of the range of the values" in said.out
+    store = Store(here / "landed")
+    there = {str(path.relative_to(store.root)): path for path in store.root.rglob("*") if path.is_file()}
+    record = f"verified/quick/{TITLE}.json"
+    assert there.keys() == {*honest, record}
+    assert all(there[path].read_bytes() == honest[path] for path in honest if path != SUBMISSION)
+    verified = store.verified("quick", TITLE)
+    assert verified is not None
+    assert sorted(cell.how for cell in verified.cells.values()) == ["re-run", "re-run", "recomputed"]
+    hashes = json.loads(honest[SUBMISSION])["files"]
+    assert {cell.sha256 for cell in verified.cells.values()} == {
+        digest for path, digest in hashes.items() if path.endswith("result.json")
+    }
+    said = dvbench("verify", "landed/" + SUBMISSION, *EXACTLY, "--into", "landed")  # recomputed only, this time
+    assert said.code == 0
+    assert store.verified("quick", TITLE) == verified
+
+
+@pytest.mark.usefixtures("installed")
+def test_values_that_were_not_computed_are_found_where_scores_do_not_tell(dvbench, bundle, honest: Files) -> None:
+    files = honest
+    for folder in (LABELS, FEATURES, SUBSETS):
+        values = np.load(io.BytesIO(honest[f"{folder}/values.npy"]))
+        files = with_values(
+            files, np.where(np.arange(len(values)) == 4, values - 1e-3, values), place_of(files, folder)
+        )
+    again = ("--sample", 3, "--trust", MINE.name, "--jobs", 0)
+    assert dvbench("verify", bundle(files), *again).code == 0
+    said = dvbench("verify", bundle(files), *again, "--tolerance", 1e-5)
+    assert said.code == 1
+    assert sum(": values of player 4: claimed " in line for line in mismatches(said.out)) == 3
+
+
+@pytest.mark.usefixtures("installed")
+def test_another_version_of_the_evaluator_is_not_run(dvbench, bundle, honest: Files) -> None:
+    files = honest
+    for folder in (LABELS, FEATURES, SUBSETS):
+        files = altered(files, folder, lambda said: said.update(evaluator_version="sha256:0"))
+    said = dvbench("verify", bundle(files), *EXACTLY, "--sample", 1, "--trust", MINE.name)
+    assert said.code == 2
+    assert "was valued by loose_mine:Mine sha256:0, and here is sha256:" in said.err
+
+
+def test_published_results_are_verified_in_their_folder(dvbench, runs: Path, here: Path) -> None:
+    said = dvbench("verify", runs, "--suite", "quick", "--evaluator", TITLE, *EXACTLY, "--into", "recorded")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == "3 cells, 3 recomputed, 0 re-run, 0 failed, 0 left as claimed, 0 mismatches"
+    assert [str(path.relative_to(here / "recorded")) for path in (here / "recorded").rglob("*.json")] == [
+        f"verified/quick/{TITLE}.json"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--suite", "no"), "has no plan of suite 'no'; it has quick"),
+        (("--evaluator", "no"), "has no such results"),
+    ],
+)
+def test_published_results_that_are_not_there(dvbench, runs: Path, words: tuple[str, ...], message: str) -> None:
+    said = dvbench("verify", runs, *words, "--jobs", 0)
+    assert said.code == 2
+    assert message in said.err
+
+
+@pytest.mark.parametrize("name", ["os:system", "loose_method:Method", "a_package_that_is_not_here"])
+def test_what_an_unlearning_method_claims_stays_a_claim_and_is_not_executed(
+    dvbench, bundle, here: Path, name: str
+) -> None:
+    settings = EvaluatorSettings(kind="unlearning", name=name, label="mine", params={"command": "touch executed"})
+    (here / "loose_method.py").write_text("open('executed', 'w')")
+    said = dvbench("verify", bundle(made_up_files(2, settings, "unlearning-cpu")), *EXACTLY, "--into", "landed")
+    assert said.code == 0
+    assert f"remark: scores of unlearning method {name} remain claims: " in said.out
+    assert said.out.splitlines()[-1].startswith("2 cells, 0 recomputed, 0 re-run, 0 failed, 2 left as claimed")
+    assert not (here / "executed").exists()
+    assert not (here / "landed/verified").exists()
+    said = dvbench("verify", "mine.zip", *EXACTLY, "--sample", 1)
+    assert said.code == 2
+    assert not (here / "executed").exists()
+
+
+def test_ctrl_c_leaves_nothing(dvbench, bundle, honest: Files, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dvbench.execution.scoring.build_problem", interrupted)
+    said = dvbench("verify", bundle(honest), "--jobs", 0, "--into", "landed")
+    assert said.code == 130
+    assert said.err == "interrupted: nothing has landed or was recorded\n"
+    assert not (here / "landed").exists()
+
+
+def test_a_refused_bundle_is_one_line(dvbench, bundle) -> None:
+    files = made_up_files()
+    said = dvbench("verify", bundle({**files, result_path(files): b"{}"}), "--jobs", 0)
+    assert (said.code, said.out) == (2, "")
+    assert said.err.count("\n") == 1
+    assert "is not the file whose SHA-256" in said.err
