@@ -1,0 +1,96 @@
+"""``dvbench new-evaluator``: from an empty folder to a verified submission, and names that cannot be used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dvbench as package
+from dvbench.results import Store
+
+NAME = "fold_margins"
+EVALUATOR = f"{NAME}:FoldMargins"
+
+
+@pytest.fixture
+def folder(dvbench, here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    assert dvbench("new-evaluator", NAME).code == 0
+    monkeypatch.chdir(here / NAME)
+    yield here / NAME
+    sys.modules.pop(NAME, None)
+
+
+def test_it_says_what_it_wrote_and_what_is_next(dvbench, here: Path) -> None:
+    said = dvbench("new-evaluator", NAME, "--out", "deep/er")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines() == [
+        f"deep/er/{NAME}: README.md, {NAME}.py, submission.toml, test_{NAME}.py",
+        f"next: cd deep/er/{NAME} && python -m pytest && dvbench run quick --evaluator {EVALUATOR}",
+    ]
+    files = [path.read_text() for path in (here / "deep/er" / NAME).iterdir()]
+    assert not any("NAME" in text or "CLASS" in text for text in files)
+
+
+def test_its_own_test_passes(folder: Path) -> None:
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    where = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(package.__file__).parents[1])}
+    done = subprocess.run(words, cwd=folder, env=where, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
+def test_from_the_skeleton_to_a_verified_submission(dvbench, folder: Path) -> None:
+    said = dvbench("run", "quick", "--evaluator", EVALUATOR, "--dataset", "digits", "--seeds", "0", "--jobs", 0)
+    assert (said.code, said.err) == (0, "")
+    said = dvbench("submit", "runs", "--evaluator", EVALUATOR)
+    assert said.code == 2
+    assert "submission.toml: fill in authors, reference, code, licence (" in said.err
+    text = (
+        (folder / "submission.toml").read_text().replace("[]", '["Ada"]').replace('code = ""', 'code = "https://a.b"')
+    )
+    (folder / "submission.toml").write_text(text.replace('= ""', '= "unpublished"'))
+    assert dvbench("submit", "runs", "--evaluator", EVALUATOR).code == 0
+    bundle = f"{NAME}.FoldMargins.zip"
+    again = ("--tolerance", 0, "--sample", 1, "--trust", EVALUATOR, "--jobs", 0, "--into", "landed")
+    said = dvbench("verify", bundle, *again)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == "3 cells, 3 recomputed, 1 re-run, 0 failed, 0 left as claimed, 0 mismatches"
+    scores = [result.scores for result in Store(folder / "landed").results("quick")]
+    (found,) = (each["noisy_label_detection"] for each in scores if "noisy_label_detection" in each)
+    assert found.metrics["auroc"] > 0.75
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Margins", "cannot name a module"),
+        ("fold-margins", "cannot name a module"),
+        ("2fold", "cannot name a module"),
+        ("class", "cannot name a module"),
+        ("a/b", "cannot name a module"),
+        ("../up", "cannot name a module"),
+        ("", "cannot name a module"),
+        ("é", "cannot name a module"),
+        ("a" * 50, "cannot name a module"),
+        ("knn_shapley", "there is an evaluator knn_shapley"),
+        ("knnshap1ey", "there is an evaluator knn_shapley"),
+        ("json", "is the name of another module"),
+        ("numpy", "is the name of another module"),
+        ("dvbench", "is the name of another module"),
+        ("test_mine", "is the name of another module"),
+        ("taken", "taken is there already"),
+    ],
+)
+def test_names_that_cannot_be_used(dvbench, here: Path, name: str, message: str) -> None:
+    (here / "taken").mkdir()
+    before = sorted(here.rglob("*"))
+    said = dvbench("new-evaluator", name)
+    assert said.code == 2
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert sorted(here.rglob("*")) == before
