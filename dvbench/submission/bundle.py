@@ -75,7 +75,7 @@ def read_bundle(path: Path, into: Path) -> Bundle:
     UserError
         If it is refused; the message names the bundle, what is wrong and where.
     """
-    with _refusing(path, into):
+    with refusing(path, into):
         if path.suffix == ".json":
             _take_landed(path, into)
         else:
@@ -107,7 +107,7 @@ def read_published(root: Path, into: Path, suites: Sequence[str] = (), evaluator
         cells = tuple(cell for cell in plan.cells if not evaluators or cell.key.evaluator in evaluators)
         plans.append(plan.model_copy(update={"cells": cells}))
     found = sorted({(plan.suite, cell.key.evaluator) for plan in plans for cell in plan.cells})
-    with _refusing(root, into):
+    with refusing(root, into):
         take(root, [path for suite, evaluator in found for path in files_of(root, suite, evaluator)], into)
         keys = _checked_cells(into, _hashes(into))
     if not keys:
@@ -116,7 +116,7 @@ def read_published(root: Path, into: Path, suites: Sequence[str] = (), evaluator
 
 
 @contextmanager
-def _refusing(path: Path, into: Path) -> Iterator[None]:
+def refusing(path: Path, into: Path) -> Iterator[None]:
     """Say which bundle it was, and speak of its files as they are named in it."""
     try:
         yield

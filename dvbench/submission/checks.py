@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -18,6 +19,7 @@ from dvbench.submission.bundle import Bundle
 from dvbench.submission.words import counted, plain
 from dvbench.suites import Suite, load_suite, suite_files
 
+EVALUATOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?")
 SAME = str.maketrans("015i", "olsl", "_-.+")
 FEW = 10  # distinct values: a share of one in so many players is worth a remark
 NAMED = 3
@@ -59,6 +61,8 @@ def check_plans(submission: Submission) -> None:
         titles = {cell.key.evaluator for cell in plan.cells} | {cell.evaluator.title for cell in plan.cells}
         if titles != {submission.evaluator}:
             raise UserError(f"its plan of suite '{plan.suite}' is not {submission.evaluator}'s alone")
+        if not all(EVALUATOR.fullmatch(cell.evaluator.name) for cell in plan.cells):
+            raise UserError("an evaluator is a registered name, or module:Class")
         expected = planned_cells(plan.suite, plan.cells[0].evaluator)
         if plan.suite_version != expected.suite_version:
             raise UserError(

@@ -9,6 +9,7 @@ from typing import Literal
 from dvbench import __version__
 from dvbench.results import CellKey, Store, Verified, VerifiedCell, write_atomically
 from dvbench.submission.bundle import Bundle
+from dvbench.submission.paths import key_of
 
 How = Literal["recomputed", "re-run"]
 
@@ -33,16 +34,19 @@ def land(bundle: Bundle, into: Store, how: dict[str, How]) -> None:
     if bundle.submission is not None:
         for before in into.submissions():
             if before.evaluator == bundle.submission.evaluator:
-                _remove_all_but(bundle.submission.files, before.files, into.root)
+                _remove(before.files.keys() - bundle.submission.files.keys(), before.evaluator, into.root)
         for key in bundle.keys:
             _copy(bundle.store.folder(key), into.folder(key))
         into.write_submission(bundle.submission)
     _record(bundle, into, how)
 
 
-def _remove_all_but(kept: dict[str, str], before: dict[str, str], root: Path) -> None:
-    for path in before.keys() - kept.keys():
-        (root / path).unlink(missing_ok=True)
+def _remove(paths: set[str], evaluator: str, root: Path) -> None:
+    """Remove files of an evaluator's cells; whatever else its earlier submission lists is left alone."""
+    for path in paths:
+        key = key_of(path)
+        if key is not None and key.evaluator == evaluator:
+            (root / path).unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path) -> None:

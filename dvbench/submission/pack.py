@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from dvbench.errors import UserError
 from dvbench.results import About, Cell, Plan, Store, Submission, describe_error, write_atomically
 from dvbench.results.schema import as_json
-from dvbench.submission.bundle import read_bundle
+from dvbench.submission.bundle import read_bundle, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, fault_of, planned_cells, remarks
 from dvbench.submission.folder import suites_of
 from dvbench.submission.words import counted
@@ -79,9 +79,10 @@ def pack(results: Path, evaluator: str, about: Path, out: Path | None = None) ->
         proof = Path(folder, packed.path.name)
         proof.write_bytes(content)
         bundle = read_bundle(proof, Path(folder, "read"))
-        check_plans(submission)
-        check_cells(bundle)
-        check_identity(bundle, None)
+        with refusing(packed.path, bundle.store.root):
+            check_plans(submission)
+            check_cells(bundle)
+            check_identity(bundle)
         packed.remarks += remarks(bundle)
     write_atomically(packed.path, content)
     packed.bytes = len(content)

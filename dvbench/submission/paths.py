@@ -21,7 +21,7 @@ FOLDER = re.compile(rf"(?:{NAME}/){{1,4}}")
 def limit_of(path: str) -> int | None:
     """Most bytes that the file at a path may have, or None if a bundle has no such file."""
     if SUBMISSION.fullmatch(path):
-        return 64 * MEGABYTE
+        return 16 * MEGABYTE
     if CELL.fullmatch(path):
         return 2 * MEGABYTE if path.endswith(".json") else 8 * MEGABYTE
     return None

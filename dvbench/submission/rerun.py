@@ -14,6 +14,7 @@ from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Result, Store
 from dvbench.submission.bundle import Bundle
 from dvbench.submission.recompute import Mismatch, usable
+from dvbench.submission.words import plain
 
 
 def draw(cells: Sequence[Cell], number: int) -> list[Cell]:
@@ -37,7 +38,9 @@ def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[st
             raise UserError(f"--sample needs {name}, which is not installed here; install it, or verify without")
         here, there = evaluator_version(find(cell.evaluator.kind, name)), bundle.result(cell.key).evaluator_version
         if here != there:
-            raise UserError(f"{cell.key.folder} was valued by {name} {there}, and here is {here}; install that one")
+            raise UserError(
+                f"{cell.key.folder} was valued by {name} {plain(there)}, and here is {here}; install that one"
+            )
 
 
 def rerun(

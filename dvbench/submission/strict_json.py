@@ -29,8 +29,8 @@ def check_json(content: bytes, name: str) -> None:
             parse_int=_short,
             object_pairs_hook=_once,
         )
-    except RecursionError as error:
-        raise UserError(f"'{name}' is nested too deeply") from error
+    except (RecursionError, MemoryError) as error:
+        raise UserError(f"'{name}' is nested too deeply, or too large") from error
     except ValueError as error:
         raise UserError(f"'{name}' is no JSON of a bundle: {plain(error)}") from error
 

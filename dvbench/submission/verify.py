@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dvbench import console
 from dvbench.results import Cell, Store
-from dvbench.submission.bundle import Bundle, read_bundle, read_published
+from dvbench.submission.bundle import Bundle, read_bundle, read_published, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
 from dvbench.submission.land import How, land
 from dvbench.submission.recompute import Mismatch, differences, recompute, recounted, scorable
@@ -81,9 +81,11 @@ def verify(path: Path, options: Options, say: Say) -> bool:
         If the bundle is refused.
     """
     into = Store(options.into) if options.into else None
+    say = _printable(say)
     with tempfile.TemporaryDirectory(prefix="dvbench-") as scratch:
         bundle = _read(path, options, Path(scratch, "bundle"))
-        _check(bundle, into)
+        with refusing(path, bundle.store.root):
+            _check(bundle, into)
         say(f"{path}: {counted(len(bundle.keys), 'cell')}, whole and as planned")
         for line in remarks(bundle, into):
             say(f"remark: {line}")
@@ -101,6 +103,11 @@ def verify(path: Path, options: Options, say: Say) -> bool:
             say(f"landed in {into.root}" if bundle.submission else f"recorded in {into.root}")
         say(_counts(bundle, outcome))
     return not outcome.mismatches
+
+
+def _printable(say: Say) -> Say:
+    """Whatever strangers wrote."""
+    return lambda line: say(plain(line, 2000))
 
 
 def _read(path: Path, options: Options, folder: Path) -> Bundle:
@@ -167,4 +174,4 @@ def _counts(bundle: Bundle, outcome: Outcome) -> str:
         f"{left} left as claimed",
         f"{len(outcome.mismatches)} mismatches",
     ]
-    return plain(", ".join(parts))
+    return ", ".join(parts)

@@ -68,6 +68,11 @@ def _suite(said: Any) -> None:
         cell["key"]["suite"] = "evil.toml"
 
 
+def _evaluator(said: Any) -> None:
+    for cell in said["plans"][0]["cells"]:
+        cell["evaluator"].update(name="\x1b]0;x:Mine", label=TITLE)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -81,6 +86,7 @@ def _suite(said: Any) -> None:
         (lambda said: said["plans"][0].update(cells=[]), "is not loose_mine.Mine's alone"),
         (lambda said: first_cell(said)["key"].update(evaluator="other"), "is not loose_mine.Mine's alone"),
         (lambda said: said["plans"].append(said["plans"][0]), "two of its plans are of one suite"),
+        (_evaluator, "an evaluator is a registered name, or module:Class"),
         (_suite, "'evil.toml' is no suite that comes with dvbench"),
     ],
 )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import multiprocessing
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import dvbench as package
 from dvbench.results import Store
 
 NAME = "fold_margins"
@@ -36,14 +34,6 @@ def test_it_says_what_it_wrote_and_what_is_next(dvbench, here: Path) -> None:
     assert not any("NAME" in text or "CLASS" in text for text in files)
 
 
-def test_its_own_test_passes(folder: Path) -> None:
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    where = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(package.__file__).parents[1])}
-    done = subprocess.run(words, cwd=folder, env=where, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout
-    assert "3 passed" in done.stdout
-
-
 def test_from_the_skeleton_to_a_verified_submission(dvbench, folder: Path) -> None:
     said = dvbench("run", "quick", "--evaluator", EVALUATOR, "--dataset", "digits", "--seeds", "0", "--jobs", 0)
     assert (said.code, said.err) == (0, "")
@@ -63,6 +53,19 @@ def test_from_the_skeleton_to_a_verified_submission(dvbench, folder: Path) -> No
     scores = [result.scores for result in Store(folder / "landed").results("quick")]
     (found,) = (each["noisy_label_detection"] for each in scores if "noisy_label_detection" in each)
     assert found.metrics["auroc"] > 0.75
+
+
+def test_its_own_test_passes(folder: Path) -> None:
+    process = multiprocessing.get_context("fork").Process(target=_pytest, args=(folder,))
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0
+
+
+def _pytest(folder: Path) -> None:
+    """In a process forked from this one, which need not import OpenDataVal again."""
+    sys.path.insert(0, str(folder))
+    sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", str(folder)]))
 
 
 @pytest.mark.parametrize(

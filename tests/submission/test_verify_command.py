@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up import MINE, SUBMISSION, TITLE, Files, made_up_files, result_path, with_result, with_values
+from made_up import MINE, SUBMISSION, TITLE, Files, made_up_files, relisted, result_path, with_result, with_values
 
 from dvbench.results import Store
 from dvbench.settings import EvaluatorSettings
@@ -219,3 +219,42 @@ def test_a_refused_bundle_is_one_line(dvbench, bundle) -> None:
     assert (said.code, said.out) == (2, "")
     assert said.err.count("\n") == 1
     assert "is not the file whose SHA-256" in said.err
+
+
+def test_what_a_submission_no_longer_has_goes_and_nothing_else_does(dvbench, bundle, honest: Files, here: Path) -> None:
+    assert dvbench("verify", bundle(honest), "--jobs", 0, "--into", "landed").code == 0
+    (here / "innocent").touch()
+    path = here / "landed" / SUBMISSION
+    said = json.loads(path.read_bytes())
+    others = f"{LABELS.replace(TITLE, 'other')}/values.npy"
+    said["files"] |= {"../innocent": "0" * 64, others: "0" * 64}
+    path.write_text(json.dumps(said))
+    (here / "landed" / others).parent.mkdir(parents=True)
+    (here / "landed" / others).touch()
+    kept = {name: content for name, content in honest.items() if not name.startswith(f"{LABELS}/")}
+    assert dvbench("verify", bundle(relisted(kept)), "--jobs", 0, "--into", "landed").code == 0
+    assert (here / "innocent").exists()
+    assert (here / "landed" / others).exists()
+    assert not list((here / "landed" / LABELS).iterdir())
+    verified = Store(here / "landed").verified("quick", TITLE)
+    assert verified is not None
+    assert len(verified.cells) == 2
+
+
+def test_what_strangers_wrote_moves_no_cursor(dvbench, bundle, honest: Files) -> None:
+    files = honest
+    for folder in (LABELS, FEATURES, SUBSETS):
+        files = altered(files, folder, lambda said: said.update(evaluator_object="\x1b[2J\nline"))
+    said = dvbench("verify", bundle(files), "--jobs", 0)
+    assert said.code == 2
+    assert said.err.rstrip("\n").isprintable()
+    assert "?[2J line" in said.err
+    files = altered(honest, FEATURES, lambda said: _more(said["scores"]["noisy_feature_detection"]["metrics"]))
+    said = dvbench("verify", bundle(files), "--jobs", 0)
+    assert said.code == 1
+    assert "noisy_feature_detection.?[2Jmore: claimed 1.0, found None" in said.out
+    assert all(line.isprintable() for line in said.out.splitlines())
+
+
+def _more(metrics: Any) -> None:
+    metrics["\x1b[2Jmore"] = 1.0
