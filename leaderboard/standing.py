@@ -117,7 +117,9 @@ def _scores(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     rows["status"] = rows["status"].mask(ok & ~scored, "missing").mask(broken, "failed")
     rows["error"] = rows["error"].mask(broken, rows["error_score"])
     measure = pd.Series(zip(rows["version"], rows["metric"], rows["higher_is_better"], strict=True), index=rows.index)
-    usual = _usual(rows.loc[scored, COLUMN], measure[scored])
+    # What failed has a measure too, which tells the direction where nobody has a score.
+    fine = scored & ~broken
+    usual = {**_usual(rows.loc[broken, COLUMN], measure[broken]), **_usual(rows.loc[fine, COLUMN], measure[fine])}
     wanted = [usual.get(place, (0, "", 1)) for place in rows[COLUMN].itertuples(index=False, name=None)]
     for place in np.flatnonzero((rows["status"] == "ok") & (measure != pd.Series(wanted, index=rows.index))):
         (version, metric, _), (most, usually, _) = measure[place], wanted[place]

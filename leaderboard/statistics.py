@@ -239,28 +239,29 @@ def bootstraps(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 def _rank_intervals(ranked: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     """Percentile bootstrap of mean ranks over problems, and over the seeds of each."""
     rng = np.random.default_rng(0)
-    evaluators = sorted(ranked["evaluator"].unique())
-    problems = ranked["problem"].unique()
+    table = ranked.pivot(index=[*COLUMN, "seed"], columns="evaluator", values="seed_rank")
+    problem, task, seed = (table.index.get_level_values(name) for name in (*COLUMN, "seed"))
+    problems, ranks = problem.unique(), table.to_numpy()
     # How often each problem is drawn in each resample, and within it each of its seeds.
     drawn = rng.multinomial(len(problems), np.full(len(problems), 1 / len(problems)), size=RESAMPLES)
-    total, columns = np.zeros((RESAMPLES, len(evaluators))), np.zeros(RESAMPLES)
-    for count, problem in zip(drawn.T, problems, strict=True):
-        here = ranked[ranked["problem"] == problem]
-        seeds = here["seed"].unique()
-        weights = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=RESAMPLES).astype(float)
-        for _, column in here.groupby("task"):
-            sheet = column.pivot(index="seed", columns="evaluator", values="seed_rank").reindex(seeds)[evaluators]
-            has = sheet.notna().all(axis=1).to_numpy()
-            drew = weights[:, has].sum(axis=1)
-            mean = weights[:, has] @ sheet[has].to_numpy() / np.maximum(drew, 1)[:, None]
-            use = count * (drew > 0)
-            total, columns = total + use[:, None] * mean, columns + use
-    means = total[columns > 0] / columns[columns > 0][:, None]
-    if len(means) == 0 or ranked.groupby("problem")["seed"].nunique().sum() < 2:
-        ends = np.full((2, len(evaluators)), np.nan)
-    else:
+    total, columns, units = np.zeros((RESAMPLES, ranks.shape[1])), np.zeros(RESAMPLES), 0
+    for count, name in zip(drawn.T, problems, strict=True):
+        here = problem == name
+        seeds = seed[here].unique()
+        units += len(seeds)
+        weights = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=RESAMPLES)
+        for column in task[here].unique():
+            rows = here & (task == column)
+            drew = weights[:, seeds.get_indexer(seed[rows])]
+            times = drew.sum(axis=1)
+            use = count * (times > 0)
+            total += use[:, None] * (drew @ ranks[rows]) / np.maximum(times, 1)[:, None]
+            columns += use
+    ends = np.full((2, ranks.shape[1]), np.nan)
+    if units > 1:
+        means = total[columns > 0] / columns[columns > 0][:, None]
         ends = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
-    return pd.Series(ends[0], evaluators), pd.Series(ends[1], evaluators)
+    return pd.Series(ends[0], table.columns), pd.Series(ends[1], table.columns)
 
 
 def _ranks(frame: pd.DataFrame, value: str, within: list[str]) -> pd.Series:

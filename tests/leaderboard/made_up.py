@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dvbench.results import Cell, CellKey, Cost, Dataset, Environment, Result, Score
+from dvbench.results import Cell, CellKey, Cost, Dataset, Environment, Result, Score, Store
 from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
+from leaderboard.index import open_index
+from leaderboard.standing import Standing, standing
 
 HERE = Environment(platform="Linux", processor="cpu", cores=4, device="cpu", python="3.11", packages={})
+
+
+def stand(store: Store, suite: str = "small") -> Standing:
+    with open_index(store) as index:
+        return standing(index, suite)
 
 
 def a_cell(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import a_cell, a_result
+from made_up import a_cell, a_result, stand
 
 from dvbench.cli import main
 from dvbench.registry import entries
@@ -93,7 +93,7 @@ def fill(tmp_path: Path) -> Callable[..., Store]:
 
 
 def named(store: Store, name: str):
-    return next(each for each in exhibits(store, "small") if each.name == name)
+    return next(each for each in exhibits(store, stand(store)) if each.name == name)
 
 
 def test_table_1_has_means_intervals_and_the_published_row_of_clean_problems(fill):
@@ -125,7 +125,7 @@ def test_curves_are_means_over_seeds(fill):
 
 def test_unlearning_has_table_3_and_both_figures(fill):
     store = fill(lambda evaluator, seed: unlearning(0.1 * 2**seed))
-    made = {each.name: each for each in exhibits(store, "small")}
+    made = {each.name: each for each in exhibits(store, stand(store))}
     assert list(made) == ["unlearning_quality", "loss_densities", "loss_curves", "cost_and_quality"]
     table = made["unlearning_quality"].table
     ours = table[(table["evaluator"] == "mine") & (table["problem"] == "cifar10")].iloc[0]
@@ -175,7 +175,7 @@ def test_a_suite_that_failed_is_shown_as_failed(tmp_path: Path):
     cell = a_cell("cifar10", "mine", 0, ("partial_agreement",))
     store.write(a_result(cell, error="it broke", dataset=None, cost=None))
     store.write_plan(Plan(suite="small", suite_version=1, description="Small.", cells=(cell,)))
-    (exhibit,) = exhibits(store, "small")
+    (exhibit,) = exhibits(store, stand(store))
     assert exhibit.table["n_failed"].tolist() == [1]
     assert draw(tmp_path, "small", tmp_path / "out")[-1].read_text().count("mine") == 1
 

@@ -1,0 +1,153 @@
+"""The index reads what changed, and says what is there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from made_up import a_cell, a_result, a_score, stand
+
+from dvbench.errors import UserError
+from dvbench.results import About, Plan, Score, Store, Submission
+from leaderboard.index import FILE, open_index, suites, whole_plan
+
+TABLE = {("p", name, seed): {"f": 0.1 * seed} for name in "AB" for seed in (0, 1)}
+VALUES = {"values": np.zeros(20)}
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    """Every result file that is parsed."""
+    read, parse = [], Store.parse
+
+    def spy(self, content, path):
+        read.append(f"{path.parent.parent.name}-{path.parent.name}")
+        return parse(self, content, path)
+
+    monkeypatch.setattr(Store, "parse", spy)
+    return read
+
+
+def test_only_what_changed_is_read_again(write, reads):
+    store = write(TABLE)
+    before = stand(store).scores
+    assert sorted(reads) == ["A-seed-0", "A-seed-1", "B-seed-0", "B-seed-1"]
+    reads.clear()
+    assert stand(store).scores.equals(before)
+    assert reads == []
+    store.write(a_result(a_cell("p", "B", 1, ("f",)), {"f": a_score(0.7)}), VALUES)
+    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.7]
+    assert reads == ["B-seed-1"]
+
+
+def test_a_changed_file_of_the_same_size_and_time_is_read_again(write):
+    import os
+
+    store = write(TABLE)
+    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
+    path = store.root / "small/p/B/seed-1/result.json"
+    old = path.stat()
+    store.write(a_result(a_cell("p", "B", 1, ("f",)), {"f": a_score(0.2)}, seconds=2.0), VALUES)
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert path.stat().st_size == old.st_size
+    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.2]
+
+
+def test_what_is_gone_is_forgotten(write):
+    store = write(TABLE)
+    stand(store)
+    store.remove(a_cell("p", "A", 0, ("f",)).key)
+    assert stand(store).scores["status"].tolist() == ["missing", "ok", "ok", "ok"]
+    write({("p", "A", 1): {"f": 0.5}})
+    assert stand(store).scores["value"].tolist() == [0.5]
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no database", b"SQLite format 3\x00" + b"\xff" * 5000])
+def test_an_index_that_is_broken_is_made_anew(write, content):
+    store = write(TABLE)
+    (store.root / FILE).write_bytes(content)
+    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
+
+
+def test_an_index_of_another_version_is_made_anew(write, reads, monkeypatch):
+    store = write(TABLE)
+    stand(store)
+    reads.clear()
+    monkeypatch.setattr("leaderboard.index.VERSION", 1000)
+    stand(store)
+    assert len(reads) == 4
+
+
+def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(write, monkeypatch):
+    store = write(TABLE)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
+    assert not (store.root / FILE).exists()
+
+
+def test_a_broken_result_changes_nothing(write):
+    store = write(TABLE)
+    stand(store)
+    path = store.root / "small/p/B/seed-1/result.json"
+    whole = path.read_bytes()
+    path.write_bytes(b"{}")
+    with pytest.raises(UserError, match="is not a result"):
+        stand(store)
+    path.write_bytes(whole)
+    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
+
+
+def test_curves_come_back_as_they_were(write):
+    curves = {"fraction": [0.0, 0.5, 1.0], "recall": [0.0, 0.75, 1.0], "single": [0.25]}
+    score = Score(version=1, headline="f1", higher_is_better=True, metrics={"f1": 0.5}, curves=curves)
+    store = write({("p", "A", 0): {"f": score, "g": 0.5}, ("p", "B", 0): {"f": 0.5, "g": 0.5}}, ("f", "g"))
+    with open_index(store) as index:
+        index.read("small")
+        ((_, task, found),) = index.curves("small", "A")
+        assert list(index.curves("small", "B")) == []
+    assert task == "f"
+    assert {name: line.tolist() for name, line in found.items()} == curves
+
+
+def submitted(store: Store, evaluator: str, cells, suite="small", version=1) -> None:
+    about = About(
+        name="Mine", version="1", authors=("A. Author",), reference="None.", code="https://example.org/x", licence="MIT"
+    )
+    plan = Plan(suite=suite, suite_version=version, description="A small suite.", cells=tuple(cells))
+    store.write_submission(Submission(evaluator=evaluator, about=about, plans=(plan,), files={}))
+
+
+def test_submissions_are_planned_beside_the_suites_own(write):
+    store = write({("p", "A", 0): {"f": 0.5}})
+    cells = [a_cell("p", "Mine", seed, ("f",)) for seed in (0, 1)]
+    store.write(a_result(cells[0], {"f": a_score(0.9)}), VALUES)
+    assert stand(store).remarks == ("1 result(s) outside the plan are left out.",)
+    submitted(store, "Mine", cells)
+    scores = stand(store).scores
+    assert scores[["evaluator", "seed", "status"]].to_numpy().tolist() == [
+        ["A", 0, "ok"], ["Mine", 0, "ok"], ["Mine", 1, "missing"],
+    ]  # fmt: skip
+    assert stand(store).remarks == ()
+
+
+def test_the_suites_own_plan_goes_before_that_of_a_submission(write):
+    store = write({("p", "A", 0): {"f": 0.5}})
+    other = a_cell("p", "A", 0, ("f", "g"))
+    submitted(store, "A", [other])
+    assert whole_plan(store, "small").cells == store.plan("small").cells
+
+
+def test_a_submission_to_another_version_of_the_suite_is_refused(write):
+    store = write({("p", "A", 0): {"f": 0.5}})
+    cell = a_cell("p", "Mine", 0, ("f",), version=2)
+    store.write(a_result(cell, {"f": a_score(0.9)}), VALUES)
+    submitted(store, "Mine", [cell], version=2)
+    scores = stand(store).scores
+    assert scores["status"].tolist() == ["ok", "missing"]
+    assert "other settings than planned" in scores["error"].iloc[1]
+
+
+def test_a_suite_that_was_only_submitted_to_is_there(write):
+    store = write({("p", "A", 0): {"f": 0.5}})
+    submitted(store, "Mine", [a_cell("p", "Mine", 0, ("f",), suite="other")], suite="other")
+    assert suites(store) == ["other", "small"]
+    assert stand(store, "other").scores["status"].tolist() == ["missing"]

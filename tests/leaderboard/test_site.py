@@ -1,0 +1,198 @@
+"""The site's files: whole, without anything from elsewhere, and nothing from results runs in them."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+from made_up import a_cell, a_result, a_score, stand
+from test_index import submitted
+
+from dvbench.results import Score
+from leaderboard.build import build
+from leaderboard.descriptions import bibtex, describe
+from leaderboard.site.assets import assets
+from leaderboard.site.pages import slug
+from leaderboard.site.payloads import charts, script, suite_data
+from leaderboard.tables import report
+
+EVIL = "</script><script>alert('x')</script><img src=x onerror=y> &\u2028"
+CURVES = {"fraction": [0.0, 0.5, 1.0], "recall": [0.0, 0.75, 1.0]}
+
+
+def detection(value: float) -> Score:
+    return Score(version=1, headline="f1", higher_is_better=True, metrics={"f1": value, "other": 1.0}, curves=CURVES)
+
+
+@pytest.fixture
+def site(write, tmp_path) -> Path:
+    table = {
+        ("digits", name, seed): {"f": detection(0.1 * place + 0.01 * seed), "loss": 1.0 * place}
+        for place, name in enumerate(("A", "B", "random"))
+        for seed in (0, 1)
+    }
+    table |= {("wine", name, 0): {"f": 0.5, "loss": a_score(None, error=EVIL)} for name in ("A", "B")}
+    store = write(table, ("f", "loss"))
+    submitted(store, "Mine", [a_cell("wine", "Mine", 0, ("f", "loss"))])
+    build(store.root, tmp_path / "site")
+    return tmp_path / "site"
+
+
+class Links(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.scripts: list[dict[str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        told = dict(attrs)
+        self.found += [told[name] for name in ("href", "src") if name in told]
+        self.scripts += [told] if tag == "script" else []
+        assert not any(name.startswith("on") for name in told), told
+
+
+def test_every_link_leads_to_a_file_of_the_site(site):
+    pages = sorted(site.rglob("*.html"))
+    assert [str(page.relative_to(site)) for page in pages] == [
+        "index.html", "small/compare.html", "small/datasets/digits.html", "small/datasets/wine.html",
+        "small/evaluators/A.html", "small/evaluators/B.html", "small/evaluators/Mine.html",
+        "small/evaluators/random.html", "small/index.html",
+    ]  # fmt: skip
+    for page in pages:
+        for link in Links(page.read_text(encoding="utf-8")).found:
+            if link.startswith(("#", "data:,", "https://example.org/x")):
+                continue
+            assert (page.parent / unquote(link.partition("#")[0])).is_file(), (page, link)
+
+
+def test_nothing_comes_from_elsewhere_and_scripts_are_files(site):
+    for page in site.rglob("*.html"):
+        parsed = Links(page.read_text(encoding="utf-8"))
+        assert all(each.get("src") and not each["src"].startswith("http") for each in parsed.scripts)
+        outside = [link for link in parsed.found if re.match(r"[a-z]+:|//", link)]
+        assert set(outside) <= {"data:,", "https://example.org/x"}
+        assert "default-src 'none'" in page.read_text(encoding="utf-8")
+
+
+def test_what_results_say_is_escaped_everywhere(site):
+    shown = site / "small/index.html"
+    assert "&lt;/script&gt;&lt;script&gt;" in shown.read_text(encoding="utf-8")
+    for path in [*site.rglob("*.html"), *(site / "small").rglob("*.js")]:
+        text = path.read_text(encoding="utf-8")
+        assert "<script>alert" not in text
+        assert "<img src=x" not in text
+
+
+def test_scripts_with_data_cannot_be_broken_out_of():
+    text = script("receive", {"name": EVIL}, [1.5, None, False]).decode()
+    assert not set("<>&\u2028") & set(text)
+    assert text.startswith("dvbench.receive({")
+    assert json.loads(text.removeprefix("dvbench.receive(").partition("},")[0] + "}") == {"name": EVIL}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        script("receive", float("nan"))
+
+
+def test_data_have_every_score_of_every_seed(write):
+    store = write({("p", "A", 0): {"f": 1 / 3}, ("p", "A", 1): "broke", ("p", "random", 1): {"f": 2.0}})
+    found = stand(store)
+    data = suite_data(found, report(found))
+    assert [(each["name"], each["random"]) for each in data["evaluators"]] == [("A", False), ("random", True)]
+    (column,) = data["columns"]
+    assert column == {
+        "problem": 0, "task": "f", "metric": "f1", "up": True, "values": [[0.333333, False], [None, 2.0]],
+    }  # fmt: skip
+    assert data["problems"][0]["level"] == "points"
+
+
+def test_charts_are_means_over_seeds():
+    def lines(scale, **more):
+        return {"fraction": np.array([0.0, 1.0]), "recall": scale * np.array([1.0, 2.0])} | more
+
+    (chart,) = charts([("p", "f", 0, lines(1.0)), ("p", "f", 1, lines(3.0))])
+    assert chart["lines"] == {"recall": [2.0, 4.0]}
+    assert (chart["x"], chart["axis"], chart["seeds"]) == ([0.0, 1.0], "share of players", 2)
+
+
+def test_seeds_with_another_axis_are_not_averaged():
+    def density(x):
+        return {"log10_loss": np.array(x), "unlearned": np.array([x[0], 1.0])}
+
+    (chart,) = charts([("p", "f", 0, density([0.0, 1.0])), ("p", "f", 1, density([5.0, 6.0]))])
+    assert (chart["x"], chart["lines"], chart["seeds"]) == ([0.0, 1.0], {"unlearned": [0.0, 1.0]}, 1)
+
+
+def test_lines_of_another_length_get_a_chart_of_their_own():
+    lines = {"step": np.array([0.0, 5.0]), "forget": np.array([1.0, 2.0]), "train_loss": np.array([3.0, 2.0, 1.0])}
+    first, second = charts([("p", "f", 0, lines)])
+    assert (first["axis"], second["axis"]) == ("steps of unlearning", "epoch")
+    assert (second["x"], list(second["lines"])) == ([0, 1, 2], ["train_loss"])
+
+
+def test_the_download_has_every_planned_score(site):
+    told = json.loads((site / "small/scores.json").read_text(encoding="utf-8"))
+    assert (told["suite"], told["version"]) == ("small", 1)
+    assert len(told["scores"]) == 18
+    statuses = {(each["evaluator"], each["status"]) for each in told["scores"] if each["problem"] == "wine"}
+    assert statuses == {("A", "ok"), ("A", "failed"), ("B", "ok"), ("B", "failed"), ("Mine", "missing")}
+
+
+def test_an_evaluators_page_says_what_it_is_and_what_its_authors_say(site):
+    mine = (site / "small/evaluators/Mine.html").read_text(encoding="utf-8")
+    assert "A. Author" in mine
+    assert '<a href="https://example.org/x" rel="nofollow noopener noreferrer">' in mine
+    known = (site / "small/evaluators/random.html").read_text(encoding="utf-8")
+    assert describe("evaluators", "random").summary in known
+    assert "All metrics" in known
+    assert (site / "small/curves/random.js").read_text(encoding="utf-8").startswith('dvbench.curves("random",[{')
+
+
+def test_names_that_are_no_plain_ones_still_make_files():
+    assert slug("fashion_mnist") == "fashion_mnist"
+    made = slug("csv:../../etc/x.csv?label=a b")
+    assert re.fullmatch(r"[A-Za-z0-9_.+-]+-[0-9a-f]{8}", made)
+    assert "/" not in made
+    assert slug("csv:a?label=b") != slug("csv:a?label=c")
+
+
+def test_datatables_is_a_plain_script():
+    text = assets()["datatables.js"].decode()
+    assert "window.DataTable=" in text
+    assert "export{" not in text
+
+
+def test_references_become_bibtex():
+    entry = bibtex("data_shapley", "A. Ghorbani, J. Zou. Data Shapley: equitable valuation. ICML 2019.")
+    assert entry == (
+        "@misc{data_shapley,\n  author = {A. Ghorbani and J. Zou},\n"
+        "  title = {{Data Shapley: equitable valuation}},\n  howpublished = {ICML 2019},\n  year = {2019},\n}\n"
+    )
+    assert bibtex("x", "Some 50% text} \\input{evil}") == "@misc{x,\n  note = {Some 50\\% text inputevil},\n}\n"
+
+
+def test_every_evaluator_that_ships_is_described():
+    from dvbench.registry import entries
+
+    for kind in ("evaluators", "unlearning", "datasets"):
+        for name in entries(kind):
+            assert describe(kind, name).summary, name
+
+
+def test_submitted_text_is_no_tex_and_no_html(write, tmp_path):
+    store = write({("p", "A", 0): {"f": 0.5}})
+    cell = a_cell("p", "Mine", 0, ("f",))
+    store.write(a_result(cell, {"f": a_score(0.9)}), {"values": np.zeros(20)})
+    submitted(store, "Mine", [cell])
+    submission = store.submissions()[0]
+    about = submission.about.model_copy(update={"authors": ("<b>x</b>",), "reference": "}\\write18{rm}"})
+    store.write_submission(submission.model_copy(update={"about": about}))
+    build(store.root, tmp_path / "out")
+    page = (tmp_path / "out/small/evaluators/Mine.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;x&lt;/b&gt;" in page
+    assert "<b>x" not in page
+    assert "\\write18" not in (tmp_path / "out/small/references.bib").read_text(encoding="utf-8")

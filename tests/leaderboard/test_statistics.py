@@ -1,0 +1,234 @@
+"""Early averages, normalised scores, win rates and significance, on cases that are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up import stand
+from scipy import stats
+
+from leaderboard import statistics
+from leaderboard.significance import diagram, significance
+
+# Demšar (JMLR 7, 2006), table 6: four ways to prune decision trees on 14 data sets, and their mean ranks. In the last
+# data set but one, where two have 0.975, its ranks tell them apart.
+DEMSAR = """
+0.763 0.768 0.771 0.798
+0.599 0.591 0.590 0.569
+0.954 0.971 0.968 0.967
+0.628 0.661 0.654 0.657
+0.882 0.888 0.886 0.898
+0.936 0.931 0.916 0.931
+0.661 0.668 0.609 0.685
+0.583 0.583 0.563 0.625
+0.775 0.838 0.866 0.875
+1.000 1.000 1.000 1.000
+0.940 0.962 0.965 0.962
+0.619 0.666 0.614 0.669
+0.972 0.981 0.9751 0.975
+0.957 0.978 0.946 0.970
+"""
+DEMSAR_RANKS = [3.143, 2.000, 2.893, 1.964]
+
+
+def sheet(values, task="f", up=True) -> pd.DataFrame:
+    """Scores by {problem: {evaluator: [one a seed, None where it failed]}}."""
+    return pd.DataFrame(
+        [
+            {
+                "problem": problem,
+                "task": task,
+                "evaluator": evaluator,
+                "seed": seed,
+                "value": np.nan if value is None else float(value),
+                "metric": "m",
+                "higher_is_better": up,
+                "status": "failed" if value is None else "ok",
+                "error": "",
+            }
+            for problem, evaluators in values.items()
+            for evaluator, seeds in evaluators.items()
+            for seed, value in enumerate(seeds)
+        ]
+    )
+
+
+def by_name(frame: pd.DataFrame, column: str) -> dict[str, float]:
+    return dict(zip(frame["evaluator"], frame[column], strict=True))
+
+
+def test_ranks_are_taken_before_averages():
+    """Steady is better in four of five seeds; one lucky seed makes Lucky's average the better one."""
+    scores = sheet({"p": {"Steady": [0.5, 0.5, 0.5, 0.5, 0.5], "Lucky": [0.4, 0.4, 0.4, 0.4, 1.0]}})
+    averaged = by_name(statistics.summary(scores), "rank")
+    assert averaged == {"Steady": 2.0, "Lucky": 1.0}  # what averages say
+    ranked = statistics.overall(scores)
+    assert by_name(ranked, "mean_rank") == pytest.approx({"Steady": 1.2, "Lucky": 1.8})
+    assert ranked["evaluator"].tolist() == ["Steady", "Lucky"]
+
+
+def test_scores_of_tasks_are_not_averaged_with_each_other():
+    """A task with large numbers would outweigh all others."""
+    small = sheet({"p": {"A": [0.9], "B": [0.1]}, "q": {"A": [0.9], "B": [0.1]}})
+    large = sheet({"p": {"A": [100.0], "B": [900.0]}}, task="g")
+    assert by_name(statistics.overall(pd.concat([small, large])), "rank") == {"A": 1, "B": 2}
+
+
+def test_normalised_scores_by_hand():
+    # Above random: the best of each seed is 4 and 2 above, 3 on average.
+    scores = sheet({"p": {"random": [1.0, 2.0], "A": [5.0, 2.0], "B": [3.0, 4.0], "C": [None, -9.0]}})
+    x = statistics.normalise(scores, ["random"]).groupby(scores["evaluator"]).mean()
+    assert x.to_dict() == pytest.approx({"random": 0.0, "A": (4 + 0) / 6, "B": (2 + 2) / 6, "C": -1.0})
+    overall = statistics.overall(scores, ["random"])
+    assert by_name(overall, "normalised")["B"] == pytest.approx(2 / 3)
+    assert np.isnan(by_name(statistics.overall(scores), "normalised")["B"])
+
+
+def test_lower_is_better_is_normalised_too():
+    scores = sheet({"p": {"random": [4.0], "A": [1.0], "B": [5.5]}}, up=False)
+    x = statistics.normalise(scores, ["random"])
+    assert dict(zip(scores["evaluator"], x, strict=True)) == pytest.approx({"random": 0.0, "A": 1.0, "B": -0.5})
+
+
+def test_where_nobody_beats_random_what_is_below_counts_as_minus_one():
+    scores = sheet({"p": {"random": [1.0], "A": [0.9], "B": [1.0]}})
+    x = statistics.normalise(scores, ["random"])
+    assert dict(zip(scores["evaluator"], x, strict=True)) == {"random": 0.0, "A": -1.0, "B": 0.0}
+
+
+def test_win_rates_by_hand():
+    scores = sheet({"p": {"A": [3, 3], "B": [2, 3], "C": [None, None]}})
+    wins = statistics.wins(scores)
+    assert wins.loc["A"].tolist() == pytest.approx([np.nan, 0.75, 1.0], nan_ok=True)
+    assert wins.loc["C"].tolist() == pytest.approx([0.0, 0.0, np.nan], nan_ok=True)
+
+
+value = st.integers(-3, 3)
+few = settings(deadline=None, max_examples=40)
+tables = st.lists(st.lists(value, min_size=8, max_size=8), min_size=4, max_size=4)
+
+
+@few
+@given(tables, st.sets(st.integers(0, 7), min_size=1), st.booleans())
+def test_failing_never_helps(rows, failing, up):
+    """Whatever A scores, failing instead makes none of its numbers better."""
+    names = ["A", "B", "C", "random"]
+
+    def told(rows):
+        problems = {"p": slice(0, 4), "q": slice(4, 8)}
+        scores = sheet(
+            {p: {name: row[part] for name, row in zip(names, rows, strict=True)} for p, part in problems.items()}, up=up
+        )
+        mine = statistics.overall(scores, ["random"]).set_index("evaluator").loc["A"]
+        return mine["mean_rank"], mine["normalised"], statistics.wins(scores).loc["A"].drop("A").to_numpy()
+
+    rank, normalised, wins = told(rows)
+    failed = [[None if place in failing else v for place, v in enumerate(rows[0])], *rows[1:]]
+    rank_failing, normalised_failing, wins_failing = told(failed)
+    assert rank_failing >= rank - 1e-12
+    assert normalised_failing <= normalised + 1e-12
+    assert (wins_failing <= wins + 1e-12).all()
+
+
+@few
+@given(tables)
+def test_win_rates_of_a_pair_add_up_to_one_and_to_the_mean_rank(rows):
+    scores = sheet({"p": dict(zip("ABCD", rows, strict=True))})
+    wins = statistics.wins(scores)
+    assert np.nansum(np.abs((wins + wins.T - 1).to_numpy())) == pytest.approx(0)
+    ranks = statistics.overall(scores).set_index("evaluator")["mean_rank"]
+    # Whoever beats a share w of k - 1 others has rank k - w (k - 1).
+    assert (4 - wins.mean(axis=1) * 3).to_dict() == pytest.approx(ranks.to_dict())
+
+
+@few
+@given(tables, st.permutations(range(4)))
+def test_intervals_hold_the_mean_rank_and_do_not_depend_on_order(rows, order):
+    table = {name: rows[place] for place, name in enumerate("ABCD")}
+    first = statistics.overall(sheet({"p": table, "q": dict(reversed(table.items()))}))
+    assert (first["low"] <= first["mean_rank"] + 1e-9).all()
+    assert (first["high"] >= first["mean_rank"] - 1e-9).all()
+    shuffled = {"ABCD"[place]: rows[place] for place in order}
+    again = statistics.overall(sheet({"p": shuffled, "q": shuffled}))
+    pd.testing.assert_frame_equal(first, again)
+
+
+def test_rank_intervals_cover_other_problems_about_as_often_as_they_say():
+    """Of 20 problems with 3 seeds, drawn from many: does the interval hold the mean rank over all there are?"""
+    rng = np.random.default_rng(0)
+
+    def problems(count):
+        skill = {"A": rng.normal(0.5, 1, count), "B": rng.normal(0.0, 1, count), "C": rng.normal(0.0, 1, count)}
+        return {
+            f"p{i}": {name: rng.normal(each[i], 0.5, 3).tolist() for name, each in skill.items()} for i in range(count)
+        }
+
+    many = sheet(problems(1500))
+    truth = statistics.seed_ranks(many)[many["evaluator"] == "A"].mean()
+    held = 0
+    for _ in range(60):
+        row = statistics.overall(sheet(problems(20))).set_index("evaluator").loc["A"]
+        held += row["low"] <= truth <= row["high"]
+    assert 50 <= held <= 60
+
+
+def test_significance_agrees_with_the_paper_that_proposed_it():
+    rows = [[float(each) for each in line.split()] for line in DEMSAR.split("\n") if line]
+    names = ["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"]
+    scores = sheet({f"p{i:02}": {name: [v] for name, v in zip(names, row, strict=True)} for i, row in enumerate(rows)})
+    found = significance(scores)
+    assert found.blocks == 14
+    assert found.ranks[names].tolist() == pytest.approx(DEMSAR_RANKS, abs=5e-4)
+    # The paper: chi-squared 9.28 with three degrees of freedom; tables give q = 2.569 and so a difference of 1.25.
+    assert found.difference == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), rel=1e-3)
+    # Less what ties take: a pair in four data sets, and all four in one.
+    ties = (4 * 6 - 6 + 60) / (14 * 4 * 15)
+    assert found.p == pytest.approx(stats.chi2.sf(9.28 / (1 - ties), 3), rel=0.01)
+    assert found.pairs.loc["C4.5", "C4.5+m"] > 0.05
+    shown = " ".join(text.get_text() for text in diagram(found).axes[0].texts)
+    assert "C4.5 (3.1)" in shown or "(3.1) C4.5" in shown
+    assert all(name in shown for name in names)
+
+
+def test_seeds_are_no_blocks():
+    """Ten seeds of two problems are two blocks, not twenty."""
+    rng = np.random.default_rng(0)
+    scores = sheet({p: {name: rng.normal(i, 1, 10).tolist() for i, name in enumerate("ABC")} for p in "pq"})
+    assert significance(scores).blocks == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"p": {"A": [1], "B": [2]}, "q": {"A": [1], "B": [2]}},
+        {"p": {"A": [1], "B": [2], "C": [3]}},
+        {"p": {"A": [1], "B": [1], "C": [1]}, "q": {"A": [None], "B": [None], "C": [None]}},
+    ],
+    ids=["two evaluators", "one block", "no difference"],
+)
+def test_there_may_be_nothing_to_test(values):
+    assert significance(sheet(values)) is None
+
+
+def test_marks_are_the_weakest_of_the_cells(write):
+    from dvbench.results import Verified, VerifiedCell
+    from leaderboard.tables import marks
+
+    store = write({("p", name, seed): {"f": 0.5} for name in "AB" for seed in (0, 1)})
+    assert marks(stand(store).cells) == {"A": "claimed", "B": "claimed"}
+    import hashlib
+
+    def sha(name, seed):
+        return hashlib.sha256((store.root / f"small/p/{name}/seed-{seed}/result.json").read_bytes()).hexdigest()
+
+    for name, hows in (("A", ("re-run", "recomputed")), ("B", ("re-run", "re-run"))):
+        cells = {f"p/seed-{seed}": VerifiedCell(sha256=sha(name, seed), how=how) for seed, how in enumerate(hows)}
+        store.write_verified(Verified(suite="small", evaluator=name, dvbench_version="0", cells=cells))
+    assert marks(stand(store).cells) == {"A": "recomputed", "B": "re-run"}
+    # Another result, another hash: what was verified is not this.
+    result = next(store.results("small"))
+    store.write(result.model_copy(update={"diagnostics": {"x": 1.0}}))
+    assert marks(stand(store).cells) == {"A": "claimed", "B": "re-run"}
