@@ -76,9 +76,17 @@ def recompute(
     -------
     dict of str to Result
         By the cell's folder.
+
+    Raises
+    ------
+    UserError
+        If a data set cannot be had: that would say nothing about what is claimed.
     """
+    from dvbench.datasets import load_source
     from dvbench.execution.workers import score_here, score_in_workers
 
+    for dataset in sorted({cell.dataset for cell in cells}):
+        load_source(dataset)
     for cell in cells:
         claimed = bundle.result(cell.key)
         arrays = {name: bundle.store.array(claimed, name) for name in claimed.arrays}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from made_up import MINE, SUBMISSION, TITLE, Files, made_up_files, relisted, result_path, with_result, with_values
 
+from dvbench.errors import UserError
 from dvbench.results import Store
 from dvbench.settings import EvaluatorSettings
 
@@ -258,3 +259,15 @@ def test_what_strangers_wrote_moves_no_cursor(dvbench, bundle, honest: Files) ->
 
 def _more(metrics: Any) -> None:
     metrics["\x1b[2Jmore"] = 1.0
+
+
+def test_data_that_cannot_be_had_says_nothing_about_what_is_claimed(
+    dvbench, bundle, honest: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: str) -> None:
+        raise UserError("cannot get digits")
+
+    monkeypatch.setattr("dvbench.datasets.load_source", gone)
+    said = dvbench("verify", bundle(honest), "--jobs", 0)
+    assert (said.code, said.err) == (2, "error: cannot get digits\n")
+    assert mismatches(said.out) == []
