@@ -64,7 +64,8 @@ def describe(kind: Kind, name: str, about: About | None = None) -> Description:
 
 
 def _paragraphs(text: str | None) -> tuple[str, ...]:
-    return tuple(" ".join(each.split()) for each in (text or "").replace("``", "").split("\n\n"))
+    joined = (" ".join(each.split()) for each in (text or "").replace("``", "").split("\n\n"))
+    return tuple(filter(None, joined))
 
 
 def bibtex(key: str, reference: str) -> str:

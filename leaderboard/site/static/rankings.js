@@ -60,27 +60,26 @@ const rankings = (() => {
     if (problems.reduce((sum, p) => sum + p.seeds.length, 0) < 2) return null;
     const next = generator(1), means = Array.from({ length: size }, () => []);
     for (let b = 0; b < RESAMPLES; b++) {
-      const total = new Float64Array(size);
+      const times = new Array(problems.length).fill(0), total = new Float64Array(size);
+      for (const p of draw(problems.length, next)) times[p] += 1;
       let count = 0;
-      for (const p of draw(problems.length, next)) {
-        const { sheets, seeds } = problems[p];
+      problems.forEach(({ sheets, seeds }, p) => {
         const drawn = draw(seeds.length, next).map((place) => seeds[place]);
-        for (const sheet of sheets) {
-          const rows = drawn.flatMap((seed) => {
-            const place = sheet.seeds.findIndex((each) => each.seed === seed);
-            return place < 0 ? [] : [sheet.ranks[place]];
-          });
+        for (const sheet of times[p] ? sheets : []) {
+          const rows = drawn.flatMap((seed) => sheet.ranks.filter((_, place) => sheet.seeds[place].seed === seed));
           if (!rows.length) continue;
-          count += 1;
-          for (const row of rows) for (let e = 0; e < size; e++) total[e] += row[e] / rows.length;
+          count += times[p];
+          for (const row of rows) for (let e = 0; e < size; e++) total[e] += (times[p] * row[e]) / rows.length;
         }
-      }
+      });
       if (count) means.forEach((list, e) => list.push(total[e] / count));
     }
-    return means.map((list) => {
-      list.sort((a, b) => a - b);
-      return [0.025, 0.975].map((share) => list[Math.round(share * (list.length - 1))]);
-    });
+    return means.map((list) => [0.025, 0.975].map((share) => quantile(list.sort((a, b) => a - b), share)));
+  }
+
+  function quantile(sorted, share) {
+    const place = share * (sorted.length - 1), below = Math.floor(place);
+    return sorted[below] + (place - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
   }
 
   // One entry an evaluator, best first; columns and evaluators are those to count.

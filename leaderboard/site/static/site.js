@@ -209,7 +209,7 @@ window.dvbench = (() => {
   }
 
   function panel(holder, title, make) {
-    const figure = element("div", { class: "chart", role: "img", "aria-label": title });
+    const figure = element("div", { class: "chart", role: "group", "aria-label": title });
     holder.append(figure);
     charts.show(figure, make);
   }

@@ -1,0 +1,298 @@
+"""The site in a real browser: what is shown, filtered, linked to and reached by keyboard."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browsing import HINT, open_browser
+from playwright.sync_api import Browser, Page, expect
+
+from dvbench.results import Store
+from leaderboard import statistics
+from leaderboard.build import build
+from leaderboard.index import open_index
+from leaderboard.standing import Standing, standing
+
+ROOT = Path(__file__).parents[2]
+LABELS = "digits-logistic_regression-labels0.2"
+PAGES = {
+    "home": "index.html",
+    "suite": "quick/index.html",
+    "evaluator": "quick/evaluators/chg_shapley.html",
+    "dataset": "quick/datasets/digits.html",
+    "compare": f"quick/compare.html#evaluators=knn_shapley,random&problem={LABELS}",
+}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as found:
+        if found is None:
+            pytest.skip(HINT)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> Path:
+    """The published results of the suite quick."""
+    folder = tmp_path_factory.mktemp("results")
+    shutil.copytree(ROOT / "results" / "quick", folder / "quick")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stand(results) -> Standing:
+    with open_index(Store(results)) as index:
+        return standing(index, "quick")
+
+
+@pytest.fixture(scope="module")
+def site(results, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    build(results, folder)
+    return folder
+
+
+@pytest.fixture
+def visit(browser, site) -> Iterator[Callable[..., Page]]:
+    """Open a page from disk; afterwards nothing may have been complained of, failed or asked of another place."""
+    wrong, contexts = [], []
+
+    def visit(path: str, base: str = "", **how) -> Page:
+        context = browser.new_context(**({"viewport": {"width": 1200, "height": 900}} | how))
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+        page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        home = base or site.as_uri() + "/"
+        page.on(
+            "request",
+            lambda request: None if request.url.startswith((home, "data:", "blob:")) else wrong.append(request.url),
+        )
+        page.goto(home + path)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def rows(page: Page) -> list[list[str]]:
+    return [row.locator("td, th").all_inner_texts() for row in page.locator("#ranking tbody tr").all()]
+
+
+def chosen(stand: Standing, **where: str):
+    """What Python says of a part of the suite."""
+    problems = stand.cells
+    for name, value in where.items():
+        problems = problems[problems[name] == value] if name != "task" else problems
+    scores = stand.scores[stand.scores["problem"].isin(problems["problem"])]
+    return scores[scores["task"] == where["task"]] if "task" in where else scores
+
+
+@pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+def test_pages_open_from_disk_without_a_complaint(visit, path):
+    page = visit(path)
+    expect(page.locator("h1")).to_be_visible()
+
+
+def test_the_site_works_on_a_static_host(visit, site):
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}/"
+        page = visit("index.html", base)
+        page.get_by_role("link", name="quick").first.click()
+        expect(page.locator("#status")).to_contain_text("All 21 evaluators")
+        page.get_by_role("link", name="knn_shapley").first.click()
+        page.locator("#curves .chart").first.scroll_into_view_if_needed()
+        expect(page.locator("#curves .js-plotly-plot").first).to_be_visible(timeout=20_000)
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{}, {"dataset": "digits"}, {"level": "subsets"}, {"noise": "labels0.2", "task": "point_removal"}],
+    ids=["all", "dataset", "level", "noise and task"],
+)
+def test_the_browser_ranks_as_python_does(visit, stand, where):
+    page = visit("quick/index.html")
+    expected = statistics.overall(chosen(stand, **where), stand.random)
+    script = """(where) => {
+      const data = window.told, columns = data.columns.filter((c) => Object.entries(where).every(([name, value]) =>
+        name === "task" ? c.task === value : data.problems[c.problem][name] === value));
+      const names = (e) => data.evaluators[e].name;
+      const order = data.evaluators.map((_, e) => e);
+      return rankings.overall(data, columns, order).map((e) => ({ ...e, evaluator: names(e.evaluator) }));
+    }"""
+    page.evaluate("() => { window.told = null; window.dvbench.receive = (data) => { window.told = data; }; }")
+    page.add_script_tag(url=page.url.replace("index.html", "data.js"))
+    found = page.evaluate(script, where)
+    assert [each["evaluator"] for each in found] == expected["evaluator"].tolist()
+    assert [each["rank"] for each in found] == expected["rank"].tolist()
+    assert [each["meanRank"] for each in found] == pytest.approx(expected["mean_rank"].tolist())
+    assert [each["normalised"] for each in found] == pytest.approx(expected["normalised"].tolist(), abs=1e-4)
+    # Drawn by other generators, a thousand times and two thousand times.
+    for place, end in enumerate(("low", "high")):
+        ends = [each["interval"][place] for each in found]
+        assert ends == pytest.approx(expected[end].tolist(), abs=0.5)
+
+
+def test_win_rates_are_those_of_python(visit, stand):
+    page = visit("quick/index.html")
+    page.evaluate("() => { window.dvbench.receive = (data) => { window.told = data; }; }")
+    page.add_script_tag(url=page.url.replace("index.html", "data.js"))
+    found, names = page.evaluate("""() => { const all = told.evaluators.map((_, e) => e);
+      return [rankings.wins(told, told.columns, all), told.evaluators.map((e) => e.name)]; }""")
+    expected = statistics.wins(stand.scores).loc[names, names].to_numpy()
+    for i, row in enumerate(found):
+        for j, share in enumerate(row):
+            assert share is None if i == j else share == pytest.approx(expected[i, j])
+
+
+def test_a_filter_ranks_anew_and_is_a_link(visit, stand):
+    page = visit("quick/index.html")
+    assert rows(page)[0][1] == "warm_start_shapley"
+    page.locator("select[name=dataset]").select_option("breast_cancer")
+    page.locator("select[name=task]").select_option("noisy_feature_detection")
+    expected = statistics.overall(chosen(stand, dataset="breast_cancer", task="noisy_feature_detection"), stand.random)
+    assert [row[1] for row in rows(page)] == expected["evaluator"].tolist()
+    expect(page.locator("#status")).to_contain_text("21 evaluators ranked among each other in 1 columns of 1 problems")
+    assert page.locator("#by-task thead th").all_inner_texts() == ["evaluator", "noisy feature detection"]
+    address = page.url
+    assert "#dataset=breast_cancer&task=noisy_feature_detection" in address
+    again = visit(address.partition("/quick/")[2].join(["quick/", ""]))
+    assert rows(again) == rows(page)
+    again.get_by_role("button", name="Show all").click()
+    expect(again.locator("#status")).to_contain_text("All 21 evaluators")
+    assert rows(again)[0][1] == "warm_start_shapley"
+
+
+def test_a_budget_leaves_the_cheap_ones(visit):
+    page = visit("quick/index.html#budget=0.1")
+    seconds = [float(row[7]) for row in rows(page)]
+    assert seconds
+    assert max(seconds) <= 0.1
+    assert rows(page)[0][0] == "1"
+
+
+def test_filters_that_leave_nothing_say_so(visit):
+    page = visit("quick/index.html#level=subsets&task=point_removal")
+    expect(page.locator("#status")).to_contain_text("No score is left")
+
+
+@pytest.mark.parametrize("view", ["dataset=nowhere", "sort=99-asc", "q=%3Cimg%20src%3Dx%3E", "sort=x&budget=-1"])
+def test_a_link_that_is_wrong_shows_everything(visit, view):
+    page = visit(f"quick/index.html#{view}")
+    expect(page.locator("#status")).to_contain_text("All 21 evaluators")
+
+
+def test_tables_are_searched_and_sorted_by_keyboard(visit):
+    page = visit("quick/index.html")
+    page.get_by_role("searchbox").first.fill("unlearning")
+    assert {row[1] for row in rows(page)} == {
+        "unlearning_shapley", "partial_unlearning_shapley", "unlearning_shapley-hard",
+    }  # fmt: skip
+    assert "q=unlearning" in page.url
+    page.get_by_role("searchbox").first.fill("")
+    header = page.locator("#ranking thead th", has_text="seconds")
+    header.get_by_role("button").focus()
+    page.keyboard.press("Enter")
+    seconds = [float(row[7]) for row in rows(page)]
+    assert seconds == sorted(seconds)
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert "sort=7-asc" in page.url
+    assert rows(visit(page.url.partition("/quick/")[2].join(["quick/", ""]))) == rows(page)
+
+
+def test_the_first_tab_skips_to_the_content(visit):
+    page = visit("quick/index.html")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+
+
+def test_quality_against_cost_is_drawn(visit):
+    page = visit("quick/index.html")
+    page.locator("#quality-cost").scroll_into_view_if_needed()
+    expect(page.locator("#quality-cost .scatterlayer .point").first).to_be_visible(timeout=20_000)
+    assert page.locator("#quality-cost .scatterlayer .point").count() == 21
+    page.locator("#wins summary").click()
+    page.locator("#win-rates").scroll_into_view_if_needed()
+    expect(page.locator("#win-rates .heatmaplayer image")).to_be_visible(timeout=20_000)
+
+
+def test_an_evaluator_has_all_its_curves(visit):
+    page = visit(PAGES["evaluator"])
+    charts = page.locator("#curves .chart")
+    assert charts.count() == 11
+    for chart in charts.all():
+        chart.scroll_into_view_if_needed()
+        expect(chart.locator(".scatterlayer .trace").first).to_be_visible(timeout=20_000)
+
+
+def test_curves_are_overlaid_side_by_side(visit):
+    page = visit(PAGES["compare"])
+    heads = page.locator("#side-by-side thead th")
+    assert heads.all_inner_texts() == ["task", "knn_shapley", "random"]
+    chart = page.locator("#overlaid .chart").first
+    expect(chart.locator(".legendtext").first).to_be_visible(timeout=20_000)
+    assert {"knn_shapley", "random"} <= set(chart.locator(".legendtext").all_text_contents())
+    page.get_by_label("lava").check()
+    expect(heads).to_have_text(["task", "knn_shapley", "lava", "random"])
+    assert "lava" in page.url
+    page.get_by_role("button", name="Choose none").click()
+    expect(page.locator("#status")).to_contain_text("Choose evaluators")
+
+
+@pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+def test_pages_fit_a_phone(visit, path):
+    page = visit(path, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)
+def test_pages_are_accessible(visit, path, scheme):
+    page = visit(path, color_scheme=scheme)
+    page.wait_for_timeout(500)
+    found = Axe().run(page, options={"preload": False})  # it would fetch styles, which pages may not
+    told = [
+        f"{each['id']}: {each['help']}: {[node['html'][:120] for node in each['nodes'][:3]]}"
+        for each in found.response["violations"]
+        if each["impact"] in ("serious", "critical", "moderate")
+    ]
+    assert told == []
+
+
+def test_dark_mode_is_dark(visit):
+    page = visit("quick/index.html", color_scheme="dark")
+    colours = page.evaluate("""() => [...document.querySelectorAll("body, .dt-container, #ranking td")].slice(0, 30)
+      .map((e) => getComputedStyle(e).backgroundColor)""")
+    shades = [
+        list(map(int, re.findall(r"\d+", each)[:3])) for each in colours if not each.startswith("rgba(0, 0, 0, 0")
+    ]
+    assert shades
+    assert max(max(each) for each in shades) < 80
+
+
+def test_without_scripts_the_tables_are_there(visit):
+    page = visit("quick/index.html", java_script_enabled=False)
+    assert len(rows(page)) == 21
+    expect(page.locator("#filters")).to_be_hidden()
+    expect(page.locator("noscript").first).to_be_visible()
