@@ -151,8 +151,8 @@ def _show(store: Store, suite: str) -> None:
     from leaderboard.standing import standing
     from leaderboard.tables import rows_for_console
 
-    with open_index(store) as index:
-        headers, rows = rows_for_console(standing(index, suite))
+    with open_index(store, suite) as index:
+        headers, rows = rows_for_console(standing(index))
     console.table(headers, rows)
     page = next(path for path in build(store.root, store.root / "leaderboard") if path.suffix == ".html")
     console.out.print(f"leaderboard: {page}", soft_wrap=True)

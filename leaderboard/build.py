@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dvbench.errors import UserError, unknown
-from dvbench.results import write_atomically
+from dvbench.results import Store, write_atomically
+from dvbench.results.store import PLAN
 from leaderboard import markdown
 from leaderboard.index import open_index, results_store, suites
 from leaderboard.site import pages
 from leaderboard.site.assets import assets
 from leaderboard.standing import standing
 from leaderboard.tables import report
+
+MANY = 5_000_000  # bytes of plans, some five thousand cells
 
 
 def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list[Path]:
@@ -47,25 +56,51 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
     for suite in names:
         if suite not in known:
             raise unknown("suite with results", suite, known)
-    written, fronts, templates = [], [], pages.environment()
-    with open_index(store) as index:
+    shown = names or known
+    plans = [results / suite / PLAN for suite in shown]
+    many = sum(path.stat().st_size for path in plans if path.exists()) > MANY
+    written: list[Path] = []
+    fronts = []
+    with _workers(len(shown) if many else 1) as each:
         # All are read before the first is written: a file that cannot be read leaves the old pages whole.
-        for suite in names or known:
-            index.read(suite)
-        for suite in names or known:
-            stand = standing(index, suite)
-            told = report(stand)
-            fronts.append(pages.front(stand, told))
-            files = {f"{suite}.md": markdown.render(told).encode(), f"{suite}.csv": told.csv.encode()}
-            for name, content in files.items():
-                write_atomically(out / name, content)
-                written.append(out / name)
-            for name, content in pages.suite_files(templates, index, stand, told, names or known):
-                write_atomically(out / name, content)
+        list(each(partial(_index, store), shown))
+        for paths, front in each(partial(_write, store, out, shown), shown):
+            written += paths
+            fronts.append(front)
     for name, content in assets().items():
         _write_once(out / "assets" / name, content)
-    write_atomically(out / "index.html", pages.home_page(templates, fronts))
+    write_atomically(out / "index.html", pages.home_page(pages.environment(), fronts))
     return [*written, out / "index.html"]
+
+
+def _index(store: Store, suite: str) -> None:
+    """Bring the index of a suite up to date."""
+    with open_index(store, suite):
+        pass
+
+
+def _write(store: Store, out: Path, suites: list[str], suite: str) -> tuple[list[Path], dict[str, Any]]:
+    """Write all files of a suite; Markdown and CSV among them, and what the home page says of it."""
+    with open_index(store, suite) as index:
+        stand = standing(index)
+        told = report(stand)
+        files = {out / f"{suite}.md": markdown.render(told).encode(), out / f"{suite}.csv": told.csv.encode()}
+        for path, content in files.items():
+            write_atomically(path, content)
+        for name, content in pages.suite_files(pages.environment(), index, stand, told, suites):
+            write_atomically(out / name, content)
+    return list(files), pages.front(stand, told)
+
+
+@contextmanager
+def _workers(suites: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A `map` over suites: in processes where there are several and much to do."""
+    jobs = min(suites, os.cpu_count() or 1)
+    if jobs == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        yield pool.map
 
 
 def _write_once(path: Path, content: bytes) -> None:

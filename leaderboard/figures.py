@@ -46,8 +46,8 @@ def draw(results: Path, suite: str, out: Path) -> list[Path]:
     store = results_store(results)
     if suite not in suites(store):
         raise unknown("suite with results", suite, suites(store))
-    with open_index(store) as index:
-        made = exhibits(store, standing(index, suite))
+    with open_index(store, suite) as index:
+        made = exhibits(store, standing(index))
     files = {}
     for each in made:
         files[f"{each.name}.csv"] = _csv(each.table)

@@ -1,6 +1,6 @@
-"""An index of a folder of results, so that a file that did not change is not read again.
+"""An index of the results of a suite, so that a file that did not change is not read again.
 
-It is a SQLite file beside the results, ``.index.sqlite``, which can be deleted at any time. It holds what the
+It is a SQLite file beside the results, ``<suite>/.index.sqlite``, which can be deleted at any time. It holds what the
 leaderboard shows: what is planned, and of every result its state, cost, scores and curves.
 """
 
@@ -26,15 +26,14 @@ from dvbench.results.store import PLAN, RESULT, SUBMISSIONS
 FILE = ".index.sqlite"
 VERSION = 1  # of the tables below: an index of another version is made anew
 TABLES = """
-CREATE TABLE plans (suite TEXT PRIMARY KEY, stamp TEXT, version INTEGER, description TEXT);
-CREATE TABLE planned (suite TEXT, problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
+CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT);
+CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
   tasks TEXT, kind TEXT, name TEXT, params TEXT, dataset TEXT, model TEXT, noise TEXT, players TEXT, level TEXT);
-CREATE INDEX of_suite ON planned (suite);
-CREATE TABLE results (id INTEGER PRIMARY KEY, suite TEXT, folder TEXT UNIQUE, stamp TEXT, sha256 TEXT, problem TEXT,
+CREATE TABLE results (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, stamp TEXT, sha256 TEXT, problem TEXT,
   evaluator TEXT, seed INTEGER, settings TEXT, failed INTEGER, error TEXT, revision TEXT, train INTEGER,
   reachable INTEGER, test INTEGER, seconds REAL, fits REAL, unlearned REAL, peak_memory REAL, peak_cuda_memory REAL,
   machine TEXT, device TEXT, object TEXT, object_version TEXT);
-CREATE INDEX in_suite ON results (suite);
+CREATE INDEX by_evaluator ON results (evaluator);
 CREATE TABLE scores (id INTEGER, task TEXT, version INTEGER, metric TEXT, higher_is_better INTEGER, value REAL,
   error TEXT, metrics TEXT, lines TEXT, points BLOB, PRIMARY KEY (id, task));
 """
@@ -66,76 +65,74 @@ class Indexed:
 
 
 class Index:
-    """Reads a results folder by its index, which is brought up to date first.
+    """Reads the results of a suite by their index, which is brought up to date when it is opened.
 
     Parameters
     ----------
     store : Store
-        The index is kept in memory if its folder cannot be written to.
+        The index is kept in memory if it cannot be written there.
+    suite : str
+
+    Raises
+    ------
+    UserError
+        If the suite is not there, its plan belongs to another suite or plans no score, or a file cannot be read.
     """
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._database = _open(store.root / FILE)
+    def __init__(self, store: Store, suite: str) -> None:
+        self.store, self.suite = store, suite
+        self._database = _open(store.root / suite / FILE)
+        try:
+            with self._database:
+                self._update_plan()
+                self._update_results()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
-    def read(self, suite: str) -> Indexed:
-        """All that is planned and there of a suite.
+    def read(self) -> Indexed:
+        """All that is planned and there."""
+        version, description = self._database.execute("SELECT version, description FROM plan").fetchone()
+        planned = self._frame("SELECT * FROM planned ORDER BY rowid")
+        results = self._frame("SELECT * FROM results ORDER BY folder")
+        columns = "id, task, version, metric, higher_is_better, value, error, metrics"
+        scores = self._frame(f"SELECT {columns} FROM scores")  # noqa: S608
+        return Indexed(self.suite, version, description, planned, results, scores)
 
-        Raises
-        ------
-        UserError
-            If the suite is not there, its plan belongs to another suite or plans no score, or a file cannot be read.
-        """
-        with self._database:
-            self._update_plan(suite)
-            self._update_results(suite)
-        version, description = self._database.execute(
-            "SELECT version, description FROM plans WHERE suite = ?", (suite,)
-        ).fetchone()
-        planned = self._frame("SELECT * FROM planned WHERE suite = ? ORDER BY rowid", suite)
-        results = self._frame("SELECT * FROM results WHERE suite = ? ORDER BY folder", suite)
-        scores = self._frame(
-            "SELECT id, task, version, metric, higher_is_better, value, scores.error, metrics FROM scores "
-            "JOIN results USING (id) WHERE suite = ?",
-            suite,
-        )
-        return Indexed(suite, version, description, planned, results, scores)
-
-    def curves(self, suite: str, evaluator: str) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
+    def curves(self, evaluator: str) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
         """The result's id, the task and its curves, for every score of an evaluator that has any."""
         rows = self._database.execute(
             "SELECT id, task, lines, points FROM scores JOIN results USING (id) "
-            "WHERE suite = ? AND evaluator = ? AND lines <> '{}' ORDER BY folder, task",
-            (suite, evaluator),
+            "WHERE evaluator = ? AND lines <> '{}' ORDER BY folder, task",
+            (evaluator,),
         )
         for identity, task, lines, points in rows:
             lengths: dict[str, int] = json.loads(lines)
             ends = np.cumsum(list(lengths.values()))[:-1]
             yield identity, task, dict(zip(lengths, np.split(np.frombuffer(points, np.float32), ends), strict=True))
 
-    def _frame(self, query: str, suite: str) -> pd.DataFrame:
-        return pd.read_sql_query(query, self._database, params=(suite,))
+    def _frame(self, query: str) -> pd.DataFrame:
+        return pd.read_sql_query(query, self._database)
 
-    def _update_plan(self, suite: str) -> None:
-        files = [self.store.root / suite / PLAN, *sorted((self.store.root / SUBMISSIONS).glob("*.json"))]
+    def _update_plan(self) -> None:
+        root = self.store.root
+        files = [root / self.suite / PLAN, *sorted((root / SUBMISSIONS).glob("*.json"))]
         stamp = " ".join(_stamp(path.stat()) for path in files if path.exists())
-        known = self._database.execute("SELECT stamp FROM plans WHERE suite = ?", (suite,)).fetchone()
-        if known == (stamp,):
+        if self._database.execute("SELECT stamp FROM plan").fetchone() == (stamp,):
             return
-        plan = whole_plan(self.store, suite)
-        self._database.execute("DELETE FROM plans WHERE suite = ?", (suite,))
-        self._database.execute("DELETE FROM planned WHERE suite = ?", (suite,))
-        row = {"suite": suite, "stamp": stamp, "version": plan.suite_version, "description": plan.description}
-        self._insert("plans", [row])
+        plan = whole_plan(self.store, self.suite)
+        self._database.execute("DELETE FROM plan")
+        self._database.execute("DELETE FROM planned")
+        self._insert("plan", [{"stamp": stamp, "version": plan.suite_version, "description": plan.description}])
         self._insert("planned", [_planned(cell) for cell in plan.cells])
 
-    def _update_results(self, suite: str) -> None:
-        known = dict(self._database.execute("SELECT folder, stamp FROM results WHERE suite = ?", (suite,)))
-        for folder, path, stamp in _result_files(self.store.root, suite):
+    def _update_results(self) -> None:
+        known = dict(self._database.execute("SELECT folder, stamp FROM results"))
+        for folder, path, stamp in _result_files(self.store.root, self.suite):
             if known.pop(folder, None) == stamp:
                 continue
             self._forget(folder)
@@ -161,9 +158,9 @@ class Index:
 
 
 @contextmanager
-def open_index(store: Store) -> Iterator[Index]:
-    """Open the index of a results folder for a while."""
-    with closing(Index(store)) as index:
+def open_index(store: Store, suite: str) -> Iterator[Index]:
+    """Open the index of a suite for a while; raises what `Index` does."""
+    with closing(Index(store, suite)) as index:
         yield index
 
 
@@ -240,7 +237,7 @@ def _result_files(root: Path, suite: str) -> Iterator[tuple[str, Path, str]]:
                     stamp = _stamp(path.stat())
                 except FileNotFoundError:
                     continue
-                yield f"{suite}/{problem.name}/{evaluator.name}/{seed.name}", path, stamp
+                yield f"{problem.name}/{evaluator.name}/{seed.name}", path, stamp
 
 
 def _folders(path: Path) -> list[os.DirEntry[str]]:
@@ -262,7 +259,7 @@ def _settings(cell: Cell) -> str:
 
 
 def _key(cell: Cell) -> dict[str, Any]:
-    return cell.key.model_dump() | {"settings": _settings(cell)}
+    return cell.key.model_dump(exclude={"suite"}) | {"settings": _settings(cell)}
 
 
 def _planned(cell: Cell) -> dict[str, Any]:

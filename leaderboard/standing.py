@@ -61,13 +61,13 @@ class Standing:
         return list(self.cells.loc[self.cells["name"] == "random", "evaluator"].unique())
 
 
-def standing(index: Index, suite: str) -> Standing:
+def standing(index: Index) -> Standing:
     """Find out how a suite stands.
 
     Raises
     ------
     UserError
-        If the suite is not there or a file of it cannot be read.
+        If a record of verification cannot be read.
 
     Notes
     -----
@@ -76,12 +76,11 @@ def standing(index: Index, suite: str) -> Standing:
     others of its problem and seed, and a score whose version, metric or direction differs from that of most others in
     its column. ``error`` says so.
     """
-    found = index.read(suite)
+    found = index.read()
     cells = _cells(found)
-    cells["mark"] = _marks(index.store, suite, cells)
-    return Standing(
-        suite, found.version, found.description, cells, _scores(cells, found.scores), _remarks(found, cells)
-    )
+    cells["mark"] = _marks(index.store, index.suite, cells)
+    scores, remarks = _scores(cells, found.scores), _remarks(found, cells)
+    return Standing(index.suite, found.version, found.description, cells, scores, remarks)
 
 
 def weakest(marks: pd.Series) -> str:
@@ -90,8 +89,8 @@ def weakest(marks: pd.Series) -> str:
 
 
 def _cells(found: Indexed) -> pd.DataFrame:
-    results = found.results.drop(columns=["suite"]).rename(columns={"settings": "computed"})
-    cells = found.planned.drop(columns=["suite"]).merge(results, on=CELL, how="left")
+    results = found.results.rename(columns={"settings": "computed"})
+    cells = found.planned.merge(results, on=CELL, how="left")
     there = cells["computed"].notna()
     outdated = cells["suite_version"] != found.version
     stale = there & ((cells["computed"] != cells["settings"]) | outdated)

@@ -25,6 +25,9 @@ from leaderboard.standing import MARKS, Standing
 from leaderboard.statistics import records
 from leaderboard.tables import MEGABYTE, Entry, Report, Table, between, clean, groups, marks, number, with_interval
 
+CELLS = ["evaluator", "problem", "seed", "id", "status", "mark", "kind", "name", "params", "dataset", "machine"]
+CELLS += ["object_version"]
+
 
 def environment() -> Environment:
     """Templates that escape what they show."""
@@ -73,7 +76,7 @@ def suite_files(
     for name, part in parts.items():
         yield (
             f"{home}/curves/{name}.js",
-            script("curves", name, charts(_curves(index, stand.suite, name, part["cells"]))),
+            script("curves", name, charts(_curves(index, name, part["cells"]))),
         )
         told = _evaluator(name, part, descriptions[name])
         yield f"{home}/evaluators/{name}.html", page("evaluator.html.jinja", root="../../", **told)
@@ -86,23 +89,20 @@ def suite_files(
 
 def _parts(stand: Standing, report: Report) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Rows of all tables by evaluator: thousands of small tables would take minutes."""
+    scores = stand.scores[["evaluator", "problem", "task", "status", "error", "metrics"]]
+    tables = {"cells": stand.cells[CELLS], "scores": scores, "summary": report.summary, "cost": report.cost}
     parts: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for name, frame in (
-        ("cells", stand.cells),
-        ("scores", stand.scores),
-        ("summary", report.summary),
-        ("cost", report.cost),
-    ):
+    for name, frame in tables.items():
         for row in records(frame):
             parts.setdefault(row["evaluator"], {}).setdefault(name, []).append(row)
     return parts
 
 
 def _curves(
-    index: Index, suite: str, evaluator: str, cells: list[dict[str, Any]]
+    index: Index, evaluator: str, cells: list[dict[str, Any]]
 ) -> Iterator[tuple[str, str, int, dict[str, np.ndarray]]]:
     places = {cell["id"]: (cell["problem"], cell["seed"]) for cell in cells if cell["status"] == "ok"}
-    for identity, task, lines in index.curves(suite, evaluator):
+    for identity, task, lines in index.curves(evaluator):
         if identity in places:
             problem, seed = places[identity]
             yield problem, task, seed, lines

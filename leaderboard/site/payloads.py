@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from leaderboard.standing import CELL, COLUMN, Standing
 from leaderboard.statistics import records
@@ -118,13 +117,10 @@ def script(function: str, *arguments: Any) -> bytes:
 
 def download(stand: Standing) -> bytes:
     """Every planned score, one a line of a JSON list."""
-    frame = stand.scores.merge(stand.cells[[*CELL, "mark"]], on=CELL)
-    lines = []
-    for row in records(frame.drop(columns=["metrics", "id"])):
-        row["value"] = None if pd.isna(row["value"]) else row["value"]
-        lines.append(json.dumps(row, allow_nan=False))
-    told = {"suite": stand.suite, "version": stand.version}
-    return (json.dumps(told)[:-1] + ', "scores": [\n' + ",\n".join(lines) + "\n]}\n").encode()
+    frame = stand.scores.merge(stand.cells[[*CELL, "mark"]], on=CELL).drop(columns=["metrics", "id"])
+    lines = frame.to_json(orient="records", lines=True, double_precision=15).splitlines()
+    told = json.dumps({"suite": stand.suite, "version": stand.version})
+    return (told[:-1] + ', "scores": [\n' + ",\n".join(lines) + "\n]}\n").encode()
 
 
 def short(value: float) -> float | None:

@@ -14,8 +14,8 @@ HERE = Environment(platform="Linux", processor="cpu", cores=4, device="cpu", pyt
 
 
 def stand(store: Store, suite: str = "small") -> Standing:
-    with open_index(store) as index:
-        return standing(index, suite)
+    with open_index(store, suite) as index:
+        return standing(index)
 
 
 def a_cell(

@@ -55,8 +55,8 @@ def results(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def stand(results) -> Standing:
-    with open_index(Store(results)) as index:
-        return standing(index, "quick")
+    with open_index(Store(results), "quick") as index:
+        return standing(index)
 
 
 @pytest.fixture(scope="module")

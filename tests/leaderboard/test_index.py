@@ -64,7 +64,7 @@ def test_what_is_gone_is_forgotten(write):
 @pytest.mark.parametrize("content", [b"", b"this is no database", b"SQLite format 3\x00" + b"\xff" * 5000])
 def test_an_index_that_is_broken_is_made_anew(write, content):
     store = write(TABLE)
-    (store.root / FILE).write_bytes(content)
+    (store.root / "small" / FILE).write_bytes(content)
     assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
 
 
@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(write, monkeypa
     store = write(TABLE)
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
-    assert not (store.root / FILE).exists()
+    assert not (store.root / "small" / FILE).exists()
 
 
 def test_a_broken_result_changes_nothing(write):
@@ -100,10 +100,9 @@ def test_curves_come_back_as_they_were(write):
     curves = {"fraction": [0.0, 0.5, 1.0], "recall": [0.0, 0.75, 1.0], "single": [0.25]}
     score = Score(version=1, headline="f1", higher_is_better=True, metrics={"f1": 0.5}, curves=curves)
     store = write({("p", "A", 0): {"f": score, "g": 0.5}, ("p", "B", 0): {"f": 0.5, "g": 0.5}}, ("f", "g"))
-    with open_index(store) as index:
-        index.read("small")
-        ((_, task, found),) = index.curves("small", "A")
-        assert list(index.curves("small", "B")) == []
+    with open_index(store, "small") as index:
+        ((_, task, found),) = index.curves("A")
+        assert list(index.curves("B")) == []
     assert task == "f"
     assert {name: line.tolist() for name, line in found.items()} == curves
 

@@ -46,8 +46,8 @@ def test_no_host_of_a_registry_is_named(name):
 def test_the_readme_shows_the_published_table():
     readme = (ROOT / "README.md").read_text()
     shown = readme.partition("<!-- quick: begin -->\n")[2].partition("<!-- quick: end -->")[0]
-    with open_index(Store(ROOT / "results")) as index:
-        headers, rows = rows_for_console(standing(index, "quick"))
+    with open_index(Store(ROOT / "results"), "quick") as index:
+        headers, rows = rows_for_console(standing(index))
     lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
     assert shown.splitlines() == [f"| {' | '.join(line)} |" for line in lines]
 
