@@ -63,6 +63,10 @@ def suite_files(
 
     yield f"{home}/data.js", script("receive", suite_data(stand, report))
     yield f"{home}/scores.json", download(stand)
+    yield (
+        f"{home}/win-rates.csv",
+        statistics.wins(stand.scores).to_csv(float_format="%.4g", lineterminator="\n").encode(),
+    )
     yield f"{home}/index.html", page("suite.html.jinja", root="../", **_overview(stand, report, tested))
     yield f"{home}/compare.html", page("compare.html.jinja", root="../")
     if tested:

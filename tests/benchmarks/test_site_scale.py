@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "leaderboard"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 from browsing import HINT, open_browser
 from made_up import a_cell, a_result
 

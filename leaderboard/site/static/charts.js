@@ -3,6 +3,7 @@
 const charts = (() => {
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f"];
   const DASHES = ["solid", "dot", "dash", "dashdot"];
+  const OPTIONS = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
   // Lines that are the same for all evaluators.
   const SHARED = new Set(["random", "optimal", "retrained", "full", "untrained", "train_loss", "test_loss"]);
   const drawn = new Map();
@@ -27,6 +28,7 @@ const charts = (() => {
     return {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent") },
       margin: { l: 50, r: 12, t: 36, b: 44 }, showlegend: false, hovermode: "closest",
       ...rest, xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis },
     };
@@ -48,7 +50,7 @@ const charts = (() => {
     try {
       const plotly = await load();
       const { traces, ...more } = drawn.get(element)();
-      await plotly.react(element, traces, layout(more), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+      await plotly.react(element, traces, layout(more), OPTIONS);
       element.dataset.drawn = "yes";
     } catch (error) {
       element.textContent = `This chart could not be drawn: ${error.message}.`;
