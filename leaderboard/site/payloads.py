@@ -17,8 +17,9 @@ from leaderboard.statistics import records
 from leaderboard.tables import Report, marks
 
 PROBLEM = ["problem", "dataset", "model", "noise", "players", "level"]
-# Curves that others are drawn over.
+# Curves that others are drawn over, and lines that have a point an epoch.
 AXES = {"fraction": "share of players", "log10_loss": "log10 of the loss", "step": "steps of unlearning"}
+EPOCHS = ("train_loss", "test_loss")
 
 
 def suite_data(stand: Standing, report: Report) -> dict[str, Any]:
@@ -76,8 +77,8 @@ def charts(curves: Iterable[tuple[str, str, int, dict[str, np.ndarray]]]) -> lis
     Returns
     -------
     list of dict
-        ``problem``, ``task``, ``axis`` (what x is), ``x`` and ``lines`` by name. Lines are drawn over the curve that is
-        named in `AXES` and is as long, or else over their places. Where seeds have other x, it is the first one's.
+        ``problem``, ``task``, ``axis`` (what x is), ``x`` and ``lines`` by name. Where seeds have other x, it is the
+        first one's.
     """
     groups: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
     for problem, task, _, lines in curves:
@@ -92,19 +93,33 @@ def charts(curves: Iterable[tuple[str, str, int, dict[str, np.ndarray]]]) -> lis
             and all(lines[name].shape == first[name].shape for name in first)
             and all(np.array_equal(lines[name], first[name]) for name in AXES if name in first)
         ]
-        axis = next((name for name in AXES if name in first), None)
-        by_length: dict[int, dict[str, list[float | None]]] = {}
+        drawn: dict[str, dict[str, Any]] = {}
         for name in first:
-            if name not in AXES:
-                mean = np.mean([lines[name] for lines in alike], axis=0)
-                by_length.setdefault(len(mean), {})[name] = [short(value) for value in mean]
-        for length, drawn in by_length.items():
-            over = axis is not None and len(first[axis]) == length
-            x = [short(value) for value in first[axis]] if over and axis else list(range(length))
-            # Beside curves of unlearning stand those of training; others have a point a player.
-            label = AXES[axis] if over and axis else "epoch" if axis else "player"
-            found.append({"problem": problem, "task": task, "axis": label, "seeds": len(alike), "x": x, "lines": drawn})
+            if name in AXES:
+                continue
+            mean = np.mean([lines[name] for lines in alike], axis=0)
+            axis = _axis(name, first)
+            x = first[axis] if axis in first else np.arange(len(mean), dtype=np.float32)
+            chart = {
+                "axis": AXES.get(axis, axis),
+                "seeds": len(alike),
+                "x": [short(float(value)) for value in x],
+                "lines": {},
+            }
+            drawn.setdefault(axis, chart)["lines"][name] = [short(value) for value in mean]
+        found += [{"problem": problem, "task": task, **chart} for chart in drawn.values()]
     return found
+
+
+def _axis(name: str, lines: dict[str, np.ndarray]) -> str:
+    """What a line is drawn over: a curve beside it, epochs, or players."""
+    if name in EPOCHS:
+        return "epoch"
+    for axis in AXES:
+        alike = axis in lines and len(lines[axis]) == len(lines[name])
+        if alike and (axis != "step" or name.startswith("unlearning_")):
+            return axis
+    return "player"
 
 
 def script(function: str, *arguments: Any) -> bytes:

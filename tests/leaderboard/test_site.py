@@ -127,11 +127,15 @@ def test_seeds_with_another_axis_are_not_averaged():
     assert (chart["x"], chart["lines"], chart["seeds"]) == ([0.0, 1.0], {"unlearned": [0.0, 1.0]}, 1)
 
 
-def test_lines_of_another_length_get_a_chart_of_their_own():
-    lines = {"step": np.array([0.0, 5.0]), "forget": np.array([1.0, 2.0]), "train_loss": np.array([3.0, 2.0, 1.0])}
-    first, second = charts([("p", "f", 0, lines)])
-    assert (first["axis"], second["axis"]) == ("steps of unlearning", "epoch")
-    assert (second["x"], list(second["lines"])) == ([0, 1, 2], ["train_loss"])
+def test_lines_are_drawn_over_what_they_belong_to():
+    two = np.array([1.0, 2.0])
+    lines = {"step": np.array([0.0, 5.0]), "unlearning_forget": two, "train_loss": two, "retrained_forget": two}
+    found = {chart["axis"]: (chart["x"], list(chart["lines"])) for chart in charts([("p", "f", 0, lines)])}
+    assert found == {
+        "steps of unlearning": ([0.0, 5.0], ["unlearning_forget"]),
+        "epoch": ([0, 1], ["train_loss"]),
+        "player": ([0, 1], ["retrained_forget"]),
+    }
 
 
 def test_the_download_has_every_planned_score(site):
