@@ -205,11 +205,11 @@ def half_width(values: Iterable[float]) -> float:
 
 def bootstrap(values: Iterable[float]) -> tuple[float, float]:
     """95% percentile bootstrap interval of a mean; see `bootstraps`."""
-    low, high = bootstraps([np.asarray(list(values), dtype=float)])
+    low, high = bootstraps([np.asarray(list(values), dtype=float)], 9999)
     return float(low[0]), float(high[0])
 
 
-def bootstraps(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def bootstraps(samples: list[np.ndarray], resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
     """95% percentile bootstrap intervals of the means of many samples.
 
     Parameters
@@ -217,6 +217,7 @@ def bootstraps(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     samples : list of numpy.ndarray
         One number a seed. Of few seeds the interval is too narrow: of three, the widest it can be is from the lowest to
         the highest.
+    resamples : int
 
     Returns
     -------
@@ -229,7 +230,7 @@ def bootstraps(samples: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         places = np.flatnonzero(sizes == size)
         for part in np.array_split(places, -(-len(places) // 1000)):
             drawn = stats.bootstrap(
-                (np.array([samples[place] for place in part]),), np.mean, axis=-1, n_resamples=RESAMPLES,
+                (np.array([samples[place] for place in part]),), np.mean, axis=-1, n_resamples=resamples,
                 confidence_level=CONFIDENCE, method="percentile", rng=0,
             ).confidence_interval  # fmt: skip
             ends[:, part] = drawn.low, drawn.high

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "leaderboard"))
@@ -67,10 +67,15 @@ def write(root: Path, suites: int, problems: int, evaluators: int, seeds: int) -
 
 
 def timed_build(results: Path, out: Path) -> tuple[float, float]:
-    """Seconds of a build in a process of its own, and the most memory of any so far, in GB."""
-    started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", BUILD, str(results), str(out)], check=True)
-    return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    """Seconds of a build in processes of its own, and the most memory that they had together, in GB."""
+    started, most = time.perf_counter(), 0
+    building = psutil.Popen([sys.executable, "-c", BUILD, str(results), str(out)])
+    while building.poll() is None:
+        with suppress(psutil.Error):  # one that has just ended
+            most = max(most, sum(each.memory_info().rss for each in (building, *building.children(recursive=True))))
+        time.sleep(0.1)
+    assert building.returncode == 0
+    return time.perf_counter() - started, most / 1e9
 
 
 def test_100000_cells(benchmark, tmp_path):
@@ -78,12 +83,12 @@ def test_100000_cells(benchmark, tmp_path):
     write(tmp_path / "results", 10, 20, 50, 10)
     took = benchmark.pedantic(timed_build, (tmp_path / "results", tmp_path / "site"), rounds=1)
     again = timed_build(tmp_path / "results", tmp_path / "site")
-    told = {"first, s": took[0], "again, s": again[0], "memory, GB": again[1]}
+    told = {"first, s": took[0], "again, s": again[0], "memory, GB": max(took[1], again[1])}
     benchmark.extra_info.update({name: round(value, 2) for name, value in told.items()})
     print(told)
     assert took[0] < 120
     assert again[0] < took[0]
-    assert again[1] < 2
+    assert max(took[1], again[1]) < 2
 
 
 def test_a_page_with_10000_cells(benchmark, tmp_path):

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from dvbench import __version__
@@ -63,6 +64,35 @@ def test_published_results_are_whole(suite):
         assert (result.status, result.cell) == ("ok", cell)
         assert {name for name, score in result.scores.items() if score.error is None} == set(cell.tasks)
         assert len(store.array(result, "values")) == (result.dataset.players or result.dataset.train)
+
+
+def test_the_suite_quick_is_marked_as_recomputed():
+    """After a change of results: dvbench verify results --suite quick --into results."""
+    with open_index(Store(ROOT / "results"), "quick") as index:
+        marks = standing(index).cells["mark"]
+    assert set(marks) <= {"recomputed", "re-run"}
+
+
+def test_the_workflow_runs_commands_that_exist():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/leaderboard.yml").read_text())
+    steps = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    commands = re.findall(r"dvbench ((?:leaderboard )?[a-z-]+)", " ".join(steps))
+    assert set(commands) == {"verify", "leaderboard build"}
+    from dvbench.cli import main
+
+    for command in set(commands):
+        assert main([*command.split(), "--help"]) == 0
+
+
+def test_the_workflow_reads_pull_requests_and_runs_the_main_branch():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/leaderboard.yml").read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "pull_request_target" not in workflow[True]  # YAML reads "on" as true
+    steps = workflow["jobs"]["verify"]["steps"]
+    checkouts = {step["with"]["path"]: step["with"] for step in steps if "checkout" in step.get("uses", "")}
+    assert "base.sha" in checkouts["base"]["ref"]
+    assert not any(each["persist-credentials"] for each in checkouts.values())
+    assert all("--project base" in step["run"] for step in steps if "uv run" in step.get("run", ""))
 
 
 def test_the_readmes_evaluator_works(tmp_path, monkeypatch):
