@@ -11,12 +11,7 @@ from dvbench.errors import UserError
 from dvbench.registry import Kind, find
 from dvbench.results import About
 
-# "A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019."
-REFERENCE = re.compile(
-    r"(?P<authors>(?:[A-Z]\.[A-Z.\- ]* ?[\w'’-]+(?:, | and )?)+(?: et al)?)\. "
-    r"(?P<title>[^.]+(?:\.\d[^.]*)*)\. (?P<venue>.+)",
-    re.DOTALL,
-)
+AUTHOR = re.compile(r"(?:[A-Z]\.[ -]?)+[A-Z][^.,]*")
 
 
 @dataclass(frozen=True)
@@ -70,15 +65,30 @@ def _paragraphs(text: str | None) -> tuple[str, ...]:
 
 def bibtex(key: str, reference: str) -> str:
     """Write a reference as a BibTeX entry: authors, title and venue if it is told in that order, or else as a note."""
-    found = REFERENCE.fullmatch(reference.strip().removesuffix("."))
+    found = _parts(reference.strip().removesuffix("."))
     if found is None:
         fields = {"note": reference}
     else:
-        authors = found["authors"].replace(" et al", ", others").replace(", ", " and ")
-        fields = {"author": authors, "title": f"{{{found['title']}}}", "howpublished": found["venue"]}
-        if years := re.findall(r"\b(?:19|20)\d\d\b", found["venue"]):
+        authors, title, venue = found
+        fields = {"author": " and ".join(authors), "title": f"{{{title}}}", "howpublished": venue}
+        if years := re.findall(r"\b(?:19|20)\d\d\b", venue):
             fields["year"] = years[-1]
     return f"@misc{{{key},\n" + "".join(f"  {name} = {{{_tex(text)}}},\n" for name, text in fields.items()) + "}\n"
+
+
+def _parts(reference: str) -> tuple[list[str], str, str] | None:
+    """Authors, title and venue of "A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data. ICML 2019"."""
+    sentences = reference.split(". ")
+    # A point after a single letter belongs to a name.
+    end = next((i for i, each in enumerate(sentences) if not re.search(r"(?:^|[ .-])[A-Z]$", each)), len(sentences))
+    if end + 2 >= len(sentences):
+        return None
+    names = ". ".join(sentences[: end + 1])
+    authors = names.removesuffix(" et al").split(", ")
+    if not all(AUTHOR.fullmatch(each) for each in authors):
+        return None
+    others = ["others"] if names.endswith(" et al") else []
+    return [*authors, *others], sentences[end + 1], ". ".join(sentences[end + 2 :])
 
 
 def _tex(text: str) -> str:

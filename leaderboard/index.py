@@ -1,7 +1,8 @@
 """An index of the results of a suite, so that a file that did not change is not read again.
 
-It is a SQLite file beside the results, ``<suite>/.index.sqlite``, which can be deleted at any time. It holds what the
-leaderboard shows: what is planned, and of every result its state, cost, scores and curves.
+It is a SQLite file in the user's cache folder (or in DVBENCH_CACHE), which can be deleted at any time: beside the
+results it could come from whoever made those. It holds what the leaderboard shows: what is planned, and of every result
+its state, cost, scores and curves.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ import pandas as pd
 from dvbench.errors import UserError
 from dvbench.results import Cell, Plan, Result, Store
 from dvbench.results.store import PLAN, RESULT, SUBMISSIONS
+from leaderboard.text import clean
 
-FILE = ".index.sqlite"
-VERSION = 1  # of the tables below: an index of another version is made anew
+VERSION = 1  # of the tables below: an index of another version is another file
 TABLES = """
 CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT);
 CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
@@ -70,8 +71,8 @@ class Index:
     Parameters
     ----------
     store : Store
-        The index is kept in memory if it cannot be written there.
     suite : str
+        Its index is kept in memory if it cannot be written, and made anew if it is damaged.
 
     Raises
     ------
@@ -81,14 +82,26 @@ class Index:
 
     def __init__(self, store: Store, suite: str) -> None:
         self.store, self.suite = store, suite
-        self._database = _open(store.root / suite / FILE)
+        path = index_path(store.root, suite)
+        try:
+            self._database = self._updated(path)
+        except (sqlite3.Error, OSError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                with suppress(OSError):
+                    path.unlink()
+            self._database = self._updated(None)
+
+    def _updated(self, path: Path | None) -> sqlite3.Connection:
+        self._database = _open(path)
         try:
             with self._database:
+                self._database.execute("BEGIN IMMEDIATE")
                 self._update_plan()
                 self._update_results()
         except BaseException:
             self.close()
             raise
+        return self._database
 
     def close(self) -> None:
         """Close the file."""
@@ -125,7 +138,7 @@ class Index:
 
     def _update_plan(self) -> None:
         root = self.store.root
-        files = [root / self.suite / PLAN, *sorted((root / SUBMISSIONS).glob("*.json"))]
+        files = [root / self.suite / PLAN, *sorted((root / SUBMISSIONS).glob("[!.]*.json"))]
         stamp = " ".join(_stamp(path.stat()) for path in files if path.exists())
         if self._database.execute("SELECT stamp FROM plan").fetchone() == (stamp,):
             return
@@ -209,26 +222,30 @@ def suites(store: Store) -> list[str]:
     return sorted({*store.suites(), *(plan.suite for each in store.submissions() for plan in each.plans)})
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    """Open the index, or make it anew if it is of another version, or no index at all."""
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        return _make(sqlite3.connect(":memory:"))
+def index_path(root: Path, suite: str) -> Path:
+    """Where the index of a suite in a results folder is."""
+    cache = Path(os.environ.get("DVBENCH_CACHE") or Path.home() / ".cache" / "dvbench")
+    place = hashlib.sha256(f"{root.resolve()}\n{suite}".encode()).hexdigest()[:32]
+    return cache / f"index-{VERSION}-{place}.sqlite"
+
+
+def _open(path: Path | None) -> sqlite3.Connection:
+    """Open an index, or begin one; in memory without a path."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(path or ":memory:", timeout=60, isolation_level=None)
     try:
-        database = sqlite3.connect(path, timeout=60)
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version != VERSION:
-            database.close()
-            path.unlink()
-            database = _make(sqlite3.connect(path, timeout=60))
-    except sqlite3.DatabaseError:
-        path.unlink()
-        database = _make(sqlite3.connect(path, timeout=60))
-    database.execute("PRAGMA synchronous = OFF")  # what is lost with the power is made again
-    return database
-
-
-def _make(database: sqlite3.Connection) -> sqlite3.Connection:
-    database.executescript(f"{TABLES} PRAGMA user_version = {VERSION};")
+        database.execute("PRAGMA synchronous = OFF")  # what is lost with the power is made again
+        if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("damaged")
+        with database:
+            database.execute("BEGIN IMMEDIATE")  # others wait
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'plan'").fetchone():
+                for statement in TABLES.split(";\n"):
+                    database.execute(statement)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
@@ -292,10 +309,10 @@ def _result(result: Result) -> dict[str, Any]:
         "error": result.error or "",
         **sizes,
         **(result.cost.model_dump() if result.cost else {}),
-        "machine": f"{where.processor} ({where.cores} cores, {where.device})",
-        "device": where.device,
-        "object": result.evaluator_object,
-        "object_version": result.evaluator_version,
+        "machine": clean(f"{where.processor} ({where.cores} cores, {where.device})"),
+        "device": clean(where.device),
+        "object": clean(result.evaluator_object),
+        "object_version": clean(result.evaluator_version),
     }
 
 

@@ -29,7 +29,7 @@ def render(report: Report) -> str:
         "who handed them in, *recomputed* from the values, or the values themselves were *re-run*.",
     ]
     parts += [_table(table) for table in report.problems]
-    parts += [f"Mean ± 95% Student-t interval over {report.seeds} seed(s), and the rank; **bold** is best."]
+    parts += [f"Mean ± 95% Student-t interval over {report.seeds} seed(s), and the rank by seeds; **bold** is best."]
     if report.failures:
         told = [
             f"- **{escape(each.evaluator)}** on {escape(each.problem)}, {escape(each.tasks)}, {each.seeds}: "
@@ -44,7 +44,7 @@ def render(report: Report) -> str:
 
 def escape(text: str) -> str:
     """Make text on one line mean itself in Markdown, also within a table, and link nowhere."""
-    return text.translate(_SPECIAL).replace("://", "&#58;//").replace("@", "&#64;")
+    return text.translate(_SPECIAL).replace("://", "&#58;//").replace("@", "&#64;").replace("www.", "www&#46;")
 
 
 def _table(table: Table, level: int = 2) -> str:

@@ -77,8 +77,7 @@ def standing(index: Index) -> Standing:
     its column. ``error`` says so.
     """
     found = index.read()
-    cells = _cells(found)
-    cells["mark"] = _marks(index.store, index.suite, cells)
+    cells = _cells(found, index.store)
     scores, remarks = _scores(cells, found.scores), _remarks(found, cells)
     return Standing(index.suite, found.version, found.description, cells, scores, remarks)
 
@@ -88,7 +87,7 @@ def weakest(marks: pd.Series) -> str:
     return MARKS[min((MARKS.index(mark) for mark in marks), default=0)]
 
 
-def _cells(found: Indexed) -> pd.DataFrame:
+def _cells(found: Indexed, store: Store) -> pd.DataFrame:
     results = found.results.rename(columns={"settings": "computed"})
     cells = found.planned.merge(results, on=CELL, how="left")
     there = cells["computed"].notna()
@@ -97,8 +96,9 @@ def _cells(found: Indexed) -> pd.DataFrame:
     failed = there & ~stale & cells["failed"].eq(1)
     cells["status"] = np.select([~there | stale, failed], ["missing", "failed"], "ok")
     cells["error"] = cells["error"].where(failed, "").mask(stale, STALE)
+    cells["mark"] = _marks(store, found.suite, cells)
     ok = cells[cells["status"] == "ok"]
-    usual = _usual(ok[["problem", "seed"]], ok["revision"])
+    usual = _usual(ok[["problem", "seed"]], ok["revision"], ok["mark"] != "claimed")
     places = cells[["problem", "seed"]].itertuples(index=False, name=None)
     other = (cells["status"] == "ok") & (cells["revision"] != [usual.get(place) for place in places])
     cells.loc[other, ["status", "error"]] = "missing", OTHER_DATA
@@ -130,11 +130,14 @@ def _scores(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     return rows[SCORE]
 
 
-def _usual(places: pd.DataFrame, found: pd.Series) -> dict[tuple[Any, ...], Any]:
-    """What most have in each place; of equally many, the greatest."""
+def _usual(places: pd.DataFrame, found: pd.Series, verified: pd.Series | None = None) -> dict[tuple[Any, ...], Any]:
+    """What most have in each place, no claim against what is verified; of equally many, the greatest."""
+    weights = 1 if verified is None else verified * len(found) + 1
     counts: dict[tuple[Any, ...], Counter[Any]] = {}
-    for place, what in zip(places.itertuples(index=False, name=None), found, strict=True):
-        counts.setdefault(place, Counter())[what] += 1
+    for place, what, weight in zip(
+        places.itertuples(index=False, name=None), found, pd.Series(weights, found.index), strict=True
+    ):
+        counts.setdefault(place, Counter())[what] += weight
     return {place: max(count, key=lambda each: (count[each], each)) for place, count in counts.items()}
 
 

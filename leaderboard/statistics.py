@@ -36,9 +36,9 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    ``rank`` orders the means within (problem, task): 1 is best, and ties share the average of their places. Evaluators
-    without a seed that is ok share the average of the last places. A mean over some of the seeds is ranked by that
-    mean; `overall` ranks the failed seeds themselves last.
+    ``rank`` orders the evaluators of a (problem, task) by the mean of their ranks in its seeds, where what failed or is
+    missing is last: 1 is best, and ties share the average of their places. A mean is over the seeds that are ok; by
+    that, failing in a bad seed would help.
     """
     groups = scores.groupby([*COLUMN, "evaluator"], sort=False)
     frame = groups.agg(
@@ -56,7 +56,10 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
             .sum()
             .to_numpy()
         )
-    return frame.assign(rank=_ranks(frame, "mean", COLUMN))
+    by_seed = seed_ranks(scores).groupby([scores[name] for name in (*COLUMN, "evaluator")], sort=False).mean()
+    # Averages of equal ranks can differ in their last bits, and would then not tie.
+    order = pd.Series(by_seed.to_numpy().round(9)).groupby([frame[name] for name in COLUMN])
+    return frame.assign(rank=order.rank(method="average"))
 
 
 def overall(scores: pd.DataFrame, random: Iterable[str] = ()) -> pd.DataFrame:
@@ -100,11 +103,14 @@ def overall(scores: pd.DataFrame, random: Iterable[str] = ()) -> pd.DataFrame:
 
 
 def common(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores in the columns that at least half of the evaluators share, with what is not planned there as missing."""
+    """Scores in the columns that at least half of the evaluators share, with what is not planned there as missing.
+
+    Where there is no such column, those that most share.
+    """
     place = [*COLUMN, "seed"]
     evaluators = scores["evaluator"].unique()
     field = scores.groupby(place)["evaluator"].transform("nunique")
-    shared = scores[field * 2 >= len(evaluators)]
+    shared = scores[field >= min(len(evaluators) / 2, field.max())]
     columns = shared.drop_duplicates(place)[[*place, "higher_is_better"]]
     everybody = columns.merge(pd.DataFrame({"evaluator": evaluators}), how="cross")
     told = shared.drop(columns="higher_is_better")
@@ -131,8 +137,8 @@ def normalise(scores: pd.DataFrame, random: Iterable[str]) -> pd.Series:
     -------
     pandas.Series
         Of a score v of a seed, (v - random's) / D, where D is the mean over seeds of how far the best is above random;
-        never below -1, which is also what a score that failed or is missing gets. Seeds without a score of random are
-        NaN.
+        never below -1, which is also what a score that failed or is missing gets. A score in a seed where random has
+        none is NaN.
     """
     zero = next(iter(random), None)
     value = scores["value"].where(scores["higher_is_better"].astype(bool), -scores["value"])
@@ -146,7 +152,8 @@ def normalise(scores: pd.DataFrame, random: Iterable[str]) -> pd.Series:
     scaled = (
         (above / reach.where(reach > 0)).mask((reach == 0) & (above < 0), -1.0).mask((reach == 0) & (above == 0), 0)
     )
-    return scaled.fillna(-1.0).clip(lower=-1.0).where(zeros.notna())
+    normalised = scaled.fillna(-1.0).clip(lower=-1.0).where(zeros.notna() | value.isna())
+    return normalised if zero is not None else normalised * np.nan
 
 
 def wins(scores: pd.DataFrame) -> pd.DataFrame:
@@ -179,9 +186,20 @@ def cost(cells: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per planned (problem, evaluator): ``seconds``, ``fits``, ``unlearned``, ``peak_memory`` and
-        ``peak_cuda_memory`` (bytes), means over the seeds whose valuation is ok; NaN if there is none.
+        ``peak_cuda_memory`` (bytes), means over the seeds whose valuation is ok; NaN if there is none. ``complete``
+        says whether all are ok.
     """
-    return cells.groupby(["problem", "evaluator"], sort=False, as_index=False)[COSTS].mean()
+    groups = cells.assign(complete=cells["status"] == "ok").groupby(["problem", "evaluator"], sort=False)
+    return groups.agg({**dict.fromkeys(COSTS, "mean"), "complete": "all"}).reset_index()
+
+
+def seconds(cost: pd.DataFrame) -> pd.Series:
+    """Mean seconds of a valuation over the problems of each evaluator; NaN for one of whose valuations one is not ok.
+
+    A mean over what it managed would make an evaluator cheap that runs out of time.
+    """
+    groups = cost.groupby("evaluator")
+    return groups["seconds"].mean().where(groups["complete"].all())
 
 
 def half_width(values: Iterable[float]) -> float:

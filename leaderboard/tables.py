@@ -14,9 +14,9 @@ import pandas as pd
 from leaderboard import statistics
 from leaderboard.standing import Standing, weakest
 from leaderboard.statistics import records
+from leaderboard.text import clean
 
 MEGABYTE = 1e6
-ERROR_LENGTH = 400
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def rows_for_console(stand: Standing) -> tuple[list[str], list[list[str]]]:
         problems and seeds; ``*`` marks one over some of them. Plain text from results: escape it for rich.
     """
     scores, cost = stand.scores, statistics.cost(stand.cells)
-    seconds = cost.groupby("evaluator")["seconds"].mean()
+    seconds = statistics.seconds(cost)
     headers, means = ["evaluator", "rank"], []
     for task, group in scores.groupby("task", sort=False):
         up = arrow(bool(group["higher_is_better"].iloc[0]))
@@ -175,12 +175,6 @@ def between(mean: float, low: float, high: float, decimals: int = 3) -> str:
     return shown if math.isnan(low) else f"{shown} [{number(low, decimals)}, {number(high, decimals)}]"
 
 
-def clean(text: str) -> str:
-    """Text of a result on one line, without control and direction characters, and not endless."""
-    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
-    return line if len(line) <= ERROR_LENGTH else line[: ERROR_LENGTH - 1] + "…"
-
-
 def groups(frame: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
     """Parts of a table by what a column says, in the order in which they come."""
     return [(str(name), group) for name, group in frame.groupby(by, sort=False)]
@@ -193,7 +187,7 @@ def marks(cells: pd.DataFrame) -> dict[str, str]:
 
 
 def _overall_table(overall: pd.DataFrame, cost: pd.DataFrame, marked: dict[str, str]) -> Table:
-    seconds = cost.groupby("evaluator")["seconds"].mean()
+    seconds = statistics.seconds(cost)
     header = ["evaluator", "rank", "mean rank [95% interval]", "normalised", "ok", "failed", "missing", "mean seconds"]
     rows = []
     for row in records(overall):

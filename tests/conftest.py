@@ -7,12 +7,15 @@ two ways to the same numbers agree closely.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+CACHE = tempfile.TemporaryDirectory(prefix="dvbench-cache-")
+os.environ["DVBENCH_CACHE"] = CACHE.name  # indices of the results that tests make up
 
 if TYPE_CHECKING:
     import torch

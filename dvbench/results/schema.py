@@ -14,6 +14,8 @@ from pydantic import Field, model_validator
 from dvbench.settings import EvaluatorSettings, Groups, Kind, ModelSettings, Name, Noise, Sizes, Strict, Training
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # whatever is larger has diverged
+Count = Annotated[int, Field(ge=0, le=2**53)]
 ArrayName = Literal["values", "standard_errors", "repeat"]
 
 
@@ -23,7 +25,7 @@ class CellKey(Strict):
     suite: Name
     problem: Name
     evaluator: Name
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**31)
 
     @property
     def folder(self) -> str:
@@ -58,10 +60,10 @@ class Dataset(Strict):
     revision: Sha256
     table: Sha256 | None = None
     kind: Kind
-    train: int = Field(gt=0)
-    players: int | None = Field(default=None, gt=1)
-    reachable: int = Field(gt=0)
-    test: int = Field(gt=0)
+    train: int = Field(gt=0, le=2**53)
+    players: int | None = Field(default=None, gt=1, le=2**53)
+    reachable: int = Field(gt=0, le=2**53)
+    test: int = Field(gt=0, le=2**53)
 
 
 class Array(Strict):
@@ -77,8 +79,8 @@ class Score(Strict):
     version: int = Field(ge=1)
     headline: Name
     higher_is_better: bool
-    metrics: dict[str, float] = {}
-    curves: dict[str, list[float]] = {}
+    metrics: dict[str, Number] = {}
+    curves: dict[str, list[Number]] = {}
     error: str | None = None
 
     @model_validator(mode="after")
@@ -100,11 +102,11 @@ class Cost(Strict):
     bytes, and ``peak_cuda_memory`` the most that torch had allocated on the GPU.
     """
 
-    seconds: float = Field(ge=0)
-    fits: int = Field(ge=0)
-    unlearned: int = Field(default=0, ge=0)
-    peak_memory: int = Field(ge=0)
-    peak_cuda_memory: int = Field(default=0, ge=0)
+    seconds: float = Field(ge=0, le=1e12)
+    fits: Count
+    unlearned: Count = 0
+    peak_memory: Count
+    peak_cuda_memory: Count = 0
 
 
 class Environment(Strict):
@@ -137,7 +139,7 @@ class Result(Strict):
     arrays: dict[ArrayName, Array] = {}
     scores: dict[Name, Score] = {}
     cost: Cost | None = None
-    diagnostics: dict[str, float] = {}
+    diagnostics: dict[str, Number] = {}
     environment: Environment
 
     @model_validator(mode="after")

@@ -187,7 +187,7 @@ class Store:
             If a file is not a submission, or is that of another evaluator.
         """
         found = []
-        for path in sorted((self.root / SUBMISSIONS).glob("*.json")):
+        for path in sorted((self.root / SUBMISSIONS).glob("[!.]*.json")):
             submission = _read_model(path, Submission, "a submission")
             if submission.evaluator != path.stem:
                 raise UserError(f"{path} is the submission of {submission.evaluator}; rename it")

@@ -193,6 +193,8 @@ def remarks(bundle: Bundle, landed: Store | None = None) -> list[str]:
         lines += [f"{key.folder}: {remark}" for remark in _odd(result, bundle.store)]
         lines += [f"{key.folder}: {name} failed: {score.error}" for name, score in result.scores.items() if score.error]
         lines += [f"{key.folder}: its values are those of {other}" for other in _copied(result, landed)]
+        if "repeat" in result.arrays and result.arrays["repeat"].sha256 == result.arrays["values"].sha256:
+            lines.append(f"{key.folder}: its second values are the first ones; --sample tells whether that is so")
     for keys in same.values():
         problems = {(key.problem, key.seed) for key in keys}
         if len(problems) > 1:

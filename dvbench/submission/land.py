@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Literal
 
 from dvbench import __version__
-from dvbench.results import CellKey, Store, Verified, VerifiedCell, write_atomically
+from dvbench.results import CellKey, Score, Store, Verified, VerifiedCell, write_atomically
+from dvbench.results.store import RESULT
 from dvbench.submission.bundle import Bundle
 from dvbench.submission.paths import key_of
 
 How = Literal["recomputed", "re-run"]
 
 
-def land(bundle: Bundle, into: Store, how: dict[str, How]) -> None:
-    """Copy a bundle's cells, its submission, and last what was verified of it.
+def land(bundle: Bundle, into: Store, how: dict[str, How], scores: dict[str, dict[str, Score]]) -> None:
+    """Copy a bundle's cells with the scores that were computed again, its submission, and last what was verified of it.
 
     Cells of an earlier submission of the evaluator that are not in this one are removed.
 
@@ -25,20 +26,39 @@ def land(bundle: Bundle, into: Store, how: dict[str, How]) -> None:
     into : Store
     how : dict of str to {"recomputed", "re-run"}
         How cells were verified, by their folders; the others remain claims.
+    scores : dict of str to dict of str to Score
+        What was computed again, by the cells' folders.
 
     Raises
     ------
     UserError
         If something cannot be written.
     """
+    changed = _rescored(bundle, scores)
     if bundle.submission is not None:
+        submission = bundle.submission.model_copy(update={"files": {**bundle.submission.files, **changed}})
         for before in into.submissions():
-            if before.evaluator == bundle.submission.evaluator:
-                _remove(before.files.keys() - bundle.submission.files.keys(), before.evaluator, into.root)
-        for key in bundle.keys:
+            if before.evaluator == submission.evaluator:
+                _remove(before.files.keys() - submission.files.keys(), before.evaluator, into.root)
+    for key in bundle.keys:
+        if bundle.submission is not None or f"{key.folder}/{RESULT}" in changed:
             _copy(bundle.store.folder(key), into.folder(key))
-        into.write_submission(bundle.submission)
+    if bundle.submission is not None:
+        into.write_submission(submission)
     _record(bundle, into, how)
+
+
+def _rescored(bundle: Bundle, scores: dict[str, dict[str, Score]]) -> dict[str, str]:
+    """Put the scores that were computed again in place of those that were claimed; new hashes, by path."""
+    changed = {}
+    for key in bundle.keys:
+        claimed = bundle.result(key)
+        found = scores.get(key.folder, {})
+        better = {name: found[name] for name, score in claimed.scores.items() if score.error is None and name in found}
+        if any(claimed.scores[name] != score for name, score in better.items()):
+            bundle.store.write(claimed.with_scores(claimed.cell, better))
+            changed[f"{key.folder}/{RESULT}"] = bundle.sha256(key)
+    return changed
 
 
 def _remove(paths: set[str], evaluator: str, root: Path) -> None:

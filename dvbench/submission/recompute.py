@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,24 @@ def scorable(cell: Cell, trusted: Iterable[str] = ()) -> bool:
 
 
 def usable(cell: Cell, trusted: Iterable[str] = ()) -> bool:
-    """Whether a cell's evaluator or unlearning method may be imported: it is registered, or is trusted by name."""
-    return cell.evaluator.name in trusted or cell.evaluator.name in entries(cell.evaluator.kind)
+    """Whether all that making a cell's evaluator or unlearning method could import is registered, or trusted."""
+    return not unknown_names(cell, trusted)
+
+
+def unknown_names(cell: Cell, trusted: Iterable[str] = ()) -> list[str]:
+    """What a cell names to be imported that is neither registered nor trusted: the evaluator, or in its parameters."""
+    allowed = {*trusted, *entries(cell.evaluator.kind)}
+    return [name for name in (cell.evaluator.name, *_imports(cell.evaluator.params)) if name not in allowed]
+
+
+def _imports(value: Any) -> Iterator[str]:
+    """Every text in parameters that could name something to import."""
+    if isinstance(value, str) and ":" in value:
+        yield value
+    elif isinstance(value, dict):
+        yield from (name for pair in value.items() for each in pair for name in _imports(each))
+    elif isinstance(value, list | tuple):
+        yield from (name for each in value for name in _imports(each))
 
 
 def recompute(

@@ -13,7 +13,7 @@ from dvbench.randomness import random_state
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Result, Store
 from dvbench.submission.bundle import Bundle
-from dvbench.submission.recompute import Mismatch, usable
+from dvbench.submission.recompute import Mismatch, unknown_names
 from dvbench.submission.words import plain
 
 
@@ -31,10 +31,11 @@ def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[st
     UserError
     """
     for cell in cells:
-        name = cell.evaluator.name
-        if not usable(cell, trusted):
-            if ":" in name:
-                raise UserError(f"--sample runs {name}; read its code, and if you trust it add --trust {name}")
+        name, unknown = cell.evaluator.name, unknown_names(cell, trusted)
+        if foreign := [plain(each) for each in unknown if ":" in each]:
+            trust = " ".join(f"--trust {each}" for each in foreign)
+            raise UserError(f"--sample runs {', '.join(foreign)}; read its code, and if you trust it add {trust}")
+        if unknown:
             raise UserError(f"--sample needs {name}, which is not installed here; install it, or verify without")
         here, there = evaluator_version(find(cell.evaluator.kind, name)), bundle.result(cell.key).evaluator_version
         if here != there:

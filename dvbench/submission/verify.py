@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dvbench import console
-from dvbench.results import Cell, Store
+from dvbench.results import Cell, Score, Store
 from dvbench.submission.bundle import Bundle, read_bundle, read_published, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
 from dvbench.submission.land import How, land
-from dvbench.submission.recompute import Mismatch, differences, recompute, recounted, scorable
+from dvbench.submission.recompute import Mismatch, differences, recompute, recounted, scorable, unknown_names
 from dvbench.submission.rerun import check_evaluators, deviations, draw, rerun
 from dvbench.submission.words import counted, plain
 
@@ -53,14 +53,17 @@ class Options:
 
 @dataclass
 class Outcome:
-    """What was found: mismatches, and how each cell that has none was verified."""
+    """What was found: mismatches, how each cell that has none was verified, and the scores that were computed again."""
 
     mismatches: list[Mismatch] = field(default_factory=list)
     how: dict[str, How] = field(default_factory=dict)
+    scores: dict[str, dict[str, Score]] = field(default_factory=dict)
 
 
 def verify(path: Path, options: Options, say: Say) -> bool:
     """Verify a bundle, say what was found, and let it land if that is asked for and nothing is wrong.
+
+    What lands has the scores that were computed here: within the tolerance, nobody chooses.
 
     Parameters
     ----------
@@ -99,7 +102,7 @@ def verify(path: Path, options: Options, say: Say) -> bool:
         if len(outcome.mismatches) > SHOWN:
             say(f"and {len(outcome.mismatches) - SHOWN} more")
         if into and not outcome.mismatches:
-            land(bundle, into, outcome.how)
+            land(bundle, into, outcome.how, outcome.scores)
             say(f"landed in {into.root}" if bundle.submission else f"recorded in {into.root}")
         say(_counts(bundle, outcome))
     return not outcome.mismatches
@@ -130,9 +133,10 @@ def _recomputed(bundle: Bundle, options: Options, scratch: Path, say: Say) -> Ou
     planned = [cell for plan in bundle.plans for cell in plan.cells if cell.key.folder in there]
     valued = [cell for cell in planned if bundle.result(cell.key).status == "ok"]
     cells = [cell for cell in valued if scorable(cell, options.trusted)]
-    for name in sorted({cell.evaluator.name for cell in valued if not scorable(cell, options.trusted)}):
+    left = [cell for cell in valued if not scorable(cell, options.trusted)]
+    for name in sorted({name for cell in left for name in unknown_names(cell, options.trusted)}):
         hint = f"read its code, and add --trust {name}" if ":" in name else "it is not installed here"
-        say(f"remark: scores of unlearning method {name} remain claims: {hint}")
+        say(f"remark: scores that need {name} remain claims: {hint}")
     drawn = draw(valued, options.sample)
     check_evaluators(bundle, drawn, options.trusted)
     say(f"recomputing the scores of {counted(len(cells), 'cell')}")
@@ -142,7 +146,10 @@ def _recomputed(bundle: Bundle, options: Options, scratch: Path, say: Say) -> Ou
         claimed = bundle.result(cell.key)
         wrong = [*differences(claimed, scored[cell.key.folder], options.tolerance), *recounted(bundle, claimed)]
         outcome.mismatches += wrong
-        outcome.how[cell.key.folder] = "recomputed"
+        # A cell whose tasks all failed has nothing that was recomputed.
+        if any(score.error is None for score in claimed.scores.values()):
+            outcome.how[cell.key.folder] = "recomputed"
+            outcome.scores[cell.key.folder] = scored[cell.key.folder].scores
     if drawn:
         _rerun(bundle, drawn, options, Store(scratch.with_name("values")), outcome, say)
     return outcome

@@ -14,6 +14,7 @@ from dvbench.errors import UserError, unknown
 from dvbench.results import Cell, CellKey, Plan, describe_error
 from dvbench.settings import EvaluatorSettings, Groups, ModelSettings, Name, Noise, Sizes, Strict, Training
 
+RESERVED = ("assets", "figures", "leaderboard", "submissions", "verified")  # other folders among results and pages
 TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")
 
 
@@ -72,6 +73,12 @@ class Suite(Strict):
         if not isinstance(methods, list) or not all(isinstance(method, dict) for method in methods):
             raise ValueError("unlearning methods are tables, [[unlearning]]")
         return {**others, "evaluators": [{**method, "kind": "unlearning"} for method in methods]}
+
+    @model_validator(mode="after")
+    def _name_is_free(self) -> Suite:
+        if self.name in RESERVED or self.name.endswith((".md", ".csv", ".html")):
+            raise ValueError(f"a suite cannot be named '{self.name}'; rename the file")
+        return self
 
     @model_validator(mode="after")
     def _one_kind(self) -> Suite:

@@ -23,7 +23,8 @@ from leaderboard.significance import Significance, diagram, significance
 from leaderboard.site.payloads import charts, download, script, suite_data
 from leaderboard.standing import MARKS, Standing
 from leaderboard.statistics import records
-from leaderboard.tables import MEGABYTE, Entry, Report, Table, between, clean, groups, marks, number, with_interval
+from leaderboard.tables import MEGABYTE, Entry, Report, Table, between, groups, marks, number, with_interval
+from leaderboard.text import clean
 
 CELLS = ["evaluator", "problem", "seed", "id", "status", "mark", "kind", "name", "params", "dataset", "machine"]
 CELLS += ["object_version"]
@@ -153,7 +154,7 @@ def _overview(stand: Standing, report: Report, tested: Significance | None) -> d
         return round(100 * (rank - 1) / reach, 1)
 
     cells = stand.cells
-    seconds, marked = report.cost.groupby("evaluator")["seconds"].mean(), marks(cells)
+    seconds, marked = statistics.seconds(report.cost), marks(cells)
     rows = [
         {
             **row,
@@ -227,7 +228,9 @@ def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], descriptio
     return {
         "evaluator": evaluator,
         "settings": cells[0],
-        "parameters": sorted(json.loads(cells[0]["params"]).items()),
+        "parameters": [
+            (clean(name), clean(str(each))) for name, each in sorted(json.loads(cells[0]["params"]).items())
+        ],
         "description": description,
         "about": description.about,
         "rows": rows,

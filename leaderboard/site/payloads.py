@@ -14,7 +14,7 @@ import numpy as np
 
 from leaderboard.standing import CELL, COLUMN, Standing
 from leaderboard.statistics import records
-from leaderboard.tables import Report, marks
+from leaderboard.tables import Report
 
 PROBLEM = ["problem", "dataset", "model", "noise", "players", "level"]
 # Curves that others are drawn over, and lines that have a point an epoch.
@@ -29,7 +29,7 @@ def suite_data(stand: Standing, report: Report) -> dict[str, Any]:
     -------
     dict
         ``columns`` has for every (problem, task) one list of scores a seed, in the order of ``evaluators``: null where
-        there is none, false where none was planned.
+        there is none, false where none was planned. So has every problem the mean seconds of their valuations.
     """
     evaluators = list(stand.cells["evaluator"].unique())
     problems = stand.cells.drop_duplicates("problem")[PROBLEM].rename(columns={"problem": "name"})
@@ -44,27 +44,24 @@ def suite_data(stand: Standing, report: Report) -> dict[str, Any]:
         each | {"values": [list(each["values"][seed].values()) for seed in sorted(each["values"])]}
         for each in columns.values()
     ]
+    seconds = {
+        (row["problem"], row["evaluator"]): short(row["seconds"]) if row["complete"] else None
+        for row in records(report.cost)
+    }
     return {
         "suite": stand.suite,
-        "evaluators": _evaluators(stand, report, evaluators),
-        "problems": problems.to_dict("records"),
+        "evaluators": _evaluators(stand, evaluators),
+        "problems": [
+            problem | {"seconds": [seconds.get((problem["name"], evaluator), False) for evaluator in evaluators]}
+            for problem in records(problems)
+        ],
         "columns": told,
     }
 
 
-def _evaluators(stand: Standing, report: Report, names: list[str]) -> list[dict[str, Any]]:
-    seconds, marked = report.cost.groupby("evaluator")["seconds"].mean(), marks(stand.cells)
+def _evaluators(stand: Standing, names: list[str]) -> list[dict[str, Any]]:
     devices = stand.cells[stand.cells["status"] == "ok"].groupby("evaluator")["device"].unique()
-    return [
-        {
-            "name": name,
-            "seconds": short(seconds[name]),
-            "mark": marked.get(name, ""),
-            "hardware": sorted(devices.get(name, [])),
-            "random": name in stand.random,
-        }
-        for name in names
-    ]
+    return [{"name": name, "hardware": sorted(devices.get(name, [])), "random": name in stand.random} for name in names]
 
 
 def charts(curves: Iterable[tuple[str, str, int, dict[str, np.ndarray]]]) -> list[dict[str, Any]]:
@@ -139,5 +136,5 @@ def download(stand: Standing) -> bytes:
 
 
 def short(value: float) -> float | None:
-    """Six significant digits; None for NaN."""
-    return None if math.isnan(value) else float(f"{value:.6g}")
+    """Nine significant digits; None for what is no number."""
+    return float(f"{value:.9g}") if math.isfinite(value) else None

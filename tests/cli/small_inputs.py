@@ -41,6 +41,5 @@ def two_classes(flipped: tuple[int, ...] = FLIPPED) -> list[str]:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its content; not the index, which every build brings up to date."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".index.sqlite"]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    """Every file below a folder with its content."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}

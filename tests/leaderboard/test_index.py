@@ -8,7 +8,7 @@ from made_up import a_cell, a_result, a_score, stand
 
 from dvbench.errors import UserError
 from dvbench.results import About, Plan, Score, Store, Submission
-from leaderboard.index import FILE, open_index, suites, whole_plan
+from leaderboard.index import index_path, open_index, suites, whole_plan
 
 TABLE = {("p", name, seed): {"f": 0.1 * seed} for name in "AB" for seed in (0, 1)}
 VALUES = {"values": np.zeros(20)}
@@ -64,11 +64,23 @@ def test_what_is_gone_is_forgotten(write):
 @pytest.mark.parametrize("content", [b"", b"this is no database", b"SQLite format 3\x00" + b"\xff" * 5000])
 def test_an_index_that_is_broken_is_made_anew(write, content):
     store = write(TABLE)
-    (store.root / "small" / FILE).write_bytes(content)
+    index_path(store.root, "small").write_bytes(content)
     assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
 
 
-def test_an_index_of_another_version_is_made_anew(write, reads, monkeypatch):
+def test_a_damaged_page_is_found(write, reads):
+    store = write({("p", name, seed): {"f": 0.1} for name in "ABCDEFGH" for seed in range(10)})
+    before = stand(store).scores
+    path = index_path(store.root, "small")
+    content = bytearray(path.read_bytes())
+    content[8192:12288] = bytes(4096)
+    path.write_bytes(content)
+    reads.clear()
+    assert stand(store).scores.equals(before)
+    assert len(reads) == 80
+
+
+def test_an_index_of_another_version_is_another_file(write, reads, monkeypatch):
     store = write(TABLE)
     stand(store)
     reads.clear()
@@ -77,11 +89,44 @@ def test_an_index_of_another_version_is_made_anew(write, reads, monkeypatch):
     assert len(reads) == 4
 
 
-def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(write, monkeypatch):
+def test_a_cache_that_cannot_be_written_to_is_done_without(write, monkeypatch, tmp_path):
     store = write(TABLE)
-    monkeypatch.setattr("os.access", lambda path, mode: False)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DVBENCH_CACHE", str(tmp_path / "file" / "below"))
     assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
-    assert not (store.root / "small" / FILE).exists()
+
+
+def test_nothing_is_written_among_results_and_nothing_there_is_believed(write):
+    """An index beside results could come from whoever made them, with triggers that change what is put in."""
+    store = write(TABLE)
+    before = sorted(store.root.rglob("*"))
+    stand(store)
+    assert sorted(store.root.rglob("*")) == before
+    made = index_path(store.root, "small").read_bytes()
+    for place in (store.root, store.root / "small"):
+        for name in (".index.sqlite", index_path(store.root, "small").name):
+            (place / name).write_bytes(made)
+    store.write(a_result(a_cell("p", "B", 1, ("f",)), {"f": a_score(0.7)}), VALUES)
+    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.7]
+
+
+def test_several_may_begin_an_index_at_once(write):
+    from concurrent.futures import ThreadPoolExecutor
+
+    store = write(TABLE)
+    for _ in range(10):
+        index_path(store.root, "small").unlink(missing_ok=True)
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: stand(store).scores["value"].tolist(), range(4)))
+        assert found == [[0.0, 0.1, 0.0, 0.1]] * 4
+
+
+def test_a_renamed_suite_has_an_index_of_its_own(write):
+    store = write(TABLE)
+    stand(store)
+    (store.root / "small").rename(store.root / "large")
+    with pytest.raises(UserError, match="plan of another suite"):
+        stand(store, "large")
 
 
 def test_a_broken_result_changes_nothing(write):

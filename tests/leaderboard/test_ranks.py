@@ -197,6 +197,23 @@ def test_another_revision_of_the_data_is_refused(write):
     assert found.remarks == ("1 result(s) on another revision of the data than most others are refused.",)
 
 
+def test_a_claim_about_the_data_does_not_stand_against_what_is_verified(write):
+    from dvbench.results import Verified, VerifiedCell
+    from leaderboard.index import open_index
+
+    store = write({("p", name, 0): {"f": 1.0} for name in "ABC"})
+    other = Dataset(revision="f" * 64, kind="classification", train=20, reachable=10, test=10)
+    for name in "BC":
+        cell = a_cell("p", name, 0, ("f",))
+        store.write(a_result(cell, {"f": a_score(9.0)}, dataset=other), {"values": np.zeros(20)})
+    assert by_evaluator(stand(store).scores, "status") == {"A": "missing", "B": "ok", "C": "ok"}
+    with open_index(store, "small") as index:
+        found = index.read().results.set_index("evaluator")["sha256"]
+    cells = {"p/seed-0": VerifiedCell(sha256=found["A"], how="recomputed")}
+    store.write_verified(Verified(suite="small", evaluator="A", dvbench_version="0", cells=cells))
+    assert by_evaluator(stand(store).scores, "status") == {"A": "ok", "B": "missing", "C": "missing"}
+
+
 def test_results_of_several_versions_of_an_evaluator_are_told(write):
     store = write({("p", "A", seed): {"f": 1.0} for seed in (0, 1)})
     newer = a_result(a_cell("p", "A", 1, ("f",)), {"f": a_score(1.0)}, evaluator_version="2")

@@ -18,7 +18,7 @@ from leaderboard.build import build
 from leaderboard.descriptions import bibtex, describe
 from leaderboard.site.assets import assets
 from leaderboard.site.pages import slug
-from leaderboard.site.payloads import charts, script, suite_data
+from leaderboard.site.payloads import charts, script, short, suite_data
 from leaderboard.tables import report
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=y> &\u2028"
@@ -105,9 +105,15 @@ def test_data_have_every_score_of_every_seed(write):
     assert [(each["name"], each["random"]) for each in data["evaluators"]] == [("A", False), ("random", True)]
     (column,) = data["columns"]
     assert column == {
-        "problem": 0, "task": "f", "metric": "f1", "up": True, "values": [[0.333333, False], [None, 2.0]],
+        "problem": 0, "task": "f", "metric": "f1", "up": True, "values": [[0.333333333, False], [None, 2.0]],
     }  # fmt: skip
     assert data["problems"][0]["level"] == "points"
+    # A's second valuation broke: it has no seconds.
+    assert data["problems"][0]["seconds"] == [None, 2.0]
+
+
+def test_numbers_that_are_none_are_told_as_none():
+    assert [short(each) for each in (float("inf"), float("nan"), 1 / 3)] == [None, None, 0.333333333]
 
 
 def test_charts_are_means_over_seeds():
@@ -177,6 +183,26 @@ def test_references_become_bibtex():
         "  title = {{Data Shapley: equitable valuation}},\n  howpublished = {ICML 2019},\n  year = {2019},\n}\n"
     )
     assert bibtex("x", "Some 50% text} \\input{evil}") == "@misc{x,\n  note = {Some 50\\% text inputevil},\n}\n"
+
+
+@pytest.mark.parametrize("text", ["A.B" * 100 + "!", "A. " * 100, "A. B, " * 60, "A.-" * 100])
+def test_no_reference_takes_long_to_read(text):
+    import time
+
+    started = time.perf_counter()
+    bibtex("x", text[:300])
+    assert time.perf_counter() - started < 1
+
+
+def test_direction_characters_are_not_shown(write, tmp_path):
+    store = write({("p", "A", 0): None})
+    result = a_result(a_cell("p", "A", 0, ("f",)), {"f": a_score(0.9)}, evaluator_version="1\u202e2")
+    there = result.environment.model_copy(update={"processor": "a\u202eb\nc"})
+    store.write(result.model_copy(update={"environment": there}), {"values": np.zeros(20)})
+    build(store.root, tmp_path / "out")
+    for page in (tmp_path / "out").rglob("*.html"):
+        assert "\u202e" not in page.read_text(encoding="utf-8")
+    assert "a b c (4 cores, cpu)" in (tmp_path / "out/small/evaluators/A.html").read_text(encoding="utf-8")
 
 
 def test_every_evaluator_that_ships_is_described():

@@ -12,6 +12,7 @@ from scipy import stats
 
 from leaderboard import statistics
 from leaderboard.significance import diagram, significance
+from leaderboard.standing import COSTS
 
 # Demšar (JMLR 7, 2006), table 6: four ways to prune decision trees on 14 data sets, and their mean ranks. In the last
 # data set but one, where two have 0.975, its ranks tell them apart.
@@ -31,6 +32,7 @@ DEMSAR = """
 0.972 0.981 0.9751 0.975
 0.957 0.978 0.946 0.970
 """
+REST = [name for name in COSTS if name != "seconds"]
 DEMSAR_RANKS = [3.143, 2.000, 2.893, 1.964]
 
 
@@ -63,8 +65,9 @@ def by_name(frame: pd.DataFrame, column: str) -> dict[str, float]:
 def test_ranks_are_taken_before_averages():
     """Steady is better in four of five seeds; one lucky seed makes Lucky's average the better one."""
     scores = sheet({"p": {"Steady": [0.5, 0.5, 0.5, 0.5, 0.5], "Lucky": [0.4, 0.4, 0.4, 0.4, 1.0]}})
-    averaged = by_name(statistics.summary(scores), "rank")
-    assert averaged == {"Steady": 2.0, "Lucky": 1.0}  # what averages say
+    averaged = scores.groupby("evaluator")["value"].mean()
+    assert averaged["Lucky"] > averaged["Steady"]
+    assert by_name(statistics.summary(scores), "rank") == {"Steady": 1.0, "Lucky": 2.0}
     ranked = statistics.overall(scores)
     assert by_name(ranked, "mean_rank") == pytest.approx({"Steady": 1.2, "Lucky": 1.8})
     assert ranked["evaluator"].tolist() == ["Steady", "Lucky"]
@@ -97,6 +100,37 @@ def test_where_nobody_beats_random_what_is_below_counts_as_minus_one():
     scores = sheet({"p": {"random": [1.0], "A": [0.9], "B": [1.0]}})
     x = statistics.normalise(scores, ["random"])
     assert dict(zip(scores["evaluator"], x, strict=True)) == {"random": 0.0, "A": -1.0, "B": 0.0}
+
+
+def test_failing_counts_where_random_failed_too():
+    scores = sheet({"p": {"random": [1.0], "A": [2.0]}, "q": {"random": [None], "A": [None]}})
+    assert by_name(statistics.overall(scores, ["random"]), "normalised") == {"A": 0.0, "random": -0.5}
+
+
+def test_a_mean_over_the_seeds_that_are_left_wins_no_rank():
+    scores = sheet({"p": {"A": [0.9, None], "B": [0.9, 0.8]}})
+    summary = statistics.summary(scores)
+    assert by_name(summary, "mean")["A"] > by_name(summary, "mean")["B"]
+    assert by_name(summary, "rank") == {"A": 2.0, "B": 1.0}
+
+
+def test_who_runs_out_of_time_is_not_cheap():
+    cells = pd.DataFrame(
+        [
+            {"problem": p, "evaluator": e, "status": "ok" if s else "failed", "seconds": s, **dict.fromkeys(REST, 0.0)}
+            for p, e, s in [("p", "A", 1.0), ("q", "A", None), ("p", "B", 1.0), ("q", "B", 1000.0)]
+        ]
+    )
+    assert statistics.seconds(statistics.cost(cells)).to_dict() == pytest.approx({"A": np.nan, "B": 500.5}, nan_ok=True)
+
+
+def test_evaluators_with_nothing_in_common_are_ranked_where_most_meet():
+    scores = sheet({"p": {"A": [1.0]}, "q": {"B": [1.0]}, "r": {"C": [1.0]}})
+    frame = statistics.overall(scores)
+    # First in one's own column, and second with another in the columns of both.
+    assert by_name(frame, "mean_rank") == pytest.approx(dict.fromkeys("ABC", (1 + 2.5 + 2.5) / 3))
+    assert significance(scores).p == 1.0
+    assert statistics.wins(scores).loc["A", "B"] == 0.5
 
 
 def test_win_rates_by_hand():

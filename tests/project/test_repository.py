@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import subprocess
 import tomllib
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -93,6 +96,81 @@ def test_the_workflow_reads_pull_requests_and_runs_the_main_branch():
     assert "base.sha" in checkouts["base"]["ref"]
     assert not any(each["persist-credentials"] for each in checkouts.values())
     assert all("--project base" in step["run"] for step in steps if "uv run" in step.get("run", ""))
+
+
+def raw(*changes: tuple[str, str, str]) -> str:
+    """What git says of changes: (mode, status, path) each."""
+    return "".join(f":000000 {mode} {'0' * 7} {'1' * 7} {status}\0{path}\0" for mode, status, path in changes)
+
+
+SUBMITTED = ("100644", "A", "results/submissions/mine.Mine.json")
+OWN = ("100644", "A", "results/quick/p/mine.Mine/seed-0/result.json")
+
+
+def check_changes(text: str) -> str:
+    spec = importlib.util.spec_from_file_location("check_changes", ROOT / ".github" / "check_changes.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.check(text)
+
+
+def test_a_pull_request_may_add_one_submission():
+    own = [
+        OWN,
+        ("100644", "M", OWN[2].replace("result.json", "values.npy")),
+        ("000000", "D", OWN[2].replace("seed-0", "seed-1")),
+    ]
+    assert check_changes(raw(SUBMITTED, *own)) == SUBMITTED[2]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("100644", "A", "results/submissions/other.json"),
+        ("000000", "D", "results/submissions/other.json"),
+        ("100644", "M", "results/quick/p/knn_shapley/seed-0/result.json"),
+        ("000000", "D", "results/quick/p/knn_shapley/seed-0/result.json"),
+        ("100644", "M", "results/quick/plan.json"),
+        ("100644", "A", "results/verified/quick/mine.Mine.json"),
+        ("100644", "A", "results/verified/p/mine.Mine/seed-0/result.json"),
+        ("100644", "A", "results/.index.sqlite"),
+        ("100644", "A", "results/quick/p/mine.Mine/seed-0/values.pkl"),
+        ("100644", "A", "results/quick/p/mine.Mine/../x/seed-0/result.json"),
+        ("120000", "A", "results/quick/p/mine.Mine/seed-1/result.json"),
+        ("160000", "A", "results/quick/p/mine.Mine/seed-1/result.json"),
+        ("100755", "M", "results/quick/p/mine.Mine/seed-1/result.json"),
+        ("100644", "M", "dvbench/registry.py"),
+        ("000000", "D", ".github/workflows/leaderboard.yml"),
+    ],
+)
+def test_a_pull_request_may_change_nothing_else(change):
+    with pytest.raises(ValueError, match=r"propose other changes|plain file|must add or change one"):
+        check_changes(raw(SUBMITTED, OWN, change))
+
+
+def test_a_pull_request_without_a_submission_is_refused():
+    with pytest.raises(ValueError, match="changes 0 files"):
+        check_changes(raw(OWN))
+
+
+def test_renames_are_seen_as_what_they_take_away(tmp_path):
+    """Git is asked not to fold a removal and an addition into one name."""
+    run = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True, text=True)
+    user = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org")
+    (tmp_path / "code.py").write_text("print(1)\n" * 50)
+    run(["git", "init", "-q"])
+    run(["git", "add", "."])
+    run([*user, "commit", "-qm", "one"])
+    target = tmp_path / OWN[2]
+    target.parent.mkdir(parents=True)
+    (tmp_path / "code.py").rename(target)
+    (tmp_path / "results/submissions").mkdir()
+    (tmp_path / SUBMITTED[2]).write_text("{}")
+    run(["git", "add", "."])
+    run([*user, "commit", "-qm", "two"])
+    out = run(["git", "diff", "--raw", "-z", "--no-renames", "HEAD~1...HEAD"]).stdout
+    with pytest.raises(ValueError, match=r"'code.py' is no file of the submission"):
+        check_changes(out)
 
 
 def test_the_readmes_evaluator_works(tmp_path, monkeypatch):

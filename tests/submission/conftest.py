@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from made_up import ABOUT, MINE, Files, write_zip
+from made_up_bundles import ABOUT, MINE, Files, write_zip
 
 from dvbench.cli import main
 from dvbench.results import Store

@@ -15,7 +15,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["dvbench.submission", "dvbench.results", "zipfile"]):
-    from made_up import SUBMISSION, relisted, result_path, with_values
+    from made_up_bundles import SUBMISSION, relisted, result_path, with_values
     from make_refused import FOLDER, small
 
     from dvbench.errors import UserError

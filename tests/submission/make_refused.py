@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from made_up import (
+from made_up_bundles import (
     SUBMISSION,
     TITLE,
     Files,

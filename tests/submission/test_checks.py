@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up import (
+from made_up_bundles import (
     MINE,
     SUBMISSION,
     TITLE,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_up import SUBMISSION, TITLE, Files, made_up_files, relisted, result_path, with_values
+from made_up_bundles import SUBMISSION, TITLE, Files, made_up_files, relisted, result_path, with_values
 from make_refused import small
 
 from dvbench.errors import UserError

@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from made_up import SUBMISSION, TITLE, made_up_files, write_zip
+from made_up_bundles import SUBMISSION, TITLE, made_up_files, write_zip
 from make_refused import FAULTS, FOLDER
 
 from dvbench.errors import UserError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TOML
-from made_up import MINE, TITLE, Files, made_up_files
+from made_up_bundles import MINE, TITLE, Files, made_up_files
 
 from dvbench.submission.bundle import read_bundle
 

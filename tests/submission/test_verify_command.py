@@ -10,11 +10,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up import MINE, SUBMISSION, TITLE, Files, made_up_files, relisted, result_path, with_result, with_values
+from made_up_bundles import (
+    MINE,
+    SUBMISSION,
+    TITLE,
+    Files,
+    made_up_files,
+    relisted,
+    result_path,
+    with_result,
+    with_values,
+)
 
 from dvbench.errors import UserError
 from dvbench.results import Store
 from dvbench.settings import EvaluatorSettings
+from leaderboard.index import open_index
+from leaderboard.standing import standing
 
 LABELS = f"quick/digits-logistic_regression-labels0.2/{TITLE}/seed-0"
 FEATURES = f"quick/digits-logistic_regression-features0.2x2/{TITLE}/seed-0"
@@ -77,6 +89,52 @@ def test_a_small_deviation_is_tolerated_as_far_as_is_said(dvbench, bundle, hones
     files = altered(honest, FEATURES, change)
     assert dvbench("verify", bundle(files), "--jobs", 0).code == 0
     assert dvbench("verify", bundle(files), "--jobs", 0, "--tolerance", 0.003).code == 1
+
+
+def test_what_lands_has_the_scores_that_were_computed_again(dvbench, bundle, honest: Files, here: Path) -> None:
+    """Within the tolerance, nobody chooses."""
+
+    def change(said: Any) -> None:
+        said["scores"]["noisy_feature_detection"]["metrics"]["auroc"] += 0.004
+
+    files = altered(honest, FEATURES, change)
+    assert dvbench("verify", bundle(files), "--jobs", 0, "--into", "landed").code == 0
+    landed = json.loads((here / "landed" / FEATURES / "result.json").read_text())
+    true = json.loads(honest[f"{FEATURES}/result.json"])
+    assert landed["scores"] == true["scores"]
+    # It is whole, says so, and counts as verified.
+    assert dvbench("verify", f"landed/{SUBMISSION}", *EXACTLY).code == 0
+    with open_index(Store(here / "landed"), "quick") as index:
+        cells = standing(index).cells.set_index(["problem", "seed"])
+    assert cells.loc[(FEATURES.split("/")[1], 0), "mark"] == "recomputed"
+
+
+@pytest.mark.parametrize("params", [{"method": "pwn:X"}, {"deep": [{"pwn:X": 1}]}], ids=["value", "key"])
+def test_what_parameters_name_is_not_imported(dvbench, bundle, here: Path, params, monkeypatch) -> None:
+    (here / "pwn.py").write_text("from pathlib import Path\nPath('executed').touch()\nclass X: ...\n")
+    monkeypatch.syspath_prepend(here)
+    settings = EvaluatorSettings(name="unlearning_shapley", label="mine2", params=params)
+    target = {"evaluator_object": "evaluators.unlearning_shapley:UnlearningShapley"}
+    files = made_up_files(1, settings)
+    result = json.loads(files[result_path(files)]) | target
+    files = relisted(files | {result_path(files): json.dumps(result).encode()}, "submissions/mine2.json")
+    said = dvbench("verify", bundle(files), "--jobs", 0, "--sample", 1)
+    assert said.code == 2
+    assert "--sample runs pwn:X; read its code, and if you trust it add --trust pwn:X" in said.err
+    assert not (here / "executed").exists()
+
+
+def test_a_cell_whose_tasks_all_failed_stays_a_claim(dvbench, bundle, honest: Files, here: Path) -> None:
+    """Nothing of it was computed again, so that its data were not either."""
+
+    def change(said: Any) -> None:
+        for score in said["scores"].values():
+            score |= {"metrics": {}, "curves": {}, "error": "boom"}
+
+    said = dvbench("verify", bundle(altered(honest, FEATURES, change)), *EXACTLY, "--into", "landed")
+    assert said.out.splitlines()[-1] == "3 cells, 2 recomputed, 0 re-run, 0 failed, 1 left as claimed, 0 mismatches"
+    record = Store(here / "landed").verified("quick", TITLE)
+    assert not any(FEATURES.split("/")[1] in name for name in record.cells)
 
 
 def test_values_of_other_data_are_not_scored(dvbench, bundle, honest: Files) -> None:
@@ -194,7 +252,7 @@ def test_what_an_unlearning_method_claims_stays_a_claim_and_is_not_executed(
     (here / "loose_method.py").write_text("open('executed', 'w')")
     said = dvbench("verify", bundle(made_up_files(2, settings, "unlearning-cpu")), *EXACTLY, "--into", "landed")
     assert said.code == 0
-    assert f"remark: scores of unlearning method {name} remain claims: " in said.out
+    assert f"remark: scores that need {name} remain claims: " in said.out
     assert said.out.splitlines()[-1].startswith("2 cells, 0 recomputed, 0 re-run, 0 failed, 2 left as claimed")
     assert not (here / "executed").exists()
     assert not (here / "landed/verified").exists()

@@ -169,3 +169,13 @@ def test_an_unknown_suite() -> None:
     assert str(error.value) == (
         "no suite is named 'qick': did you mean 'quick'? A suite of your own is the path of a .toml file."
     )
+
+
+@pytest.mark.parametrize("name", ["submissions", "verified", "small.csv"])
+def test_a_suite_is_not_named_like_another_folder_of_results(tmp_path, name):
+    from dvbench.suites import suite_files
+
+    path = tmp_path / f"{name}.toml"
+    path.write_text(suite_files()["quick"].read_text())
+    with pytest.raises(UserError, match="cannot be named"):
+        load_suite(str(path))

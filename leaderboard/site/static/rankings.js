@@ -14,13 +14,14 @@ const rankings = (() => {
     });
   }
 
-  // The columns that count: for each the seeds that are planned for at least half of the evaluators chosen.
+  // The columns that count: for each the seeds that are planned for at least half of the evaluators chosen, or where
+  // none is, for as many as any.
   function sheets(data, columns, evaluators) {
-    const found = [];
-    for (const column of columns) {
-      const seeds = column.values
-        .map((row, seed) => ({ seed, row: evaluators.map((e) => row[e]) }))
-        .filter(({ row }) => 2 * row.filter((v) => v !== false).length >= evaluators.length);
+    const found = [], field = ({ row }) => row.filter((v) => v !== false).length;
+    const all = columns.map((column) => column.values.map((row, seed) => ({ seed, row: evaluators.map((e) => row[e]) })));
+    const fewest = Math.min(evaluators.length / 2, Math.max(0, ...all.flat().map(field)));
+    for (const [place, column] of columns.entries()) {
+      const seeds = all[place].filter((each) => field(each) >= Math.max(fewest, 1));
       if (seeds.length) found.push({ column, seeds, ranks: seeds.map(({ row }) => ranks(row, column.up)) });
     }
     return found;
@@ -28,15 +29,14 @@ const rankings = (() => {
 
   const mean = (list) => (list.length ? list.reduce((a, b) => a + b, 0) / list.length : null);
 
+  // Each evaluator's mean over the seeds, null where it has none.
   function normalised(sheet, random) {
-    const sign = sheet.column.up ? 1 : -1;
-    const above = sheet.seeds
-      .filter(({ row }) => random >= 0 && typeof row[random] === "number")
-      .map(({ row }) => row.map((v) => (typeof v === "number" ? sign * (v - row[random]) : null)));
-    if (!above.length) return null;
-    const reach = mean(above.map((row) => Math.max(...row.map((v) => (v === null ? -Infinity : v)))));
+    const sign = sheet.column.up ? 1 : -1, there = (row) => random >= 0 && typeof row[random] === "number";
+    const above = sheet.seeds.map(({ row }) => row.map((v) => (typeof v !== "number" ? null : there(row) ? sign * (v - row[random]) : undefined)));
+    const best = above.filter((_, place) => there(sheet.seeds[place].row)).map((row) => Math.max(...row.filter((v) => typeof v === "number")));
+    const reach = mean(best);
     const scaled = (v) => (v === null ? -1 : reach > 0 ? Math.max(v / reach, -1) : v < 0 ? -1 : 0);
-    return above[0].map((_, e) => mean(above.map((row) => scaled(row[e]))));
+    return above[0].map((_, e) => mean(above.map((row) => row[e]).filter((v) => v !== undefined).map(scaled)));
   }
 
   // A generator with a seed, so that the same view shows the same numbers: mulberry32.
@@ -87,7 +87,7 @@ const rankings = (() => {
     const found = sheets(data, columns, evaluators);
     if (!found.length) return [];
     const random = evaluators.findIndex((e) => data.evaluators[e].random);
-    const scaled = found.map((sheet) => normalised(sheet, random)).filter((each) => each !== null);
+    const scaled = random < 0 ? [] : found.map((sheet) => normalised(sheet, random));
     const ends = intervals(found, evaluators.length);
     const entries = evaluators.map((e, place) => {
       const all = found.flatMap((sheet) => sheet.seeds.map(({ row }) => row[place]));
@@ -95,7 +95,7 @@ const rankings = (() => {
         evaluator: e,
         meanRank: mean(found.map((sheet) => mean(sheet.ranks.map((row) => row[place])))),
         interval: ends && ends[place],
-        normalised: mean(scaled.map((each) => each[place])),
+        normalised: mean(scaled.map((each) => each[place]).filter((v) => v !== null)),
         ok: all.filter((v) => typeof v === "number").length,
         lacking: all.filter((v) => typeof v !== "number").length,
       };
@@ -104,6 +104,13 @@ const rankings = (() => {
     for (const entry of entries) entry.rank = 1 + entries.filter((other) => rounded(other) < rounded(entry)).length;
     const name = (entry) => data.evaluators[entry.evaluator].name;
     return entries.sort((a, b) => a.rank - b.rank || (name(a) < name(b) ? -1 : 1));
+  }
+
+  // Mean seconds of a valuation over the problems chosen; null for an evaluator that lacks one it was planned for.
+  function seconds(data, columns, evaluator) {
+    const problems = [...new Set(columns.map(({ problem }) => problem))];
+    const all = problems.map((problem) => data.problems[problem].seconds[evaluator]).filter((v) => v !== false);
+    return all.includes(null) ? null : mean(all);
   }
 
   // Mean rank of every evaluator in every task.
@@ -124,5 +131,5 @@ const rankings = (() => {
     );
   }
 
-  return { overall, byTask, wins, mean, ranks };
+  return { overall, byTask, seconds, wins, mean };
 })();

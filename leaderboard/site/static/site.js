@@ -62,7 +62,7 @@ window.dvbench = (() => {
       const columns = data.columns.filter((column) =>
         facets.every((name) => data.problems[column.problem][name] === value(name)) && (!value("task") || column.task === value("task")));
       const evaluators = data.evaluators.map((_, e) => e).filter((e) => {
-        const { hardware, seconds } = data.evaluators[e];
+        const { hardware } = data.evaluators[e], seconds = rankings.seconds(data, columns, e);
         return (!value("hardware") || hardware.includes(value("hardware"))) && (!value("budget") || (seconds !== null && seconds <= Number(value("budget"))));
       });
       return { columns, evaluators, entries: rankings.overall(data, columns, evaluators), filtered: names.some(value) };
@@ -108,6 +108,9 @@ window.dvbench = (() => {
         cells[4].dataset.order = entry.normalised ?? "";
       }
       rest[0].textContent = entry.ok;
+      const seconds = rankings.seconds(data, chosen.columns, entry.evaluator);
+      rest[2].textContent = number(seconds, 2);
+      rest[2].dataset.order = seconds ?? "";
       rest[1].replaceChildren(entry.lacking ? element("span", { class: "alarm" }, String(entry.lacking)) : "0");
       return copy;
     }
@@ -135,7 +138,7 @@ window.dvbench = (() => {
     }
 
     function qualityAndCost() {
-      const points = chosen.entries.map((entry) => ({ ...entry, ...data.evaluators[entry.evaluator] })).filter((each) => each.seconds > 0);
+      const points = chosen.entries.map((entry) => ({ ...entry, name: data.evaluators[entry.evaluator].name, seconds: rankings.seconds(data, chosen.columns, entry.evaluator) })).filter((each) => each.seconds > 0);
       const front = [...points].sort((a, b) => a.seconds - b.seconds).filter((each, i, sorted) => sorted.slice(0, i).every((other) => other.meanRank > each.meanRank));
       const error = (end) => points.map((each) => (each.interval ? Math.abs(each.interval[end] - each.meanRank) : 0));
       return {
@@ -219,7 +222,7 @@ window.dvbench = (() => {
     if (!found.length) holder.append("No task of this suite draws curves of it.");
     for (const chart of found) {
       const title = `${chart.task} on ${chart.problem}`;
-      panel(holder, title, () => charts.overlay(`${chart.task}<br>${chart.problem}`, chart.axis, [{ evaluator, chart }]));
+      panel(holder, title, () => charts.overlay(`${chart.task}<br>${chart.problem} (${chart.seeds} ${chart.seeds === 1 ? "seed" : "seeds"})`, chart.axis, [{ evaluator, chart }]));
     }
   }
 
@@ -236,11 +239,13 @@ window.dvbench = (() => {
       const head = element("tr", {}, element("th", { scope: "col" }, "task"), ...names.map((name) => element("th", { scope: "col" }, name)));
       const body = data.columns.filter((column) => column.problem === which).map((column) => {
         const means = names.map((name) => rankings.mean(column.values.map((row) => row[place.get(name)]).filter((v) => typeof v === "number")));
-        const there = means.filter((v) => v !== null), best = column.up ? Math.max(...there) : Math.min(...there);
+        // A mean over some of the seeds is no best one.
+        const whole = names.map((name) => column.values.every((row) => typeof row[place.get(name)] === "number"));
+        const there = means.filter((v, i) => v !== null && whole[i]), best = column.up ? Math.max(...there) : Math.min(...there);
         const label = `${column.task.replaceAll("_", " ")}, ${column.metric} ${column.up ? "↑" : "↓"}`;
-        const cells = means.map((value) => {
-          const text = value === null ? "–" : number(value);
-          return element("td", value === best ? { class: "best" } : {}, value === best ? element("strong", {}, text) : text);
+        const cells = means.map((value, i) => {
+          const text = value === null ? "–" : number(value) + (whole[i] ? "" : " (not all seeds)");
+          return element("td", value === best && whole[i] ? { class: "best" } : {}, value === best && whole[i] ? element("strong", {}, text) : text);
         });
         return element("tr", {}, element("th", { scope: "row" }, label), ...cells);
       });
