@@ -45,9 +45,7 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
         metric=("metric", "first"), higher_is_better=("higher_is_better", "first"), mean=("value", "mean"),
         spread=("value", "std"), n_ok=("value", "count"),
     ).reset_index()  # fmt: skip
-    with np.errstate(divide="ignore", invalid="ignore"):
-        n = frame["n_ok"].to_numpy()
-        frame["ci"] = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(n - 1, 1)) * frame.pop("spread") / np.sqrt(n)
+    frame["ci"] = half_width(frame.pop("spread"), frame["n_ok"])
     frame["low"], frame["high"] = bootstraps([group.dropna().to_numpy() for _, group in groups["value"]])
     for status in ("failed", "missing"):
         frame[f"n_{status}"] = (
@@ -202,23 +200,22 @@ def seconds(cost: pd.DataFrame) -> pd.Series:
     return groups["seconds"].mean().where(groups["complete"].all())
 
 
-def half_width(values: Iterable[float]) -> float:
-    """Half the width of the 95% Student-t confidence interval of a mean.
+def half_width(deviation: pd.Series, n: pd.Series) -> pd.Series:
+    """Half the widths of 95% Student-t confidence intervals of means.
 
     Parameters
     ----------
-    values : iterable of float, n of them
-        Assumed independent and about normal.
+    deviation : pandas.Series
+        Sample standard deviations, of numbers assumed independent and about normal; NaN of fewer than two.
+    n : pandas.Series
+        How many numbers each mean is over.
 
     Returns
     -------
-    float
-        ``t(0.975, n - 1) * s / sqrt(n)`` with the sample standard deviation s; NaN if n < 2.
+    pandas.Series
+        ``t(0.975, n - 1) * deviation / sqrt(n)``; NaN if n < 2.
     """
-    sample = np.asarray(list(values), dtype=float)
-    if len(sample) < 2:
-        return float("nan")
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(sample) - 1) * sample.std(ddof=1) / np.sqrt(len(sample)))
+    return stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(np.maximum(n, 1))
 
 
 def bootstrap(values: Iterable[float]) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from dvbench.results.schema import (
     describe_error,
 )
 from dvbench.results.store import Store, write_atomically
-from dvbench.results.submissions import About, Mark, Submission, Verified, VerifiedCell
+from dvbench.results.submissions import About, Submission, Verified, VerifiedCell
 
 __all__ = [
     "About",
@@ -25,7 +25,6 @@ __all__ = [
     "Cost",
     "Dataset",
     "Environment",
-    "Mark",
     "Plan",
     "Result",
     "Score",

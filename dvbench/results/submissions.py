@@ -10,7 +10,6 @@ from pydantic import AfterValidator, Field
 from dvbench.results.schema import Plan, Sha256
 from dvbench.settings import Name, Strict
 
-Mark = Literal["claimed", "recomputed", "re-run"]
 LINK = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/?#-]*)?")
 
 
