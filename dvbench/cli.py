@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-leaderboard_app = typer.Typer(help="Build tables and a page from results.")
+leaderboard_app = typer.Typer(help="Build tables and a static site from results.")
 app.add_typer(leaderboard_app, name="leaderboard")
 
 RUNS = Path("runs")

@@ -94,8 +94,10 @@ def charts(curves: Iterable[tuple[str, str, int, dict[str, np.ndarray]]]) -> lis
         for name in first:
             if name in AXES:
                 continue
-            mean = np.mean([lines[name] for lines in alike], axis=0)
             axis = _axis(name, first)
+            # Another seed, other subsets: the third player of one is not that of another.
+            meant = alike[:1] if axis == "player" else alike
+            mean = np.mean([lines[name] for lines in meant], axis=0)
             x = first[axis] if axis in first else np.arange(len(mean), dtype=np.float32)
             chart = {
                 "axis": AXES.get(axis, axis),

@@ -61,10 +61,10 @@ const charts = (() => {
   function overlay(title, axis, curves) {
     const names = [...new Set(curves.flatMap(({ chart }) => Object.keys(chart.lines)))];
     const own = names.filter((name) => !SHARED.has(name));
-    const traces = [];
+    const traces = [], mode = axis === "player" ? "markers" : "lines";
     for (const name of names.filter((each) => SHARED.has(each))) {
       const { chart } = curves.find(({ chart }) => name in chart.lines);
-      traces.push({ name, x: chart.x, y: chart.lines[name], mode: "lines", line: { color: "#888", width: 1.5, dash: DASHES[traces.length % 4] } });
+      traces.push({ name, x: chart.x, y: chart.lines[name], mode, line: { color: "#888", width: 1.5, dash: DASHES[traces.length % 4] } });
     }
     curves.forEach(({ evaluator, chart }, place) => {
       const colour = COLOURS[place % COLOURS.length];
@@ -73,7 +73,7 @@ const charts = (() => {
         const label = [curves.length > 1 ? evaluator : "", own.length > 1 || curves.length === 1 ? name.replaceAll("_", " ") : ""];
         const color = curves.length > 1 ? colour : COLOURS[which % COLOURS.length];
         const dash = curves.length > 1 ? DASHES[which % 4] : "solid";
-        traces.push({ name: label.filter(Boolean).join(", "), x: chart.x, y: chart.lines[name], mode: "lines", line: { color, width: 2, dash } });
+        traces.push({ name: label.filter(Boolean).join(", "), x: chart.x, y: chart.lines[name], mode, line: { color, width: 2, dash } });
       });
     });
     return {

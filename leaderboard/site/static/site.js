@@ -154,7 +154,7 @@ window.dvbench = (() => {
           },
         ],
         margin: { l: 60, r: 70, t: 24, b: 50 },
-        xaxis: { type: "log", title: { text: "seconds of a valuation" }, dtick: 1 }, yaxis: { autorange: "reversed", title: { text: "mean rank" } },
+        xaxis: { type: "log", title: { text: "seconds of a valuation" } }, yaxis: { autorange: "reversed", title: { text: "mean rank" } },
       };
     }
 
