@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pandas as pd
-from matplotlib.figure import Figure
 
 from dvbench.errors import unknown
 from dvbench.results import write_atomically
 from leaderboard.exhibits import Exhibit, exhibits
 from leaderboard.exhibits.common import HIGH, LOW
+from leaderboard.exhibits.drawing import svg
 from leaderboard.index import open_index, results_store, suites
 from leaderboard.markdown import escape
 from leaderboard.standing import standing
@@ -53,7 +51,7 @@ def draw(results: Path, suite: str, out: Path) -> list[Path]:
         files[f"{each.name}.csv"] = _csv(each.table)
         if each.data is not None:
             files[f"{each.name}-lines.csv"] = _csv(each.data)
-        files |= {f"{each.name}{of}.svg": _svg(figure) for of, figure in each.figures.items()}
+        files |= {f"{each.name}{of}.svg": svg(figure) for of, figure in each.figures.items()}
     files[f"{suite}.md"] = _page(suite, made).encode()
     for name, content in files.items():
         write_atomically(out / name, content)
@@ -62,14 +60,6 @@ def draw(results: Path, suite: str, out: Path) -> list[Path]:
 
 def _csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
-
-
-def _svg(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    # Without a date and with known names, so that the same figure is the same file; with text that can be searched.
-    with mpl.rc_context({"svg.hashsalt": "dvbench", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
 
 
 def _page(suite: str, made: list[Exhibit]) -> str:

@@ -40,23 +40,18 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     missing is last: 1 is best, and ties share the average of their places. A mean is over the seeds that are ok; by
     that, failing in a bad seed would help.
     """
-    groups = scores.groupby([*COLUMN, "evaluator"], sort=False)
+    statuses = {status: scores["status"] == status for status in ("failed", "missing")}
+    told = scores.assign(**statuses, seed_rank=seed_ranks(scores))
+    groups = told.groupby([*COLUMN, "evaluator"], sort=False)
     frame = groups.agg(
         metric=("metric", "first"), higher_is_better=("higher_is_better", "first"), mean=("value", "mean"),
-        spread=("value", "std"), n_ok=("value", "count"),
+        spread=("value", "std"), n_ok=("value", "count"), n_failed=("failed", "sum"), n_missing=("missing", "sum"),
+        by_seed=("seed_rank", "mean"),
     ).reset_index()  # fmt: skip
     frame["ci"] = half_width(frame.pop("spread"), frame["n_ok"])
     frame["low"], frame["high"] = bootstraps([group.dropna().to_numpy() for _, group in groups["value"]])
-    for status in ("failed", "missing"):
-        frame[f"n_{status}"] = (
-            (scores["status"] == status)
-            .groupby([scores[c] for c in (*COLUMN, "evaluator")], sort=False)
-            .sum()
-            .to_numpy()
-        )
-    by_seed = seed_ranks(scores).groupby([scores[name] for name in (*COLUMN, "evaluator")], sort=False).mean()
     # Averages of equal ranks can differ in their last bits, and would then not tie.
-    order = pd.Series(by_seed.to_numpy().round(9)).groupby([frame[name] for name in COLUMN])
+    order = frame.pop("by_seed").round(9).groupby([frame[name] for name in COLUMN])
     return frame.assign(rank=order.rank(method="average"))
 
 
@@ -118,7 +113,8 @@ def common(scores: pd.DataFrame) -> pd.DataFrame:
 
 def seed_ranks(scores: pd.DataFrame) -> pd.Series:
     """Ranks within (problem, task, seed): 1 is best; ties, and all without a score, share their average place."""
-    return _ranks(scores, "value", [*COLUMN, "seed"])
+    places = [scores[name] for name in (*COLUMN, "seed")]
+    return (-_upwards(scores)).groupby(places).rank(method="average", na_option="bottom")
 
 
 def normalise(scores: pd.DataFrame, random: Iterable[str]) -> pd.Series:
@@ -139,7 +135,7 @@ def normalise(scores: pd.DataFrame, random: Iterable[str]) -> pd.Series:
         none is NaN.
     """
     zero = next(iter(random), None)
-    value = scores["value"].where(scores["higher_is_better"].astype(bool), -scores["value"])
+    value = _upwards(scores)
     of_seed, of_column = ([scores[name] for name in names] for names in ([*COLUMN, "seed"], COLUMN))
     zeros = value.where(scores["evaluator"] == zero).groupby(of_seed).transform("max")
     above = value - zeros
@@ -169,8 +165,9 @@ def wins(scores: pd.DataFrame) -> pd.DataFrame:
         better; a tie, and a pair of which none has a score, counts half. NaN on the diagonal.
     """
     scores = common(scores)
-    value = scores["value"].where(scores["higher_is_better"].astype(bool), -scores["value"]).fillna(-np.inf)
-    table = scores.assign(value=value).pivot(index=[*COLUMN, "seed"], columns="evaluator", values="value")
+    table = scores.assign(value=_upwards(scores).fillna(-np.inf)).pivot(
+        index=[*COLUMN, "seed"], columns="evaluator", values="value"
+    )
     sheet = table.to_numpy()
     share = np.array([((row > sheet.T) + 0.5 * (row == sheet.T)).mean(axis=1) for row in sheet.T])
     np.fill_diagonal(share, np.nan)
@@ -280,10 +277,9 @@ def _rank_intervals(ranked: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return pd.Series(ends[0], table.columns), pd.Series(ends[1], table.columns)
 
 
-def _ranks(frame: pd.DataFrame, value: str, within: list[str]) -> pd.Series:
-    """Rank 1 for the best within a group; ties, and all that have no value, share the average of their places."""
-    key = frame[value].where(~frame["higher_is_better"].astype(bool), -frame[value])
-    return key.groupby([frame[name] for name in within]).rank(method="average", na_option="bottom")
+def _upwards(scores: pd.DataFrame) -> pd.Series:
+    """Scores of which a higher one is the better."""
+    return scores["value"].where(scores["higher_is_better"].astype(bool), -scores["value"])
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -111,10 +111,15 @@ def recompute(
     stream: Generator[Result] = (
         score_in_workers(cells, scratch, device, jobs) if jobs else score_here(cells, scratch, device)
     )
+    return collected(stream, on_scored)
+
+
+def collected(stream: Generator[Result], on_result: Callable[[Result], None]) -> dict[str, Result]:
+    """Results by their cells' folders, each told of as it comes; whatever runs is ended with this."""
     found = {}
     with closing(stream):
         for result in stream:
-            on_scored(result)
+            on_result(result)
             found[result.cell.key.folder] = result
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from dvbench.randomness import random_state
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Result, Store
 from dvbench.submission.bundle import Bundle
-from dvbench.submission.recompute import Mismatch, unknown_names
+from dvbench.submission.recompute import Mismatch, collected, unknown_names
 from dvbench.submission.words import plain
 
 
@@ -77,12 +76,7 @@ def rerun(
     stream: Generator[Result] = (
         run_in_workers(asked, scratch, device, jobs) if jobs else run_here(asked, scratch, device)
     )
-    found = {}
-    with closing(stream):
-        for result in stream:
-            on_valued(result)
-            found[result.cell.key.folder] = result
-    return found
+    return collected(stream, on_valued)
 
 
 def _repeating(cell: Cell, bundle: Bundle) -> tuple[str, ...]:

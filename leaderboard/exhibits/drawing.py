@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -59,3 +61,12 @@ def colours(evaluators: Iterable[str]) -> dict[str, Any]:
     names = list(dict.fromkeys(evaluators))
     few = colormaps["tab10" if len(names) <= 10 else "tab20"]
     return {name: few(i % few.N) for i, name in enumerate(names)}
+
+
+def svg(figure: Figure) -> bytes:
+    """A figure as SVG, the same file each time."""
+    buffer = io.BytesIO()
+    # Without a date and with known names, so that the same figure is the same file; with text that can be searched.
+    with mpl.rc_context({"svg.hashsalt": "dvbench", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

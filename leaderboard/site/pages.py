@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
 import re
@@ -11,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from leaderboard import statistics
 from leaderboard.descriptions import Description, bibtex, describe
+from leaderboard.exhibits.drawing import svg
 from leaderboard.index import Index
 from leaderboard.significance import Significance, diagram, significance
 from leaderboard.site.payloads import charts, download, script, suite_data
@@ -71,7 +70,7 @@ def suite_files(
     yield f"{home}/index.html", page("suite.html.jinja", root="../", **_overview(stand, report, tested))
     yield f"{home}/compare.html", page("compare.html.jinja", root="../")
     if tested:
-        yield f"{home}/critical-difference.svg", _svg(tested)
+        yield f"{home}/critical-difference.svg", svg(diagram(tested))
     about = {each.evaluator: each.about for each in index.store.submissions()}
     parts = _parts(stand, report)
     descriptions = {
@@ -199,13 +198,6 @@ def _by_task(stand: Standing, order: list[str]) -> Table:
     return Table(
         "Mean rank by task", (Entry("evaluator"), *(Entry(task.replace("_", " ")) for task in tasks)), tuple(rows)
     )
-
-
-def _svg(tested: Significance) -> bytes:
-    buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "dvbench", "svg.fonttype": "none"}):
-        diagram(tested).savefig(buffer, format="svg", metadata={"Date": None})
-    return buffer.getvalue()
 
 
 def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], description: Description) -> dict[str, Any]:

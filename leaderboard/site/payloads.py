@@ -101,7 +101,7 @@ def charts(curves: Iterable[tuple[str, str, int, dict[str, np.ndarray]]]) -> lis
             x = first[axis] if axis in first else np.arange(len(mean), dtype=np.float32)
             chart = {
                 "axis": AXES.get(axis, axis),
-                "seeds": len(alike),
+                "seeds": len(meant),
                 "x": [short(float(value)) for value in x],
                 "lines": {},
             }

@@ -133,6 +133,14 @@ def test_seeds_with_another_axis_are_not_averaged():
     assert (chart["x"], chart["lines"], chart["seeds"]) == ([0.0, 1.0], {"unlearned": [0.0, 1.0]}, 1)
 
 
+def test_points_by_player_are_those_of_one_seed():
+    """The first player of another seed is another subset."""
+    (chart,) = charts(
+        [("p", "f", seed, {"exact": np.array([scale, 2 * scale])}) for seed, scale in ((0, 1.0), (1, 3.0))]
+    )
+    assert (chart["axis"], chart["seeds"], chart["lines"]) == ("player", 1, {"exact": [1.0, 2.0]})
+
+
 def test_lines_are_drawn_over_what_they_belong_to():
     two = np.array([1.0, 2.0])
     lines = {"step": np.array([0.0, 5.0]), "unlearning_forget": two, "train_loss": two, "retrained_forget": two}
