@@ -29,9 +29,9 @@ class Split:
     Parameters
     ----------
     x : torch.Tensor of shape (n, ...)
-        Features, float32.
+        Features, float32; or of texts their tokens, uint16 of shape (n, length).
     y : torch.Tensor of shape (n, outputs)
-        One-hot labels, or targets with one column; float32.
+        One-hot labels, or targets with one column, or the positions from which on the tokens of texts count; float32.
     """
 
     x: torch.Tensor
@@ -49,7 +49,7 @@ class Problem:
     ----------
     dataset : str
         Name of the data set.
-    kind : {"classification", "regression"}
+    kind : {"classification", "regression", "language"}
     train, reachable, test : Split
         The players, the validation data evaluators may see, and the data tasks score with, which no evaluator sees.
     rows : numpy.ndarray of shape (n_train,)
@@ -62,9 +62,11 @@ class Problem:
     revision : str
         SHA-256 of the raw rows and labels in use, before scaling and noise.
     classes : tuple of str
-        Class names in column order of ``y``; empty for regression.
+        Class names in column order of ``y``; empty for others.
     groups : numpy.ndarray of int, shape (n_train,), optional
         Which player each point belongs to, where subsets are the players.
+    vocabulary : int
+        Number of token numbers of texts; 0 for others.
     """
 
     dataset: str
@@ -79,6 +81,7 @@ class Problem:
     revision: str
     classes: tuple[str, ...] = ()
     groups: np.ndarray | None = None
+    vocabulary: int = 0
 
     @property
     def players(self) -> int:
@@ -92,18 +95,21 @@ class Problem:
 
     @property
     def outputs(self) -> int:
-        """Number of classes, or 1 for regression."""
-        return self.train.y.shape[1]
+        """Number of classes, or 1 for regression, or the size of the vocabulary."""
+        return self.vocabulary if self.kind == "language" else self.train.y.shape[1]
 
     @property
     def metric(self) -> Callable[[torch.Tensor, torch.Tensor], float]:
         """Performance of (targets, predictions), higher is better: accuracy, or negative mean squared error.
 
-        OpenDataVal's functions and no method, from which an evaluator could reach this problem.
+        Of texts it is the negative perplexity. These are functions and no method, from which an evaluator could reach
+        this problem.
         """
         from opendataval.metrics import accuracy, neg_mse
 
-        return accuracy if self.kind == "classification" else neg_mse
+        from dvbench.perplexity import negative_perplexity
+
+        return {"classification": accuracy, "regression": neg_mse, "language": negative_perplexity}[self.kind]
 
     def fetcher(self) -> DataFetcher:
         """Make what an evaluator is given: OpenDataVal's fetcher over new copies of train and reachable data.
@@ -131,15 +137,19 @@ class Problem:
         return self._fetcher(SubsetFetcher)
 
     def _fetcher(self, kind: type[DataFetcher]) -> DataFetcher:
-        reachable = [self.reachable.x.numpy().copy(), self.reachable.y.numpy().copy()]
+        reachable = self._copied(self.reachable)
         return kind.from_data_splits(
-            self.train.x.numpy().copy(),
-            self.train.y.numpy().copy(),
+            *self._copied(self.train),
             *reachable,
             *reachable,
             one_hot=self.kind == "classification",
             random_state=random_state(integer_seed(self.dataset, self.seed, "fetcher")),
         )
+
+    def _copied(self, split: Split) -> tuple[Any, Any]:
+        """Copies of features and targets; OpenDataVal turns arrays into float32, and leaves tensors as they are."""
+        x = split.x.clone() if self.kind == "language" else split.x.numpy().copy()
+        return x, split.y.numpy().copy()
 
     def points_of(self, coalition: np.ndarray) -> np.ndarray:
         """Numbers of the points of players, of shape (k,): themselves, or those of the subsets in ascending order."""

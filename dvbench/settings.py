@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "language"]
 Precision = Literal["float32", "bfloat16"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 
@@ -60,13 +60,13 @@ class Noise(Strict):
 
 
 class Groups(Strict):
-    """Subsets as players: ``count`` random ones of equal size, the classes, or what a column of a table says.
+    """Subsets as players: ``count`` random ones of equal size, the classes, what a column of a table says, or corpora.
 
-    Sizes of random subsets differ by one at most. The others are of whatever size they are, and are valued as wholes: a
-    large one is worth more than a small one of the same kind.
+    Sizes of random subsets differ by one at most, and corpora have as many texts each. The others are of whatever size
+    they are, and are valued as wholes: a large one is worth more than a small one of the same kind.
     """
 
-    by: Literal["random", "classes", "column"]
+    by: Literal["random", "classes", "column", "corpora"]
     count: int | None = Field(default=None, gt=1)
     column: str | None = None
 
@@ -79,8 +79,8 @@ class Groups(Strict):
         return self
 
     def __str__(self) -> str:
-        """Short form for file names: ``100subsets``, ``classes``, ``by-provider``."""
-        return {"random": f"{self.count}subsets", "classes": "classes", "column": f"by-{self.column}"}[self.by]
+        """Short form for file names: ``100subsets``, ``classes``, ``by-provider``, ``corpora``."""
+        return {"random": f"{self.count}subsets", "column": f"by-{self.column}"}.get(self.by, self.by)
 
 
 class Training(Strict):

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from dvbench.errors import UserError
-from dvbench.results import Cell, Plan, Result, Store
+from dvbench.results import Cell, Plan, Result, Store, cache_folder
 from dvbench.results.store import PLAN, RESULT, SUBMISSIONS
 from leaderboard.text import clean
 
@@ -224,9 +224,8 @@ def suites(store: Store) -> list[str]:
 
 def index_path(root: Path, suite: str) -> Path:
     """Where the index of a suite in a results folder is."""
-    cache = Path(os.environ.get("DVBENCH_CACHE") or Path.home() / ".cache" / "dvbench")
     place = hashlib.sha256(f"{root.resolve()}\n{suite}".encode()).hexdigest()[:32]
-    return cache / f"index-{VERSION}-{place}.sqlite"
+    return cache_folder() / f"index-{VERSION}-{place}.sqlite"
 
 
 def _open(path: Path | None) -> sqlite3.Connection:

@@ -2,6 +2,7 @@
 
 One file a data set, holding a function named like the file that returns a `Source`. Everything else is done here, once
 and for all data sets: only the training set's statistics are used for scaling, and only the training set is disturbed.
+Texts are neither scaled nor disturbed.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from dvbench.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from dvbench.problem import Problem
+    from dvbench.problem import Problem, Split
     from dvbench.settings import Groups, Noise, Sizes
 
-__all__ = ["Source", "build_problem", "load_source"]
+__all__ = ["Source", "build_problem", "check_noise", "load_source"]
 
 TABLE = "csv:"
 LABEL = "?label="
@@ -74,7 +75,7 @@ def build_problem(dataset: str, sizes: Sizes, noise: Noise, seed: int, groups: G
     dataset : str
         As in `load_source`.
     sizes : Sizes
-        Points of each part; they shrink in proportion if the data set has fewer rows.
+        Points of each part; they shrink in proportion if the data set has fewer rows, unless they are texts.
     noise : Noise
         What is done to the training set. ``sigma`` counts in standard deviations of a column over the training set, or
         of all pixels over the training set.
@@ -90,20 +91,29 @@ def build_problem(dataset: str, sizes: Sizes, noise: Noise, seed: int, groups: G
     Raises
     ------
     UserError
-        If the data set cannot be had, label noise is asked for in a regression, or a group is empty.
+        If the data set cannot be had, or has no such noise or groups, or too few texts, or a group is empty.
     """
-    from dvbench.datasets.groups import assign
+    from dvbench.datasets.groups import assign, check_groups
     from dvbench.datasets.splits import draw_rows
     from dvbench.randomness import generator
 
     source = load_source(dataset, None if groups is None else groups.column)
-    if noise.kind == "labels" and source.kind == "regression":
-        raise UserError(f"data set '{dataset}' is a regression, which has no labels to flip: use feature noise")
+    check_noise(noise, source, dataset)
+    if groups is not None:
+        check_groups(groups, source, dataset)
     rows = draw_rows(source, sizes, generator(_key(dataset), seed, "split"))
     players = None
     if groups is not None:
         players = assign(groups, source, rows[0], dataset, generator(_key(dataset), seed, "groups"))
     return assemble(source, dataset, rows, noise, seed, players)
+
+
+def check_noise(noise: Noise, source: Source, dataset: str) -> None:
+    """Raise a `UserError` if a data set of this kind has no such noise."""
+    if noise.kind == "labels" and source.kind == "regression":
+        raise UserError(f"data set '{dataset}' is a regression, which has no labels to flip: use feature noise")
+    if noise.kind != "none" and source.kind == "language":
+        raise UserError(f"data set '{dataset}' is of texts, into which no noise is injected: use noise of kind 'none'")
 
 
 def assemble(
@@ -133,19 +143,14 @@ def assemble(
     -------
     Problem
     """
-    from dvbench.problem import Problem, Split
-    from dvbench.randomness import generator
+    from dvbench.problem import Problem
 
     raw = [source.take(part) for part in rows]
     ys = [source.labels[part] for part in rows]
-    for values in (*raw, *ys):
-        _check_numbers(values, dataset)
-    xs, unit = (_scale(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
-    train_x, train_y, corrupted = _disturb(
-        xs[0], ys[0], noise, unit, len(source.classes), players, generator(_key(dataset), seed, "noise", noise.kind)
-    )
-    targets = _targets([train_y, *ys[1:]], source)
-    parts = [Split(_tensor(x, dataset), _tensor(y, dataset)) for x, y in zip([train_x, *xs[1:]], targets, strict=True)]
+    if source.kind == "language":
+        parts, corrupted = _texts(raw, ys, source, dataset), _nobody(len(raw[0]), players)
+    else:
+        parts, corrupted = _points(raw, ys, source, dataset, noise, seed, players)
     return Problem(
         dataset=_key(dataset),
         kind=source.kind,
@@ -159,7 +164,57 @@ def assemble(
         revision=_revision(raw, ys, rows),
         classes=source.classes,
         groups=players,
+        vocabulary=source.vocabulary,
     )
+
+
+def _points(
+    raw: list[np.ndarray],
+    ys: list[np.ndarray],
+    source: Source,
+    dataset: str,
+    noise: Noise,
+    seed: int,
+    players: np.ndarray | None,
+) -> tuple[list[Split], np.ndarray]:
+    """Parts of scaled features and targets, the first disturbed, and the mask of disturbed players."""
+    from dvbench.problem import Split
+    from dvbench.randomness import generator
+
+    for values in (*raw, *ys):
+        _check_numbers(values, dataset)
+    xs, unit = (_scale(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
+    train_x, train_y, corrupted = _disturb(
+        xs[0], ys[0], noise, unit, len(source.classes), players, generator(_key(dataset), seed, "noise", noise.kind)
+    )
+    targets = _targets([train_y, *ys[1:]], source)
+    parts = [Split(_tensor(x, dataset), _tensor(y, dataset)) for x, y in zip([train_x, *xs[1:]], targets, strict=True)]
+    return parts, corrupted
+
+
+def _texts(raw: list[np.ndarray], ys: list[np.ndarray], source: Source, dataset: str) -> list[Split]:
+    """Parts of token numbers, each in memory of its own, and positions."""
+    import torch
+
+    from dvbench.perplexity import PADDING
+    from dvbench.problem import Split
+
+    for tokens in raw:
+        if tokens.dtype != np.uint16 or tokens.ndim != 2:
+            raise UserError(f"data set '{dataset}' must give tokens of texts as uint16 of shape (texts, length)")
+        blocks = np.array_split(tokens, len(tokens) // 4096 + 1)
+        if any(((block >= source.vocabulary) & (block != PADDING)).any() for block in blocks):
+            raise UserError(f"data set '{dataset}' has tokens that are not in its vocabulary of {source.vocabulary}")
+    owned = [np.require(tokens, requirements=["C", "O", "W"]) for tokens in raw]
+    return [
+        Split(torch.from_numpy(tokens), torch.tensor(y[:, np.newaxis], dtype=torch.float32))
+        for tokens, y in zip(owned, ys, strict=True)
+    ]
+
+
+def _nobody(points: int, groups: np.ndarray | None) -> np.ndarray:
+    """The mask of disturbed players where there are none."""
+    return np.zeros(points if groups is None else groups.max() + 1, dtype=bool)
 
 
 def _key(dataset: str) -> str:
@@ -196,7 +251,7 @@ def _disturb(
     elif noise.kind == "features":
         x, mask = disturb_features(x, noise.rate, noise.sigma * unit, rng, groups)
     else:
-        mask = np.zeros(len(x) if groups is None else groups.max() + 1, dtype=bool)
+        mask = _nobody(len(x), groups)
     return x, labels, mask
 
 
@@ -221,11 +276,14 @@ def _check_numbers(values: np.ndarray, dataset: str) -> None:
 
 
 def _revision(features: list[np.ndarray], labels: list[np.ndarray], rows: tuple[np.ndarray, ...]) -> str:
-    """SHA-256 of features, labels and row numbers of each part in turn, as little-endian 64-bit numbers."""
+    """SHA-256 of features, labels and row numbers of each part in turn, as little-endian 64-bit numbers.
+
+    Tokens are 16-bit numbers, and stay so.
+    """
     digest = hashlib.sha256()
     for x, y, part in zip(features, labels, rows, strict=True):
         for block in np.array_split(x, len(x) // 4096 + 1):
-            digest.update(block.astype("<f8").tobytes())
+            digest.update(block.astype("<u2" if block.dtype == np.uint16 else "<f8").tobytes())
         digest.update(y.astype(y.dtype.newbyteorder("<")).tobytes())
         digest.update(part.astype("<i8").tobytes())
     return digest.hexdigest()

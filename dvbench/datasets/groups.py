@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dvbench.datasets.sources import Source
+from dvbench.datasets.splits import rows_of_corpora
 from dvbench.errors import UserError
 from dvbench.settings import Groups
 
@@ -26,21 +27,23 @@ def assign(groups: Groups, source: Source, rows: np.ndarray, dataset: str, rng: 
     Returns
     -------
     numpy.ndarray of int64, shape (n,)
-        From 0; classes in their order, values of a column in that of their names.
+        From 0; classes in their order, values of a column and corpora in that of their names.
 
     Raises
     ------
     UserError
-        If a group would be empty, or there are no classes.
+        If a group would be empty, or there are no such groups.
     """
+    check_groups(groups, source, dataset)
     if groups.count is not None:
         if groups.count > len(rows):
             raise UserError(
                 f"{len(rows)} training points of {dataset} cannot make {groups.count} subsets: ask for fewer"
             )
         return rng.permutation(np.arange(len(rows)) % groups.count)
-    if groups.by == "classes" and source.kind == "regression":
-        raise UserError(f"{dataset} is a regression, which has no classes: group by 'random' or by a column")
+    if groups.by == "corpora":
+        assert source.groups is not None
+        return np.searchsorted(list(rows_of_corpora(source)), source.groups[rows]).astype(np.int64)
     all_of_them = source.labels if groups.by == "classes" else source.groups
     if all_of_them is None:
         raise UserError(f"'{dataset}' has no column '{groups.column}' to group by")
@@ -53,3 +56,13 @@ def assign(groups: Groups, source: Source, rows: np.ndarray, dataset: str, rng: 
             "or put the group's rows together with another's"
         )
     return numbers[rows].astype(np.int64)
+
+
+def check_groups(groups: Groups, source: Source, dataset: str) -> None:
+    """Raise a `UserError` if a data set of this kind has no such groups."""
+    if groups.by == "classes" and source.kind == "regression":
+        raise UserError(f"{dataset} is a regression, which has no classes: group by 'random' or by a column")
+    if groups.by == "classes" and source.kind == "language":
+        raise UserError(f"{dataset} is of texts, which have no classes: group by 'corpora' or 'random'")
+    if groups.by == "corpora" and source.kind != "language":
+        raise UserError(f"{dataset} has no corpora of texts: group by 'random', by 'classes' or by a column")

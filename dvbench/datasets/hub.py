@@ -2,7 +2,8 @@
 
 The environment variable ``DVBENCH_MIRROR`` names the mirror, a folder of ``<hub id>/train-*.parquet`` and
 ``<hub id>/test-*.parquet``, at any depth below the hub id as the hub itself has them. Images are decoded when they are
-taken, not before. Without network and mirror this fails at once: the hub's own client retries for half a minute.
+taken, not before, and texts are streamed. Without network and mirror this fails at once: the hub's own client retries
+for half a minute.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 MIRROR = "DVBENCH_MIRROR"
 PATIENCE_SECONDS = 5.0
+ANY_CONFIG = ("", "data", "sample")  # folders of a data set in the mirror that may hold a config of any name
 
 
 def read_images(hub_id: str, image: str, label: str) -> Source:
@@ -94,25 +96,180 @@ def load(hub_id: str) -> datasets.DatasetDict:
     # The readers and the client raise errors of many families (pyarrow, httpx, OSError), which change between versions.
     except Exception as error:
         if files:
-            raise UserError(
-                f"cannot read {hub_id} in the mirror ({files['train'][0]}): {_first_line(error)}"
-            ) from error
-        raise UserError(
-            f"cannot get {hub_id}: no mirror has it, and the Hugging Face hub gave no answer ({_first_line(error)}); "
-            f"pass --mirror DIR or set {MIRROR} to a folder that has it"
-        ) from error
+            raise _unreadable(hub_id, files["train"][0], error) from error
+        raise _unavailable(hub_id, error) from error
+
+
+def stream(hub_id: str, columns: tuple[str, ...], split: str, config: str | None = None) -> Iterator[dict[str, Any]]:
+    """Read the rows of a split one after the other; nothing is downloaded but what is read.
+
+    Parameters
+    ----------
+    hub_id : str
+    columns : tuple of str
+        Which are wanted.
+    split : str
+        Such as ``"train"``.
+    config : str, optional
+        Part of the data set, as the hub calls it.
+
+    Yields
+    ------
+    dict
+        Column names and values.
+
+    Raises
+    ------
+    UserError
+        If it is in no mirror and the hub cannot be reached, or if it cannot be read, or has no such column.
+    """
+    files = mirrored_files(hub_id, split, config)
+    try:
+        with _quiet():
+            rows = _stream_files("parquet", files) if files else _stream_from_hub(hub_id, split, config)
+        yield from _chosen(rows, columns, hub_id)
+    except UserError:
+        raise
+    except Exception as error:  # as in `load`
+        raise (_unreadable(hub_id, files[0], error) if files else _unavailable(hub_id, error)) from error
+
+
+def stream_file(
+    path: Path, builder: str, columns: tuple[str, ...], options: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Read the rows of a file of one's own one after the other.
+
+    Parameters
+    ----------
+    path : Path
+    builder : str
+        Which reader of `datasets` reads it, such as ``"csv"``.
+    columns : tuple of str
+        Which are wanted.
+    options : dict
+        Of the reader.
+
+    Yields
+    ------
+    dict
+        Column names and values.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or has no such column.
+    """
+    try:
+        with _quiet():
+            rows = _stream_files(builder, [path], **options)
+        yield from _chosen(rows, columns, str(path))
+    except UserError:
+        raise
+    except Exception as error:  # as in `load`
+        raise UserError(f"cannot read {path}: {_first_line(error)}") from error
+
+
+def fetch_file(hub_id: str, name: str) -> Path:
+    """Find one file of a model: in the mirror, else in the cache, else on the hub.
+
+    Parameters
+    ----------
+    hub_id : str
+        Such as ``"openai-community/gpt2"``.
+    name : str
+        Such as ``"vocab.json"``.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UserError
+        If it is nowhere.
+    """
+    mirror = _mirror()
+    if mirror is not None and (mirror / hub_id / name).is_file():
+        return mirror / hub_id / name
+    try:
+        with _quiet():
+            return _fetch_from_hub(hub_id, name)
+    except Exception as error:  # as in `load`
+        raise _unavailable(f"{hub_id}/{name}", error) from error
+
+
+def mirrored_files(hub_id: str, split: str, config: str | None = None) -> list[Path]:
+    """Parquet files of a split in the mirror, in order of their names.
+
+    Parameters
+    ----------
+    hub_id, split : str
+    config : str, optional
+        Files in folders of this name; without any, those in the data set's folder itself, in ``data`` or in ``sample``.
+        A folder of another name may hold another config.
+
+    Returns
+    -------
+    list of Path
+        Empty if there is no mirror or it lacks them.
+    """
+    mirror = _mirror()
+    if mirror is None:
+        return []
+    folder = mirror / hub_id
+    found = sorted(folder.rglob(f"{split}-*.parquet"))
+    if config is None:
+        return found
+    named = [path for path in found if config in path.relative_to(folder).parts[:-1]]
+    return named or [path for path in found if path.parent in {folder / name for name in ANY_CONFIG}]
+
+
+def _chosen(rows: Iterator[dict[str, Any]], columns: tuple[str, ...], what: str) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        if missing := [column for column in columns if column not in row]:
+            raise UserError(f"{what} has no column '{missing[0]}': it has {', '.join(row)}")
+        yield {column: row[column] for column in columns}
+
+
+def _mirror() -> Path | None:
+    mirror = os.environ.get(MIRROR)
+    if not mirror:
+        return None
+    if not Path(mirror).is_dir():
+        raise UserError(f"{MIRROR} is {mirror}, which is not a folder: pass --mirror DIR or set it to one")
+    return Path(mirror)
 
 
 def _mirrored(hub_id: str) -> dict[str, list[str]]:
     """Parquet files of each split in the mirror; empty if there is no mirror or it lacks one of them."""
-    mirror = os.environ.get(MIRROR)
-    if not mirror:
-        return {}
-    if not Path(mirror).is_dir():
-        raise UserError(f"{MIRROR} is {mirror}, which is not a folder: pass --mirror DIR or set it to one")
-    folder = Path(mirror, hub_id)
-    files = {split: sorted(map(str, folder.rglob(f"{split}-*.parquet"))) for split in ("train", "test")}
+    files = {split: list(map(str, mirrored_files(hub_id, split))) for split in ("train", "test")}
     return files if all(files.values()) else {}
+
+
+def _stream_files(builder: str, files: list[Path], **options: Any) -> Iterator[dict[str, Any]]:
+    import datasets
+
+    with _offline():
+        names = list(map(str, files))
+        return iter(datasets.load_dataset(builder, data_files=names, split="train", streaming=True, **options))
+
+
+def _stream_from_hub(hub_id: str, split: str, config: str | None) -> Iterator[dict[str, Any]]:
+    import datasets
+    from huggingface_hub import HfApi
+
+    HfApi().dataset_info(hub_id, timeout=PATIENCE_SECONDS)
+    return iter(datasets.load_dataset(hub_id, config, split=split, streaming=True))
+
+
+def _fetch_from_hub(hub_id: str, name: str) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    try:
+        return Path(hf_hub_download(hub_id, name, local_files_only=True))
+    except (OSError, ValueError):  # not in the cache
+        HfApi().model_info(hub_id, timeout=PATIENCE_SECONDS)
+    return Path(hf_hub_download(hub_id, name))
 
 
 def _load_from_hub(hub_id: str) -> datasets.DatasetDict:
@@ -158,6 +315,17 @@ def _quiet() -> Iterator[None]:
             logging.set_verbosity(verbosity)
             if not disabled:
                 bars.enable_progress_bars()
+
+
+def _unreadable(hub_id: str, file: object, error: Exception) -> UserError:
+    return UserError(f"cannot read {hub_id} in the mirror ({file}): {_first_line(error)}")
+
+
+def _unavailable(what: str, error: Exception) -> UserError:
+    return UserError(
+        f"cannot get {what}: no mirror has it, and the Hugging Face hub gave no answer ({_first_line(error)}); "
+        f"pass --mirror DIR or set {MIRROR} to a folder that has it"
+    )
 
 
 def _first_line(error: Exception) -> str:

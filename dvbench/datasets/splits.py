@@ -12,7 +12,8 @@ from dvbench.settings import Sizes
 def draw_rows(source: Source, sizes: Sizes, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw the rows of the three parts.
 
-    Parts that share a pool of rows with too few of them shrink in proportion and use it up.
+    Parts that share a pool of rows with too few of them shrink in proportion and use it up; those of texts do not. A
+    training set of texts has equally many of every corpus.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ def draw_rows(source: Source, sizes: Sizes, rng: np.random.Generator) -> tuple[n
     UserError
         If there are too few rows.
     """
+    if source.kind == "language":
+        return _draw_texts(source, sizes, rng)
     groups = source.labels if source.kind == "classification" else np.zeros(len(source.labels), dtype=np.int64)
     rows = np.arange(len(groups))
     if source.test_rows is None:
@@ -39,6 +42,62 @@ def draw_rows(source: Source, sizes: Sizes, rng: np.random.Generator) -> tuple[n
         train, reachable = _draw(np.setdiff1d(rows, source.test_rows), groups, (sizes.train, sizes.reachable), rng)
         (test,) = _draw(np.unique(source.test_rows), groups, (sizes.test,), rng)
     return train, reachable, test
+
+
+def rows_of_corpora(source: Source) -> dict[str, np.ndarray]:
+    """Numbers of the training texts of every corpus, by its name, in alphabetical order."""
+    assert source.groups is not None
+    free = np.ones(len(source.groups), dtype=bool)
+    free[_test_rows(source)] = False
+    # Millions of names take seconds to sort; a corpus is one run of rows.
+    begins = np.append(True, source.groups[1:] != source.groups[:-1])
+    found = {str(name): np.flatnonzero(free & (source.groups == name)) for name in np.unique(source.groups[begins])}
+    return {name: rows for name, rows in found.items() if len(rows)}
+
+
+def check_texts(source: Source, sizes: Sizes) -> None:
+    """Find what `draw_rows` would find of texts.
+
+    Raises
+    ------
+    UserError
+        If corpora cannot have equal shares of the training set, or there are too few texts.
+    """
+    corpora = rows_of_corpora(source)
+    if not corpora:
+        raise UserError("there are no texts to train on")
+    each, left = divmod(sizes.train, len(corpora))
+    if left or not each:
+        nearest = max(each, 1) * len(corpora)
+        raise UserError(
+            f"{sizes.train} training texts cannot be of {len(corpora)} corpora in equal shares: ask for {nearest}"
+        )
+    for name, rows in corpora.items():
+        if len(rows) < each:
+            raise UserError(
+                f"corpus '{name}' has {len(rows)} texts, and {sizes.train} training texts of {len(corpora)} corpora "
+                f"are {each} of each: ask for {min(map(len, corpora.values())) * len(corpora)} at most"
+            )
+    there, wanted = len(np.unique(_test_rows(source))), sizes.reachable + sizes.test
+    if wanted > there:
+        raise UserError(
+            f"there are {there} test texts, and {sizes.reachable} reachable and {sizes.test} test ones are {wanted}: "
+            "ask for fewer"
+        )
+
+
+def _test_rows(source: Source) -> np.ndarray:
+    assert source.test_rows is not None
+    return source.test_rows
+
+
+def _draw_texts(source: Source, sizes: Sizes, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    check_texts(source, sizes)
+    corpora = rows_of_corpora(source)
+    each = sizes.train // len(corpora)
+    train = rng.permutation(np.concatenate([rng.permutation(rows)[:each] for rows in corpora.values()]))
+    others = rng.permutation(np.unique(_test_rows(source)))[: sizes.reachable + sizes.test]
+    return train, others[: sizes.reachable], others[sizes.reachable :]
 
 
 def fold_rows(source: Source, folds: int, rng: np.random.Generator) -> list[np.ndarray]:

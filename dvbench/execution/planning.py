@@ -126,7 +126,8 @@ def check(suite: Suite) -> None:
     ------
     UserError
     """
-    from dvbench.datasets import load_source
+    from dvbench.datasets import check_noise, load_source
+    from dvbench.datasets.splits import check_texts
     from dvbench.tasks.contract import check_players
     from dvbench.unlearning.making import make_method
 
@@ -168,14 +169,27 @@ def check(suite: Suite) -> None:
                 f"{problem.dataset} is a regression data set and has no labels to flip; use noise of kind 'features', "
                 "as with --task noisy_feature_detection"
             )
+        source = sources[problem.dataset]
+        check_noise(problem.noise, source, problem.dataset)
+        if source.kind == "language":
+            try:
+                check_texts(source, problem.sizes)
+            except UserError as error:
+                raise UserError(f"suite '{suite.name}': {problem.title}: {error}") from error
 
 
 def _players(problem: ProblemSettings, source: Source) -> int | None:
     """How many players a problem will have, as far as that is known before it is built."""
+    from dvbench.datasets.groups import check_groups
+    from dvbench.datasets.splits import rows_of_corpora
+
     if problem.groups is None or problem.groups.by == "column":
         return None
     if problem.groups.by == "classes" and source.kind == "regression":
         raise UserError(f"{problem.dataset} is a regression data set and has no classes to group by")
+    check_groups(problem.groups, source, problem.dataset)
+    if problem.groups.by == "corpora":
+        return len(rows_of_corpora(source))
     return problem.groups.count or len(source.classes)
 
 

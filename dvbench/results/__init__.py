@@ -13,7 +13,7 @@ from dvbench.results.schema import (
     Score,
     describe_error,
 )
-from dvbench.results.store import Store, write_atomically
+from dvbench.results.store import Store, cache_folder, write_atomically
 from dvbench.results.submissions import About, Submission, Verified, VerifiedCell
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Submission",
     "Verified",
     "VerifiedCell",
+    "cache_folder",
     "describe_error",
     "write_atomically",
 ]

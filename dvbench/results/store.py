@@ -220,6 +220,11 @@ class Store:
         write_atomically(path, as_json(verified).encode())
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: ``DVBENCH_CACHE``, or a folder in the user's own cache."""
+    return Path(os.environ.get("DVBENCH_CACHE") or Path.home() / ".cache" / "dvbench")
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file beside its place and move it there, so that it is never seen half written.
 

@@ -20,7 +20,10 @@ EXPECTED = {
         "leave_one_out", "partial_unlearning_shapley", "random", "robust_volume_shapley", "unlearning_shapley",
         "warm_start_shapley",
     ],
-    "datasets": ["breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "wine"],
+    "datasets": [
+        "breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "text_corpus", "text_corpus_answers",
+        "tiny_text", "tiny_text_answers", "wiki_web_stories", "wiki_web_stories_answers", "wine",
+    ],
     "models": ["cnn", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
         "exact_agreement", "group_lds", "knowledge_retention", "noisy_feature_detection", "noisy_label_detection",

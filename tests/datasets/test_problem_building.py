@@ -55,7 +55,9 @@ def test_bundled_data_sets_have_the_documented_size(name: str, rows: int, featur
 
 def test_every_data_set_and_nothing_else_is_registered() -> None:
     ours = [name for name, entry in entries("datasets").items() if entry.target.startswith("dvbench.datasets.")]
-    assert ours == ["breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "wine"]
+    texts = ["text_corpus", "text_corpus_answers", "tiny_text", "tiny_text_answers"]
+    stories = ["wiki_web_stories", "wiki_web_stories_answers"]
+    assert ours == ["breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", *texts, *stories, "wine"]
 
 
 def test_parts_are_disjoint_and_stratified(table: Callable, rows_of: Callable) -> None:

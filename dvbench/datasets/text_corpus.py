@@ -1,0 +1,42 @@
+"""Three corpora of a million texts each, from the Hugging Face hub."""
+
+from __future__ import annotations
+
+from dvbench.datasets.sources import Source
+from dvbench.datasets.texts import Corpus, Counted, text_source
+
+CORPORA = (
+    Corpus("Salesforce/wikitext", "wikitext-103-v1"),
+    Corpus("HuggingFaceFW/fineweb", "sample-10BT"),
+    Corpus("HuggingFaceTB/cosmopedia", "web_samples_v1"),
+)
+
+
+def text_corpus() -> Source:
+    """An encyclopedia, web pages and synthetic textbooks: 1,000,000 texts of each, 768 tokens, GPT-2's vocabulary.
+
+    The corpora on which Unlearning Shapley was measured with GPT-2 XL: the first texts that are not empty of
+    Salesforce/wikitext (config wikitext-103-v1, CC BY-SA 3.0 and GFDL), HuggingFaceFW/fineweb (config sample-10BT,
+    ODC-By 1.0) and HuggingFaceTB/cosmopedia (config web_samples_v1, Apache-2.0), in tokens of openai-community/gpt2
+    (modified MIT licence). They are streamed, and their tokens take 4.6 GB of the cache. Reachable and test sets are
+    drawn from the 817 questions of TruthfulQA (truthfulqa/truthful_qa, config generation, Apache-2.0), each followed by
+    its best answer; the loss is that of both.
+
+    References
+    ----------
+    L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei and K. Zhang, "Losing is for Cherishing: Data Valuation Based on
+    Machine Unlearning and Shapley Value", 2025, https://arxiv.org/abs/2505.16147, section 4.1.
+    S. Merity, C. Xiong, J. Bradbury and R. Socher, "Pointer Sentinel Mixture Models", ICLR 2017,
+    https://arxiv.org/abs/1609.07843.
+    G. Penedo et al., "The FineWeb Datasets: Decanting the Web for the Finest Text Data at Scale", NeurIPS 2024,
+    https://arxiv.org/abs/2406.17557.
+    L. Ben Allal et al., "Cosmopedia", 2024, https://huggingface.co/datasets/HuggingFaceTB/cosmopedia.
+    S. Lin, J. Hilton and O. Evans, "TruthfulQA: Measuring How Models Mimic Human Falsehoods", ACL 2022,
+    https://arxiv.org/abs/2109.07958.
+    """
+    return corpora_of_texts("texts")
+
+
+def corpora_of_texts(counted: Counted) -> Source:
+    """The same with the loss of one's choice."""
+    return text_source(CORPORA, texts=1_000_000, length=768, counted=counted)
