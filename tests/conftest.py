@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,3 +58,20 @@ def make_points() -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
         return x, torch.eye(3, dtype=torch.float64)[rng.integers(0, 3, n)]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def made_up_mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mirror with made-up corpora; not to be changed."""
+    from made_up_corpora import write_mirror
+
+    folder = tmp_path_factory.mktemp("mirror")
+    write_mirror(folder)
+    return folder
+
+
+@pytest.fixture
+def text_mirror(made_up_mirror: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Made-up corpora, so that `tiny_text` needs nothing but this; not to be changed."""
+    monkeypatch.setenv("DVBENCH_MIRROR", str(made_up_mirror))
+    return made_up_mirror

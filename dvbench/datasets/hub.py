@@ -8,9 +8,11 @@ for half a minute.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,10 +227,20 @@ def mirrored_files(hub_id: str, split: str, config: str | None = None) -> list[P
 
 
 def _chosen(rows: Iterator[dict[str, Any]], columns: tuple[str, ...], what: str) -> Iterator[dict[str, Any]]:
-    for row in rows:
+    for row in _in_silence(rows):
         if missing := [column for column in columns if column not in row]:
             raise UserError(f"{what} has no column '{missing[0]}': it has {', '.join(row)}")
         yield {column: row[column] for column in columns}
+
+
+def _in_silence(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows read some at a time: what runs in between is not silenced, and switching takes time."""
+    while True:
+        with _quiet():
+            block = list(islice(rows, 100))
+        if not block:
+            return
+        yield from block
 
 
 def _mirror() -> Path | None:
@@ -299,20 +311,20 @@ def _offline() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Switch off progress bars and warnings, and back on afterwards if they were on."""
+    """Switch off progress bars and what is logged, and back on afterwards if they were on: errors are raised too."""
     import datasets
     import huggingface_hub.utils as hub
 
     libraries = [(datasets, datasets.logging), (hub, hub.logging)]
-    before = [(bars.are_progress_bars_disabled(), logging.get_verbosity()) for bars, logging in libraries]
-    for bars, logging in libraries:
+    before = [(bars.are_progress_bars_disabled(), log.get_verbosity()) for bars, log in libraries]
+    for bars, log in libraries:
         bars.disable_progress_bars()
-        logging.set_verbosity_error()
+        log.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
-        for (bars, logging), (disabled, verbosity) in zip(libraries, before, strict=True):
-            logging.set_verbosity(verbosity)
+        for (bars, log), (disabled, verbosity) in zip(libraries, before, strict=True):
+            log.set_verbosity(verbosity)
             if not disabled:
                 bars.enable_progress_bars()
 

@@ -182,8 +182,11 @@ def _texts_of(path: Path, column: str) -> Iterator[str]:
     builder, options = BUILDERS[path.suffix.lower()]
     wanted = "text" if builder == "text" else column
     found = False
-    for row in stream_file(path, builder, (wanted,), options):
+    rows = stream_file(path, builder, (wanted,), options) if path.stat().st_size else ()
+    for row in rows:
         text = _text(row[wanted], str(path), wanted)
+        if builder == "text":
+            text = text.strip("\r\n")  # the last paragraph keeps the end of its line
         if text.strip():
             found = True
             yield text
