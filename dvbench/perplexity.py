@@ -10,7 +10,7 @@ import math
 
 import torch
 
-PADDING = 65535  # in place of a token, in rows of uint16
+PADDING = 65535  # in place of a token, in rows of uint16; in other rows, which may hold that number, it is -1
 NOTHING = 1.0  # in place of a log-probability, which is never above 0
 
 
@@ -51,3 +51,8 @@ def negative_perplexity(y: torch.Tensor, outputs: torch.Tensor) -> float:
         From minus infinity to -1.
     """
     return -math.exp(mean_log_loss(y, outputs))
+
+
+def are_tokens(x: torch.Tensor) -> torch.Tensor:
+    """Which numbers in rows of tokens are tokens, and not padding: bool of the same shape."""
+    return x != PADDING if x.dtype == torch.uint16 else x >= 0

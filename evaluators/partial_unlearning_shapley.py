@@ -16,8 +16,8 @@ from torch import nn
 
 from dvbench.errors import UserError
 from dvbench.models.heads import all_features_and_logits, logits_network
+from dvbench.models.language import LanguageModel
 from dvbench.models.performance import Metric
-from dvbench.models.stacks import stack
 from dvbench.models.tensors import as_tensor
 from dvbench.models.training import TensorModel, seeded
 from dvbench.randomness import random_state as as_random_state
@@ -25,7 +25,8 @@ from dvbench.settings import Kind
 from dvbench.subsets import Subsets
 from dvbench.unlearning.contract import Method, Parameters
 from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.making import chosen_method
+from dvbench.unlearning.making import chosen_method, make_unlearner
+from dvbench.unlearning.text_engine import TextUnlearner
 from evaluators.perf import Utility, checked_utility, perfs
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
@@ -70,8 +71,8 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     ----------
     utility : {"metric", "log_loss"}
         Perf: OpenDataVal's metric, or the negative mean loss.
-    parameters : {"all", "head"}
-        What unlearning moves: every parameter, or the last layer's.
+    parameters : {"all", "head", "lora"}
+        What unlearning moves: every parameter, or the last layer's; of language models also low-rank adapters.
     steps, batch_size, lr, weight_decay, lambda1, lambda2
         Settings of unlearning, see `dvbench.unlearning.gradient_ascent.GradientAscent`.
     method : str or Method
@@ -159,7 +160,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         kind: Kind = "classification" if outputs > 1 else "regression"
         learner = TensorModel(fresh.to(device), kind, outputs, seed)
         metric = metric or (accuracy if outputs > 1 else neg_mse)
-        unlearner = Unlearner(network, x, y, z, y_z, self.method)
+        unlearner = make_unlearner(network, (x, y), (z, y_z), self.method)
         everything = [np.arange(len(x))]
         (value,) = self._values(unlearner, learner, (x, y), (z, y_z), metric, everything, seed, fit)
         return value
@@ -180,7 +181,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
             If training or unlearning diverged.
         """
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to the data seen before
-        if not isinstance(self.pred_model, TensorModel):
+        if not isinstance(self.pred_model, TensorModel | LanguageModel):
             raise UserError("partial_unlearning_shapley trains dvbench's models only; for another model call value()")
         x, y = self.x_train, self.y_train
         players: Sequence[np.ndarray] = [np.array([i]) for i in range(len(x))]
@@ -190,7 +191,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         untrained = self.pred_model.clone()
         full = self.pred_model.clone().fit(x, y, *args, **kwargs)
         seed = int(self.random_state.randint(2**31))
-        unlearner = Unlearner(full, x, y, z, y_z, self.method)
+        unlearner = make_unlearner(full, (x, y), (z, y_z), self.method)
         found = self._values(unlearner, untrained, (x, y), (z, y_z), self.metric, players, seed, kwargs)
         self.values_ = np.array([each.value for each in found])
         terms = ("lost_by_unlearning", "lost_by_rest", "lost_by_all")
@@ -200,8 +201,8 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
 
     def _values(
         self,
-        unlearner: Unlearner,
-        untrained: TensorModel,
+        unlearner: Unlearner | TextUnlearner,
+        untrained: TensorModel | LanguageModel,
         points: Pair,
         reachable: Pair,
         metric: Metric,
@@ -216,7 +217,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
             unlearned[numbers] = perfs(self.utility, metric, y, logits)
         for numbers, models in untrained.fit_many(*points, targets, **fit):
             alone[numbers] = perfs(self.utility, metric, y, models.all_logits(x))
-        (random,) = perfs(self.utility, metric, y, stack(untrained.network.eval(), 1).all_logits(x))
+        (random,) = perfs(self.utility, metric, y, untrained.all_logits(x))
         (full,) = perfs(self.utility, metric, y, unlearner.logits_full.unsqueeze(0))
         lost = [(float(full - u), float(full - a), float(full - random)) for u, a in zip(unlearned, alone, strict=True)]
         return [PartialValue((target + all_ - rest) / 2, target, rest, all_) for target, rest, all_ in lost]

@@ -9,6 +9,7 @@ import torch
 
 from dvbench.models.losses import model_losses
 from dvbench.models.performance import Metric, performances
+from dvbench.perplexity import negative_perplexity
 
 Utility = Literal["metric", "log_loss"]
 
@@ -30,6 +31,7 @@ def perfs(utility: Utility, metric: Metric, y: torch.Tensor, logits: torch.Tenso
     metric : callable
     y : torch.Tensor of shape (n, outputs)
     logits : torch.Tensor of shape (k, outputs, n)
+        Of language models, log-probabilities of tokens.
 
     Returns
     -------
@@ -42,4 +44,6 @@ def perfs(utility: Utility, metric: Metric, y: torch.Tensor, logits: torch.Tenso
     """
     if utility == "metric":
         return performances(metric, y, logits)
+    if metric is negative_perplexity:
+        return -np.log(-performances(metric, y, logits))
     return -model_losses(logits, y).double().mean(dim=1).cpu().numpy()

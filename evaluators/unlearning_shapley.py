@@ -11,13 +11,15 @@ from opendataval.dataval import DataEvaluator, ModelMixin
 
 from dvbench.errors import UserError
 from dvbench.models.heads import all_features_and_logits
+from dvbench.models.language import LanguageModel
 from dvbench.models.performance import performances
 from dvbench.models.tensors import as_tensor
 from dvbench.randomness import random_state as as_random_state
 from dvbench.subsets import Subsets
 from dvbench.unlearning.contract import Method, Parameters
 from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.making import chosen_method
+from dvbench.unlearning.making import chosen_method, make_unlearner
+from dvbench.unlearning.text_engine import TextUnlearner
 from evaluators.perf import Utility, checked_utility, perfs
 from evaluators.permutations import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
 
@@ -36,7 +38,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     Players may be points or subsets of them: a subset is unlearned with all its points.
 
     It works with every torch model whose last layer is linear, up to a softmax or a sigmoid: OpenDataVal's classifiers
-    and models that output logits alike.
+    and models that output logits alike; and with language models, whose players are whole corpora.
 
     Parameters
     ----------
@@ -50,8 +52,8 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     utility : {"metric", "log_loss"}
         Perf: OpenDataVal's metric (accuracy, unless another is given), or the negative mean loss, which is smooth and
         tells more of gently unlearned coalitions.
-    parameters : {"all", "head"}
-        What unlearning moves: every parameter, or the last layer's.
+    parameters : {"all", "head", "lora"}
+        What unlearning moves: every parameter, or the last layer's; of language models also low-rank adapters.
     steps, batch_size, lr, weight_decay, lambda1, lambda2
         Settings of unlearning, see `dvbench.unlearning.gradient_ascent.GradientAscent`.
     method : str or Method
@@ -131,18 +133,19 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         """
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to the data seen before
         model = self.pred_model.clone()
-        untrained = self._logits(model)
+        x_valid, y_valid = as_tensor(self.x_valid), as_tensor(self.y_valid)
+        untrained = None if self.truncation is None else self._logits(model)
         model.fit(self.x_train, self.y_train, *args, **kwargs)
         players, x, y = None, self.x_train, self.y_train
         if isinstance(x, Subsets):
             players, x, y = x, x.points, y.points
         x, y = as_tensor(x), as_tensor(y)
         budget = None if self.memory is None else self.memory * 2**20
-        unlearner = Unlearner(model, x, y, as_tensor(self.x_valid), as_tensor(self.y_valid), self.method, budget)
+        unlearner = make_unlearner(model, (x, y), (x_valid, y_valid), self.method, budget)
         seed = int(self.random_state.randint(2**31))
         full = self._performances(unlearner.logits_full.unsqueeze(0))[0]
         limit = np.inf
-        if self.truncation is not None:
+        if untrained is not None and self.truncation is not None:
             limit = full - self._performances(untrained)[0] - self.truncation
             if limit <= 0:
                 raise UserError(
@@ -152,8 +155,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         estimate = self.estimate(self.game(unlearner, seed, players), len(self.x_train), limit, unlearner.most)
         ((_, nobody),) = unlearner.logits_without([np.arange(len(x))], seed)
         metric_full, metric_unlearned = (
-            performances(self.metric, as_tensor(self.y_valid), logits)[0]
-            for logits in (unlearner.logits_full.unsqueeze(0), nobody)
+            performances(self.metric, y_valid, logits)[0] for logits in (unlearner.logits_full.unsqueeze(0), nobody)
         )
         self.diagnostics_ = {
             "permutations": float(estimate.permutations),
@@ -189,7 +191,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         self.values_, self.standard_errors_ = estimate.values, estimate.standard_errors
         return estimate
 
-    def game(self, unlearner: Unlearner, seed: int, players: Subsets | None = None) -> Game:
+    def game(self, unlearner: Unlearner | TextUnlearner, seed: int, players: Subsets | None = None) -> Game:
         """Make the game: performance lost by unlearning coalitions. One seed serves all of them.
 
         With the same draws for every coalition, neighbouring prefixes of a permutation see alike minibatches, and what
@@ -209,7 +211,10 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
 
     def _logits(self, model: torch.nn.Module) -> torch.Tensor:
         """One model's logits on the reachable set, (1, outputs, n_reachable)."""
-        return all_features_and_logits(model, as_tensor(self.x_valid))[1].T.unsqueeze(0)
+        x = as_tensor(self.x_valid)
+        if isinstance(model, LanguageModel):
+            return model.all_logits(x)
+        return all_features_and_logits(model, x)[1].T.unsqueeze(0)
 
     def _performances(self, logits: torch.Tensor) -> np.ndarray:
         """Perf of models with these logits (k, outputs, n_reachable) on the reachable set, (k,)."""

@@ -19,6 +19,7 @@ from dvbench.results import Cell, Result, Score, Store
 from dvbench.tasks.contract import Forgotten, Retrain, Task, Valuation
 from dvbench.tasks.retrain import Retraining
 from dvbench.tasks.unlearned_models import Forgetting
+from dvbench.tasks.unlearned_texts import make_forgetting
 from dvbench.unlearning.making import make_method
 
 
@@ -96,7 +97,7 @@ class _Judges:
 
     @cached_property
     def _forgetting(self) -> Forgetting:
-        return Forgetting(self._retraining)
+        return make_forgetting(self._retraining)
 
     def of(self, cell: Cell) -> Callable[[], Forgotten] | None:
         """What a cell's unlearning method makes of the full model, computed once; None for evaluators."""

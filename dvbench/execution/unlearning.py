@@ -8,11 +8,14 @@ import numpy as np
 
 from dvbench.execution.environment import watch_memory
 from dvbench.execution.valued import Valued
+from dvbench.models.language import LanguageModel
+from dvbench.models.text_batches import lengths
+from dvbench.models.throughput import training_speed
 from dvbench.problem import Problem
 from dvbench.randomness import integer_seed, quarantine
 from dvbench.results import Cell, Cost
 from dvbench.tasks.retrain import Retraining
-from dvbench.tasks.unlearned_models import Forgetting
+from dvbench.tasks.unlearned_texts import make_forgetting
 from dvbench.unlearning.making import make_method
 
 
@@ -32,7 +35,8 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
     -------
     Valued
         ``cost.seconds`` is the time of unlearning all players. Diagnostics: ``train_seconds`` and ``unlearn_seconds``
-        to train the full model and to unlearn all of its data at once.
+        to train the full model and to unlearn all of its data at once; of language models also ``tokens_per_second``
+        of training, and its ``flop_utilisation``.
 
     Raises
     ------
@@ -42,7 +46,7 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
         If training or unlearning diverged.
     """
     method = make_method(cell.evaluator.name, **cell.evaluator.params)
-    forgetting = Forgetting(Retraining(problem, cell.model, cell.training, device))
+    forgetting = make_forgetting(Retraining(problem, cell.model, cell.training, device))
     with quarantine(integer_seed(cell.dataset, cell.key.seed, purpose)), watch_memory(device) as memory:
         started = time.perf_counter()
         model = forgetting.full
@@ -54,6 +58,12 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
     # Whether it is finite is known when a GPU is done.
     bool(unlearner.unlearn([np.arange(len(problem.train))], 0).finite().all())
     diagnostics = {"train_seconds": trained - started, "unlearn_seconds": time.perf_counter() - started_all}
+    if isinstance(model, LanguageModel):
+        tokens, width = int(lengths(problem.train.x).sum()), problem.train.x.shape[1]
+        diagnostics["train_seconds"] = model.seconds
+        diagnostics |= training_speed(
+            model.network, cell.training.epochs * tokens, width, model.seconds, cell.training.precision
+        )
     cost = Cost(
         seconds=seconds,
         fits=model.fits.count,

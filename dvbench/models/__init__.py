@@ -1,7 +1,7 @@
-"""OpenDataVal models that train on tensors, and what is done with a trained one.
+"""OpenDataVal models that train on tensors or on texts, and what is done with a trained one.
 
 A model is a file with a function that builds a network from ``(shape, outputs, **params)``; `build_model` wraps it in a
-`TensorModel`.
+`TensorModel`, or in a `LanguageModel` where the data are texts.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from dvbench.models.language import LanguageModel
     from dvbench.models.training import TensorModel
     from dvbench.settings import Kind, ModelSettings, Precision
 
@@ -23,7 +24,7 @@ def build_model(
     weight_decay: float = 0.01,
     precision: Precision = "float32",
     device: str = "cpu",
-) -> TensorModel:
+) -> TensorModel | LanguageModel:
     """Build a model for points of a shape.
 
     Parameters
@@ -31,10 +32,10 @@ def build_model(
     settings : ModelSettings
         Its name and the parameters of its constructor.
     shape : tuple of int
-        Shape of one point's features.
+        Shape of one point's features, or the length of a text.
     outputs : int
-        Number of classes, or 1.
-    kind : {"classification", "regression"}
+        Number of classes, or 1, or the size of the vocabulary.
+    kind : {"classification", "regression", "language"}
     seed : int
         Seed of the initial weights and of the order of minibatches.
     weight_decay : float
@@ -44,24 +45,41 @@ def build_model(
 
     Returns
     -------
-    TensorModel
+    TensorModel or LanguageModel
 
     Raises
     ------
     UserError
-        If there is no such model, or it has no such parameter, or it does not fit the data.
+        If there is no such model, or it has no such parameter, or it does not fit the data or the memory.
     """
-    from torch.nn import Module
+    import torch
 
     from dvbench.errors import UserError
+    from dvbench.models.memory import require_room
     from dvbench.models.training import TensorModel, seeded
     from dvbench.registry import find
 
     builder = find("models", settings.name).load()
+
+    def build() -> torch.nn.Module:
+        return builder(shape, outputs, **settings.params)
+
     try:
-        network = seeded(lambda: builder(shape, outputs, **settings.params), seed)
+        if kind == "language":
+            with torch.device("meta"):
+                shapes = build()
+            if hasattr(shapes, "get_output_embeddings"):
+                require_room(settings.name, shapes, shape, outputs, device)
+        network = seeded(build, seed)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"model '{settings.name}': {error}; see 'dvbench describe {settings.name}'") from error
-    if not isinstance(network, Module) or not list(network.parameters()):
+    if not isinstance(network, torch.nn.Module) or not list(network.parameters()):
         raise UserError(f"model '{settings.name}' must be a function that returns a torch network with parameters")
+    if hasattr(network, "get_output_embeddings") != (kind == "language"):
+        reads, others = ("points", "texts") if kind == "language" else ("texts", "points")
+        raise UserError(f"model '{settings.name}' reads {reads}, and the data are {others}; see 'dvbench list models'")
+    if kind == "language":
+        from dvbench.models.language import LanguageModel
+
+        return LanguageModel(network, seed, weight_decay, precision).to(device)
     return TensorModel(network, kind, outputs, seed, weight_decay, precision).to(device)

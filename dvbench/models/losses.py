@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 
 def is_classification(y: torch.Tensor) -> bool:
-    """Whether targets are one-hot labels (several columns) and not real numbers (one column)."""
-    return y.ndim > 1 and y.shape[1] > 1
+    """Whether targets are one-hot labels (several columns) or class numbers, and not real numbers (one column)."""
+    return (y.ndim > 1 and y.shape[1] > 1) or (y.ndim == 1 and not y.is_floating_point())
 
 
 def point_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -21,6 +21,7 @@ def point_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     logits, y : torch.Tensor of shape (n, outputs)
+        Labels may be class numbers instead, int64 of shape (n,).
 
     Returns
     -------

@@ -26,10 +26,11 @@ GRADIENT_FLOATS = 2**26  # what per-point gradients may take at once: 256 MiB
 
 
 class Fits:
-    """Counts the fits of a model and of all its clones."""
+    """Counts the fits of a model and of all its clones, and the seconds that checkpoints spared them."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.seconds_before = 0.0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Fits:
         return self
@@ -261,6 +262,10 @@ class TensorModel(GradientModel, TorchModel):
         parts = [self.network(part.to(self.device)) for part in as_tensor(x).split(PREDICTION_CHUNK)]
         logits = require_finite(torch.cat(parts))
         return logits.softmax(dim=1) if self.kind == "classification" else logits
+
+    def all_logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of many points, in evaluation mode: (n, ...) to (1, outputs, n)."""
+        return stack(self.network.eval(), 1).all_logits(x.to(self.device))
 
     def grad(
         self, x_data: torch.Tensor | Dataset, y_data: torch.Tensor | Dataset, *args: Any, **kwargs: Any

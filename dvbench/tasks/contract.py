@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -13,32 +13,58 @@ from dvbench.errors import UserError
 from dvbench.problem import Problem
 
 
+class Outputs(Protocol):
+    """Logits of models: a tensor of shape (models, outputs, points), or what is taken apart like one."""
+
+    def __len__(self) -> int:
+        """Number of models."""
+
+    def __getitem__(self, model: int, /) -> Any:
+        """One model's, of which ``[:, part]`` are the logits (outputs, k) of points given by a mask or numbers."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points at which models are compared.
+
+    Parameters
+    ----------
+    y : torch.Tensor
+        Targets (points, outputs); or class numbers (points,), int64, where a point is a token of a text.
+    owners : numpy.ndarray of int, shape (points,)
+        Player that each belongs to; -1 for points of the test set.
+    """
+
+    y: torch.Tensor
+    owners: np.ndarray
+
+
 @dataclass(frozen=True)
 class Forgotten:
     """What models say that have unlearned one player each, and those that they are to be compared with.
 
-    Points are those of the training set, and after them those of the test set. All are logits, of shape
-    (models, outputs, points).
-
     Parameters
     ----------
-    full, untrained : torch.Tensor of shape (1, outputs, points)
+    full, untrained : Outputs of one model
         Of the model trained on all players, and of the same one before training.
-    unlearned, retrained : torch.Tensor of shape (players, outputs, points)
+    unlearned, retrained : Outputs of as many models as players
         Of models that have unlearned a player, and of models trained on all others.
     training : dict of str to list of float
         ``train`` and ``test``: mean loss of the full model at the start of each epoch, and in the end.
     unlearning : dict of str to list of float
         ``step``, and mean loss over players after so many steps on their ``forget`` sets, ``retain`` sets and the
         ``test`` set.
+    points : Points, optional
+        By default those of the training set, and after them those of the test set.
     """
 
-    full: torch.Tensor
-    untrained: torch.Tensor
-    unlearned: torch.Tensor
-    retrained: torch.Tensor
+    full: Outputs
+    untrained: Outputs
+    unlearned: Outputs
+    retrained: Outputs
     training: dict[str, list[float]] = field(default_factory=dict)
     unlearning: dict[str, list[float]] = field(default_factory=dict)
+    points: Points | None = None
 
 
 @dataclass(frozen=True)

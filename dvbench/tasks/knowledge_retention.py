@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from dvbench.models.performance import performances
 from dvbench.problem import Problem
-from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
+from dvbench.tasks.contract import Outcome, Outputs, Points, Retrain, Valuation, task
+from dvbench.tasks.outputs import judged_points, one_of, performance
 
 
 @task(version=1, headline="kr_error", higher_is_better=False, forgets=True)
@@ -29,9 +28,10 @@ def knowledge_retention(problem: Problem, valuation: Valuation, retrain: Retrain
     printed, while the text speaks of the forget set), Table 3 and Figure 3.
     """
     found = valuation.outputs()
+    points = judged_points(problem, found)
     models = {name: getattr(found, name) for name in ("unlearned", "retrained", "full", "untrained")}
     table = {
-        name: np.array([_forget_and_retain(problem, outputs, player) for player in range(problem.players)])
+        name: np.array([_forget_and_retain(problem, points, outputs, player) for player in range(problem.players)])
         for name, outputs in models.items()
     }
     metrics = {}
@@ -49,11 +49,10 @@ def knowledge_retention(problem: Problem, valuation: Valuation, retrain: Retrain
     return Outcome(metrics, curves)
 
 
-def _forget_and_retain(problem: Problem, outputs: torch.Tensor, player: int) -> tuple[float, float]:
+def _forget_and_retain(problem: Problem, points: Points, outputs: Outputs, player: int) -> tuple[float, float]:
     """Performance on a player's points, and on those of all others."""
-    n, y = len(problem.train), problem.train.y
-    forget = torch.zeros(n, dtype=torch.bool)
-    forget[torch.from_numpy(problem.points_of(np.array([player])))] = True
-    logits = outputs[[player if len(outputs) > 1 else 0], :, :n]
-    forgotten, kept = (performances(problem.metric, y[part], logits[:, :, part])[0] for part in (forget, ~forget))
-    return float(forgotten), float(kept)
+    forget, train = points.owners == player, points.owners >= 0
+    forgotten, kept = (
+        performance(problem, points, one_of(outputs, player), part) for part in (forget, train & ~forget)
+    )
+    return forgotten, kept

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 import torch
 from scipy.stats import gaussian_kde, norm
@@ -10,6 +12,7 @@ from dvbench.models.losses import divergences, point_losses, predictions
 from dvbench.problem import Problem
 from dvbench.randomness import generator
 from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
+from dvbench.tasks.outputs import judged_points, one_of, pieces
 
 GRID = 101  # places at which densities are given
 DRAWN = 10_000  # losses from which a density is estimated
@@ -33,29 +36,32 @@ def output_divergence(problem: Problem, valuation: Valuation, retrain: Retrain) 
     models' numbers there fit this direction of the divergence, and an LMSE of probabilities, which is ``pmse`` here.
     """
     found = valuation.outputs()
-    n, y = len(problem.train), problem.train.y
+    points = judged_points(problem, found)
     models = {"": found.unlearned, "_untrained": found.untrained, "_full": found.full, "retrained": found.retrained}
     distances: dict[str, list[float]] = {}
     losses: dict[str, list[torch.Tensor]] = {name: [] for name in models}
     for player in range(problem.players):
-        retain = torch.ones(n, dtype=torch.bool)
-        retain[torch.from_numpy(problem.points_of(np.array([player])))] = False
-        logits = {name: outputs[player if len(outputs) > 1 else 0, :, :n].T[retain] for name, outputs in models.items()}
-        for name, one in logits.items():
-            losses[name].append(point_losses(one, y[retain]))
-            if name != "retrained":
-                for measure, distance in _distances(one, logits["retrained"], y[retain]).items():
-                    distances.setdefault(measure + name, []).append(distance)
+        retain = (points.owners >= 0) & (points.owners != player)
+        sums: defaultdict[str, float] = defaultdict(float)
+        for piece in pieces(problem, retain):
+            logits, y = {name: one_of(outputs, player)[:, piece].T for name, outputs in models.items()}, points.y[piece]
+            for name, one in logits.items():
+                losses[name].append(point_losses(one, y))
+                if name != "retrained":
+                    for measure, apart in _apart(one, logits["retrained"], y).items():
+                        sums[measure + name] += apart
+        for name, total in sums.items():
+            distances.setdefault(name, []).append(total / int(retain.sum()))
     return Outcome({name: float(np.mean(each)) for name, each in distances.items()}, _densities(problem, losses))
 
 
-def _distances(logits: torch.Tensor, retrained: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
-    """Distances of outputs from those of a retrained model, (points, outputs)."""
+def _apart(logits: torch.Tensor, retrained: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
+    """How far outputs are from those of a retrained model, (points, outputs), summed over points."""
     apart = predictions(logits, y) - predictions(retrained, y)
     return {
-        "lkd": divergences(retrained, logits, y).double().mean().item(),
-        "lmse": (logits - retrained).square().double().mean().item(),
-        "pmse": apart.square().double().mean().item(),
+        "lkd": divergences(retrained, logits, y).double().sum().item(),
+        "lmse": (logits - retrained).square().double().mean(dim=1).sum().item(),
+        "pmse": apart.square().double().mean(dim=1).sum().item(),
     }
 
 

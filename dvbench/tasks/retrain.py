@@ -46,7 +46,9 @@ class Retraining:
             precision=training.precision,
             device=device,
         )
-        self.train, self.test = (Split(part.x.to(device), part.y.to(device)) for part in (problem.train, problem.test))
+        # A language model fetches texts as it goes.
+        place = "cpu" if problem.kind == "language" else device
+        self.train, self.test = (Split(part.x.to(place), part.y.to(place)) for part in (problem.train, problem.test))
         self._known: dict[bytes, float] = {}
 
     def __call__(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.models.performance import performances
 from dvbench.problem import Problem
 from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
 from dvbench.tasks.correlation import rank_correlation
+from dvbench.tasks.outputs import judged_points, performance
 
 
 @task(version=1, headline="spc", higher_is_better=True, forgets=True, fewest=4)
@@ -24,9 +24,10 @@ def retrained_agreement(problem: Problem, valuation: Valuation, retrain: Retrain
     L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
     machine unlearning and Shapley value. arXiv:2505.16147, 2025. Appendix B, SPC in Table 3.
     """
-    found, n = valuation.outputs(), len(problem.train)
+    found = valuation.outputs()
+    points = judged_points(problem, found)
     unlearned, retrained, full = (
-        performances(problem.metric, problem.test.y, outputs[:, :, n:])
+        np.array([performance(problem, points, outputs[i], points.owners < 0) for i in range(len(outputs))])
         for outputs in (found.unlearned, found.retrained, found.full)
     )
     spc, p = rank_correlation(unlearned, retrained)

@@ -19,6 +19,7 @@ from dvbench.tasks.contract import Forgotten
 from dvbench.tasks.retrain import Retraining
 from dvbench.unlearning.contract import Method
 from dvbench.unlearning.engine import Logits, Unlearner
+from dvbench.unlearning.text_engine import TextUnlearner
 
 MOST = 100  # players, whose models' outputs on all points are held in memory
 WATCHED = 1000  # points of the training set and of the test set whose losses are followed
@@ -68,12 +69,12 @@ class Forgetting:
             on_epoch=None if on_epoch is None else lambda: on_epoch(model),
         )
 
-    def unlearner(self, method: Method) -> Unlearner:
+    def unlearner(self, method: Method) -> Unlearner | TextUnlearner:
         """The engine that unlearns players' points from the full model."""
         train, reachable = self._retraining.train, self.problem.reachable
         return Unlearner(self.full, train.x, train.y, reachable.x, reachable.y, method)
 
-    def performances_lost(self, unlearner: Unlearner, purpose: str = "valuation") -> np.ndarray:
+    def performances_lost(self, unlearner: Unlearner | TextUnlearner, purpose: str = "valuation") -> np.ndarray:
         """Performance on the reachable set that unlearning each player costs, (players,)."""
         y, metric = self.problem.reachable.y, self.problem.metric
         (full,) = performances(metric, y, unlearner.logits_full.unsqueeze(0))

@@ -11,7 +11,7 @@ import torch
 
 from dvbench.models.losses import residuals
 
-Parameters = Literal["all", "head"]
+Parameters = Literal["all", "head", "lora"]
 
 
 class Minibatch:
@@ -51,8 +51,9 @@ class Method(ABC):
         Optimiser steps, and points of the forget set and of the reachable set in each.
     lr, weight_decay : float
         AdamW's. The learning rate decides how strongly a forget set is unlearned.
-    parameters : {"all", "head"}
-        What moves: every parameter, or the last linear layer's; also those that require no gradient.
+    parameters : {"all", "head", "lora"}
+        What moves: every parameter, or the last linear layer's; also those that require no gradient. Of language models
+        also low-rank adapters of all other layers.
     """
 
     steps: int = 100
@@ -62,8 +63,8 @@ class Method(ABC):
     parameters: Parameters = "all"
 
     def __post_init__(self) -> None:
-        if self.parameters not in ("all", "head"):
-            raise ValueError(f"parameters is 'all' or 'head', not {self.parameters!r}")
+        if self.parameters not in ("all", "head", "lora"):
+            raise ValueError(f"parameters is 'all', 'head' or 'lora', not {self.parameters!r}")
         if not isinstance(self.steps, int) or not isinstance(self.batch_size, int):
             raise ValueError(f"steps and batch_size are whole numbers, not {self.steps!r} and {self.batch_size!r}")
         if self.steps < 1 or self.batch_size < 1 or not self.lr > 0:

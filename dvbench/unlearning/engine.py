@@ -41,7 +41,8 @@ class Unlearner:
     Raises
     ------
     ValueError
-        If the network has no linear layer, or its outputs are not those of the last one.
+        If the network has no linear layer, or its outputs are not those of the last one; or if low-rank adapters are
+        to move, which only language models have.
 
     Attributes
     ----------
@@ -63,6 +64,8 @@ class Unlearner:
         method: Method,
         budget: int | None = None,
     ) -> None:
+        if method.parameters == "lora":
+            raise ValueError("only language models are unlearned by 'lora'; choose 'all' or 'head'")
         network = logits_network(network).eval()
         device = next(network.parameters()).device
         x, x_reachable = x.to(device), x_reachable.to(device)
@@ -194,13 +197,13 @@ class Unlearner:
             batch = Minibatch(
                 gather(labels, forget).transpose(1, 2), lambda: self._logits_players[:, forget].transpose(0, 1)
             )
-            batches.append((gather(self.x, forget), _slope(ascending, batch)))
+            batches.append((gather(self.x, forget), slope_of(ascending, batch)))
         if keeping is not None:
             batch = Minibatch(
                 self.y_reachable.index_select(0, keep).T.unsqueeze(0),
                 lambda: self.logits_full.index_select(1, keep).unsqueeze(0),
             )
-            batches.append((self.x_reachable.index_select(0, keep).unsqueeze(0), _slope(keeping, batch)))
+            batches.append((self.x_reachable.index_select(0, keep).unsqueeze(0), slope_of(keeping, batch)))
         beta = 2 * self.method.anchor
         if len(batches) == 2 and not isinstance(self.network, nn.Linear):
             # Deeper networks take both minibatches in one pass; all copies of a single layer take the points to keep in
@@ -211,7 +214,7 @@ class Unlearner:
             beta = 1.0
 
 
-def _slope(rule: Rule, batch: Minibatch) -> Slope:
+def slope_of(rule: Rule, batch: Minibatch) -> Slope:
     """A rule's gradient of the mean over a minibatch."""
 
     def slope(logits: torch.Tensor) -> torch.Tensor:

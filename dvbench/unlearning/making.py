@@ -1,13 +1,19 @@
-"""Makes an unlearning method of its name."""
+"""Makes an unlearning method of its name, and what carries it out on a model."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import torch
+from torch import nn
+
 from dvbench.errors import UserError, unknown
+from dvbench.models.language import LanguageModel
 from dvbench.registry import find
 from dvbench.unlearning.contract import Method
+from dvbench.unlearning.engine import Unlearner
+from dvbench.unlearning.text_engine import TextUnlearner
 
 
 def make_method(name: str, /, **settings: Any) -> Method:
@@ -68,3 +74,31 @@ def chosen_method(method: str | Method, lambda1: float, lambda2: float, **settin
     if (lambda1, lambda2) != (1.0, 1.0):
         raise ValueError("lambda1 and lambda2 are gradient_ascent's; another method does not take them")
     return method if isinstance(method, Method) else make_method(method, **settings)
+
+
+def make_unlearner(
+    model: nn.Module,
+    points: tuple[torch.Tensor, torch.Tensor],
+    reachable: tuple[torch.Tensor, torch.Tensor],
+    method: Method,
+    budget: int | None = None,
+) -> Unlearner | TextUnlearner:
+    """Make what unlearns coalitions of points from a trained model, texts from a language model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    points, reachable : tuple of torch.Tensor
+        Features and targets of all players' points, and of the reachable set.
+    method : Method
+    budget : int, optional
+        Bytes that the models unlearned at once may take.
+
+    Raises
+    ------
+    ValueError
+        If the model does not suit the method.
+    """
+    if isinstance(model, LanguageModel):
+        return TextUnlearner(model, *points, *reachable, method)
+    return Unlearner(model, *points, *reachable, method, budget)

@@ -1,0 +1,34 @@
+"""GPT2-XL from scratch, the Unlearning Shapley paper's language model."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from dvbench.models.gpt2 import gpt2
+
+
+def gpt2_xl(shape: tuple[int, ...], outputs: int, recompute: bool = True) -> nn.Module:
+    """GPT2-XL, untrained: 1.5 billion parameters in 48 layers of width 1,600.
+
+    Training takes about 25 GB for weights, gradients and AdamW, unlearning 6 GB more.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Length of a text in tokens.
+    outputs : int
+        Size of the vocabulary.
+    recompute : bool
+        Keep no activations within a block but compute them again for the gradient.
+
+    Returns
+    -------
+    torch.nn.Module
+        See `dvbench.models.gpt2.gpt2`.
+
+    References
+    ----------
+    A. Radford, J. Wu, R. Child, D. Luan, D. Amodei, I. Sutskever. Language models are unsupervised multitask learners.
+    OpenAI, 2019.
+    """
+    return gpt2(shape, outputs, layers=48, width=1600, heads=25, recompute=recompute)
