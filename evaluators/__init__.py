@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from evaluators.gradient_shapley import GradientShapley
     from evaluators.hardness_shapley import HardnessShapley
     from evaluators.partial_unlearning_shapley import PartialUnlearningShapley
+    from evaluators.trac_in import TracIn
     from evaluators.unlearning_shapley import UnlearningShapley
     from evaluators.warm_start_shapley import WarmStartShapley
 
@@ -21,6 +22,7 @@ __all__ = [
     "GradientShapley",
     "HardnessShapley",
     "PartialUnlearningShapley",
+    "TracIn",
     "UnlearningShapley",
     "WarmStartShapley",
 ]
@@ -30,6 +32,7 @@ _MODULES = {
     "GradientShapley": "gradient_shapley",
     "HardnessShapley": "hardness_shapley",
     "PartialUnlearningShapley": "partial_unlearning_shapley",
+    "TracIn": "trac_in",
     "UnlearningShapley": "unlearning_shapley",
     "WarmStartShapley": "warm_start_shapley",
 }

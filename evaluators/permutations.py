@@ -168,7 +168,7 @@ def shapley_values(
     enough = stopping.permutations or Stopping.MINIMUM
     if stopping.seconds is not None:
         enough = min(enough, Stopping.MINIMUM)
-    if 2**n <= 2 + enough * max(n - 1, 0):
+    if enumerable(n, enough):
         return ShapleyEstimate(exact_shapley_values(game, n), np.zeros(n), 0)
     started, samples = time.perf_counter(), RunningMean(n)
 
@@ -257,6 +257,29 @@ def exact_shapley_values(game: Game, n: int) -> np.ndarray:
         if size < n:
             values[~inside] -= utility / ((n - size) * math.comb(n, size))
     return values
+
+
+def enumerable(n: int, permutations: int) -> bool:
+    """Whether all coalitions of n players take no more utilities than so many permutations."""
+    return 2**n <= 2 + permutations * max(n - 1, 0)
+
+
+def exact_marginal_contributions(game: Game, n: int) -> np.ndarray:
+    """Mean marginal contributions by size of coalition, by enumeration of all 2^n.
+
+    Returns
+    -------
+    numpy.ndarray of shape (n, n)
+        Entry (i, j): what player i adds to coalitions of j others, on average over all of those.
+    """
+    coalitions = list(_coalitions(n))
+    known = dict(zip(map(frozenset, (c.tolist() for c in coalitions)), _utilities(game, coalitions), strict=True))
+    contributions = np.zeros((n, n))
+    for coalition, utility in known.items():
+        for player in set(range(n)) - coalition:
+            gain = known[coalition | {player}] - utility
+            contributions[player, len(coalition)] += gain / math.comb(n - 1, len(coalition))
+    return contributions
 
 
 def _utilities(game: Game, coalitions: Sequence[np.ndarray]) -> np.ndarray:

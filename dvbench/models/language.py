@@ -14,7 +14,7 @@ from opendataval.model.api import TorchModel
 from torch import nn
 from torch.utils.data import Dataset
 
-from dvbench.models.checkpoints import Checkpoints, run_key
+from dvbench.models.saved_training import Checkpoints, run_key
 from dvbench.models.memory import parameter_count
 from dvbench.models.tensors import as_tensor
 from dvbench.models.text_batches import TextLoss, logits, passes
@@ -125,8 +125,8 @@ class LanguageModel(GradientModel, TorchModel):
             "precision": self.precision,
         }
         long = len(x) * epochs * parameter_count(self.network) >= LONG
-        watched = on_epoch is not None
-        kept = Checkpoints(run_key(self.network, x, y, how, watched, self.device.type)) if long else None
+        watcher = (getattr(on_epoch, "__module__", None), getattr(on_epoch, "__qualname__", None))
+        kept = Checkpoints(run_key(self.network, x, y, how, watcher, self.device.type)) if long else None
         reached, spared = train_texts(self.network, x, y, **how, checkpoints=kept, on_epoch=on_epoch)
         self.fits.seconds_before += spared
         self.seen, self.seconds = reached.seen, reached.seconds
@@ -201,22 +201,36 @@ class LanguageModel(GradientModel, TorchModel):
         """The context in which products have the model's precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
-    def loss_gradient(self, x: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
-        """Gradient of the negative log-probability of texts, summed over their tokens, one tensor a parameter."""
-        network, loss = self.network.eval(), TextLoss(self.network)
+    def loss_gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[list[torch.Tensor], int]:
+        """Gradient of the negative log-probability of texts, summed over their tokens; and how many those are.
+
+        Parameters
+        ----------
+        x, y : torch.Tensor of shape (n, length) and (n, 1)
+
+        Returns
+        -------
+        gradient : list of torch.Tensor
+            One a parameter.
+        tokens : int
+            That count.
+        """
+        network, loss, tokens = self.network.eval(), TextLoss(self.network), 0
         parameters = list(network.parameters())
         total = [torch.zeros_like(parameter) for parameter in parameters]
         for _, batch in passes(network, x, y):
+            tokens += int(batch.counts.sum())
             with self.lower():
                 summed = loss(batch.tokens, batch.counts)
             for into, part in zip(total, torch.autograd.grad(summed, parameters), strict=True):
                 into += part
-        return total
+        return total, tokens
 
     def grad(
         self, x_data: torch.Tensor | Dataset, y_data: torch.Tensor | Dataset, *args: Any, **kwargs: Any
     ) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Gradient of each text's loss with respect to all parameters, one tensor a parameter."""
+        """Gradient of each text's mean loss with respect to all parameters, one tensor a parameter."""
         x, y = as_tensor(x_data), as_tensor(y_data)
         for i in range(len(x)):
-            yield tuple(self.loss_gradient(x[i : i + 1], y[i : i + 1]))
+            gradient, tokens = self.loss_gradient(x[i : i + 1], y[i : i + 1])
+            yield tuple(part / max(1, tokens) for part in gradient)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dvbench.models.checkpoints import Checkpoints, Reached
+from dvbench.models.saved_training import Checkpoints, Reached
 from dvbench.models.text_batches import TextBatch, TextLoss, text_batch, texts_at_once
 from dvbench.randomness import integer_seed, torch_generator
 from dvbench.settings import Precision

@@ -12,7 +12,7 @@ from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
 from dvbench.tasks.correlation import rank_correlation
 
 
-@task(version=1, headline="spearman", higher_is_better=True, fewest=4, most=12)
+@task(version=1, headline="spearman", higher_is_better=True, fewest=3, most=12)
 def exact_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Exact agreement: do values agree with exact Shapley values of retraining, for at most 12 players?
 

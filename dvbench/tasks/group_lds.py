@@ -15,7 +15,7 @@ from dvbench.tasks.correlation import rank_correlation
 COALITIONS = 50
 
 
-@task(version=1, headline="lds", higher_is_better=True, fewest=4)
+@task(version=1, headline="lds", higher_is_better=True, fewest=3)
 def group_lds(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Group LDS: do values summed over half of the players predict how a model trained on these performs?
 

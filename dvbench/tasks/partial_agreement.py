@@ -9,7 +9,7 @@ from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
 from dvbench.tasks.correlation import rank_correlation
 
 
-@task(version=1, headline="spearman_exact", higher_is_better=True, fewest=4)
+@task(version=1, headline="spearman_exact", higher_is_better=True, fewest=3)
 def partial_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Partial agreement: does the value of each player's data agree with models retrained with and without them?
 

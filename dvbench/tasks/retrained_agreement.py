@@ -10,7 +10,7 @@ from dvbench.tasks.correlation import rank_correlation
 from dvbench.tasks.outputs import judged_points, performance
 
 
-@task(version=1, headline="spc", higher_is_better=True, forgets=True, fewest=4)
+@task(version=1, headline="spc", higher_is_better=True, forgets=True, fewest=3)
 def retrained_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Retrained agreement: do models that unlearned a player perform as models retrained without it?
 

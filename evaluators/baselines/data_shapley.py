@@ -20,7 +20,7 @@ def data_shapley(permutations: int = 10, random_state: int | np.random.RandomSta
     Parameters
     ----------
     permutations : int
-        Each costs one fit a player.
+        Each costs one fit a player. Where enumerating all coalitions takes no more fits, values are exact.
     random_state : int or RandomState, optional
 
     Returns

@@ -11,7 +11,7 @@ from opendataval.dataval import ModelMixin, Sampler
 
 from dvbench.randomness import random_state as as_random_state
 from evaluators.baselines.joint_training import together
-from evaluators.permutations import marginal_contributions
+from evaluators.permutations import enumerable, exact_marginal_contributions, marginal_contributions
 
 
 class PermutationSampler(Sampler):
@@ -64,7 +64,8 @@ class PermutationSampler(Sampler):
         Returns
         -------
         numpy.ndarray of shape (n, n)
-            Entry (i, j) is an unbiased estimate of player i's mean contribution to coalitions of j players.
+            Entry (i, j) is an unbiased estimate of player i's mean contribution to coalitions of j players; exactly
+            that where enumerating all coalitions takes no more utilities than the permutations.
         """
 
         def game(coalitions: Sequence[np.ndarray]) -> np.ndarray:
@@ -74,6 +75,8 @@ class PermutationSampler(Sampler):
 
         n = self.num_points
         start = min(self.min_cardinality, n)
+        if start == 0 and enumerable(n, self.permutations):
+            return exact_marginal_contributions(game, n)
         contributions = np.zeros((n, n))
         (everybody,) = game([np.arange(n)])
         (nobody,) = game([np.arange(0)]) if start == 0 else (0.0,)
