@@ -215,7 +215,8 @@ class LanguageModel(GradientModel, TorchModel):
         tokens : int
             That count.
         """
-        network, loss, tokens = self.network.eval(), TextLoss(self.network), 0
+        # In evaluation mode a network keeps all activations, whatever it was told.
+        network, loss, tokens = self.network.train(), TextLoss(self.network), 0
         parameters = list(network.parameters())
         total = [torch.zeros_like(parameter) for parameter in parameters]
         for _, batch in passes(network, x, y):
@@ -224,6 +225,7 @@ class LanguageModel(GradientModel, TorchModel):
                 summed = loss(batch.tokens, batch.counts)
             for into, part in zip(total, torch.autograd.grad(summed, parameters), strict=True):
                 into += part
+        network.eval()
         return total, tokens
 
     def grad(

@@ -145,6 +145,7 @@ class TextUnlearner:
         for step in range(method.steps):
             if watch is not None:
                 watch(step, model.all_logits)
+                network.train()  # as predicting left it, it would keep all activations
             forgetting, keeping = method.rules(step)
             if forgetting is None and keeping is None:
                 raise ValueError(f"{type(method).__name__} looks at neither minibatch at step {step}")

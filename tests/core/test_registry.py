@@ -17,14 +17,14 @@ EXPECTED = {
     "evaluators": [
         "ame", "beta_shapley", "chg_shapley", "class_wise_shapley", "data_banzhaf", "data_oob", "data_shapley", "dvrl",
         "gradient_shapley", "hardness_shapley", "influence_function", "influence_subsample", "knn_shapley", "lava",
-        "leave_one_out", "partial_unlearning_shapley", "random", "robust_volume_shapley", "unlearning_shapley",
-        "warm_start_shapley",
+        "leave_one_out", "partial_unlearning_shapley", "random", "robust_volume_shapley", "trac_in",
+        "unlearning_shapley", "warm_start_shapley",
     ],
     "datasets": [
         "breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "text_corpus", "text_corpus_answers",
         "tiny_text", "tiny_text_answers", "wiki_web_stories", "wiki_web_stories_answers", "wine",
     ],
-    "models": ["cnn", "logistic_regression", "mlp", "resnet18"],
+    "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
         "exact_agreement", "group_lds", "knowledge_retention", "noisy_feature_detection", "noisy_label_detection",
         "output_divergence", "partial_agreement", "point_addition", "point_removal", "rank_stability",
@@ -100,9 +100,8 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 
 
 def test_a_name_like_no_other_gets_them_all() -> None:
-    with pytest.raises(
-        UserError, match=r"there is cnn, logistic_regression, mlp, resnet18\. See 'dvbench list models'"
-    ):
+    there = ", ".join(EXPECTED["models"])
+    with pytest.raises(UserError, match=rf"there is {there}\. See 'dvbench list models'"):
         find("models", "xyz")
 
 

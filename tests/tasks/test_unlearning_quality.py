@@ -194,9 +194,9 @@ def test_unlearned_models_that_are_the_retrained_ones_have_no_distance(seed, sca
 
 
 def test_too_few_players_are_refused():
-    problem = classes_apart(players=3)
-    logits = torch.zeros(3, 3, len(problem.train) + len(problem.test))
-    with pytest.raises(UserError, match="3 players are too few"):
+    problem = classes_apart(players=2)
+    logits = torch.zeros(2, 2, len(problem.train) + len(problem.test))
+    with pytest.raises(UserError, match="2 players are too few"):
         metrics(retrained_agreement, problem, Forgotten(logits[:1], logits[:1], logits, logits))
 
 
