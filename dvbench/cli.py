@@ -39,6 +39,21 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Parameters(StrEnum):
+    """What unlearning moves."""
+
+    all = "all"
+    head = "head"
+    lora = "lora"
+
+
+class Digits(StrEnum):
+    """How precise products are."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class Listing(StrEnum):
     """What can be listed."""
 
@@ -185,6 +200,67 @@ def value(
     check_device(device.value)
     figure = value_table(data, label, out, evaluator, model, folds, seed, device.value, group)
     console.out.print(f"values: {out}\nfigure: {figure}", soft_wrap=True)
+
+
+@app.command("value-corpus")
+def value_corpus(
+    model: Annotated[Path, typer.Option(help="Folder of a causal language model and its tokenizer.", metavar="DIR")],
+    target: Annotated[list[Path], typer.Option(help="File of the corpus to value. Repeatable.", metavar="FILE")],
+    test: Annotated[list[Path], typer.Option(help="File of texts to judge the model by. Repeatable.", metavar="FILE")],
+    column: Annotated[str, typer.Option(help="Column of texts in .jsonl, .csv and .parquet files.")] = "text",
+    length: Annotated[int, typer.Option(min=2, help="Tokens that a text is cropped to.")] = 768,
+    parameters: Annotated[Parameters, typer.Option(help="What unlearning moves.")] = Parameters.all,
+    steps: Annotated[int, typer.Option(min=1, help="Of unlearning.")] = 100,
+    unlearning_batch: Annotated[int, typer.Option(min=1, help="Texts in a step of unlearning.")] = 8,
+    unlearning_lr: Annotated[float, typer.Option(min=0, help="Learning rate of unlearning.")] = 2e-5,
+    epochs: Annotated[int, typer.Option(min=1, help="Of training on the corpus alone.")] = 5,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts in a step of training.")] = 32,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate of training.")] = 3e-4,
+    precision: Annotated[Digits, typer.Option(help="Of products.")] = Digits.float32,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    device: Annotated[Device, typer.Option(help="Where models live.")] = Device.auto,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the result.", metavar="FILE")] = None,
+) -> None:
+    """Value a corpus to a language model that was trained on it and on more, which need not be at hand.
+
+    Perplexities of the test texts are compared: by the model as it is, after it has unlearned the corpus, by one of its
+    shape trained on the corpus alone, and by one untrained. Files are .txt with paragraphs, .jsonl, .csv or .parquet.
+    """
+    from pydantic import ValidationError
+
+    from dvbench import console
+    from dvbench.execution.environment import check_device
+    from dvbench.execution.own_corpus import Unlearning
+    from dvbench.execution.own_corpus import value_corpus as value_it
+    from dvbench.results import describe_error
+    from dvbench.settings import Training
+
+    check_device(device.value)
+    try:
+        training = Training(epochs=epochs, batch_size=batch_size, lr=lr, precision=precision.value)
+    except ValidationError as error:
+        raise UserError(describe_error(error)) from error
+    found = value_it(
+        model,
+        target,
+        test,
+        column=column,
+        length=length,
+        training=training,
+        unlearning=Unlearning(parameters.value, steps, unlearning_batch, unlearning_lr),
+        seed=seed,
+        device=device.value,
+        out=out,
+        say=console.say,
+    )
+    names = ("as it is", "without the corpus, by unlearning", "trained on the corpus alone", "untrained")
+    rows = zip(names, (found.full, found.unlearned, found.alone, found.untrained), strict=True)
+    console.table(["model", "perplexity of the test texts"], [[name, f"{each:,.2f}"] for name, each in rows])
+    console.say(f"value by perplexity: {found.value:,.4g}; by log loss: {found.log_value:,.4g} nats a token")
+    console.say(
+        f"unlearning took {found.unlearn_seconds:.1f} s, training on the corpus alone {found.train_seconds:.1f} s, "
+        f"at most {found.peak_memory / 1e9:.2f} GB of memory"
+    )
 
 
 @app.command()

@@ -20,6 +20,7 @@ from dvbench.models.language import LanguageModel
 from dvbench.models.performance import Metric
 from dvbench.models.tensors import as_tensor
 from dvbench.models.training import TensorModel, seeded
+from dvbench.perplexity import negative_perplexity
 from dvbench.randomness import random_state as as_random_state
 from dvbench.settings import Kind
 from dvbench.subsets import Subsets
@@ -46,12 +47,15 @@ class PartialValue:
         v(rest): Perf of the full model less that of a model trained on the target set alone.
     lost_by_all : float
         v(all): Perf of the full model less that of an untrained model.
+    full : float
+        Perf of the full model.
     """
 
     value: float
     lost_by_unlearning: float
     lost_by_rest: float
     lost_by_all: float
+    full: float
 
 
 class PartialUnlearningShapley(DataEvaluator, ModelMixin):
@@ -126,14 +130,16 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         Parameters
         ----------
         model : torch.nn.Module
-            Trained. Its last layer is linear, up to a softmax or a sigmoid. It is not changed.
+            Trained. Its last layer is linear, up to a softmax or a sigmoid; or a
+            `dvbench.models.language.LanguageModel`. It is not changed.
         target, reachable : tuple of torch.Tensor
-            Features (n, ...) with class numbers (n,), one-hot labels (n, classes) or regression targets (n, 1). No
-            point may be in both.
+            Features (n, ...) with class numbers (n,), one-hot labels (n, classes) or regression targets (n, 1); or
+            texts, with where their loss begins. No point may be in both.
         untrained : torch.nn.Module, optional
-            The model before training. By default a copy of the model whose layers are initialised anew.
+            The model before training. By default a copy of the model whose layers are initialised anew; of a language
+            model it must be given.
         metric : callable, optional
-            Of (targets, predictions); accuracy, or the negative mean squared error for regression.
+            Of (targets, predictions); accuracy, the negative mean squared error for regression, or negative perplexity.
         **fit
             How a model is trained on the target set: ``epochs``, ``batch_size``, ``lr``; see
             `dvbench.models.TensorModel.fit`.
@@ -149,6 +155,8 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         FloatingPointError
             If training or unlearning diverged.
         """
+        if isinstance(model, LanguageModel):
+            return self._of_texts(model, target, reachable, untrained, metric or negative_perplexity, fit)
         network = logits_network(model).eval()
         device = next(network.parameters()).device
         outputs = all_features_and_logits(network, _points(reachable[0], "reachable")[:1])[1].shape[1]
@@ -163,6 +171,26 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         unlearner = make_unlearner(network, (x, y), (z, y_z), self.method)
         everything = [np.arange(len(x))]
         (value,) = self._values(unlearner, learner, (x, y), (z, y_z), metric, everything, seed, fit)
+        return value
+
+    def _of_texts(
+        self,
+        model: LanguageModel,
+        target: Pair,
+        reachable: Pair,
+        untrained: nn.Module | None,
+        metric: Metric,
+        fit: dict[str, Any],
+    ) -> PartialValue:
+        if not isinstance(untrained, LanguageModel):
+            raise UserError("the value of texts needs the language model before training: pass it as untrained")
+        for name, (x, _) in (("target", target), ("reachable", reachable)):
+            _points(x, name)
+        _require_apart(target[0], reachable[0])
+        seed = int(self.random_state.randint(2**31))
+        unlearner = make_unlearner(model, target, reachable, self.method)
+        everything = [np.arange(len(target[0]))]
+        (value,) = self._values(unlearner, untrained, target, reachable, metric, everything, seed, fit)
         return value
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> PartialUnlearningShapley:
@@ -220,7 +248,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         (random,) = perfs(self.utility, metric, y, untrained.all_logits(x))
         (full,) = perfs(self.utility, metric, y, unlearner.logits_full.unsqueeze(0))
         lost = [(float(full - u), float(full - a), float(full - random)) for u, a in zip(unlearned, alone, strict=True)]
-        return [PartialValue((target + all_ - rest) / 2, target, rest, all_) for target, rest, all_ in lost]
+        return [PartialValue((target + all_ - rest) / 2, target, rest, all_, full) for target, rest, all_ in lost]
 
     def evaluate_data_values(self) -> np.ndarray:
         """Return the values.

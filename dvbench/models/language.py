@@ -14,8 +14,8 @@ from opendataval.model.api import TorchModel
 from torch import nn
 from torch.utils.data import Dataset
 
-from dvbench.models.saved_training import Checkpoints, run_key
 from dvbench.models.memory import parameter_count
+from dvbench.models.saved_training import Checkpoints, run_key
 from dvbench.models.tensors import as_tensor
 from dvbench.models.text_batches import TextLoss, logits, passes
 from dvbench.models.text_training import train_texts

@@ -1,0 +1,140 @@
+"""Reads a causal language model and its tokenizer from a folder, without executing anything that is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dvbench.errors import UserError
+from dvbench.models.language import LanguageModel
+from dvbench.models.memory import require_room
+from dvbench.models.training import seeded
+from dvbench.settings import Precision
+
+KNOWN = 0.9  # share of a model's vocabulary that its tokenizer must have: models round theirs up
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A language model that somebody has trained.
+
+    Parameters
+    ----------
+    model, untrained : LanguageModel
+        As it is in the folder, and as it was before training: of the same shape, with new weights.
+    tokenizer : object
+        Of transformers.
+    length : int
+        Tokens that a text is cropped to.
+    """
+
+    model: LanguageModel
+    untrained: LanguageModel
+    tokenizer: Any
+    length: int
+
+    def tokenise(self, texts: Iterable[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of tokens, int32 (n, length), each behind the token that begins a text; and where their loss begins."""
+        begin, end = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        start = end if begin is None else begin
+        how = {"add_special_tokens": False, "truncation": True, "max_length": self.length - 1}
+        rows = [torch.tensor([start, *self.tokenizer(text, **how)["input_ids"]]) for text in texts]
+        x = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1).to(torch.int32)
+        return x, torch.ones(len(x), 1)
+
+
+def load_pretrained(
+    folder: Path, length: int, seed: int, weight_decay: float, precision: Precision, device: str
+) -> Pretrained:
+    """Read a model.
+
+    Parameters
+    ----------
+    folder : Path
+        With ``config.json``, weights in safetensors, and a tokenizer, as transformers saves them.
+    length : int
+        Tokens that a text is cropped to; less if the model has fewer positions.
+    seed : int
+        Of the untrained model's weights, and of the order of minibatches.
+    weight_decay : float
+    precision : {"float32", "bfloat16"}
+    device : str
+
+    Returns
+    -------
+    Pretrained
+
+    Raises
+    ------
+    UserError
+        If there is no such model, it cannot be read without executing code, its tokenizer is another's, or it does not
+        fit the memory.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    for name, what in (("config.json", "a model"), ("*.safetensors", "weights as safetensors")):
+        if not any(folder.glob(name)):
+            raise UserError(f"{folder} does not hold {what} ({name}); save it there with transformers' save_pretrained")
+    safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    tokenizer = _tokenizer(folder, safe)
+    try:
+        config = AutoConfig.from_pretrained(folder, **safe)
+        with torch.device("meta"):
+            shapes = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        _check_vocabularies(folder, len(tokenizer), config.vocab_size)
+        length = min(length, getattr(config, "max_position_embeddings", None) or length)
+        require_room(f"the model in {folder}", shapes, (length,), config.vocab_size, device)
+        with _no_bars():
+            network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **safe)
+        fresh = seeded(lambda: AutoModelForCausalLM.from_config(config, trust_remote_code=False), seed)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a folder that somebody else made brings about
+        raise UserError(f"cannot read the model in {folder}: {_line(error)}") from error
+    model, untrained = (LanguageModel(each, seed, weight_decay, precision).to(device) for each in (network, fresh))
+    return Pretrained(model, untrained, tokenizer, length)
+
+
+def _tokenizer(folder: Path, safe: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **safe)
+    except Exception as error:  # of many families
+        raise UserError(
+            f"cannot read a tokenizer in {folder}: {_line(error)}; save the model's own there with save_pretrained"
+        ) from error
+    if tokenizer.bos_token_id is None and tokenizer.eos_token_id is None:
+        raise UserError(f"the tokenizer in {folder} has no token that begins or ends a text: set its bos_token")
+    return tokenizer
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars, and let it again if it did before."""
+    from transformers.utils import logging
+
+    before = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if before:
+            logging.enable_progress_bar()
+
+
+def _check_vocabularies(folder: Path, tokenizer: int, model: int) -> None:
+    if not KNOWN * model <= tokenizer <= model:
+        raise UserError(
+            f"the tokenizer in {folder} has {tokenizer:,} tokens and the model {model:,}: they do not belong together; "
+            "put the model's own tokenizer there"
+        )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
