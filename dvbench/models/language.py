@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from dvbench.models.memory import parameter_count
-from dvbench.models.saved_training import Checkpoints, run_key
+from dvbench.models.saved_training import Checkpoints, Reached, run_key
 from dvbench.models.tensors import as_tensor
 from dvbench.models.text_batches import TextLoss, logits, passes
 from dvbench.models.text_training import train_texts
@@ -87,7 +88,7 @@ class LanguageModel(GradientModel, TorchModel):
         """Train from the current weights.
 
         Training that takes long is kept in checkpoints, is taken up again where it was left, and is not done a second
-        time.
+        time; where there are several GPUs, all of them do it.
 
         Parameters
         ----------
@@ -127,7 +128,13 @@ class LanguageModel(GradientModel, TorchModel):
         long = len(x) * epochs * parameter_count(self.network) >= LONG
         watcher = (getattr(on_epoch, "__module__", None), getattr(on_epoch, "__qualname__", None))
         kept = Checkpoints(run_key(self.network, x, y, how, watcher, self.device.type)) if long else None
-        reached, spared = train_texts(self.network, x, y, **how, checkpoints=kept, on_epoch=on_epoch)
+        train: Callable[..., tuple[Reached, float]] = train_texts
+        gpus = torch.cuda.device_count() if self.device.type == "cuda" else 1
+        if long and gpus > 1:
+            from dvbench.models.several_gpus import train_on_several
+
+            train = partial(train_on_several, processes=gpus)
+        reached, spared = train(self.network, x, y, **how, checkpoints=kept, on_epoch=on_epoch)
         self.fits.seconds_before += spared
         self.seen, self.seconds = reached.seen, reached.seconds
         return self

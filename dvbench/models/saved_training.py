@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from dvbench.errors import UserError
 
 EVERY_SECONDS = 600.0  # between checkpoints; what trains faster leaves none
 STATE = "state.json"
+STATED = {"step", "seconds", "seen", "sha256"}
 
 
 def default_folder() -> Path:
@@ -77,10 +79,9 @@ class Checkpoints:
         if not steps:
             return None
         place = self.folder / str(steps[-1])
-        state = json.loads((place / STATE).read_text(encoding="utf-8"))
+        state = self._state(place)
         weights, moments = (self._read(place, name, state["sha256"]) for name in ("weights", "moments"))
-        for name, parameter in network.named_parameters():
-            parameter.data.copy_(weights[name])
+        _put(network, weights)
         for name, parameter in network.named_parameters() if moments else ():
             optimiser.state[parameter] = {
                 part: moments[f"{part} {name}"] for part in ("step", "exp_avg", "exp_avg_sq") if moments
@@ -88,6 +89,15 @@ class Checkpoints:
             for part in ("exp_avg", "exp_avg_sq"):
                 optimiser.state[parameter][part] = optimiser.state[parameter][part].to(parameter.device)
         return Reached(state["step"], state["seconds"], state["seen"])
+
+    @staticmethod
+    def _state(place: Path) -> dict[str, Any]:
+        path = place / STATE
+        with suppress(ValueError):
+            state = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(state, dict) and set(state) == STATED and "weights" in state["sha256"]:
+                return state
+        raise UserError(f"{path} is not what was saved: delete {place.parent} to train anew")
 
     @staticmethod
     def _read(place: Path, name: str, hashes: dict[str, str]) -> dict[str, torch.Tensor]:
@@ -117,7 +127,7 @@ class Checkpoints:
         """
         from safetensors.torch import save_file
 
-        tensors = {"weights": {name: p.detach().cpu().contiguous() for name, p in network.named_parameters()}}
+        tensors = {"weights": _taken(network)}
         if optimiser is not None:
             tensors["moments"] = {
                 f"{part} {name}": value.detach().cpu().contiguous()
@@ -143,6 +153,29 @@ class Checkpoints:
         for old in self.folder.glob("[0-9]*"):
             if old != place:
                 shutil.rmtree(old, ignore_errors=True)
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights; those that are shared once."""
+    from safetensors.torch import save_file
+
+    save_file(_taken(network), path)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Read what `save_weights` wrote into a network of the same shape, wherever it lives."""
+    from safetensors.torch import load_file
+
+    _put(network, load_file(path))
+
+
+def _taken(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().cpu().contiguous() for name, parameter in network.named_parameters()}
+
+
+def _put(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    for name, parameter in network.named_parameters():
+        parameter.data.copy_(weights[name])
 
 
 def run_key(network: nn.Module, *parts: object) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -13,6 +14,9 @@ from dvbench.models.saved_training import Checkpoints, Reached
 from dvbench.models.text_batches import TextBatch, TextLoss, text_batch, texts_at_once
 from dvbench.randomness import integer_seed, torch_generator
 from dvbench.settings import Precision
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def train_texts(
@@ -28,6 +32,7 @@ def train_texts(
     precision: Precision = "float32",
     checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[], Any] | None = None,
+    team: Accelerator | None = None,
 ) -> tuple[Reached, float]:
     """Train by AdamW on shuffled minibatches; a minibatch's loss is the mean over its tokens.
 
@@ -48,6 +53,8 @@ def train_texts(
         Where long training is kept, and taken up again.
     on_epoch : callable, optional
         Called at the start of every epoch; what it returns is noted.
+    team : accelerate.Accelerator, optional
+        Of the processes that share every minibatch, of which this is one; the first keeps the checkpoints.
 
     Returns
     -------
@@ -68,7 +75,9 @@ def train_texts(
     before = (checkpoints.load(network, optimiser) if checkpoints is not None else None) or Reached(0, 0.0)
     every, seen = -(-len(x) // batch_size), list(before.seen)
     saved, seconds, last = time.perf_counter(), before.seconds, every * epochs
-    loss = TextLoss(network.train())
+    loss: nn.Module = TextLoss(network.train())
+    loss = loss if team is None else team.prepare(loss)
+    keeps = checkpoints if team is None or team.is_main_process else None
     for step, rows in enumerate(minibatches(len(x), batch_size, epochs, seed)):
         if step < before.step:
             continue
@@ -76,17 +85,20 @@ def train_texts(
             seen.append(on_epoch())
             network.train()
         started = time.perf_counter()
-        descend(loss, x[rows], y[rows], optimiser, device, precision)
-        if step + 1 == last or (checkpoints is not None and started - saved >= checkpoints.every):
+        share(loss, network, text_batch(x[rows], y[rows]), device, precision, team)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        due = keeps is not None and step + 1 < last and started - saved >= keeps.every
+        if due or step + 1 == last:
             _require_finite(network, lr)  # which also waits for a GPU
         seconds += time.perf_counter() - started
-        if checkpoints is not None and step + 1 < last and started - saved >= checkpoints.every:
-            checkpoints.save(Reached(step + 1, seconds, seen), network, optimiser)
+        if keeps is not None and due:
+            keeps.save(Reached(step + 1, seconds, seen), network, optimiser)
             saved = time.perf_counter()
     network.eval()
     reached = Reached(last, seconds, seen)
-    if checkpoints is not None and before.step < last and seconds >= checkpoints.every:
-        checkpoints.save(reached, network, None)
+    if keeps is not None and before.step < last and seconds >= keeps.every:
+        keeps.save(reached, network, None)
     return reached, before.seconds
 
 
@@ -102,24 +114,28 @@ def minibatches(n: int, batch_size: int, epochs: int, seed: int) -> Iterator[tor
         yield from torch.randperm(n, generator=torch_generator(integer_seed(seed, "epoch", epoch))).split(batch_size)
 
 
-def descend(
-    loss: TextLoss,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    optimiser: torch.optim.Optimizer,
+def share(
+    loss: nn.Module,
+    network: nn.Module,
+    whole: TextBatch,
     device: torch.device,
     precision: Precision,
+    team: Accelerator | None = None,
 ) -> None:
-    """One step on a minibatch, in as many passes as memory asks for."""
-    whole = text_batch(x, y, device)
-    count = whole.counts.sum()
-    most = texts_at_once(loss.network, whole.tokens.shape[1])
-    for start in range(0, len(x), most):
-        part = TextBatch(whole.tokens[start : start + most], whole.counts[start : start + most])
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            (loss(part.tokens, part.counts) / count).backward()
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    """Add the gradient of a minibatch's mean loss, in as many passes as memory asks for; of a team, each a share."""
+    rank, members = (0, 1) if team is None else (team.process_index, team.num_processes)
+    tokens, counts, count = whole.tokens[rank::members], whole.counts[rank::members], whole.counts.sum().item()
+    if not len(tokens):  # every member takes part, or the others would wait for it
+        tokens, counts = whole.tokens[:1], torch.zeros_like(whole.counts[:1])
+    parts = list(
+        zip(*(each.split(texts_at_once(network, whole.tokens.shape[1])) for each in (tokens, counts)), strict=True)
+    )
+    for number, part in enumerate(parts, start=1):
+        alone = nullcontext() if team is None or number == len(parts) else team.no_sync(loss)
+        with alone:
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                summed = loss(*(each.to(device) for each in part))
+            (summed / (count / members)).backward()  # the team's gradients are averaged
 
 
 def _require_finite(network: nn.Module, lr: float) -> None:

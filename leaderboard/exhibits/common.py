@@ -114,11 +114,16 @@ def mean_lines(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows).groupby(keys, sort=False)["y"].mean().reset_index()
 
 
+def published_name(cell: Cell) -> str:
+    """Under which name numbers are published for a cell's data set: those for texts are of one set of corpora."""
+    return "text_corpus" if cell.groups is not None and cell.groups.by == "corpora" else cell.dataset
+
+
 def beside(table: pd.DataFrame, found: Found, exhibit: str) -> pd.DataFrame:
     """A table with the published numbers of each clean problem's data set as rows of their own."""
     told = published()[exhibit]
     problems = list(dict.fromkeys(cell.key.problem for cell, _ in found))
-    datasets = {cell.key.problem: cell.dataset for cell, _ in found if cell.noise.kind == "none"}
+    datasets = {cell.key.problem: published_name(cell) for cell, _ in found if cell.noise.kind == "none"}
     rows = [
         {"problem": problem, "evaluator": told.evaluator, "source": told.source, **told.numbers[dataset]}
         for problem, dataset in datasets.items()
