@@ -18,9 +18,10 @@ from dvbench.errors import UserError
 # In floats a token, of what one block keeps for its gradient, in widths of the model: its two normalisations (input and
 # output each), queries, keys and values, attention's output, and twice the inner layer, of four widths.
 KEPT_IN_A_BLOCK = 2 + 2 + 3 + 1 + 2 * 4
-# As many numbers a token as the vocabulary has, when training: logits, their softmax, and the gradient of each; when
-# unlearning also targets, the full model's logits, and what a rule makes of them.
-LOGITS_TRAINING, LOGITS_UNLEARNING = 4, 8
+# As many numbers a token as the vocabulary has, when training: log-probabilities, for which logits are given up, and the
+# gradient of each. When unlearning, in the rule that takes most: logits, targets, the full model's logits, and five of
+# which the slope of a divergence is made.
+LOGITS_TRAINING, LOGITS_UNLEARNING = 3, 8
 # Weights, gradients and AdamW's two moments, all float32.
 TRAINING = 4
 # The allocator's blocks, matrix products' workspace and what lives for a moment only.
@@ -81,6 +82,12 @@ def unlearning_footprint(network: nn.Module, width: int, texts: int = 1) -> Foot
     return Footprint(weights, texts * pass_bytes(network, width, LOGITS_UNLEARNING))
 
 
+def run_footprint(network: nn.Module, width: int, texts: int = 1) -> Footprint:
+    """To do both in one run, in which the untrained network stays too: others are trained from it."""
+    unlearning = unlearning_footprint(network, width, texts)
+    return Footprint(unlearning.weights + 4 * parameter_count(network), unlearning.activations)
+
+
 def memory_of(device: str) -> int:
     """Bytes of a device's memory that are there to be used: what is free of a GPU, or all of this machine's."""
     if device.startswith("cuda"):
@@ -112,7 +119,7 @@ def require_room(
         If it does not fit; the message says how much it needs, and which of GPT-2's sizes would fit.
     """
     there = memory_of(device) if memory is None else memory
-    needed = unlearning_footprint(network, *shape).total
+    needed = run_footprint(network, *shape).total
     if needed <= there:
         return
     where = "the GPU" if device.startswith("cuda") else "this machine"
@@ -132,7 +139,7 @@ def _smaller(needed: int, shape: tuple[int, ...], outputs: int, memory: int) -> 
 
     for build in (gpt2_xl, gpt2, gpt2_tiny):
         with torch.device("meta"):
-            total = unlearning_footprint(build(shape, outputs), *shape).total
+            total = run_footprint(build(shape, outputs), *shape).total
         if total < needed and total <= memory:
             yield f"{build.__name__}, with {_gigabytes(total)},"
 

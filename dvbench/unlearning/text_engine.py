@@ -194,17 +194,29 @@ class TextUnlearner:
         parts = list(passes(network, x, y, LOGITS_UNLEARNING))
         total = sum(int(batch.counts.sum()) for _, batch in parts)
         for part, batch in parts:
+            self._pull_once(network, rule, batch, partial(full, batch, part), labels, total)
+
+    def _pull_once(
+        self,
+        network: nn.Module,
+        rule: Rule,
+        batch: TextBatch,
+        full: Callable[[], torch.Tensor],
+        labels: Callable[[torch.Tensor], torch.Tensor],
+        total: int,
+    ) -> None:
+        """The same in one pass, whose share of all tokens it weighs; what it makes is gone before the next one."""
+        with self.model.lower():
+            found = logits(network, batch)
+
+        @torch.no_grad()
+        def reference() -> torch.Tensor:
             with self.model.lower():
-                found = logits(network, batch)
+                return full().to(self.logits_full).T.unsqueeze(0)
 
-            @torch.no_grad()
-            def reference(batch: TextBatch = batch, part: slice = part) -> torch.Tensor:
-                with self.model.lower():
-                    return full(batch, part).to(self.logits_full).T.unsqueeze(0)
-
-            hot = labels(F.one_hot(batch.targets, found.shape[1]).to(found))
-            slope = slope_of(rule, Minibatch(hot.T.unsqueeze(0), reference))(found.detach().T.unsqueeze(0))
-            found.backward(slope[0].T * (len(hot) / total))
+        hot = labels(F.one_hot(batch.targets, found.shape[1]).to(found))
+        slope = slope_of(rule, Minibatch(hot.T.unsqueeze(0), reference))(found.detach().T.unsqueeze(0))
+        found.backward(slope[0].T * (len(hot) / total))
 
     def _anchor(self, network: nn.Module) -> None:
         """Add the gradient of the weighted squared distance from the full model's parameters."""
