@@ -186,7 +186,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
             raise UserError("the value of texts needs the language model before training: pass it as untrained")
         for name, (x, _) in (("target", target), ("reachable", reachable)):
             _points(x, name)
-        _require_apart(target[0], reachable[0])
+        _require_apart(target[0], reachable[0], "texts")
         seed = int(self.random_state.randint(2**31))
         unlearner = make_unlearner(model, target, reachable, self.method)
         everything = [np.arange(len(target[0]))]
@@ -282,12 +282,12 @@ def _checked(data: Pair, outputs: int, name: str) -> Pair:
     return x, y.float()
 
 
-def _require_apart(target: torch.Tensor, reachable: torch.Tensor) -> None:
+def _require_apart(target: torch.Tensor, reachable: torch.Tensor, what: str = "points") -> None:
     """Raise a `UserError` if a point is in both sets: it would be unlearned and held on to at once."""
     known = {row.tobytes() for row in target.cpu().flatten(1).numpy()}
     shared = sum(row.tobytes() in known for row in reachable.cpu().flatten(1).numpy())
     if shared:
-        raise UserError(f"{shared} points of the reachable set are in the target set too: take them out of one of them")
+        raise UserError(f"{shared} {what} of the reachable set are in the target set too: take them out of one of them")
 
 
 def _reset(network: nn.Module, seed: int) -> nn.Module:

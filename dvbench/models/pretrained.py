@@ -75,11 +75,16 @@ def load_pretrained(
         If there is no such model, it cannot be read without executing code, its tokenizer is another's, or it does not
         fit the memory.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     for name, what in (("config.json", "a model"), ("*.safetensors", "weights as safetensors")):
         if not any(folder.glob(name)):
             raise UserError(f"{folder} does not hold {what} ({name}); save it there with transformers' save_pretrained")
+    with _quiet():
+        return _loaded(folder, length, seed, weight_decay, precision, device)
+
+
+def _loaded(folder: Path, length: int, seed: int, weight_decay: float, precision: Precision, device: str) -> Pretrained:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     safe: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     tokenizer = _tokenizer(folder, safe)
     try:
@@ -89,8 +94,7 @@ def load_pretrained(
         _check_vocabularies(folder, len(tokenizer), config.vocab_size)
         length = min(length, getattr(config, "max_position_embeddings", None) or length)
         require_room(f"the model in {folder}", shapes, (length,), config.vocab_size, device)
-        with _no_bars():
-            network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **safe)
+        network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **safe)
         fresh = seeded(lambda: AutoModelForCausalLM.from_config(config, trust_remote_code=False), seed)
     except UserError:
         raise
@@ -115,16 +119,18 @@ def _tokenizer(folder: Path, safe: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
-    """Keep transformers from drawing progress bars, and let it again if it did before."""
+def _quiet() -> Iterator[None]:
+    """Keep transformers from progress bars and warnings: what is wrong is said in one line of ours."""
     from transformers.utils import logging
 
-    before = logging.is_progress_bar_enabled()
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
-        if before:
+        logging.set_verbosity(verbosity)
+        if bars:
             logging.enable_progress_bar()
 
 
