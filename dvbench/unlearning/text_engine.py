@@ -177,7 +177,7 @@ class TextUnlearner:
     def _keep(self, network: nn.Module, rule: Rule, rows: torch.Tensor) -> None:
         def full(_: TextBatch, part: slice) -> torch.Tensor:
             kept = [self._features[self._begins[row] : self._begins[row + 1]] for row in rows[part].tolist()]
-            return output_layer(self.model.network)(torch.cat(kept)).to(self.logits_full.dtype)
+            return output_layer(self.model.network)(torch.cat(kept))
 
         self._pull(network, rule, self.x_reachable[rows], self.y_reachable[rows], full, lambda y: y)
 
@@ -212,11 +212,11 @@ class TextUnlearner:
         @torch.no_grad()
         def reference() -> torch.Tensor:
             with self.model.lower():
-                return full().to(self.logits_full).T.unsqueeze(0)
+                return full().to(found).T.unsqueeze(0)
 
         hot = labels(F.one_hot(batch.targets, found.shape[1]).to(found))
         slope = slope_of(rule, Minibatch(hot.T.unsqueeze(0), reference))(found.detach().T.unsqueeze(0))
-        found.backward(slope[0].T * (len(hot) / total))
+        found.backward(slope[0].T * (len(hot) / max(1, total)))
 
     def _anchor(self, network: nn.Module) -> None:
         """Add the gradient of the weighted squared distance from the full model's parameters."""
