@@ -13,6 +13,7 @@ from opendataval.dataval import DataEvaluator, ModelMixin
 from dvbench.models.tensors import as_tensor
 from dvbench.models.training import TensorModel
 from dvbench.randomness import random_state as as_random_state
+from evaluators.baselines.targets import require_features
 
 CHUNK = 1024  # smaller ones cost time per class, larger ones only memory
 
@@ -51,6 +52,7 @@ class TrainingDynamics(DataEvaluator, ModelMixin):
         """
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to the data seen before
         x, y = as_tensor(self.x_train), as_tensor(self.y_train)
+        require_features(type(self).__name__, x)
         model = self.pred_model.clone()
         total = np.zeros(len(x))
 

@@ -96,7 +96,7 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> WarmStartShapley:
         """Take the data, gathering data sets into tensors."""
-        require_classes("warm_start_shapley", y_train)
+        require_classes("warm_start_shapley", x_train, y_train)
         return super().input_data(as_tensor(x_train), as_tensor(y_train), as_tensor(x_valid), as_tensor(y_valid))
 
     @torch.no_grad()

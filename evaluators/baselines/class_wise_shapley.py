@@ -21,7 +21,7 @@ class MendedClassWiseShapley(ClassWiseShapley):
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> MendedClassWiseShapley:
         """Take the data."""
-        require_classes("class_wise_shapley", y_train)
+        require_classes("class_wise_shapley", x_train, y_train)
         return super().input_data(x_train, y_train, x_valid, y_valid)
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> MendedClassWiseShapley:

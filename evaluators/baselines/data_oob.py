@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from opendataval.dataval import DataOob
 
 from dvbench.randomness import random_state as as_random_state
 from evaluators.baselines.joint_training import Together
+from evaluators.baselines.targets import require_features
 
 
 class BatchedDataOob(Together, DataOob):
     """OpenDataVal's, with all models trained together."""
 
     takes_subsets = False  # it also asks its models about players one by one
+
+    def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> BatchedDataOob:
+        """Take the data."""
+        require_features("data_oob", x_train)
+        return super().input_data(x_train, y_train, x_valid, y_valid)
 
 
 def data_oob(models: int = 1000, random_state: int | np.random.RandomState | None = None) -> DataOob:

@@ -9,6 +9,7 @@ import torch
 from opendataval.dataval import DVRL
 
 from dvbench.randomness import random_state as as_random_state
+from evaluators.baselines.targets import require_features
 
 
 class IsolatedDVRL(DVRL):
@@ -16,6 +17,7 @@ class IsolatedDVRL(DVRL):
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> IsolatedDVRL:
         """Take the data and build the value estimator."""
+        require_features("dvrl", x_train)
         with torch.random.fork_rng(devices=[]):
             return super().input_data(x_train, y_train, x_valid, y_valid)
 

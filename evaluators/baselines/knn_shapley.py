@@ -24,7 +24,7 @@ class ChunkedKNNShapley(KNNShapley):
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> ChunkedKNNShapley:
         """Take the data, gathering data sets into tensors."""
-        require_classes("knn_shapley", y_train)
+        require_classes("knn_shapley", x_train, y_train)
         return super().input_data(as_tensor(x_train), as_tensor(y_train), as_tensor(x_valid), as_tensor(y_valid))
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> ChunkedKNNShapley:

@@ -19,7 +19,7 @@ class CheckedLava(LavaEvaluator):
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> CheckedLava:
         """Take the data, after a look at its classes."""
-        require_classes("lava", y_train)
+        require_classes("lava", x_train, y_train)
         for name, y in (("training", y_train), ("reachable", y_valid)):
             if not bool(as_tensor(y).any(dim=0).all()):
                 raise UserError(f"lava needs every class in the {name} set; give it more points")

@@ -11,6 +11,7 @@ from opendataval.dataval import RobustVolumeShapley
 
 from dvbench.models.tensors import as_tensor
 from evaluators.baselines.sampling import PermutationSampler
+from evaluators.baselines.targets import require_features
 
 
 class ProjectedVolumeShapley(RobustVolumeShapley):
@@ -34,6 +35,7 @@ class ProjectedVolumeShapley(RobustVolumeShapley):
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> ProjectedVolumeShapley:
         """Take the data, projected onto the training set's leading principal components, scaled to unit variance."""
+        require_features("robust_volume_shapley", x_train)
         x = as_tensor(x_train).flatten(start_dim=1).double()
         centre = x.mean(dim=0)
         _, scales, axes = torch.linalg.svd(x - centre, full_matrices=False)

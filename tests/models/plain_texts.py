@@ -98,7 +98,7 @@ def weights(network: nn.Module) -> torch.Tensor:
 
 
 def weights_that_matter(network: nn.Module) -> torch.Tensor:
-    """The same but for the biases of keys, which change no output: AdamW blows up what rounding makes of their slope."""
+    """The same without biases of keys, which change no output: AdamW blows up what rounding makes of their slope."""
     network, d = copy.deepcopy(network), network.config.hidden_size
     with torch.no_grad():
         for name, parameter in network.named_parameters():

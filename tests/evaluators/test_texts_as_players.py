@@ -1,0 +1,174 @@
+"""Evaluators on texts: against values worked out from the models themselves, and what is refused."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from games import shapley_by_definition
+from text_problems import HOW, TINY, a_text_problem
+
+from dvbench.errors import UserError
+from dvbench.execution.valuation import valuate
+from dvbench.models import build_model
+from dvbench.perplexity import mean_log_loss, negative_perplexity
+from dvbench.problem import Problem, Split
+from dvbench.randomness import random_state
+from dvbench.registry import entries
+from dvbench.results import Cell, CellKey
+from dvbench.settings import EvaluatorSettings, Noise, Sizes
+from dvbench.unlearning.gradient_ascent import GradientAscent
+from dvbench.unlearning.text_engine import TextUnlearner
+from evaluators import PartialUnlearningShapley, UnlearningShapley
+from evaluators.baselines.data_shapley import data_shapley
+from evaluators.baselines.leave_one_out import leave_one_out
+
+FIT = {"epochs": HOW.epochs, "batch_size": HOW.batch_size, "lr": HOW.lr}
+UNLEARN = {"steps": 3, "batch_size": 4, "lr": 5e-3}
+SEED = 5
+NO_TEXTS = {
+    "chg_shapley", "class_wise_shapley", "data_oob", "dvrl", "gradient_shapley", "hardness_shapley", "knn_shapley",
+    "lava", "robust_volume_shapley", "warm_start_shapley",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return a_text_problem(players=3, each=4, test=6)
+
+
+@pytest.fixture
+def model(problem):
+    return build_model(TINY, problem.shape, problem.outputs, "language", seed=3)
+
+
+def perf(model, split: Split, utility: str) -> float:
+    said = model.predict(split.x)
+    return negative_perplexity(split.y, said) if utility == "metric" else -mean_log_loss(split.y, said)
+
+
+def parts(problem):
+    return problem.train.x, problem.train.y, problem.reachable.x, problem.reachable.y
+
+
+def unlearned(problem, full, coalition, seed, parameters="all"):
+    """The model that has unlearned these players."""
+    points = problem.points_of(np.array(coalition, dtype=int))
+    engine = TextUnlearner(full, *parts(problem), GradientAscent(**UNLEARN, parameters=parameters))
+    return dict(engine.models_without([points], seed))[0]
+
+
+def drawn_seed(state=SEED):
+    """The seed of minibatches that an evaluator with this state draws first."""
+    return int(random_state(state).randint(2**31))
+
+
+@pytest.mark.parametrize("parameters", ["all", "head", "lora"])
+@pytest.mark.parametrize("utility", ["metric", "log_loss"])
+def test_unlearning_shapley_is_exact_for_few_corpora(utility, parameters, problem, model):
+    evaluator = UnlearningShapley(utility=utility, parameters=parameters, **UNLEARN, random_state=SEED)
+    evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
+    full = model.clone().fit(problem.train.x, problem.train.y, **FIT)
+    seed, before = drawn_seed(), perf(full, problem.reachable, utility)
+
+    def lost(coalition):
+        return before - perf(unlearned(problem, full, coalition, seed, parameters), problem.reachable, utility)
+
+    np.testing.assert_allclose(evaluator.data_values, shapley_by_definition(lost, 3), rtol=1e-4, atol=1e-6)
+    assert np.abs(evaluator.data_values).max() > 1e-3
+    found = evaluator.diagnostics_
+    assert (found["permutations"], found["unlearned"]) == (0, 8)
+    assert found["performance_full"] == pytest.approx(before)
+    assert found["metric_full"] == pytest.approx(perf(full, problem.reachable, "metric"))
+    assert found["performance_unlearned"] == pytest.approx(before - lost([0, 1, 2]), rel=1e-5)
+    assert (evaluator.standard_errors_ == 0).all()
+
+
+@pytest.mark.parametrize("utility", ["metric", "log_loss"])
+def test_partial_values_are_those_of_three_models(utility, problem, model):
+    evaluator = PartialUnlearningShapley(utility=utility, **UNLEARN, random_state=SEED)
+    evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
+    full, seed = model.clone().fit(problem.train.x, problem.train.y, **FIT), drawn_seed()
+    at_full, untrained = (perf(each, problem.reachable, utility) for each in (full, model))
+    expected = []
+    for player in range(3):
+        rows = problem.points_of(np.array([player]))
+        alone = model.clone().fit(problem.train.x[rows], problem.train.y[rows], **FIT)
+        lost = at_full - perf(unlearned(problem, full, [player], seed), problem.reachable, utility)
+        without = at_full - perf(alone, problem.reachable, utility)
+        expected.append((lost + (at_full - untrained) - without) / 2)
+    np.testing.assert_allclose(evaluator.data_values, expected, rtol=1e-4, atol=1e-6)
+    assert evaluator.diagnostics_["unlearned"] == 3
+
+
+def retrained(problem, model, coalition):
+    rows = problem.points_of(np.array(coalition, dtype=int))
+    return perf(model.clone().fit(problem.train.x[rows], problem.train.y[rows], **FIT), problem.reachable, "metric")
+
+
+def test_data_shapley_of_few_corpora_is_that_of_retrained_models(problem, model):
+    evaluator = data_shapley(permutations=3, random_state=0)
+    evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
+    expected = shapley_by_definition(lambda coalition: retrained(problem, model, sorted(coalition)), 3)
+    np.testing.assert_allclose(evaluator.data_values, expected, rtol=1e-4)
+
+
+def test_leaving_one_corpus_out_is_the_perplexity_without_it(problem, model):
+    """OpenDataVal takes the others in an order that it draws, and trains on their texts in that order."""
+    evaluator = leave_one_out(random_state=0).train(problem.subset_fetcher(), model, problem.metric, **FIT)
+    order, everything = random_state(0).permutation(3), retrained(problem, model, [0, 1, 2])
+    for player in range(3):
+        others = [problem.points_of(np.array([other])) for other in order if other != player]
+        rows = np.concatenate(others)
+        without = model.clone().fit(problem.train.x[rows], problem.train.y[rows], **FIT)
+        lost = everything - perf(without, problem.reachable, "metric")
+        assert evaluator.data_values[player] == pytest.approx(lost, rel=1e-4)
+
+
+def test_truncated_permutations_stop_where_nothing_is_left_to_forget(problem, model):
+    evaluator = UnlearningShapley(permutations=2, truncation=1e9, **UNLEARN, random_state=SEED)
+    with pytest.raises(UserError, match="every permutation would be truncated at its start"):
+        evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
+    evaluator = UnlearningShapley(permutations=2, truncation=0.0, **UNLEARN, random_state=SEED)
+    assert np.isfinite(evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT).data_values).all()
+
+
+def cell(name: str) -> Cell:
+    takes = inspect.signature(entries("evaluators")[name].load()).parameters
+    budget = {"permutations": 1} if "permutations" in takes else {"models": 4} if "models" in takes else {}
+    steps = UNLEARN if "steps" in takes else {}
+    return Cell(
+        key=CellKey(suite="small", problem="made", evaluator=name, seed=0),
+        suite_version=1,
+        dataset="made",
+        sizes=Sizes(train=9, reachable=6, test=6),
+        noise=Noise(),
+        model=TINY,
+        training=HOW,
+        evaluator=EvaluatorSettings(name=name, params={**budget, **steps}),
+        tasks=("group_lds",),
+    )
+
+
+@pytest.mark.parametrize("name", sorted(set(entries("evaluators")) - NO_TEXTS))
+def test_these_value_texts_and_repeat_to_the_bit(name, problem):
+    first, again = (valuate(cell(name), problem).arrays["values"] for _ in range(2))
+    assert first.shape == (3,)
+    assert np.ptp(first) > 0
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("groups", [True, False])
+@pytest.mark.parametrize("name", sorted(NO_TEXTS))
+def test_these_read_features_and_say_that_they_cannot_value_texts(name, groups):
+    """Distances and volumes of token numbers would be numbers, and mean nothing."""
+    with pytest.raises(UserError, match=r"cannot value texts; choose another evaluator$|, and texts have none"):
+        valuate(cell(name), a_text_problem(players=3, each=3, groups=groups))
+
+
+def test_texts_of_which_nothing_counts_are_nobodys_performance(problem, model):
+    nothing = replace(problem, reachable=Split(problem.reachable.x, problem.reachable.y + 100))
+    with pytest.raises(ValueError, match="no token of these texts counts"):
+        leave_one_out(random_state=0).train(nothing.subset_fetcher(), model, nothing.metric, **FIT)
