@@ -6,6 +6,7 @@ import pytest
 
 from dvbench.execution.planning import check, narrow
 from dvbench.registry import entries, find
+from dvbench.settings import Sizes
 from dvbench.suites import Suite, load_suite, suite_files
 from dvbench.unlearning.making import make_method
 
@@ -67,3 +68,16 @@ def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them(
         name for name, entry in entries("tasks").items() if entry.definition.metadata.get("forgets")
     }
     check(narrow(suite, datasets=["digits"]))
+
+
+@pytest.mark.usefixtures("text_mirror")
+@pytest.mark.parametrize("name", ["text-tiny", "text-tiny-unlearning"])
+def test_suites_of_small_corpora_can_be_run(name: str) -> None:
+    suite = load_suite(name)
+    few = Sizes(train=60, reachable=30, test=50)  # there are not as many made-up questions
+    check(suite.model_copy(update={"problems": tuple(p.model_copy(update={"sizes": few}) for p in suite.problems)}))
+    assert {problem.model.name for problem in suite.problems} == {"gpt2_tiny"}
+    judging = {task for task, entry in entries("tasks").items() if entry.definition.metadata.get("forgets")}
+    asked = {task for problem in suite.problems for task in problem.tasks}
+    assert asked == judging if suite.kind == "unlearning" else asked.isdisjoint(judging)
+    assert {problem.groups.by for problem in suite.problems if problem.groups} == {"corpora"}
