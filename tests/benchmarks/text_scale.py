@@ -45,9 +45,7 @@ def reckoned() -> None:
 
 
 def measured(device: str) -> None:
-    print(
-        "\n| model | tokens a second | of what torch.mm reaches | GB | ms a training step | an unlearning step |"
-    )
+    print("\n| model | tokens a second | of what torch.mm reaches | GB | ms a training step | an unlearning step |")
     print("|---|---:|---:|---:|---:|---:|")
     for build, length, vocabulary in SIZES if device == "cuda" else SIZES[:1]:
         row = _row(lambda build=build, length=length, v=vocabulary: build((length,), v), length, vocabulary, device)
