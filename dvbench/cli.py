@@ -96,7 +96,7 @@ def run(
     seeds: Annotated[str | None, typer.Option(help="Instead of the suite's, such as '0-4' or '0,3'.")] = None,
     results: Annotated[Path, typer.Option(help="Folder for results; what is there is not done again.")] = RUNS,
     jobs: Annotated[
-        int | None, typer.Option(min=0, help="Cells at a time; by default one a core. 0: in this process.")
+        int | None, typer.Option(min=0, help="Cells at a time; by default one a core, or one on a GPU. 0: here.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where models live.")] = Device.auto,
     mirror: Mirror = None,
@@ -106,7 +106,7 @@ def run(
 
     Cells that are done are not done again. Ctrl-C keeps what is valued or done. The exit code is 1 if a cell failed.
     """
-    from dvbench.execution.environment import check_device
+    from dvbench.execution.environment import check_device, default_jobs
     from dvbench.execution.planning import check, narrow
     from dvbench.execution.workers import start_server
     from dvbench.results import Store
@@ -115,7 +115,7 @@ def run(
     _use_mirror(mirror)
     chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), _seeds(seeds))
     check_device(device.value)
-    jobs = os.cpu_count() or 1 if jobs is None else jobs
+    jobs = default_jobs(device.value) if jobs is None else jobs
     start_server(jobs)
     check(chosen)
     store = Store(results)

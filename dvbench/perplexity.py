@@ -50,7 +50,15 @@ def negative_perplexity(y: torch.Tensor, outputs: torch.Tensor) -> float:
     float
         From minus infinity to -1.
     """
-    return -math.exp(mean_log_loss(y, outputs))
+    return -perplexity(mean_log_loss(y, outputs))
+
+
+def perplexity(log_loss: float) -> float:
+    """Perplexity of a mean log loss; infinite where it is too large for a number."""
+    try:
+        return math.exp(log_loss)
+    except OverflowError:
+        return math.inf
 
 
 def are_tokens(x: torch.Tensor) -> torch.Tensor:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from dvbench.models.losses import model_losses
-from dvbench.models.performance import Metric, performances
-from dvbench.perplexity import negative_perplexity
+from dvbench.models.performance import Metric, performances, require_finite
+from dvbench.perplexity import mean_log_loss, negative_perplexity
 
 Utility = Literal["metric", "log_loss"]
 
@@ -45,5 +45,5 @@ def perfs(utility: Utility, metric: Metric, y: torch.Tensor, logits: torch.Tenso
     if utility == "metric":
         return performances(metric, y, logits)
     if metric is negative_perplexity:
-        return -np.log(-performances(metric, y, logits))
+        return np.array([-mean_log_loss(y, one.T) for one in require_finite(logits)])
     return -model_losses(logits, y).double().mean(dim=1).cpu().numpy()

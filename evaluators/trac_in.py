@@ -71,12 +71,14 @@ class TracIn(DataEvaluator, ModelMixin):
             return self._inner_products(model).tolist()
 
         if isinstance(model, LanguageModel):
-            model.fit(x, y, *args, epochs=epochs, lr=lr, on_epoch=value if everywhere else None, **kwargs)
+            looks_at = [as_tensor(part) for part in (self.x_valid, self.y_valid)]
+            note = value if everywhere else None
+            model.fit(x, y, *args, epochs=epochs, lr=lr, on_epoch=note, looks_at=looks_at, **kwargs)
             found = model.seen[1:]  # what was noted before the first epoch is of the untrained model
         elif isinstance(model, TensorModel):
             found = []
-            note = (lambda: found.append(value())) if everywhere else None
-            model.fit(x, y, *args, epochs=epochs, lr=lr, on_epoch=note, **kwargs)
+            append = (lambda: found.append(value())) if everywhere else None
+            model.fit(x, y, *args, epochs=epochs, lr=lr, on_epoch=append, **kwargs)
             found = found[1:]
         else:
             found = []

@@ -48,6 +48,11 @@ def resolve_device(asked: str) -> str:
     return asked if asked != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def default_jobs(asked: str) -> int:
+    """How many cells run at a time if nobody says: one a core, or one where they would share a GPU."""
+    return 1 if resolve_device(asked) == "cuda" else os.cpu_count() or 1
+
+
 class Memory:
     """What `watch_memory` saw: ``peak`` and ``peak_cuda``, in bytes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import time
@@ -162,18 +163,16 @@ def _value(
 ) -> CorpusValue:
     make = find("evaluators", "partial_unlearning_shapley").load()
     evaluator = make(**dataclasses.asdict(unlearning), weight_decay=training.weight_decay, random_state=seed)
-    started, epochs = time.perf_counter(), list[float]()
+    started, epochs = time.perf_counter(), itertools.count(1)
 
     def on_epoch() -> None:
-        if not epochs:
-            say(f"unlearned in {time.perf_counter() - started:.1f} s; now training a model on the target alone")
-        epochs.append(time.perf_counter())
-        say(f"epoch {len(epochs)} of {training.epochs}")
+        say(f"training a model on the target alone: epoch {next(epochs)} of {training.epochs}")
 
     say("unlearning the target")
     fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr, "on_epoch": on_epoch}
     found = evaluator.value(loaded.model, texts["target"], texts["test"], untrained=loaded.untrained, **fit)
-    ended, trained = time.perf_counter(), epochs[0] if epochs else started
+    fits = loaded.untrained.fits
+    unlearn_seconds = time.perf_counter() - started - (fits.seconds - fits.seconds_before)
     lost = (0.0, found.lost_by_unlearning, found.lost_by_rest, found.lost_by_all)
     full, unlearned, alone, untrained = (each - found.full for each in lost)  # Perf is a perplexity's negative
-    return CorpusValue(full, unlearned, alone, untrained, ended - trained, trained - started, 0)
+    return CorpusValue(full, unlearned, alone, untrained, fits.seconds, unlearn_seconds, 0)

@@ -60,9 +60,7 @@ class LanguageModel(GradientModel, TorchModel):
         self, network: nn.Module, seed: int, weight_decay: float = 0.01, precision: Precision = "float32"
     ) -> None:
         super().__init__()
-        for module in network.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = 0.0
+        silence_dropout(network)
         self.network = network
         self.seed = seed
         self.weight_decay = weight_decay
@@ -84,6 +82,7 @@ class LanguageModel(GradientModel, TorchModel):
         epochs: int = 5,
         lr: float = 3e-4,
         on_epoch: Callable[[], Any] | None = None,
+        looks_at: Sequence[torch.Tensor] = (),
     ) -> LanguageModel:
         """Train from the current weights.
 
@@ -100,6 +99,9 @@ class LanguageModel(GradientModel, TorchModel):
         on_epoch : callable, optional
             Called at the start of every epoch. What it returns is noted in ``seen``, and must be something that JSON
             holds.
+        looks_at : sequence of torch.Tensor
+            What ``on_epoch`` looks at beside the model and its training data: a checkpoint is taken up only where it
+            looked at the same.
 
         Returns
         -------
@@ -127,7 +129,7 @@ class LanguageModel(GradientModel, TorchModel):
         }
         long = len(x) * epochs * parameter_count(self.network) >= LONG
         watcher = (getattr(on_epoch, "__module__", None), getattr(on_epoch, "__qualname__", None))
-        kept = Checkpoints(run_key(self.network, x, y, how, watcher, self.device.type)) if long else None
+        kept = Checkpoints(run_key(self.network, x, y, how, watcher, self.device.type, *looks_at)) if long else None
         train: Callable[..., tuple[Reached, float]] = train_texts
         gpus = torch.cuda.device_count() if self.device.type == "cuda" else 1
         if long and gpus > 1:
@@ -136,6 +138,7 @@ class LanguageModel(GradientModel, TorchModel):
             train = partial(train_on_several, processes=gpus)
         reached, spared = train(self.network, x, y, **how, checkpoints=kept, on_epoch=on_epoch)
         self.fits.seconds_before += spared
+        self.fits.seconds += reached.seconds
         self.seen, self.seconds = reached.seen, reached.seconds
         return self
 
@@ -243,3 +246,13 @@ class LanguageModel(GradientModel, TorchModel):
         for i in range(len(x)):
             gradient, tokens = self.loss_gradient(x[i : i + 1], y[i : i + 1])
             yield tuple(part / max(1, tokens) for part in gradient)
+
+
+def silence_dropout(network: nn.Module) -> None:
+    """Switch dropout off, in whichever of their ways transformers' models have it."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, 0.0)

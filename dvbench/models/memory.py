@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,14 +19,15 @@ from dvbench.errors import UserError
 # In floats a token, of what one block keeps for its gradient, in widths of the model: its two normalisations (input and
 # output each), queries, keys and values, attention's output, and twice the inner layer, of four widths.
 KEPT_IN_A_BLOCK = 2 + 2 + 3 + 1 + 2 * 4
-# As many numbers a token as the vocabulary has, when training: log-probabilities, for which logits are given up, and the
-# gradient of each. When unlearning, in the rule that takes most: logits, targets, the full model's logits, and five of
-# which the slope of a divergence is made.
+# As many numbers a token as the vocabulary has, when training: log-probabilities, for which logits are given up, and
+# the gradient of each. When unlearning, in the rule that takes most: logits, targets, the full model's logits, and five
+# of which the slope of a divergence is made.
 LOGITS_TRAINING, LOGITS_UNLEARNING = 3, 8
 # Weights, gradients and AdamW's two moments, all float32.
 TRAINING = 4
 # The allocator's blocks, matrix products' workspace and what lives for a moment only.
 SLACK = 1.1
+CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,13 @@ def run_footprint(network: nn.Module, width: int, texts: int = 1) -> Footprint:
 def memory_of(device: str) -> int:
     """Bytes of a device's memory that are there to be used: what is free of a GPU, or all of this machine's."""
     if device.startswith("cuda"):
-        return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for the next
+        return torch.cuda.mem_get_info(device)[0] + kept
+    all_of_it = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        return min(all_of_it, int(CONTAINER.read_text()))
+    except (OSError, ValueError):  # no container, or no limit
+        return all_of_it
 
 
 def require_room(

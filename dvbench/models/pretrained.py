@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from dvbench.errors import UserError
-from dvbench.models.language import LanguageModel
+from dvbench.models.language import LanguageModel, silence_dropout
 from dvbench.models.memory import require_room
+from dvbench.models.text_batches import TextBatch, logits
 from dvbench.models.training import seeded
 from dvbench.settings import Precision
 
@@ -44,7 +45,12 @@ class Pretrained:
         start = end if begin is None else begin
         how = {"add_special_tokens": False, "truncation": True, "max_length": self.length - 1}
         rows = [torch.tensor([start, *self.tokenizer(text, **how)["input_ids"]]) for text in texts]
-        x = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1).to(torch.int32)
+        rows = [row for row in rows if len(row) > 1]
+        if not rows:
+            raise UserError("the tokenizer makes no token of any of these texts: is it the model's own?")
+        x = torch.full((len(rows), self.length), -1, dtype=torch.int32)  # equal texts are equal rows, of whatever file
+        for row, tokens in zip(x, rows, strict=True):
+            row[: len(tokens)] = tokens
         return x, torch.ones(len(x), 1)
 
 
@@ -100,6 +106,7 @@ def _loaded(folder: Path, length: int, seed: int, weight_decay: float, precision
         raise
     except Exception as error:  # whatever a folder that somebody else made brings about
         raise UserError(f"cannot read the model in {folder}: {_line(error)}") from error
+    _check_outputs(folder, network, config.vocab_size)
     model, untrained = (LanguageModel(each, seed, weight_decay, precision).to(device) for each in (network, fresh))
     return Pretrained(model, untrained, tokenizer, length)
 
@@ -140,6 +147,20 @@ def _check_vocabularies(folder: Path, tokenizer: int, model: int) -> None:
             f"the tokenizer in {folder} has {tokenizer:,} tokens and the model {model:,}: they do not belong together; "
             "put the model's own tokenizer there"
         )
+
+
+def _check_outputs(folder: Path, network: torch.nn.Module, vocabulary: int) -> None:
+    """Raise a `UserError` if a model changes what its output layer puts out, or is random while it trains."""
+    tokens = torch.arange(4).remainder(vocabulary).unsqueeze(0)
+    batch = TextBatch(tokens, torch.ones(1, 3, dtype=torch.bool))
+    silence_dropout(network)
+    with torch.no_grad():
+        expected = network.eval()(input_ids=tokens).logits[0, :-1]
+        found = [logits(each, batch) for each in (network.eval(), network.train(), network.train())]
+    if not torch.allclose(found[0], expected.float(), rtol=1e-3, atol=1e-4):
+        raise UserError(f"the model in {folder} scales or caps the outputs of its last layer, which is not supported")
+    if not torch.allclose(found[1], found[2]):
+        raise UserError(f"the model in {folder} is random while it trains; set the dropouts in its config.json to 0")
 
 
 def _line(error: Exception) -> str:

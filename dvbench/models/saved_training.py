@@ -86,7 +86,7 @@ class Checkpoints:
             optimiser.state[parameter] = {
                 part: moments[f"{part} {name}"] for part in ("step", "exp_avg", "exp_avg_sq") if moments
             }
-            for part in ("exp_avg", "exp_avg_sq"):
+            for part in ("step", "exp_avg", "exp_avg_sq"):  # of a fused optimiser, all of them
                 optimiser.state[parameter][part] = optimiser.state[parameter][part].to(parameter.device)
         return Reached(state["step"], state["seconds"], state["seen"])
 

@@ -24,7 +24,7 @@ from torch import nn
 from dvbench.models.saved_training import Checkpoints, Reached, load_weights, save_weights
 from dvbench.models.text_training import train_texts
 
-PATIENCE = timedelta(hours=1)  # that processes wait for one another, while one keeps a checkpoint or is watched
+PATIENCE = timedelta(days=1)  # that processes wait for one another, while one keeps a checkpoint or is watched
 
 
 def train_on_several(

@@ -30,6 +30,7 @@ class Fits:
 
     def __init__(self) -> None:
         self.count = 0
+        self.seconds = 0.0  # of language models only, in all runs together
         self.seconds_before = 0.0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Fits:

@@ -11,6 +11,7 @@ import torch
 
 from dvbench.models.losses import point_losses
 from dvbench.models.performance import performances
+from dvbench.perplexity import perplexity
 from dvbench.problem import Problem
 from dvbench.tasks.contract import Forgotten, Outputs, Points
 
@@ -48,7 +49,7 @@ def performance(problem: Problem, points: Points, outputs: Any, part: np.ndarray
         where = torch.from_numpy(part)
         return float(performances(problem.metric, points.y[where], outputs[:, where].unsqueeze(0))[0])
     losses = [point_losses(outputs[:, piece].T, points.y[piece]).double().sum() for piece in pieces(problem, part)]
-    perplexity = math.exp(float(sum(losses)) / part.sum())
-    if not math.isfinite(perplexity):
+    found = perplexity(float(sum(losses)) / part.sum())
+    if not math.isfinite(found):
         raise FloatingPointError("a model diverged: its perplexity is NaN or infinite; lower the learning rate")
-    return -perplexity
+    return -found

@@ -51,7 +51,14 @@ class TextForgetting(Forgetting):
     def train(self, on_epoch: Any = None) -> LanguageModel:
         """Train the full model, and note its losses at the start of every epoch."""
         train, model = self._retraining.train, self._untrained.clone()
-        return model.fit(train.x, train.y, **self._settings, on_epoch=lambda: self._watched.losses(model))
+        watched = self._watched
+        return model.fit(
+            train.x,
+            train.y,
+            **self._settings,
+            on_epoch=lambda: watched.losses(model),
+            looks_at=[watched.texts.x, watched.texts.y],
+        )
 
     def unlearner(self, method: Method) -> TextUnlearner:
         """The engine that unlearns players' texts from the full model."""
@@ -170,21 +177,21 @@ class _Watched:
     def __init__(self, players: list[Split], test: Split) -> None:
         enough = int((lengths(test.x).cumsum(0) < 4 * WATCHED).sum()) + 1
         self._parts = [*players, Split(test.x[:enough], test.y[:enough])]
-        self._all = _joined(self._parts)
+        self.texts = _joined(self._parts)
 
     def _each(self, said: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Where loss begins, and what a model says (length, n), of every part."""
         sizes = [len(part) for part in self._parts]
-        return list(zip(self._all.y.split(sizes), said.T.split(sizes), strict=True))
+        return list(zip(self.texts.y.split(sizes), said.T.split(sizes), strict=True))
 
     def losses(self, model: LanguageModel) -> list[float]:
         """Mean loss on all players together, and on the test set."""
-        *players, test = self._each(model.all_logits(self._all.x)[0])
+        *players, test = self._each(model.all_logits(self.texts.x)[0])
         return [_loss(players), _loss([test])]
 
     def apart(self, player: int, logits: Logits) -> list[float]:
         """Mean loss on a player, on all others, and on the test set."""
-        *players, test = self._each(logits(self._all.x)[0])
+        *players, test = self._each(logits(self.texts.x)[0])
         return [_loss([players.pop(player)]), _loss(players), _loss([test])]
 
 

@@ -172,3 +172,41 @@ def test_a_model_that_does_not_fit_is_told_so(refused, model, monkeypatch: pytes
     monkeypatch.setattr("dvbench.models.memory.memory_of", lambda device: 1000)
     said = refused("value-corpus", "--model", "model", *FILES, *FEW)
     assert re.search(r"the model in model needs 0\.\d GB .* and this machine has 0\.0 GB", said)
+
+
+def test_one_text_that_is_in_both_is_found_among_texts_of_other_lengths(refused, model, here: Path) -> None:
+    longest = (here / "test.txt").read_text() + "\n\n" + " ".join(WORDS[:7])
+    (here / "test.txt").write_text(longest + "\n\n" + WORDS[3])
+    (here / "target.txt").write_text(f"{WORDS[3]}\n\n{WORDS[5]} {WORDS[6]}")
+    said = refused("value-corpus", "--model", "model", *FILES, *FEW)
+    assert "1 texts of the reachable set are in the target set too" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        ("Granite", {"logits_scaling": 8.0}, "scales or caps the outputs"),
+        ("OPT", {"dropout": 0.5}, None),  # which has its dropout in no module of its own
+    ],
+)
+def test_models_of_other_kinds_are_what_they_say_or_are_refused(
+    dvbench, model, here: Path, kind: str, settings: dict[str, Any], message: str | None
+) -> None:
+    import transformers
+
+    sizes = {"vocab_size": 41, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes |= {"intermediate_size": 32, "num_key_value_heads": 2, "max_position_embeddings": 16}
+    if kind == "OPT":
+        sizes = {key: sizes[key] for key in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")}
+        sizes |= {"ffn_dim": 32, "word_embed_proj_dim": 16, "max_position_embeddings": 16}
+    config = getattr(transformers, f"{kind}Config")(**sizes, **settings)
+    network = getattr(transformers, f"{kind}ForCausalLM")(config)
+    network.save_pretrained(here / "model")
+    said = dvbench("value-corpus", "--model", "model", *FILES, *FEW)
+    if message is None:
+        assert said.code == 0
+        texts = (here / "test.txt").read_text().split("\n\n")
+        assert f"{perplexity(network.eval(), texts):,.2f}" in said.out
+    else:
+        assert said.code == 2
+        assert message in said.err
