@@ -16,9 +16,9 @@ from dvbench.suites import Suite, load_suite
 SMALL = {
     "sizes": Sizes(train=10, reachable=6, test=6),
     "model": ModelSettings(name="gpt2_tiny", params={"layers": 1, "width": 8}),
-    "training": Training(epochs=2, batch_size=5, lr=5e-3),
+    "training": Training(epochs=1, batch_size=5, lr=5e-3),
 }
-CHOSEN = ["unlearning_shapley", "unlearning_shapley-lora", "partial_unlearning_shapley", "exact_shapley", "trac_in"]
+CHOSEN = ["unlearning_shapley", "partial_unlearning_shapley", "exact_shapley", "trac_in"]
 METHODS = ["gradient_ascent-head", "plain_ascent", "scrub"]
 
 pytestmark = pytest.mark.usefixtures("text_mirror")
@@ -87,7 +87,8 @@ def test_few_corpora_are_enumerated_and_all_are_scored_by_the_same_models(valued
 
 def test_values_and_scores_repeat_to_the_bit(valued, tmp_path):
     results, _ = valued
-    again = run(small("text-tiny", CHOSEN[::3]), Store(tmp_path))  # fewer beside each other
+    suite = small("text-tiny", CHOSEN[::3])  # fewer beside each other
+    again = run(suite.model_copy(update={"problems": suite.problems[:1]}), Store(tmp_path))
     for key, result in again.items():
         assert result.arrays == results[key].arrays
         assert result.scores == results[key].scores
@@ -119,7 +120,7 @@ def test_methods_are_judged(judged):
         assert (result.cost.fits, result.cost.unlearned) == (1, 5)
         assert result.diagnostics["tokens_per_second"] > 0
         assert 0 < result.diagnostics["flop_utilisation"] < 1
-        assert len(result.scores["knowledge_retention"].curves["train_loss"]) == 3
+        assert len(result.scores["knowledge_retention"].curves["train_loss"]) == 2
 
 
 def test_judging_repeats_to_the_bit(judged, tmp_path):

@@ -19,7 +19,10 @@ def build(name, shape, outputs=3, **params):
 
 
 def test_every_registered_model_is_tried_here():
-    of_points, of_texts = {"logistic_regression", "mlp", "cnn", "resnet18"}, {"gpt2", "gpt2_tiny", "gpt2_xl"}
+    of_points, of_texts = (
+        {"logistic_regression", "mlp", "cnn", "resnet18"},
+        {"gpt2", "gpt2_tiny", "gpt2_xl", "pretrained"},
+    )
     assert set(entries("models")) == of_points | of_texts
 
 
