@@ -22,7 +22,7 @@ from dvbench.results import write_atomically
 from dvbench.settings import Training
 
 if TYPE_CHECKING:
-    from dvbench.models.pretrained import Pretrained
+    from dvbench.models.model_folder import Pretrained
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def value_corpus(
     UserError
         If a file or the model cannot be read, has no text, or is too large; or training or unlearning diverged.
     """
-    from dvbench.models.pretrained import load_pretrained
+    from dvbench.models.model_folder import load_pretrained
 
     if out is not None and not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to write {out.name} to")

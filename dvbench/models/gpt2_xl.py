@@ -10,7 +10,7 @@ from dvbench.models.gpt2 import gpt2
 def gpt2_xl(shape: tuple[int, ...], outputs: int, recompute: bool = True) -> nn.Module:
     """GPT2-XL, untrained: 1.5 billion parameters in 48 layers of width 1,600.
 
-    Training takes about 25 GB for weights, gradients and AdamW, unlearning 6 GB more.
+    Training takes about 28 GB with the texts of one pass, a run that trains and unlearns 43 GB (docs/performance.md).
 
     Parameters
     ----------

@@ -14,7 +14,8 @@ from dvbench.unlearning.contract import Method, Rule, descend
 class RandomLabels(Method):
     """Random labels: trains on the forget set with wrong labels, and on the reachable set with its own.
 
-    Every point gets one other class, drawn uniformly, for good; in a regression, the target of another point.
+    Every point gets one other class, drawn uniformly, for good; in a regression, the target of another point. Tokens of
+    texts get other ones at every step.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ EXPECTED = {
         "breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "text_corpus", "text_corpus_answers",
         "tiny_text", "tiny_text_answers", "wiki_web_stories", "wiki_web_stories_answers", "wine",
     ],
-    "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "pretrained", "resnet18"],
+    "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
         "exact_agreement", "group_lds", "knowledge_retention", "noisy_feature_detection", "noisy_label_detection",
         "output_divergence", "partial_agreement", "point_addition", "point_removal", "rank_stability",
