@@ -14,6 +14,7 @@ from dvbench.models.tensors import as_tensor
 from dvbench.models.training import TensorModel
 from dvbench.randomness import random_state as as_random_state
 from dvbench.subsets import Subsets
+from evaluators.baselines.influence_function import inner_product
 
 
 class TracIn(DataEvaluator, ModelMixin):
@@ -97,11 +98,13 @@ class TracIn(DataEvaluator, ModelMixin):
             products, counts = [], []
             for player in range(len(x)):  # one gradient at a time: they are as large as the model
                 gradient, count = model.loss_gradient(_texts(x[player]), _texts(y[player]))
-                products.append(_inner(towards, gradient))
+                products.append(inner_product(towards, gradient))
                 counts.append(count)
             return np.array(products) / (tokens * sum(counts))
         towards = [sum(parts) / len(x_reachable) for parts in zip(*model.grad(x_reachable, y_reachable), strict=True)]
-        points = np.array([_inner(towards, one) for one in model.grad(as_tensor(x), as_tensor(y))]) / len(as_tensor(x))
+        gradients = model.grad(as_tensor(x), as_tensor(y))
+        points = np.array([inner_product(towards, one) for one in gradients])
+        points /= len(points)
         return _summed(points, x.members) if isinstance(x, Subsets) else points
 
     def evaluate_data_values(self) -> np.ndarray:
@@ -117,10 +120,6 @@ class TracIn(DataEvaluator, ModelMixin):
 def _texts(player: torch.Tensor) -> torch.Tensor:
     """A player's texts (k, ...), which may be a single one."""
     return player if player.ndim > 1 else player.unsqueeze(0)
-
-
-def _inner(left: Any, right: Any) -> float:
-    return sum(float((a * b).sum()) for a, b in zip(left, right, strict=True))
 
 
 def _summed(points: np.ndarray, members: list[np.ndarray]) -> np.ndarray:

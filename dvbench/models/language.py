@@ -19,7 +19,7 @@ from dvbench.models.memory import parameter_count
 from dvbench.models.saved_training import Checkpoints, Reached, run_key
 from dvbench.models.tensors import as_tensor
 from dvbench.models.text_batches import TextLoss, logits, passes
-from dvbench.models.text_training import train_texts
+from dvbench.models.text_training import finite, train_texts
 from dvbench.models.training import Fits
 from dvbench.perplexity import NOTHING
 from dvbench.settings import Precision
@@ -205,7 +205,7 @@ class LanguageModel(GradientModel, TorchModel):
 
     def finite(self) -> torch.Tensor:
         """Whether all parameters are finite, bool of shape (1,), as of a stack of one model."""
-        return torch.stack([parameter.isfinite().all() for parameter in self.network.parameters()]).all().reshape(1)
+        return finite(self.network)
 
     def lower(self) -> torch.autocast:
         """The context in which products have the model's precision."""

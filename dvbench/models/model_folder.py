@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from dvbench.errors import UserError
-from dvbench.models.language import LanguageModel, silence_dropout
+from dvbench.models.language import LanguageModel
 from dvbench.models.memory import require_room
 from dvbench.models.text_batches import TextBatch, logits
 from dvbench.models.training import seeded
@@ -106,9 +106,9 @@ def _loaded(folder: Path, length: int, seed: int, weight_decay: float, precision
         raise
     except Exception as error:  # whatever a folder that somebody else made brings about
         raise UserError(f"cannot read the model in {folder}: {_line(error)}") from error
-    _check_outputs(folder, network, config.vocab_size)
-    model, untrained = (LanguageModel(each, seed, weight_decay, precision).to(device) for each in (network, fresh))
-    return Pretrained(model, untrained, tokenizer, length)
+    model, untrained = (LanguageModel(each, seed, weight_decay, precision) for each in (network, fresh))
+    _check_outputs(folder, model.network, config.vocab_size)
+    return Pretrained(model.to(device), untrained.to(device), tokenizer, length)
 
 
 def _tokenizer(folder: Path, safe: dict[str, Any]) -> Any:
@@ -153,7 +153,6 @@ def _check_outputs(folder: Path, network: torch.nn.Module, vocabulary: int) -> N
     """Raise a `UserError` if a model changes what its output layer puts out, or is random while it trains."""
     tokens = torch.arange(4).remainder(vocabulary).unsqueeze(0)
     batch = TextBatch(tokens, torch.ones(1, 3, dtype=torch.bool))
-    silence_dropout(network)
     with torch.no_grad():
         expected = network.eval()(input_ids=tokens).logits[0, :-1]
         found = [logits(each, batch) for each in (network.eval(), network.train(), network.train())]

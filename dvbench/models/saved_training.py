@@ -20,15 +20,12 @@ import torch
 from torch import nn
 
 from dvbench.errors import UserError
+from dvbench.results import cache_folder
 
 EVERY_SECONDS = 600.0  # between checkpoints; what trains faster leaves none
 STATE = "state.json"
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 STATED = {"step", "seconds", "seen", "sha256"}
-
-
-def default_folder() -> Path:
-    """Where checkpoints are kept: below ``DVBENCH_CACHE``, or ``~/.cache/dvbench``."""
-    return Path(os.environ.get("DVBENCH_CACHE") or Path.home() / ".cache" / "dvbench") / "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -58,13 +55,13 @@ class Checkpoints:
     key : str
         Hash of all that decides what the run computes.
     folder : Path, optional
-        Of all runs.
+        Of all runs; by default ``checkpoints`` in dvbench's cache.
     every : float
         Seconds between two checkpoints.
     """
 
     def __init__(self, key: str, folder: Path | None = None, every: float = EVERY_SECONDS) -> None:
-        self.folder = (folder or default_folder()) / key
+        self.folder = (folder or cache_folder() / "checkpoints") / key
         self.every = every
 
     def load(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> Reached | None:
@@ -83,11 +80,8 @@ class Checkpoints:
         weights, moments = (self._read(place, name, state["sha256"]) for name in ("weights", "moments"))
         _put(network, weights)
         for name, parameter in network.named_parameters() if moments else ():
-            optimiser.state[parameter] = {
-                part: moments[f"{part} {name}"] for part in ("step", "exp_avg", "exp_avg_sq") if moments
-            }
-            for part in ("step", "exp_avg", "exp_avg_sq"):  # of a fused optimiser, all of them
-                optimiser.state[parameter][part] = optimiser.state[parameter][part].to(parameter.device)
+            # A fused optimiser wants all of them beside the parameter.
+            optimiser.state[parameter] = {part: moments[f"{part} {name}"].to(parameter.device) for part in MOMENTS}
         return Reached(state["step"], state["seconds"], state["seen"])
 
     @staticmethod

@@ -138,6 +138,11 @@ def share(
             (summed / (count / members)).backward()  # the team's gradients are averaged
 
 
+def finite(network: nn.Module) -> torch.Tensor:
+    """Whether all parameters are finite, bool of shape (1,), as of a stack of one model."""
+    return torch.stack([parameter.isfinite().all() for parameter in network.parameters()]).all().reshape(1)
+
+
 def _require_finite(network: nn.Module, lr: float) -> None:
-    if not all(bool(parameter.isfinite().all()) for parameter in network.parameters()):
+    if not bool(finite(network)):
         raise FloatingPointError(f"training diverged at learning rate {lr:g}: lower it")

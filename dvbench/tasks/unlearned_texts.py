@@ -105,23 +105,23 @@ class TextForgetting(Forgetting):
     @cached_property
     def _tokens(self) -> tuple[Split, Points]:
         """Texts, and the tokens of them that models are compared at."""
-        parts, owners = self._some(KEPT)
-        texts = _joined([*parts, self.problem.test])
-        of_texts = np.repeat([*owners, -1], [len(part) for part in (*parts, self.problem.test)])
+        parts = [*self._some(KEPT), self.problem.test]
+        texts = _joined(parts)
+        of_texts = np.repeat([*range(len(parts) - 1), -1], [len(part) for part in parts])
         network = self._untrained.network
         batches = [batch for _, batch in passes(network, texts.x, texts.y)]
         counts = torch.cat([batch.counts.sum(dim=1) for batch in batches]).cpu().numpy()
         return texts, Points(torch.cat([batch.targets for batch in batches]).cpu(), np.repeat(of_texts, counts))
 
-    def _some(self, tokens: int) -> tuple[list[Split], list[int]]:
-        """Texts of each player, drawn until they have so many tokens, and the player's numbers."""
+    def _some(self, tokens: int) -> list[Split]:
+        """Texts of each player, drawn until they have so many tokens."""
         train, rng = self.problem.train, generator(self.problem.dataset, self.problem.seed, "watched")
         parts = []
         for rows in self._coalitions:
             drawn = torch.from_numpy(rng.permutation(rows))
             enough = int((lengths(train.x[drawn]).cumsum(0) < tokens).sum()) + 1
             parts.append(Split(train.x[drawn[:enough]], train.y[drawn[:enough]]))
-        return parts, list(range(len(parts)))
+        return parts
 
     @torch.no_grad()
     def _keep(self, model: LanguageModel) -> _Kept:
@@ -132,7 +132,7 @@ class TextForgetting(Forgetting):
 
     @cached_property
     def _watched(self) -> _Watched:
-        return _Watched(self._some(WATCHED)[0], self.problem.test)
+        return _Watched(self._some(WATCHED), self.problem.test)
 
     @cached_property
     def _training_losses(self) -> dict[str, list[float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
@@ -30,7 +31,7 @@ class SummedInfluence(InfluenceFunction):
         model = self.pred_model.clone()
         model.fit(self.x_train, self.y_train, *args, **kwargs)
         reachable = reduce(_add, model.grad(self.x_valid, self.y_valid))
-        self.influence = np.array([_dot(reachable, one) for one in model.grad(self.x_train, self.y_train)])
+        self.influence = np.array([inner_product(reachable, one) for one in model.grad(self.x_train, self.y_train)])
         return self
 
 
@@ -38,7 +39,8 @@ def _add(left: Gradient, right: Gradient) -> Gradient:
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
-def _dot(left: Gradient, right: Gradient) -> float:
+def inner_product(left: Iterable[torch.Tensor], right: Iterable[torch.Tensor]) -> float:
+    """Inner product of two gradients, one tensor a parameter."""
     return sum(float((a * b).sum()) for a, b in zip(left, right, strict=True))
 
 
