@@ -1,3 +1,3 @@
 """dvbench: a reproducible benchmark for data valuation, built on OpenDataVal."""
 
-__version__ = "0.1.0"
+from dvbench.version import __version__ as __version__

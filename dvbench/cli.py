@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from dvbench import __version__
 from dvbench.errors import UserError, unknown
+from dvbench.version import __version__
 
 if TYPE_CHECKING:
     from dvbench.results import Store
-    from dvbench.suites import Suite
+    from dvbench.suite import Suite
 
 app = typer.Typer(
     help="Benchmark data valuation methods, reproducibly.",
@@ -110,7 +110,7 @@ def run(
     from dvbench.execution.planning import check, narrow
     from dvbench.execution.workers import start_server
     from dvbench.results import Store
-    from dvbench.suites import load_suite
+    from dvbench.suite import load_suite
 
     _use_mirror(mirror)
     chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), _seeds(seeds))
@@ -128,11 +128,11 @@ def run(
 def _run(suite: Suite, store: Store, jobs: int, device: str, fresh: bool) -> bool:
     """Run what is left of a suite; whether a cell failed."""
     from dvbench import console
-    from dvbench.execution.planning import merged
+    from dvbench.execution.planning import make_plan, merged
     from dvbench.execution.resume import unfinished
     from dvbench.execution.workers import run_here, run_in_workers
 
-    plan = suite.plan()
+    plan = make_plan(suite)
     before = store.plan(suite.name)
     if fresh:
         for cell in plan.cells:
@@ -163,11 +163,11 @@ def _show(store: Store, suite: str) -> None:
     from dvbench import console
     from leaderboard.build import build
     from leaderboard.index import open_index
-    from leaderboard.standing import standing
+    from leaderboard.suite_scores import suite_scores
     from leaderboard.tables import rows_for_console
 
     with open_index(store, suite) as index:
-        headers, rows = rows_for_console(standing(index))
+        headers, rows = rows_for_console(suite_scores(index))
     console.table(headers, rows)
     page = next(path for path in build(store.root, store.root / "leaderboard") if path.suffix == ".html")
     console.out.print(f"leaderboard: {page}", soft_wrap=True)
@@ -183,19 +183,19 @@ def value(
     ] = None,
     evaluator: Annotated[str, typer.Option(help="An evaluator's name, or 'module:Class'.")] = "chg_shapley",
     model: Annotated[str, typer.Option(help="A model's name.")] = "logistic_regression",
-    folds: Annotated[int, typer.Option(min=2, help="Parts; each is the reachable set once.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="Parts; each is the validation set once.")] = 5,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     device: Annotated[Device, typer.Option(help="Where the model lives.")] = Device.auto,
 ) -> None:
     """Value the rows of your own table, or groups of them; also draws the most and the least valuable ones.
 
-    The table is cut into folds; each is the reachable set once, while the rows of all others are valued. A row's value
+    The table is cut into folds; each is the validation set once, while the rows of all others are valued. A row's value
     is the mean over the folds in which it was valued. With --group the values are those of whole groups: what is each
     provider's data worth?
     """
     from dvbench import console
     from dvbench.execution.environment import check_device
-    from dvbench.execution.own_table import value_table
+    from dvbench.execution.value_table import value_table
 
     check_device(device.value)
     figure = value_table(data, label, out, evaluator, model, folds, seed, device.value, group)
@@ -229,10 +229,10 @@ def value_corpus(
     from pydantic import ValidationError
 
     from dvbench import console
+    from dvbench.errors import describe_error
     from dvbench.execution.environment import check_device
-    from dvbench.execution.own_corpus import Unlearning
-    from dvbench.execution.own_corpus import value_corpus as value_it
-    from dvbench.results import describe_error
+    from dvbench.execution.value_corpus import Unlearning
+    from dvbench.execution.value_corpus import value_corpus as value_it
     from dvbench.settings import Training
 
     check_device(device.value)
@@ -352,7 +352,7 @@ def describe(
 ) -> None:
     """Say what something is, its parameters and its reference."""
     from dvbench import console
-    from dvbench.registry import KINDS, entries, find, one_of
+    from dvbench.registry import KINDS, entries, find, singular
 
     if name in _suite_files():
         path = _suite_files()[name]
@@ -366,7 +366,7 @@ def describe(
             continue
         if not entry.docstring:
             continue
-        console.out.print(f"{entry.name} ({one_of(kind)}, {entry.target})\n", soft_wrap=True)
+        console.out.print(f"{entry.name} ({singular(kind)}, {entry.target})\n", soft_wrap=True)
         console.out.print(entry.docstring, markup=False, soft_wrap=True)
         for key, setting in entry.definition.metadata.items():
             console.out.print(f"\n{key.replace('_', ' ')}: {setting}", markup=False, end="")
@@ -397,9 +397,9 @@ def figures(
     ] = None,
 ) -> None:
     """Write the papers' tables and figures from results, beside the numbers published."""
-    from leaderboard.figures import draw
+    from leaderboard.figures import write_figures
 
-    for path in draw(results, suite, out or results / "figures" / suite):
+    for path in write_figures(results, suite, out or results / "figures" / suite):
         typer.echo(path)
 
 

@@ -44,7 +44,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     out.print(grid)
 
 
-class Report:
+class ProgressReport:
     """Called with every cell that is valued, and with every finished one; counts failures.
 
     Parameters
@@ -93,10 +93,10 @@ class Report:
 
 
 @contextmanager
-def reporting(total: int, valued: int = 0) -> Iterator[Report]:
+def reporting(total: int, valued: int = 0) -> Iterator[ProgressReport]:
     """Show progress with the time left on a terminal, and elsewhere lines when a cell is valued and when it is done."""
     if not out.is_terminal:
-        yield Report(total, None, valued)
+        yield ProgressReport(total, None, valued)
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -109,7 +109,7 @@ def reporting(total: int, valued: int = 0) -> Iterator[Report]:
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=out, transient=True) as progress:
-        yield Report(total, progress, valued)
+        yield ProgressReport(total, progress, valued)
 
 
 def complaints(result: Result) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(Exception):
@@ -37,3 +38,15 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     advice = f"did you mean '{near[0]}'?" if near else f"there is {shown or 'none'}."
     return UserError(f"no {what} is named '{name}': {advice}{' ' + hint if hint else ''}")
+
+
+def describe_error(error: Exception) -> str:
+    """One line for a validation error: the first complaint and where it is."""
+    complaints: list[Any] = getattr(error, "errors", list)()
+    if not complaints:
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    first = complaints[0]
+    place = ".".join(map(str, first["loc"])) or "the file"
+    message = first["msg"].removeprefix("Value error, ")
+    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    return f"{place}: {message}{more}"

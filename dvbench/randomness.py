@@ -73,7 +73,7 @@ def torch_generator(seed: int) -> torch.Generator:
 
 
 @contextmanager
-def quarantine(seed: int) -> Iterator[None]:
+def isolated_generators(seed: int) -> Iterator[None]:
     """Give code that is not ours private global generators, and put the caller's back afterwards.
 
     Some of OpenDataVal's evaluators reseed torch's global generator or draw from it, and a stranger's evaluator may use

@@ -66,7 +66,7 @@ class Entry:
             If the module cannot be imported, or has no such thing, or it cannot be called.
         """
         module, _, attribute = self.target.partition(":")
-        what = f"{one_of(self.kind)} '{self.name}'"
+        what = f"{singular(self.kind)} '{self.name}'"
         what += "" if self.name == self.target else f" from {self.target}"
         try:
             found = getattr(importlib.import_module(module), attribute)
@@ -151,10 +151,10 @@ def find(kind: Kind, name: str) -> Entry:
     for entry in known.values():
         if _plain(entry.name) == _plain(name):
             return entry
-    raise unknown(one_of(kind), name, known, f"See 'dvbench list {kind}'.")
+    raise unknown(singular(kind), name, known, f"See 'dvbench list {kind}'.")
 
 
-def one_of(kind: Kind) -> str:
+def singular(kind: Kind) -> str:
     """What one thing of a kind is called."""
     return "unlearning method" if kind == "unlearning" else kind.removesuffix("s")
 

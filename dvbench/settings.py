@@ -29,7 +29,7 @@ class Sizes(Strict):
     """How many points each part gets; a smaller data set shrinks all three in proportion."""
 
     train: int = Field(gt=1)
-    reachable: int = Field(gt=1)
+    validation: int = Field(gt=1)
     test: int = Field(gt=1)
 
 

@@ -20,9 +20,9 @@ from numpy.typing import ArrayLike
 from scipy.special import digamma, zeta
 
 from dvbench.errors import UserError
-from dvbench.models.heads import features_and_logits
-from dvbench.models.losses import point_losses, residuals
-from evaluators.epochs import TrainingDynamics, chunks
+from dvbench.training.heads import features_and_logits
+from dvbench.training.losses import point_losses, residuals
+from evaluators.common.training_dynamics import TrainingDynamics, chunks
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from dvbench.models.heads import features_and_logits
-from dvbench.models.losses import point_losses
-from evaluators.epochs import TrainingDynamics, chunks
+from dvbench.training.heads import features_and_logits
+from dvbench.training.losses import point_losses
+from evaluators.common.training_dynamics import TrainingDynamics, chunks
 
 
 def hardness_shapley_values(losses: ArrayLike) -> np.ndarray:

@@ -15,20 +15,20 @@ from opendataval.metrics import accuracy, neg_mse
 from torch import nn
 
 from dvbench.errors import UserError
-from dvbench.models.heads import all_features_and_logits, logits_network
-from dvbench.models.language import LanguageModel
-from dvbench.models.performance import Metric
-from dvbench.models.tensors import as_tensor
-from dvbench.models.training import TensorModel, seeded
-from dvbench.perplexity import negative_perplexity
+from dvbench.problems.perplexity import negative_perplexity
+from dvbench.problems.subsets import Subsets
 from dvbench.randomness import random_state as as_random_state
 from dvbench.settings import Kind
-from dvbench.subsets import Subsets
-from dvbench.unlearning.contract import Method, Parameters
-from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.making import chosen_method, make_unlearner
-from dvbench.unlearning.text_engine import TextUnlearner
-from evaluators.perf import Utility, checked_utility, perfs
+from dvbench.training.heads import all_features_and_logits, logits_network
+from dvbench.training.language_model import LanguageModel
+from dvbench.training.tensor_model import TensorModel, seeded
+from dvbench.training.tensors import as_tensor
+from dvbench.training.utilities import Metric
+from dvbench.unlearning.contract import Parameters, UnlearningMethod
+from dvbench.unlearning.factory import chosen_method, make_unlearner
+from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
+from dvbench.unlearning.stacked_engine import StackedUnlearner
+from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
 
@@ -68,7 +68,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         v(rest) = Perf(full) - Perf(model trained on D alone)
         v(all)  = Perf(full) - Perf(untrained model)
 
-    with Perf on the reachable set T. `value` needs a trained model, D and T, and nothing else of its training data. As
+    with Perf on the validation set T. `value` needs a trained model, D and T, and nothing else of its training data. As
     an evaluator it takes every player for a target set in turn.
 
     Parameters
@@ -78,8 +78,8 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     parameters : {"all", "head", "lora"}
         What unlearning moves: every parameter, or the last layer's; of language models also low-rank adapters.
     steps, batch_size, lr, weight_decay, lambda1, lambda2
-        Settings of unlearning, see `dvbench.unlearning.gradient_ascent.GradientAscent`.
-    method : str or Method
+        Settings of unlearning, see `dvbench.unlearning_methods.gradient_ascent.GradientAscent`.
+    method : str or UnlearningMethod
         Another unlearning method by name (``dvbench list unlearning``), which takes the settings above but for the
         lambdas, or one with settings of its own, such as ``NegativePreference(lr=1e-3, beta=0.5)``.
     random_state : int or RandomState, optional
@@ -107,7 +107,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         weight_decay: float = 0.01,
         lambda1: float = 1.0,
         lambda2: float = 1.0,
-        method: str | Method = "gradient_ascent",
+        method: str | UnlearningMethod = "gradient_ascent",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.utility = checked_utility(utility)
@@ -119,7 +119,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         self,
         model: nn.Module,
         target: Pair,
-        reachable: Pair,
+        validation: Pair,
         *,
         untrained: nn.Module | None = None,
         metric: Metric | None = None,
@@ -131,8 +131,8 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         ----------
         model : torch.nn.Module
             Trained. Its last layer is linear, up to a softmax or a sigmoid; or a
-            `dvbench.models.language.LanguageModel`. It is not changed.
-        target, reachable : tuple of torch.Tensor
+            `dvbench.training.language_model.LanguageModel`. It is not changed.
+        target, validation : tuple of torch.Tensor
             Features (n, ...) with class numbers (n,), one-hot labels (n, classes) or regression targets (n, 1); or
             texts, with where their loss begins. No point may be in both.
         untrained : torch.nn.Module, optional
@@ -142,7 +142,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
             Of (targets, predictions); accuracy, the negative mean squared error for regression, or negative perplexity.
         **fit
             How a model is trained on the target set: ``epochs``, ``batch_size``, ``lr``; see
-            `dvbench.models.TensorModel.fit`.
+            `dvbench.training.tensor_model.TensorModel.fit`.
 
         Returns
         -------
@@ -151,17 +151,17 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         Raises
         ------
         UserError
-            If a set is empty, target and reachable set overlap, or the model's outputs do not fit the labels.
+            If a set is empty, target and validation set overlap, or the model's outputs do not fit the labels.
         FloatingPointError
             If training or unlearning diverged.
         """
         if isinstance(model, LanguageModel):
-            return self._of_texts(model, target, reachable, untrained, metric or negative_perplexity, fit)
+            return self._of_texts(model, target, validation, untrained, metric or negative_perplexity, fit)
         network = logits_network(model).eval()
         device = next(network.parameters()).device
-        outputs = all_features_and_logits(network, _points(reachable[0], "reachable")[:1])[1].shape[1]
+        outputs = all_features_and_logits(network, _points(validation[0], "validation")[:1])[1].shape[1]
         x, y = _checked(target, outputs, "target")
-        z, y_z = _checked(reachable, outputs, "reachable")
+        z, y_z = _checked(validation, outputs, "validation")
         _require_apart(x, z)
         seed = int(self.random_state.randint(2**31))
         fresh = logits_network(untrained) if untrained is not None else _reset(network, seed)
@@ -177,20 +177,20 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         self,
         model: LanguageModel,
         target: Pair,
-        reachable: Pair,
+        validation: Pair,
         untrained: nn.Module | None,
         metric: Metric,
         fit: dict[str, Any],
     ) -> PartialValue:
         if not isinstance(untrained, LanguageModel):
             raise UserError("the value of texts needs the language model before training: pass it as untrained")
-        for name, (x, _) in (("target", target), ("reachable", reachable)):
+        for name, (x, _) in (("target", target), ("validation", validation)):
             _points(x, name)
-        _require_apart(target[0], reachable[0], "texts")
+        _require_apart(target[0], validation[0], "texts")
         seed = int(self.random_state.randint(2**31))
-        unlearner = make_unlearner(model, target, reachable, self.method)
+        unlearner = make_unlearner(model, target, validation, self.method)
         everything = [np.arange(len(target[0]))]
-        (value,) = self._values(unlearner, untrained, target, reachable, metric, everything, seed, fit)
+        (value,) = self._values(unlearner, untrained, target, validation, metric, everything, seed, fit)
         return value
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> PartialUnlearningShapley:
@@ -229,24 +229,24 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
 
     def _values(
         self,
-        unlearner: Unlearner | TextUnlearner,
+        unlearner: StackedUnlearner | LanguageModelUnlearner,
         untrained: TensorModel | LanguageModel,
         points: Pair,
-        reachable: Pair,
+        validation: Pair,
         metric: Metric,
         targets: Sequence[np.ndarray],
         seed: int,
         fit: dict[str, Any],
     ) -> list[PartialValue]:
         """Values of target sets, given by numbers of points."""
-        x, y = reachable[0].to(unlearner.x.device), reachable[1]
+        x, y = validation[0].to(unlearner.x.device), validation[1]
         unlearned, alone = np.empty(len(targets)), np.empty(len(targets))
         for numbers, logits in unlearner.logits_without(targets, seed):
-            unlearned[numbers] = perfs(self.utility, metric, y, logits)
+            unlearned[numbers] = mean_utilities(self.utility, metric, y, logits)
         for numbers, models in untrained.fit_many(*points, targets, **fit):
-            alone[numbers] = perfs(self.utility, metric, y, models.all_logits(x))
-        (random,) = perfs(self.utility, metric, y, untrained.all_logits(x))
-        (full,) = perfs(self.utility, metric, y, unlearner.logits_full.unsqueeze(0))
+            alone[numbers] = mean_utilities(self.utility, metric, y, models.all_logits(x))
+        (random,) = mean_utilities(self.utility, metric, y, untrained.all_logits(x))
+        (full,) = mean_utilities(self.utility, metric, y, unlearner.logits_full.unsqueeze(0))
         lost = [(float(full - u), float(full - a), float(full - random)) for u, a in zip(unlearned, alone, strict=True)]
         return [PartialValue((target + all_ - rest) / 2, target, rest, all_, full) for target, rest, all_ in lost]
 
@@ -282,12 +282,14 @@ def _checked(data: Pair, outputs: int, name: str) -> Pair:
     return x, y.float()
 
 
-def _require_apart(target: torch.Tensor, reachable: torch.Tensor, what: str = "points") -> None:
+def _require_apart(target: torch.Tensor, validation: torch.Tensor, what: str = "points") -> None:
     """Raise a `UserError` if a point is in both sets: it would be unlearned and held on to at once."""
     known = {row.tobytes() for row in target.cpu().flatten(1).numpy()}
-    shared = sum(row.tobytes() in known for row in reachable.cpu().flatten(1).numpy())
+    shared = sum(row.tobytes() in known for row in validation.cpu().flatten(1).numpy())
     if shared:
-        raise UserError(f"{shared} {what} of the reachable set are in the target set too: take them out of one of them")
+        raise UserError(
+            f"{shared} {what} of the validation set are in the target set too: take them out of one of them"
+        )
 
 
 def _reset(network: nn.Module, seed: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""TracIn: what training on some data did to the loss on the reachable set, told from gradients."""
+"""TracIn: what training on some data did to the loss on the validation set, told from gradients."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch
 from opendataval.dataval import DataEvaluator, ModelMixin
 from opendataval.model import GradientModel
 
-from dvbench.models.language import LanguageModel
-from dvbench.models.tensors import as_tensor
-from dvbench.models.training import TensorModel
+from dvbench.problems.subsets import Subsets
 from dvbench.randomness import random_state as as_random_state
-from dvbench.subsets import Subsets
-from evaluators.baselines.influence_function import inner_product
+from dvbench.training.language_model import LanguageModel
+from dvbench.training.tensor_model import TensorModel
+from dvbench.training.tensors import as_tensor
+from evaluators.common.gradients import inner_product
 
 
 class TracIn(DataEvaluator, ModelMixin):
-    """TracIn: inner products of training gradients with the reachable set's, summed over the checkpoints of a training.
+    """TracIn: inner products of training gradients with the validation set's, summed over the checkpoints of a training.
 
-        phi_i = sum over checkpoints c of  lr <grad L(theta_c; reachable), grad l(theta_c; i)> / n
+        phi_i = sum over checkpoints c of  lr <grad L(theta_c; validation), grad l(theta_c; i)> / n
 
-    with L the mean loss on the reachable set, l the loss on a point, and a checkpoint at the end of every epoch: to
+    with L the mean loss on the validation set, l the loss on a point, and a checkpoint at the end of every epoch: to
     first order, by how much steps along a player's gradient have lowered the loss. Subsets have the sums over their
     points. Of texts, l is the negative log-probability summed over tokens, and n counts tokens.
 
@@ -90,18 +90,20 @@ class TracIn(DataEvaluator, ModelMixin):
         return self
 
     def _inner_products(self, model: GradientModel) -> np.ndarray:
-        """Inner product of every player's gradient with the mean over the reachable set, (players,)."""
+        """Inner product of every player's gradient with the mean over the validation set, (players,)."""
         x, y = self.x_train, self.y_train
-        x_reachable, y_reachable = as_tensor(self.x_valid), as_tensor(self.y_valid)
+        x_validation, y_validation = as_tensor(self.x_valid), as_tensor(self.y_valid)
         if isinstance(model, LanguageModel):
-            towards, tokens = model.loss_gradient(x_reachable, y_reachable)
+            towards, tokens = model.loss_gradient(x_validation, y_validation)
             products, counts = [], []
             for player in range(len(x)):  # one gradient at a time: they are as large as the model
                 gradient, count = model.loss_gradient(_texts(x[player]), _texts(y[player]))
                 products.append(inner_product(towards, gradient))
                 counts.append(count)
             return np.array(products) / (tokens * sum(counts))
-        towards = [sum(parts) / len(x_reachable) for parts in zip(*model.grad(x_reachable, y_reachable), strict=True)]
+        towards = [
+            sum(parts) / len(x_validation) for parts in zip(*model.grad(x_validation, y_validation), strict=True)
+        ]
         gradients = model.grad(as_tensor(x), as_tensor(y))
         points = np.array([inner_product(towards, one) for one in gradients])
         points /= len(points)

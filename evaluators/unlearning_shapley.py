@@ -10,18 +10,18 @@ import torch
 from opendataval.dataval import DataEvaluator, ModelMixin
 
 from dvbench.errors import UserError
-from dvbench.models.heads import all_features_and_logits
-from dvbench.models.language import LanguageModel
-from dvbench.models.performance import performances
-from dvbench.models.tensors import as_tensor
+from dvbench.games import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
+from dvbench.problems.subsets import Subsets
 from dvbench.randomness import random_state as as_random_state
-from dvbench.subsets import Subsets
-from dvbench.unlearning.contract import Method, Parameters
-from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.making import chosen_method, make_unlearner
-from dvbench.unlearning.text_engine import TextUnlearner
-from evaluators.perf import Utility, checked_utility, perfs
-from evaluators.permutations import AT_ONCE, Game, ShapleyEstimate, Stopping, shapley_values
+from dvbench.training.heads import all_features_and_logits
+from dvbench.training.language_model import LanguageModel
+from dvbench.training.tensors import as_tensor
+from dvbench.training.utilities import model_utilities
+from dvbench.unlearning.contract import Parameters, UnlearningMethod
+from dvbench.unlearning.factory import chosen_method, make_unlearner
+from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
+from dvbench.unlearning.stacked_engine import StackedUnlearner
+from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
 
 class UnlearningShapley(DataEvaluator, ModelMixin):
@@ -31,7 +31,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
 
         v(S) = Perf(theta_full; T) - Perf(unlearn(theta_full, S); T),    v(empty) = 0
 
-    with T the reachable set, and its Shapley values are estimated from permutations. A high value means useful data.
+    with T the validation set, and its Shapley values are estimated from permutations. A high value means useful data.
     (Equation 4 and Algorithm 1 of the paper print the difference the other way round, which contradicts its equation 1
     and its Algorithm 2.)
 
@@ -55,8 +55,8 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     parameters : {"all", "head", "lora"}
         What unlearning moves: every parameter, or the last layer's; of language models also low-rank adapters.
     steps, batch_size, lr, weight_decay, lambda1, lambda2
-        Settings of unlearning, see `dvbench.unlearning.gradient_ascent.GradientAscent`.
-    method : str or Method
+        Settings of unlearning, see `dvbench.unlearning_methods.gradient_ascent.GradientAscent`.
+    method : str or UnlearningMethod
         Another unlearning method by name (``dvbench list unlearning``), which takes the settings above but for the
         lambdas, or one with settings of its own, such as ``NegativePreference(lr=1e-3, beta=0.5)``.
     antithetic : bool
@@ -101,7 +101,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         weight_decay: float = 0.01,
         lambda1: float = 1.0,
         lambda2: float = 1.0,
-        method: str | Method = "gradient_ascent",
+        method: str | UnlearningMethod = "gradient_ascent",
         antithetic: bool = False,
         truncation: float | None = None,
         memory: int | None = None,
@@ -155,7 +155,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         estimate = self.estimate(self.game(unlearner, seed, players), len(self.x_train), limit, unlearner.most)
         ((_, nobody),) = unlearner.logits_without([np.arange(len(x))], seed)
         metric_full, metric_unlearned = (
-            performances(self.metric, y_valid, logits)[0] for logits in (unlearner.logits_full.unsqueeze(0), nobody)
+            model_utilities(self.metric, y_valid, logits)[0] for logits in (unlearner.logits_full.unsqueeze(0), nobody)
         )
         self.diagnostics_ = {
             "permutations": float(estimate.permutations),
@@ -191,7 +191,9 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         self.values_, self.standard_errors_ = estimate.values, estimate.standard_errors
         return estimate
 
-    def game(self, unlearner: Unlearner | TextUnlearner, seed: int, players: Subsets | None = None) -> Game:
+    def game(
+        self, unlearner: StackedUnlearner | LanguageModelUnlearner, seed: int, players: Subsets | None = None
+    ) -> Game:
         """Make the game: performance lost by unlearning coalitions. One seed serves all of them.
 
         With the same draws for every coalition, neighbouring prefixes of a permutation see alike minibatches, and what
@@ -210,15 +212,15 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         return utilities
 
     def _logits(self, model: torch.nn.Module) -> torch.Tensor:
-        """One model's logits on the reachable set, (1, outputs, n_reachable)."""
+        """One model's logits on the validation set, (1, outputs, n_validation)."""
         x = as_tensor(self.x_valid)
         if isinstance(model, LanguageModel):
             return model.all_logits(x)
         return all_features_and_logits(model, x)[1].T.unsqueeze(0)
 
     def _performances(self, logits: torch.Tensor) -> np.ndarray:
-        """Perf of models with these logits (k, outputs, n_reachable) on the reachable set, (k,)."""
-        return perfs(self.utility, self.metric, as_tensor(self.y_valid), logits)
+        """Perf of models with these logits (k, outputs, n_validation) on the validation set, (k,)."""
+        return mean_utilities(self.utility, self.metric, as_tensor(self.y_valid), logits)
 
     def evaluate_data_values(self) -> np.ndarray:
         """Return the values.

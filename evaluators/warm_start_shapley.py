@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from opendataval.dataval import DataEvaluator, ModelMixin
 
-from dvbench.models.performance import performances
-from dvbench.models.tensors import as_tensor
+from dvbench.games import RunningMean, Stopping
 from dvbench.randomness import random_state as as_random_state
-from evaluators.baselines.targets import require_classes
-from evaluators.permutations import RunningMean, Stopping
+from dvbench.training.tensors import as_tensor
+from dvbench.training.utilities import model_utilities
+from evaluators.common.requirements import require_classes
 
 # Chosen on digits. A larger SWEEP and more STEPS cost time and bring models closer to converged ones.
 SWEEP = 32  # prefixes grow by 1/32 between two sweeps over all their points
@@ -31,7 +31,7 @@ MEMORY = 2**28  # bytes of one batch of permutations
 class WarmStartShapley(DataEvaluator, ModelMixin):
     """Warm-start Shapley: Data Shapley of logistic regression, each prefix's model started from the last one's.
 
-    The utility of a coalition is the metric on the reachable set of the multinomial logistic regression that minimises
+    The utility of a coalition is the metric on the validation set of the multinomial logistic regression that minimises
 
         sum of the coalition's log losses + l2 / 2 * squared norm of the weights, intercepts free,
 
@@ -41,7 +41,7 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
     Newton-like step of its own; every so often the whole prefix is swept over with a few steps with momentum.
 
     The estimator is biased: models are near converged ones. On digits (1,000 players, 64 features, 10 classes, 300
-    reachable points, l2 = 1) the accuracies of prefixes of all sizes are off by a root mean square of 0.005, or of
+    validation points, l2 = 1) the accuracies of prefixes of all sizes are off by a root mean square of 0.005, or of
     0.008 with 20 % flipped labels, as measured by ``pytest tests/benchmarks/test_warm_start.py -o addopts=
     --benchmark-only -s``. Some credit of a point goes to those after it, which draws values together a little. Features
     should be standardised: where l2 hardly acts, as on raw pixels up to 255, models lag far behind.
@@ -116,7 +116,7 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
         """
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to the data seen before
         started = time.perf_counter()
-        points, reachable = _features(self.x_train, self.x_valid)
+        points, validation = _features(self.x_train, self.x_valid)
         n = len(points)
         samples, ends = RunningMean(n), RunningMean(2)
         while not (
@@ -124,9 +124,9 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
             and self.stopping.reached(samples.count, time.perf_counter() - started, samples.standard_errors)
         ):
             left = (self.stopping.permutations or np.inf) - samples.count
-            size = int(min(self.batch, left, self._affordable(points, reachable)))
+            size = int(min(self.batch, left, self._affordable(points, validation)))
             permutations = np.stack([self.random_state.permutation(n) for _ in range(size)])
-            utilities = self._utilities(points, reachable, permutations)
+            utilities = self._utilities(points, validation, permutations)
             sample = np.empty((size, n))
             np.put_along_axis(sample, permutations, np.diff(utilities), axis=1)
             samples.add(sample)
@@ -136,19 +136,19 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
         self.diagnostics_ = dict(zip(names, map(float, (samples.count, samples.count * n, *ends.mean)), strict=True))
         return self
 
-    def _affordable(self, points: torch.Tensor, reachable: torch.Tensor) -> int:
+    def _affordable(self, points: torch.Tensor, validation: torch.Tensor) -> int:
         """Permutations whose points, preconditioners and logits fit into `MEMORY`; at least one."""
         (n, d), classes = points.shape, self.y_train.shape[1]
-        floats = 2 * n * d + 4 * d * d + (6 * n + 2 * reachable.shape[1]) * classes
+        floats = 2 * n * d + 4 * d * d + (6 * n + 2 * validation.shape[1]) * classes
         return max(1, MEMORY // (4 * floats))
 
-    def _utilities(self, points: torch.Tensor, reachable: torch.Tensor, permutations: np.ndarray) -> np.ndarray:
+    def _utilities(self, points: torch.Tensor, validation: torch.Tensor, permutations: np.ndarray) -> np.ndarray:
         """Utilities of all prefixes, from the empty one on.
 
         Parameters
         ----------
         points : torch.Tensor of shape (n, d)
-        reachable : torch.Tensor of shape (d, reachable points)
+        validation : torch.Tensor of shape (d, validation points)
         permutations : numpy.ndarray of int, shape (k, n)
 
         Returns
@@ -157,9 +157,9 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
         """
         order, labels = torch.as_tensor(permutations), self.y_train.argmax(dim=1).cpu()
         models = _Regressions(points[order], F.one_hot(labels, self.y_train.shape[1]).float()[order], self.l2)
-        logits = torch.zeros(len(order), self.y_train.shape[1], reachable.shape[1])
+        logits = torch.zeros(len(order), self.y_train.shape[1], validation.shape[1])
         y, sweep, refresh = self.y_valid.cpu(), 1, 1
-        utilities = [performances(self.metric, y, logits)]
+        utilities = [model_utilities(self.metric, y, logits)]
         for size in range(1, len(points) + 1):
             models.add(size - 1)
             if size >= refresh:
@@ -168,12 +168,12 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
             if size >= sweep or size == len(points):
                 sweep = size + max(1, size // SWEEP)
                 models.sweep(size)
-            torch.mm(models.weights.flatten(0, 1), reachable, out=logits.flatten(0, 1))
+            torch.mm(models.weights.flatten(0, 1), validation, out=logits.flatten(0, 1))
             if not models.weights.isfinite().all():
                 raise FloatingPointError(
                     f"a logistic regression on {size} points diverged; standardise the features or raise l2"
                 )
-            utilities.append(performances(self.metric, y, logits))
+            utilities.append(model_utilities(self.metric, y, logits))
         return np.stack(utilities, axis=1)
 
     def evaluate_data_values(self) -> np.ndarray:
@@ -266,13 +266,13 @@ def _curvatures(p: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return torch.where((p - y).abs() > 0.5, (2 * p - 1) / p.logit(eps=1e-6), 2 * p * (1 - p))
 
 
-def _features(players: torch.Tensor, reachable: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flat features, then a 1, of shapes (n, d) and (d, reachable points).
+def _features(players: torch.Tensor, validation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flat features, then a 1, of shapes (n, d) and (d, validation points).
 
     They are centred, for which intercepts make up, and where they outnumber the players, rotated into these' span,
     which l2 does not see. Neither changes what a converged model predicts.
     """
-    x, z = (part.flatten(start_dim=1).cpu().float() for part in (players, reachable))
+    x, z = (part.flatten(start_dim=1).cpu().float() for part in (players, validation))
     x, z = x - x.mean(dim=0), z - x.mean(dim=0)
     if x.shape[1] > len(x):
         span = torch.linalg.svd(x, full_matrices=False).Vh.T

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from dvbench.errors import UserError, unknown
-from dvbench.results import Store, write_atomically
+from dvbench.files import write_atomically
+from dvbench.results import Store
 from dvbench.results.store import PLAN
 from leaderboard import markdown
 from leaderboard.index import open_index, results_store, suites
 from leaderboard.site import pages
 from leaderboard.site.assets import assets
-from leaderboard.standing import standing
+from leaderboard.suite_scores import suite_scores
 from leaderboard.tables import report
 
 MANY = 5_000_000  # bytes of plans, some five thousand cells
@@ -82,7 +83,7 @@ def _index(store: Store, suite: str) -> None:
 def _write(store: Store, out: Path, suites: list[str], suite: str) -> tuple[list[Path], dict[str, Any]]:
     """Write all files of a suite; Markdown and CSV among them, and what the home page says of it."""
     with open_index(store, suite) as index:
-        stand = standing(index)
+        stand = suite_scores(index)
         told = report(stand)
         files = {out / f"{suite}.md": markdown.render(told).encode(), out / f"{suite}.csv": told.csv.encode()}
         for path, content in files.items():

@@ -9,17 +9,17 @@ from typing import Any
 import pandas as pd
 
 from dvbench.errors import unknown
-from dvbench.results import write_atomically
+from dvbench.files import write_atomically
 from leaderboard.exhibits import Exhibit, exhibits
 from leaderboard.exhibits.common import HIGH, LOW
 from leaderboard.exhibits.drawing import svg
 from leaderboard.index import open_index, results_store, suites
 from leaderboard.markdown import escape
-from leaderboard.standing import standing
+from leaderboard.suite_scores import suite_scores
 from leaderboard.tables import number
 
 
-def draw(results: Path, suite: str, out: Path) -> list[Path]:
+def write_figures(results: Path, suite: str, out: Path) -> list[Path]:
     """Write the exhibits of a suite.
 
     Parameters
@@ -45,7 +45,7 @@ def draw(results: Path, suite: str, out: Path) -> list[Path]:
     if suite not in suites(store):
         raise unknown("suite with results", suite, suites(store))
     with open_index(store, suite) as index:
-        made = exhibits(store, standing(index))
+        made = exhibits(store, suite_scores(index))
     files = {}
     for each in made:
         files[f"{each.name}.csv"] = _csv(each.table)

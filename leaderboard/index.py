@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 
 from dvbench.errors import UserError
-from dvbench.results import Cell, Plan, Result, Store, cache_folder
+from dvbench.files import cache_folder
+from dvbench.results import Cell, Plan, Result, Store
 from dvbench.results.store import PLAN, RESULT, SUBMISSIONS
 from leaderboard.text import clean
 
@@ -32,7 +33,7 @@ CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version 
   tasks TEXT, kind TEXT, name TEXT, params TEXT, dataset TEXT, model TEXT, noise TEXT, players TEXT, level TEXT);
 CREATE TABLE results (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, stamp TEXT, sha256 TEXT, problem TEXT,
   evaluator TEXT, seed INTEGER, settings TEXT, failed INTEGER, error TEXT, revision TEXT, train INTEGER,
-  reachable INTEGER, test INTEGER, seconds REAL, fits REAL, unlearned REAL, peak_memory REAL, peak_cuda_memory REAL,
+  validation INTEGER, test INTEGER, seconds REAL, fits REAL, unlearned REAL, peak_memory REAL, peak_cuda_memory REAL,
   machine TEXT, device TEXT, object TEXT, object_version TEXT);
 CREATE INDEX by_evaluator ON results (evaluator);
 CREATE TABLE scores (id INTEGER, task TEXT, version INTEGER, metric TEXT, higher_is_better INTEGER, value REAL,
@@ -301,7 +302,7 @@ def _planned(cell: Cell) -> dict[str, Any]:
 
 def _result(result: Result) -> dict[str, Any]:
     where, data = result.environment, result.dataset
-    sizes = data.model_dump(include={"revision", "train", "reachable", "test"}) if data else {}
+    sizes = data.model_dump(include={"revision", "train", "validation", "test"}) if data else {}
     return {
         **_key(result.cell),
         "failed": result.status == "failed",

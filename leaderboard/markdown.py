@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from leaderboard.tables import Entry, Report, Table
+from leaderboard.tables import Entry, SuiteReport, Table
 
 # What could start a tag, a link, emphasis, code or the next column.
 _SPECIAL = str.maketrans({each: f"&#{ord(each)};" for each in "&<>|[]*~`\\"})
 
 
-def render(report: Report) -> str:
+def render(report: SuiteReport) -> str:
     """Write a report as Markdown.
 
     Parameters
     ----------
-    report : Report
+    report : SuiteReport
 
     Returns
     -------

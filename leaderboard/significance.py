@@ -13,8 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
-from leaderboard.standing import COLUMN
 from leaderboard.statistics import common, seed_ranks
+from leaderboard.suite_scores import COLUMN
 
 ALPHA = 0.05
 
@@ -50,7 +50,7 @@ def significance(scores: pd.DataFrame) -> Significance | None:
     Parameters
     ----------
     scores : pandas.DataFrame
-        As in a `Standing`.
+        As in a `SuiteScores`.
 
     Returns
     -------

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from leaderboard.standing import COLUMN, COSTS
+from leaderboard.suite_scores import COLUMN, COSTS
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
@@ -25,7 +25,7 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     scores : pandas.DataFrame
-        As in a `Standing`.
+        As in a `SuiteScores`.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def overall(scores: pd.DataFrame, random: Iterable[str] = ()) -> pd.DataFrame:
     Parameters
     ----------
     scores : pandas.DataFrame
-        As in a `Standing`.
+        As in a `SuiteScores`.
     random : iterable of str
         Evaluators that value at random, the first of which is the zero of normalised scores.
 
@@ -156,7 +156,7 @@ def wins(scores: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     scores : pandas.DataFrame
-        As in a `Standing`.
+        As in a `SuiteScores`.
 
     Returns
     -------

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from leaderboard import statistics
-from leaderboard.standing import Standing, weakest
 from leaderboard.statistics import records
+from leaderboard.suite_scores import SuiteScores, weakest
 from leaderboard.text import clean
 
 MEGABYTE = 1e6
@@ -54,7 +54,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Report:
+class SuiteReport:
     """All there is to show of one suite; ``ranking``, ``summary`` and ``cost`` are what `statistics` says."""
 
     suite: str
@@ -73,19 +73,19 @@ class Report:
     cost: pd.DataFrame
 
 
-def report(stand: Standing) -> Report:
+def report(stand: SuiteScores) -> SuiteReport:
     """Gather what is to be shown of a suite.
 
     Returns
     -------
-    Report
+    SuiteReport
         Evaluators are sorted by their mean rank, best first, in every table.
     """
     scores, cost = stand.scores, statistics.cost(stand.cells)
     summary, overall = statistics.summary(scores), statistics.overall(scores, stand.random)
     order = overall["evaluator"].tolist()
     problems = [_problem_table(name, group, order) for name, group in groups(summary, "problem")]
-    return Report(
+    return SuiteReport(
         suite=stand.suite,
         version=stand.version,
         description=clean(stand.description),
@@ -103,7 +103,7 @@ def report(stand: Standing) -> Report:
     )
 
 
-def rows_for_console(stand: Standing) -> tuple[list[str], list[list[str]]]:
+def rows_for_console(stand: SuiteScores) -> tuple[list[str], list[list[str]]]:
     """One narrow table of a suite for a terminal; the details are on the page.
 
     Returns

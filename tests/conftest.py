@@ -21,7 +21,7 @@ os.environ["DVBENCH_CACHE"] = CACHE.name  # indices of the results that tests ma
 if TYPE_CHECKING:
     import torch
 
-    from dvbench.models.training import TensorModel
+    from dvbench.training.tensor_model import TensorModel
 
 SHAPES = {"logistic_regression": (4,), "mlp": (4,), "cnn": (1, 4, 4), "resnet18": (3, 10, 10)}
 PARAMS = {"mlp": {"hidden": [6]}, "cnn": {"channels": 2}}
@@ -31,8 +31,8 @@ PARAMS = {"mlp": {"hidden": [6]}, "cnn": {"channels": 2}}
 def make_model() -> Callable[..., TensorModel]:
     """Build a small model by name, with three classes or one real target."""
 
-    from dvbench.models import build_model
     from dvbench.settings import ModelSettings
+    from dvbench.training.build import build_model
 
     def make(name: str, kind: str = "classification", *, seed: int = 3, weight_decay: float = 0.01) -> TensorModel:
         settings = ModelSettings(name=name, params=PARAMS.get(name, {}))

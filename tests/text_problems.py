@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dvbench.perplexity import PADDING
-from dvbench.problem import Problem, Split
+from dvbench.problems.perplexity import PADDING
+from dvbench.problems.problem import Problem, Split
 from dvbench.settings import ModelSettings, Noise, Training
 
 VOCABULARY, LENGTH = 30, 8
@@ -35,7 +35,7 @@ def a_text_problem(players=4, each=6, test=8, *, groups=True, answers=False) -> 
         dataset="made",
         kind="language",
         train=split(owners, 1),
-        reachable=split(rng.integers(0, players, test), begins),
+        validation=split(rng.integers(0, players, test), begins),
         test=split(rng.integers(0, players, test), begins),
         rows=np.arange(len(owners)),
         corrupted=np.zeros(players if groups else len(owners), dtype=bool),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dvbench.datasets.sources import Source, regression
+from dvbench.problems.source import Source, regression
 
 
 def diabetes() -> Source:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dvbench.datasets.hub import read_images
-from dvbench.datasets.sources import Source
+from dvbench.problems.hub import read_images
+from dvbench.problems.source import Source
 
 
 def fashion_mnist() -> Source:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dvbench.datasets.sources import Source
-from dvbench.datasets.texts import Corpus, Counted, text_source
+from dvbench.problems.source import Source
+from dvbench.problems.text_corpora import Corpus, Counted, text_source
 
 CORPORA = (
     Corpus("Salesforce/wikitext", "wikitext-103-v1"),
@@ -18,7 +18,7 @@ def text_corpus() -> Source:
     The corpora on which Unlearning Shapley was measured with GPT-2 XL: the first texts that are not empty of
     Salesforce/wikitext (config wikitext-103-v1, CC BY-SA 3.0 and GFDL), HuggingFaceFW/fineweb (config sample-10BT,
     ODC-By 1.0) and HuggingFaceTB/cosmopedia (config web_samples_v1, Apache-2.0), in tokens of openai-community/gpt2
-    (modified MIT licence). They are streamed, and their tokens take 4.6 GB of the cache. Reachable and test sets are
+    (modified MIT licence). They are streamed, and their tokens take 4.6 GB of the cache. Validation and test sets are
     drawn from the 817 questions of TruthfulQA (truthfulqa/truthful_qa, config generation, Apache-2.0), each followed by
     its best answer; the loss is that of both.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dvbench.datasets.sources import Source
 from dvbench.datasets.text_corpus import corpora_of_texts
+from dvbench.problems.source import Source
 
 
 def text_corpus_answers() -> Source:

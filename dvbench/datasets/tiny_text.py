@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dvbench.datasets.sources import Source
-from dvbench.datasets.texts import Corpus, Counted, text_source
+from dvbench.problems.source import Source
+from dvbench.problems.text_corpora import Corpus, Counted, text_source
 
 CORPORA = (
     Corpus("Salesforce/wikitext", "wikitext-2-v1"),

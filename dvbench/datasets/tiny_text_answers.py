@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dvbench.datasets.sources import Source
 from dvbench.datasets.tiny_text import tiny_texts
+from dvbench.problems.source import Source
 
 
 def tiny_text_answers() -> Source:

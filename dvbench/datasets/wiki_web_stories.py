@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dvbench.datasets.sources import Source
-from dvbench.datasets.texts import Corpus, Counted, text_source
+from dvbench.problems.source import Source
+from dvbench.problems.text_corpora import Corpus, Counted, text_source
 
 CORPORA = (
     Corpus("Salesforce/wikitext", "wikitext-2-v1"),
@@ -17,7 +17,7 @@ def wiki_web_stories() -> Source:
 
     The first texts that are not empty of Salesforce/wikitext (config wikitext-2-v1, CC BY-SA 3.0 and GFDL),
     HuggingFaceFW/fineweb (config sample-10BT, ODC-By 1.0) and roneneldan/TinyStories (CDLA-Sharing-1.0), in tokens of
-    openai-community/gpt2 (modified MIT licence). Reachable and test sets are drawn from the 817 questions of TruthfulQA
+    openai-community/gpt2 (modified MIT licence). Validation and test sets are drawn from the 817 questions of TruthfulQA
     (truthfulqa/truthful_qa, config generation, Apache-2.0), each followed by its best answer; the loss is that of both.
 
     References

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dvbench.datasets.sources import Source
 from dvbench.datasets.wiki_web_stories import wiki_web_and_stories
+from dvbench.problems.source import Source
 
 
 def wiki_web_stories_answers() -> Source:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dvbench.datasets.sources import Source, classification
+from dvbench.problems.source import Source, classification
 
 
 def wine() -> Source:

@@ -15,7 +15,7 @@ from dvbench.results import Environment
 PACKAGES = ("datasets", "numpy", "opendataval", "pandas", "scikit-learn", "scipy", "torch", "torchvision")
 
 
-def describe(device: str) -> Environment:
+def describe_environment(device: str) -> Environment:
     """Describe this machine and its packages."""
     name = device
     if device == "cuda":

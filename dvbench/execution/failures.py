@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import traceback
 
-from dvbench import __version__
 from dvbench.errors import UserError
-from dvbench.execution.environment import describe
+from dvbench.execution.environment import describe_environment
 from dvbench.execution.resume import evaluator_version, reusable, saved, task_metadata, task_versions
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
+from dvbench.version import __version__
 
 
 def describe_exception(error: BaseException) -> str:
@@ -38,7 +38,7 @@ def failure(cell: Cell, error: str, device: str) -> Result:
         error=error,
         evaluator_object=entry.target,
         evaluator_version=evaluator_version(entry),
-        environment=describe(device),
+        environment=describe_environment(device),
     )
 
 

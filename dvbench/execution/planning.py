@@ -8,14 +8,36 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from dvbench.errors import UserError
-from dvbench.registry import Entry, Kind, entries, find, one_of
-from dvbench.results import Cell, Plan, describe_error
+from dvbench.errors import UserError, describe_error
+from dvbench.registry import Entry, Kind, entries, find, singular
+from dvbench.results import Cell, CellKey, Plan
 from dvbench.settings import EvaluatorSettings
-from dvbench.suites import ProblemSettings, Suite, dataset_title
+from dvbench.suite import ProblemSettings, Suite, dataset_title
 
 if TYPE_CHECKING:
-    from dvbench.datasets import Source
+    from dvbench.problems.source import Source
+
+
+def make_plan(suite: Suite) -> Plan:
+    """List all cells of a suite, problem by problem and seed by seed."""
+    cells = tuple(
+        Cell(
+            key=CellKey(suite=suite.name, problem=problem.title, evaluator=evaluator.title, seed=seed),
+            suite_version=suite.version,
+            dataset=problem.dataset,
+            sizes=problem.sizes,
+            noise=problem.noise,
+            groups=problem.groups,
+            model=problem.model,
+            training=problem.training,
+            evaluator=evaluator,
+            tasks=problem.tasks,
+        )
+        for problem in suite.problems
+        for seed in suite.seeds
+        for evaluator in suite.evaluators
+    )
+    return Plan(suite=suite.name, suite_version=suite.version, description=suite.description, cells=cells)
 
 
 def narrow(
@@ -90,7 +112,7 @@ def _evaluators(suite: Suite, name: str) -> list[EvaluatorSettings]:
         other: Kind = "evaluators" if suite.kind == "unlearning" else "unlearning"
         if name in entries(other):
             raise UserError(
-                f"{name} is an {one_of(other)}, and suite '{suite.name}' has {one_of(suite.kind)}s"
+                f"{name} is an {singular(other)}, and suite '{suite.name}' has {singular(suite.kind)}s"
             ) from None
         raise
     found = [one for one in suite.evaluators if one.name == canonical]
@@ -126,10 +148,10 @@ def check(suite: Suite) -> None:
     ------
     UserError
     """
-    from dvbench.datasets import check_noise, load_source
-    from dvbench.datasets.splits import check_texts
-    from dvbench.tasks.contract import check_players
-    from dvbench.unlearning.making import make_method
+    from dvbench.problems.build import check_noise, load_source
+    from dvbench.problems.splits import check_texts
+    from dvbench.scoring.contract import check_players
+    from dvbench.unlearning.factory import make_method
 
     for evaluator in suite.evaluators:
         if evaluator.kind == "unlearning":
@@ -147,9 +169,9 @@ def check(suite: Suite) -> None:
         find("models", problem.model.name).check_parameters({"shape", "outputs", *problem.model.params})
         for name in problem.tasks:
             metadata = find("tasks", name).definition.metadata
-            if metadata.get("forgets") and suite.kind != "unlearning":
+            if metadata.get("judges_unlearning") and suite.kind != "unlearning":
                 raise UserError(f"suite '{suite.name}': {name} judges unlearning methods, and the suite has evaluators")
-            if metadata.get("forgets") and problem.groups is None:
+            if metadata.get("judges_unlearning") and problem.groups is None:
                 raise UserError(
                     f"suite '{suite.name}': {name} needs groups, such as groups = {{ by = \"classes\" }}, and "
                     f"{problem.title} has none"
@@ -180,8 +202,8 @@ def check(suite: Suite) -> None:
 
 def _players(problem: ProblemSettings, source: Source) -> int | None:
     """How many players a problem will have, as far as that is known before it is built."""
-    from dvbench.datasets.groups import check_groups
-    from dvbench.datasets.splits import rows_of_corpora
+    from dvbench.problems.groups import check_groups
+    from dvbench.problems.splits import rows_of_corpora
 
     if problem.groups is None or problem.groups.by == "column":
         return None

@@ -14,8 +14,8 @@ for module in (
     "dvbench.execution.scoring",
     "dvbench.execution.valuation",
     "dvbench.execution.workers",
-    "dvbench.models.training",
-    "dvbench.tasks.detection",
+    "dvbench.training.tensor_model",
+    "dvbench.scoring.detection",
     "dvbench.tasks.rank_stability",
 ):
     importlib.import_module(module)

@@ -10,13 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvbench import __version__
 from dvbench.errors import UserError
 from dvbench.registry import Entry, find
 from dvbench.results import Cell, Dataset, Result, Store
+from dvbench.version import __version__
 
 if TYPE_CHECKING:
-    from dvbench.problem import Problem
+    from dvbench.problems.problem import Problem
 
 
 def unfinished(cell: Cell, store: Store) -> bool:
@@ -98,7 +98,7 @@ def data_of(cell: Cell, problem: Problem) -> Dataset:
         kind=problem.kind,
         train=len(problem.train),
         players=None if problem.groups is None else problem.players,
-        reachable=len(problem.reachable),
+        validation=len(problem.validation),
         test=len(problem.test),
     )
 

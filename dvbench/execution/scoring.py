@@ -8,19 +8,19 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from dvbench.datasets import build_problem
 from dvbench.errors import UserError
 from dvbench.execution.failures import describe_exception, failed_score, unscored
 from dvbench.execution.resume import data_of, saved, task_metadata, task_versions
-from dvbench.problem import Problem
-from dvbench.randomness import integer_seed, quarantine
+from dvbench.problems.build import build_problem
+from dvbench.problems.problem import Problem
+from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
-from dvbench.tasks.contract import Forgotten, Retrain, Task, Valuation
-from dvbench.tasks.retrain import Retraining
-from dvbench.tasks.unlearned_models import Forgetting
-from dvbench.tasks.unlearned_texts import make_forgetting
-from dvbench.unlearning.making import make_method
+from dvbench.scoring.contract import Retrain, Task, UnlearningOutputs, Valuation
+from dvbench.scoring.retraining import Retraining
+from dvbench.scoring.unlearned_models import UnlearningExperiment
+from dvbench.scoring.unlearned_texts import make_unlearning_experiment
+from dvbench.unlearning.factory import make_method
 
 
 def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Iterator[Result]:
@@ -52,7 +52,7 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
     try:
         problem = build_problem(first.dataset, first.sizes, first.noise, first.key.seed, first.groups)
         retrain = Retraining(problem, first.model, first.training, device)
-        judges = _Judges(retrain)
+        judges = _ReferenceModels(retrain)
     except (Exception, SystemExit) as error:
         for cell in cells:
             yield unscored(cell, store, describe_exception(error), device)
@@ -89,24 +89,24 @@ def _ask(coalitions: Sequence[np.ndarray]) -> np.ndarray:
     raise _Asked([np.array(players) for players in coalitions])
 
 
-class _Judges:
+class _ReferenceModels:
     """The models by which unlearning methods are judged, trained once for all of them where a task asks for them."""
 
     def __init__(self, retraining: Retraining) -> None:
         self._retraining = retraining
 
     @cached_property
-    def _forgetting(self) -> Forgetting:
-        return make_forgetting(self._retraining)
+    def _forgetting(self) -> UnlearningExperiment:
+        return make_unlearning_experiment(self._retraining)
 
-    def of(self, cell: Cell) -> Callable[[], Forgotten] | None:
+    def of(self, cell: Cell) -> Callable[[], UnlearningOutputs] | None:
         """What a cell's unlearning method makes of the full model, computed once; None for evaluators."""
         if cell.evaluator.kind != "unlearning":
             return None
 
         @cache
-        def outputs() -> Forgotten:
-            with quarantine(integer_seed(cell.dataset, cell.key.seed, "valuation")):
+        def outputs() -> UnlearningOutputs:
+            with isolated_generators(integer_seed(cell.dataset, cell.key.seed, "valuation")):
                 return self._forgetting.outputs(make_method(cell.evaluator.name, **cell.evaluator.params))
 
         return outputs
@@ -123,7 +123,7 @@ class _Scoring:
         Coalitions that those wanted to see trained.
     """
 
-    def __init__(self, cell: Cell, problem: Problem, store: Store, judges: _Judges) -> None:
+    def __init__(self, cell: Cell, problem: Problem, store: Store, judges: _ReferenceModels) -> None:
         result = saved(cell, store)
         if result is None or result.dataset != data_of(cell, problem):
             raise UserError("there are no values for the data set as it is now; run the cell again")

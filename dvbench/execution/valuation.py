@@ -14,20 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from dvbench import __version__
-from dvbench.datasets import build_problem
 from dvbench.errors import UserError
-from dvbench.execution.environment import describe, watch_memory
+from dvbench.execution.environment import describe_environment, watch_memory
 from dvbench.execution.failures import crashed, describe_exception, failed_score
 from dvbench.execution.resume import data_of, evaluator_version, reusable, task_versions
-from dvbench.execution.unlearning import value_by_unlearning
-from dvbench.execution.valued import Valued
-from dvbench.models import build_model
-from dvbench.problem import Problem
-from dvbench.randomness import integer_seed, quarantine
+from dvbench.execution.unlearning_valuation import value_by_unlearning
+from dvbench.execution.valuation_output import ValuationOutput
+from dvbench.problems.build import build_problem
+from dvbench.problems.problem import Problem
+from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Cost, Result, Store
-from dvbench.tasks.contract import Task
+from dvbench.scoring.contract import Task
+from dvbench.training.build import build_model
+from dvbench.version import __version__
 
 
 def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
@@ -77,7 +77,7 @@ def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) ->
         dataset=data_of(cell, problem),
         cost=valued.cost,
         diagnostics=valued.diagnostics,
-        environment=describe(device),
+        environment=describe_environment(device),
     )
     return store.write(result, valued.arrays)
 
@@ -95,10 +95,10 @@ def _second_valuation(
     return store.write(result, arrays)
 
 
-def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str = "valuation") -> Valued:
+def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str = "valuation") -> ValuationOutput:
     """Value a problem's players as a cell asks.
 
-    The evaluator is made anew, is given train and reachable data and a model, and is driven through OpenDataVal's own
+    The evaluator is made anew, is given train and validation data and a model, and is driven through OpenDataVal's own
     interface. Where subsets are the players, one with ``takes_subsets`` is given those, and any other values points,
     whose values are summed.
 
@@ -113,7 +113,7 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
 
     Returns
     -------
-    Valued
+    ValuationOutput
 
     Raises
     ------
@@ -135,7 +135,7 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
         device=device,
     )
     make = find("evaluators", cell.evaluator.name).load()
-    with _silence(), quarantine(seed), watch_memory(device) as memory:
+    with _silence(), isolated_generators(seed), watch_memory(device) as memory:
         started = time.perf_counter()
         try:
             evaluator = make(**cell.evaluator.params, **_randomness(make, seed))
@@ -161,7 +161,7 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
         peak_memory=memory.peak,
         peak_cuda_memory=memory.peak_cuda,
     )
-    return Valued(arrays, cost, diagnostics)
+    return ValuationOutput(arrays, cost, diagnostics)
 
 
 @contextmanager

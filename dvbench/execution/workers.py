@@ -13,8 +13,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 
-from dvbench.execution.agenda import Agenda, Job
 from dvbench.execution.environment import resolve_device
+from dvbench.execution.job_queue import Job, JobQueue
 from dvbench.results import Cell, Result, Store
 
 OnValued = Callable[[Result], None]
@@ -32,15 +32,15 @@ def run_here(
     cells: Sequence[Cell], store: Store, device: str, on_valued: OnValued = lambda _: None
 ) -> Generator[Result]:
     """Run cells in this process, one thing after the other; see `run_in_workers`."""
-    return _here(Agenda(cells), store, device, on_valued)
+    return _here(JobQueue(cells), store, device, on_valued)
 
 
 def score_here(cells: Sequence[Cell], store: Store, device: str) -> Generator[Result]:
     """Score cells whose values are on disk in this process; see `score_in_workers`."""
-    return _here(Agenda(valued=cells), store, device, lambda _: None)
+    return _here(JobQueue(valued=cells), store, device, lambda _: None)
 
 
-def _here(agenda: Agenda, store: Store, device: str, on_valued: OnValued) -> Generator[Result]:
+def _here(agenda: JobQueue, store: Store, device: str, on_valued: OnValued) -> Generator[Result]:
     device = resolve_device(device)
     while job := agenda.next():
         for result in job.run(store, device):
@@ -72,15 +72,15 @@ def run_in_workers(
     generator of Result
         In the order in which cells finish.
     """
-    return _in_workers(Agenda(cells), store, device, jobs, on_valued)
+    return _in_workers(JobQueue(cells), store, device, jobs, on_valued)
 
 
 def score_in_workers(cells: Sequence[Cell], store: Store, device: str, jobs: int) -> Generator[Result]:
     """Score cells whose values are on disk, in processes as in `run_in_workers`; their evaluators are not needed."""
-    return _in_workers(Agenda(valued=cells), store, device, jobs, lambda _: None)
+    return _in_workers(JobQueue(valued=cells), store, device, jobs, lambda _: None)
 
 
-def _in_workers(agenda: Agenda, store: Store, device: str, jobs: int, on_valued: OnValued) -> Generator[Result]:
+def _in_workers(agenda: JobQueue, store: Store, device: str, jobs: int, on_valued: OnValued) -> Generator[Result]:
     running = list[_Worker]()
     try:
         while True:
@@ -114,7 +114,7 @@ class _Worker:
         self.process.start()
         theirs.close()
 
-    def results(self, store: Store, agenda: Agenda) -> Iterator[Result]:
+    def results(self, store: Store, agenda: JobQueue) -> Iterator[Result]:
         """What a process that has ended wrote, and the failure of a cell that it did not finish.
 
         Of several unfinished cells one may be to blame, so that each is scored alone.

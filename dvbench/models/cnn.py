@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from dvbench.errors import UserError
+from dvbench.training.images import require_images
 
 
 def cnn(shape: tuple[int, ...], outputs: int, channels: int = 16) -> nn.Module:
@@ -43,10 +43,3 @@ def cnn(shape: tuple[int, ...], outputs: int, channels: int = 16) -> nn.Module:
         nn.ReLU(),
         nn.Linear(64, outputs),
     )
-
-
-def require_images(model: str, shape: tuple[int, ...], smallest: int) -> None:
-    """Raise a `UserError` unless ``shape`` is (channels, height, width) with sides of at least ``smallest``."""
-    if len(shape) != 3 or min(shape[1:]) < smallest:
-        size = f"of at least {smallest} x {smallest} pixels"
-        raise UserError(f"model '{model}' needs images {size}, and these points have shape {shape}; use 'mlp'")

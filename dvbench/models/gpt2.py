@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-POSITIONS = 1024
+from dvbench.training.gpt2_network import gpt2_network
 
 
 def gpt2(
@@ -37,23 +37,4 @@ def gpt2(
     A. Radford, J. Wu, R. Child, D. Luan, D. Amodei, I. Sutskever. Language models are unsupervised multitask learners.
     OpenAI, 2019.
     """
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
-        vocab_size=outputs,
-        n_positions=max(POSITIONS, *shape),
-        n_layer=layers,
-        n_embd=width,
-        n_head=heads,
-        activation_function="gelu_pytorch_tanh",  # the published function in one kernel
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        bos_token_id=outputs - 1,
-        eos_token_id=outputs - 1,
-        use_cache=False,
-    )
-    network = GPT2LMHeadModel(config)
-    if recompute:
-        network.activation_checkpointing_enable({"use_reentrant": False})
-    return network
+    return gpt2_network(shape, outputs, layers, width, heads, recompute)

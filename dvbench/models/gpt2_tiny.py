@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from dvbench.models.gpt2 import gpt2
+from dvbench.training.gpt2_network import gpt2_network
 
 
 def gpt2_tiny(shape: tuple[int, ...], outputs: int, layers: int = 2, width: int = 64, heads: int = 2) -> nn.Module:
@@ -22,6 +22,6 @@ def gpt2_tiny(shape: tuple[int, ...], outputs: int, layers: int = 2, width: int 
     Returns
     -------
     torch.nn.Module
-        See `dvbench.models.gpt2.gpt2`.
+        See `dvbench.training.gpt2_network.gpt2_network`.
     """
-    return gpt2(shape, outputs, layers, width, heads)
+    return gpt2_network(shape, outputs, layers, width, heads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from dvbench.models.gpt2 import gpt2
+from dvbench.training.gpt2_network import gpt2_network
 
 
 def gpt2_xl(shape: tuple[int, ...], outputs: int, recompute: bool = True) -> nn.Module:
@@ -24,11 +24,11 @@ def gpt2_xl(shape: tuple[int, ...], outputs: int, recompute: bool = True) -> nn.
     Returns
     -------
     torch.nn.Module
-        See `dvbench.models.gpt2.gpt2`.
+        See `dvbench.training.gpt2_network.gpt2_network`.
 
     References
     ----------
     A. Radford, J. Wu, R. Child, D. Luan, D. Amodei, I. Sutskever. Language models are unsupervised multitask learners.
     OpenAI, 2019.
     """
-    return gpt2(shape, outputs, layers=48, width=1600, heads=25, recompute=recompute)
+    return gpt2_network(shape, outputs, layers=48, width=1600, heads=25, recompute=recompute)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from dvbench.models.cnn import require_images
+from dvbench.training.images import require_images
 
 
 def resnet18(shape: tuple[int, ...], outputs: int) -> nn.Module:

@@ -11,9 +11,8 @@ from dvbench.results.schema import (
     Plan,
     Result,
     Score,
-    describe_error,
 )
-from dvbench.results.store import Store, cache_folder, write_atomically
+from dvbench.results.store import Store
 from dvbench.results.submissions import About, Submission, Verified, VerifiedCell
 
 __all__ = [
@@ -32,7 +31,4 @@ __all__ = [
     "Submission",
     "Verified",
     "VerifiedCell",
-    "cache_folder",
-    "describe_error",
-    "write_atomically",
 ]

@@ -1,4 +1,4 @@
-"""The result of one cell, as it is written to disk. Version 1.
+"""The result of one cell, as it is written to disk. Version 2; `dvbench.results.upgrade` reads version 1.
 
 A cell is one evaluator on one problem with one seed. Its folder holds ``result.json`` (this schema) and the arrays that
 every score can be recomputed from.
@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from dvbench.results.upgrade import upgrade_plan, upgrade_result
 from dvbench.settings import EvaluatorSettings, Groups, Kind, ModelSettings, Name, Noise, Sizes, Strict, Training
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -62,7 +63,7 @@ class Dataset(Strict):
     kind: Kind
     train: int = Field(gt=0, le=2**53)
     players: int | None = Field(default=None, gt=1, le=2**53)
-    reachable: int = Field(gt=0, le=2**53)
+    validation: int = Field(gt=0, le=2**53)
     test: int = Field(gt=0, le=2**53)
 
 
@@ -128,7 +129,7 @@ class Result(Strict):
     from.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     dvbench_version: str
     cell: Cell
     status: Literal["ok", "failed"]
@@ -141,6 +142,11 @@ class Result(Strict):
     cost: Cost | None = None
     diagnostics: dict[str, Number] = {}
     environment: Environment
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, data: Any) -> Any:
+        return upgrade_result(data)
 
     @model_validator(mode="after")
     def _whole(self) -> Result:
@@ -167,25 +173,18 @@ class Result(Strict):
 class Plan(Strict):
     """All cells a suite was asked for, so that missing ones are seen."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     suite: Name
     suite_version: int = Field(ge=1)
     description: str
     cells: tuple[Cell, ...]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _upgrade(cls, data: Any) -> Any:
+        return upgrade_plan(data)
+
 
 def as_json(model: Strict) -> str:
     """Readable JSON with a newline at its end."""
     return model.model_dump_json(indent=1) + "\n"
-
-
-def describe_error(error: Exception) -> str:
-    """One line for a validation error: the first complaint and where it is."""
-    complaints: list[Any] = getattr(error, "errors", list)()
-    if not complaints:
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
-    first = complaints[0]
-    place = ".".join(map(str, first["loc"])) or "the file"
-    message = first["msg"].removeprefix("Value error, ")
-    more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    return f"{place}: {message}{more}"

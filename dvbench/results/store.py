@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from pydantic import ValidationError
 
-from dvbench.errors import UserError
-from dvbench.results.schema import Array, ArrayName, CellKey, Plan, Result, as_json, describe_error
+from dvbench.errors import UserError, describe_error
+from dvbench.files import explain_errors, write_atomically
+from dvbench.results.schema import Array, ArrayName, CellKey, Plan, Result, as_json
 from dvbench.results.submissions import Submission, Verified
 from dvbench.settings import Strict
 
@@ -144,7 +142,7 @@ class Store:
     def remove(self, key: CellKey) -> None:
         """Delete a cell's folder."""
         folder = self.folder(key)
-        with _explained(folder):
+        with explain_errors(folder):
             if folder.exists():
                 shutil.rmtree(folder)
 
@@ -218,41 +216,6 @@ class Store:
         """Write what was verified of an evaluator in a suite."""
         path = self.root / VERIFIED / verified.suite / f"{verified.evaluator}.json"
         write_atomically(path, as_json(verified).encode())
-
-
-def cache_folder() -> Path:
-    """Where what can be made again is kept: ``DVBENCH_CACHE``, or a folder in the user's own cache."""
-    return Path(os.environ.get("DVBENCH_CACHE") or Path.home() / ".cache" / "dvbench")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so that it is never seen half written.
-
-    Raises
-    ------
-    UserError
-        If it cannot be written.
-    """
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn an operating-system error at a path into one line."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose a folder you can write to") from error
 
 
 def _npy(array: np.ndarray) -> bytes:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from dvbench.errors import UserError
 from dvbench.submission.paths import FOLDER, MOST_BYTES, MOST_FILES, limit_of
-from dvbench.submission.words import plain
+from dvbench.submission.plain_text import plain
 
 END = struct.Struct("<4s4H2LH")  # the end record: signature, four counts, size and offset of the directory, comment
 LOCATOR = b"PK\x06\x07"  # of the 64-bit format, before the end record

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dvbench.errors import UserError
-from dvbench.results import CellKey, Plan, Result, Store, Submission, describe_error
+from dvbench.errors import UserError, describe_error
+from dvbench.results import CellKey, Plan, Result, Store, Submission
 from dvbench.submission.archive import unpack
 from dvbench.submission.folder import files_of, suites_of, take
 from dvbench.submission.paths import SUBMISSION, key_of
+from dvbench.submission.plain_text import plain
 from dvbench.submission.strict_json import check_json
-from dvbench.submission.words import plain
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 import numpy as np
 from pydantic import ValidationError
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, describe_error
+from dvbench.execution.planning import make_plan
 from dvbench.execution.resume import task_versions
 from dvbench.registry import entries, find
-from dvbench.results import Cell, CellKey, Plan, Result, Store, Submission, describe_error
+from dvbench.results import Cell, CellKey, Plan, Result, Store, Submission
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import Bundle
-from dvbench.submission.words import counted, plain
-from dvbench.suites import Suite, load_suite, suite_files
+from dvbench.submission.plain_text import counted, plain
+from dvbench.suite import Suite, load_suite, suite_files
 
 EVALUATOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?")
 SAME = str.maketrans("015i", "olsl", "_-.+")
@@ -42,7 +43,7 @@ def planned_cells(suite: str, evaluator: EvaluatorSettings) -> Plan:
     if evaluator.kind != shipped.kind:
         raise UserError(f"suite '{suite}' has {shipped.kind}, and {evaluator.title} is none of these")
     try:
-        return Suite.model_validate({**shipped.model_dump(), "evaluators": [evaluator.model_dump()]}).plan()
+        return make_plan(Suite.model_validate({**shipped.model_dump(), "evaluators": [evaluator.model_dump()]}))
     except ValidationError as error:
         raise UserError(f"suite '{suite}': {describe_error(error)}") from error
 
@@ -123,7 +124,7 @@ def check_identity(bundle: Bundle, landed: Store | None = None) -> None:
     title, settings = submission.evaluator, bundle.plans[0].cells[0].evaluator
     known = _known_titles() | ({each.evaluator for each in landed.submissions()} if landed else set())
     for other in sorted(known - {title}):
-        if skeleton(other) == skeleton(title):
+        if confusable_form(other) == confusable_form(title):
             raise UserError(f"{title} looks like {other}, which exists already; give it a label of its own")
     objects = {result.evaluator_object for result in bundle.results()}
     if len(objects) > 1:
@@ -137,7 +138,7 @@ def check_identity(bundle: Bundle, landed: Store | None = None) -> None:
         _check_landing(submission, min(objects), landed)
 
 
-def skeleton(title: str) -> str:
+def confusable_form(title: str) -> str:
     """A title as a reader who looks at it briefly sees it: equal skeletons, names that pass for each other."""
     return title.lower().translate(SAME).replace("rn", "m").replace("vv", "w")
 

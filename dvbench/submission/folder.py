@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dvbench.errors import UserError
 from dvbench.submission.paths import MOST_BYTES, MOST_FILES, NAME, limit_of
-from dvbench.submission.words import plain
+from dvbench.submission.plain_text import plain
 
 
 def take(root: Path, paths: Iterable[str], into: Path) -> None:

@@ -9,9 +9,9 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from dvbench.errors import UserError
+from dvbench.files import write_atomically
 from dvbench.registry import entries
-from dvbench.results import write_atomically
-from dvbench.submission.checks import skeleton
+from dvbench.submission.checks import confusable_form
 
 TEMPLATES = Path(__file__).parent / "skeleton"
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -57,7 +57,7 @@ def _check_name(name: str) -> None:
         raise UserError(
             f"'{name}' cannot name a module: write it in lower case with underscores, such as margin_values"
         )
-    alike = [each for each in entries("evaluators") if skeleton(each) == skeleton(name)]
+    alike = [each for each in entries("evaluators") if confusable_form(each) == confusable_form(name)]
     if alike:
         raise UserError(f"there is an evaluator {alike[0]}; choose another name")
     if name in sys.stdlib_module_names or PathFinder.find_spec(name) is not None or name.startswith("test_"):

@@ -12,7 +12,7 @@ import numpy as np
 from dvbench.registry import entries
 from dvbench.results import Cell, CellKey, Result, Score, Store
 from dvbench.submission.bundle import Bundle
-from dvbench.submission.words import plain
+from dvbench.submission.plain_text import plain
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def recompute(
     UserError
         If a data set cannot be had: that would say nothing about what is claimed.
     """
-    from dvbench.datasets import load_source
     from dvbench.execution.workers import score_here, score_in_workers
+    from dvbench.problems.build import load_source
 
     for dataset in sorted({cell.dataset for cell in cells}):
         load_source(dataset)

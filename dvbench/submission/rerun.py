@@ -12,11 +12,11 @@ from dvbench.randomness import random_state
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Result, Store
 from dvbench.submission.bundle import Bundle
+from dvbench.submission.plain_text import plain
 from dvbench.submission.recompute import Mismatch, collected, unknown_names
-from dvbench.submission.words import plain
 
 
-def draw(cells: Sequence[Cell], number: int) -> list[Cell]:
+def sample_cells(cells: Sequence[Cell], number: int) -> list[Cell]:
     """Draw cells; nobody knows beforehand which."""
     chosen = random_state().permutation(len(cells))[:number]
     return [cells[place] for place in sorted(chosen)]

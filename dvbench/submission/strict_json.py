@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from dvbench.errors import UserError
-from dvbench.submission.words import plain
+from dvbench.submission.plain_text import plain
 
 DIGITS = 25
 

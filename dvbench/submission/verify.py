@@ -11,10 +11,10 @@ from dvbench import console
 from dvbench.results import Cell, Score, Store
 from dvbench.submission.bundle import Bundle, read_bundle, read_published, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
-from dvbench.submission.land import How, land
+from dvbench.submission.plain_text import counted, plain
+from dvbench.submission.publish import How, publish
 from dvbench.submission.recompute import Mismatch, differences, recompute, recounted, scorable, unknown_names
-from dvbench.submission.rerun import check_evaluators, deviations, draw, rerun
-from dvbench.submission.words import counted, plain
+from dvbench.submission.rerun import check_evaluators, deviations, rerun, sample_cells
 
 SHOWN = 50
 Say = Callable[[str], None]
@@ -52,7 +52,7 @@ class Options:
 
 
 @dataclass
-class Outcome:
+class Verification:
     """What was found: mismatches, how each cell that has none was verified, and the scores that were computed again."""
 
     mismatches: list[Mismatch] = field(default_factory=list)
@@ -102,7 +102,7 @@ def verify(path: Path, options: Options, say: Say) -> bool:
         if len(outcome.mismatches) > SHOWN:
             say(f"and {len(outcome.mismatches) - SHOWN} more")
         if into and not outcome.mismatches:
-            land(bundle, into, outcome.how, outcome.scores)
+            publish(bundle, into, outcome.how, outcome.scores)
             say(f"landed in {into.root}" if bundle.submission else f"recorded in {into.root}")
         say(_counts(bundle, outcome))
     return not outcome.mismatches
@@ -127,9 +127,9 @@ def _check(bundle: Bundle, into: Store | None) -> None:
         check_identity(bundle, into)
 
 
-def _recomputed(bundle: Bundle, options: Options, scratch: Path, say: Say) -> Outcome:
+def _recomputed(bundle: Bundle, options: Options, scratch: Path, say: Say) -> Verification:
     """Score everything again that can be scored here, and value what is drawn."""
-    outcome, there = Outcome(), {key.folder for key in bundle.keys}
+    outcome, there = Verification(), {key.folder for key in bundle.keys}
     planned = [cell for plan in bundle.plans for cell in plan.cells if cell.key.folder in there]
     valued = [cell for cell in planned if bundle.result(cell.key).status == "ok"]
     cells = [cell for cell in valued if scorable(cell, options.trusted)]
@@ -137,7 +137,7 @@ def _recomputed(bundle: Bundle, options: Options, scratch: Path, say: Say) -> Ou
     for name in sorted({name for cell in left for name in unknown_names(cell, options.trusted)}):
         hint = f"read its code, and add --trust {name}" if ":" in name else "it is not installed here"
         say(f"remark: scores that need {name} remain claims: {hint}")
-    drawn = draw(valued, options.sample)
+    drawn = sample_cells(valued, options.sample)
     check_evaluators(bundle, drawn, options.trusted)
     say(f"recomputing the scores of {counted(len(cells), 'cell')}")
     with console.reporting(len(cells), valued=len(cells)) as report:
@@ -155,7 +155,9 @@ def _recomputed(bundle: Bundle, options: Options, scratch: Path, say: Say) -> Ou
     return outcome
 
 
-def _rerun(bundle: Bundle, drawn: list[Cell], options: Options, scratch: Store, outcome: Outcome, say: Say) -> None:
+def _rerun(
+    bundle: Bundle, drawn: list[Cell], options: Options, scratch: Store, outcome: Verification, say: Say
+) -> None:
     say(f"valuing again: {', '.join(cell.key.folder for cell in drawn)}")
     with console.reporting(len(drawn)) as report:
         found = rerun(bundle, drawn, scratch, options.device, options.jobs, report)
@@ -169,7 +171,7 @@ def _rerun(bundle: Bundle, drawn: list[Cell], options: Options, scratch: Store, 
     say(f"largest deviation of a value: {largest:.3g} of the range of the values")
 
 
-def _counts(bundle: Bundle, outcome: Outcome) -> str:
+def _counts(bundle: Bundle, outcome: Verification) -> str:
     how = list(outcome.how.values())
     failed = sum(result.status == "failed" for result in bundle.results())
     left = len(bundle.keys) - len(how) - failed

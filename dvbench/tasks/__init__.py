@@ -1,1 +1,1 @@
-"""One file a task: a function of a problem and data values that gives metrics and curves."""
+"""Tasks: one file each, holding a function named like the file that scores data values."""

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from scipy.stats import pearsonr
 
-from dvbench.problem import Problem
-from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.correlation import rank_correlation
+from dvbench.problems.problem import Problem
+from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.correlation import rank_correlation
 
 
 @task(version=1, headline="spearman", higher_is_better=True, fewest=3, most=12)

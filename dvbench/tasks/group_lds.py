@@ -7,10 +7,10 @@ from itertools import combinations
 
 import numpy as np
 
-from dvbench.problem import Problem
+from dvbench.problems.problem import Problem
 from dvbench.randomness import generator
-from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.correlation import rank_correlation
+from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.correlation import rank_correlation
 
 COALITIONS = 50
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.problem import Problem
-from dvbench.tasks.contract import Outcome, Outputs, Points, Retrain, Valuation, task
-from dvbench.tasks.outputs import judged_points, one_of, performance
+from dvbench.problems.problem import Problem
+from dvbench.scoring.contract import Outcome, Outputs, Points, Retrain, Valuation, task
+from dvbench.scoring.outputs import judged_points, outputs_of_player, performance
 
 
-@task(version=1, headline="kr_error", higher_is_better=False, forgets=True)
+@task(version=1, headline="kr_error", higher_is_better=False, judges_unlearning=True)
 def knowledge_retention(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Knowledge retention: how much of what the full model knew is left, on the player unlearned and on the others?
 
-    ``KR = (perf(unlearned) - perf(untrained)) / (perf(full) - perf(untrained))``, with performances that are means
+    ``KR = (perf(unlearned) - perf(untrained)) / (perf(full) - perf(untrained))``, with utilities that are means
     over players: 0 is an untrained model's and 1 that of the full model. Headline: ``kr_error``, how far KR on forget
     sets, ``kr_forget``, is from that of retrained models, ``kr_forget_retrained``; lower is better. (The lowest KR is
     not the best: a ruined model has that. A model that never saw a class gets less of it right than an untrained one
@@ -53,6 +53,6 @@ def _forget_and_retain(problem: Problem, points: Points, outputs: Outputs, playe
     """Performance on a player's points, and on those of all others."""
     forget, train = points.owners == player, points.owners >= 0
     forgotten, kept = (
-        performance(problem, points, one_of(outputs, player), part) for part in (forget, train & ~forget)
+        performance(problem, points, outputs_of_player(outputs, player), part) for part in (forget, train & ~forget)
     )
     return forgotten, kept

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dvbench.problem import Problem
-from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.detection import detect
+from dvbench.problems.problem import Problem
+from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.detection import detect
 
 
 @task(version=1, headline="auroc", higher_is_better=True, noise="labels")

@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from scipy.stats import gaussian_kde, norm
 
-from dvbench.models.losses import divergences, point_losses, predictions
-from dvbench.problem import Problem
+from dvbench.problems.problem import Problem
 from dvbench.randomness import generator
-from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.outputs import judged_points, one_of, pieces
+from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.outputs import judged_points, outputs_of_player, pieces
+from dvbench.training.losses import divergences, point_losses, predictions
 
 GRID = 101  # places at which densities are given
 DRAWN = 10_000  # losses from which a density is estimated
 SMALLEST = 1e-6  # loss that counts as none
 
 
-@task(version=1, headline="lkd", higher_is_better=False, forgets=True)
+@task(version=1, headline="lkd", higher_is_better=False, judges_unlearning=True)
 def output_divergence(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Output divergence: do models that unlearned a player say on the other players' points what retrained ones say?
 
@@ -44,7 +44,10 @@ def output_divergence(problem: Problem, valuation: Valuation, retrain: Retrain) 
         retain = (points.owners >= 0) & (points.owners != player)
         sums: defaultdict[str, float] = defaultdict(float)
         for piece in pieces(problem, retain):
-            logits, y = {name: one_of(outputs, player)[:, piece].T for name, outputs in models.items()}, points.y[piece]
+            logits, y = (
+                {name: outputs_of_player(outputs, player)[:, piece].T for name, outputs in models.items()},
+                points.y[piece],
+            )
             for name, one in logits.items():
                 losses[name].append(point_losses(one, y))
                 if name != "retrained":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.problem import Problem
-from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.correlation import rank_correlation
+from dvbench.problems.problem import Problem
+from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.correlation import rank_correlation
 
 
 @task(version=1, headline="spearman_exact", higher_is_better=True, fewest=3)

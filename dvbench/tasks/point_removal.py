@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.problem import Problem
-from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.retrain import ascending, random_order, steps
+from dvbench.problems.problem import Problem
+from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.retraining import ascending, random_order, steps
 
 FRACTIONS = np.arange(20) / 20
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.problem import Problem
+from dvbench.problems.problem import Problem
 from dvbench.randomness import generator
-from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.correlation import rank_correlation
+from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.correlation import rank_correlation
 
 TOP = 0.1
 

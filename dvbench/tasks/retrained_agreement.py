@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.problem import Problem
-from dvbench.tasks.contract import Outcome, Retrain, Valuation, task
-from dvbench.tasks.correlation import rank_correlation
-from dvbench.tasks.outputs import judged_points, performance
+from dvbench.problems.problem import Problem
+from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.correlation import rank_correlation
+from dvbench.scoring.outputs import judged_points, performance
 
 
-@task(version=1, headline="spc", higher_is_better=True, forgets=True, fewest=3)
+@task(version=1, headline="spc", higher_is_better=True, judges_unlearning=True, fewest=3)
 def retrained_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
     """Retrained agreement: do models that unlearned a player perform as models retrained without it?
 
     Headline: ``spc``, Spearman's correlation over players of both models' performance on the test set; higher is
     better, 0 is chance and also what models get that all perform alike. Besides: its two-sided p-value, and ``gap``,
-    the mean absolute difference of the two performances; ``gap_full`` is that of the full model, from which every
+    the mean absolute difference of the two utilities; ``gap_full`` is that of the full model, from which every
     method starts.
 
     References

@@ -9,13 +9,13 @@ from typing import Literal
 
 import torch
 
-from dvbench.models.losses import residuals
+from dvbench.training.losses import residuals
 
 Parameters = Literal["all", "head", "lora"]
 
 
 class Minibatch:
-    """Points that a step looks at, of the forget set or of the reachable set.
+    """Points that a step looks at, of the forget set or of the validation set.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ Rule = Callable[[torch.Tensor, Minibatch], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Method(ABC):
-    """Base of unlearning methods: AdamW on minibatches of the forget set and of the reachable set.
+class UnlearningMethod(ABC):
+    """Base of unlearning methods: AdamW on minibatches of the forget set and of the validation set.
 
     A method of one's own says by its `rules` what is descended at each step. All forget sets are unlearned together, as
     stacked copies of the model, so rules work on the logits of all copies.
@@ -48,7 +48,7 @@ class Method(ABC):
     Parameters
     ----------
     steps, batch_size : int
-        Optimiser steps, and points of the forget set and of the reachable set in each.
+        Optimiser steps, and points of the forget set and of the validation set in each.
     lr, weight_decay : float
         AdamW's. The learning rate decides how strongly a forget set is unlearned.
     parameters : {"all", "head", "lora"}
@@ -86,9 +86,9 @@ class Method(ABC):
 
         Returns
         -------
-        forget, reachable : callable or None
+        forget, validation : callable or None
             What they make of logits (copies, outputs, points) on a minibatch of the forget set and on one of the
-            reachable set: a new tensor with the gradient of every point's loss with respect to its logits. None, for
+            validation set: a new tensor with the gradient of every point's loss with respect to its logits. None, for
             one of them, if this step does without that minibatch.
         """
 

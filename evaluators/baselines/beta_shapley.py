@@ -6,7 +6,7 @@ import numpy as np
 from opendataval.dataval import BetaShapley
 from scipy.special import betaln, logsumexp
 
-from evaluators.baselines.sampling import PermutationSampler
+from evaluators.common.sampling import PermutationSampler
 
 
 class LogSpaceBetaShapley(BetaShapley):

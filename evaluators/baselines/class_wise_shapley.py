@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from opendataval.dataval import ClassWiseShapley
 
-from evaluators.baselines.sampling import PermutationSampler
-from evaluators.baselines.targets import require_classes
+from evaluators.common.requirements import require_classes
+from evaluators.common.sampling import PermutationSampler
 
 
 class MendedClassWiseShapley(ClassWiseShapley):
-    """OpenDataVal's class-wise Shapley with the right reachable points outside a class.
+    """OpenDataVal's class-wise Shapley with the right validation points outside a class.
 
     OpenDataVal picks them by the training set's labels. It also adds to the old values when it is trained again, scores
-    a class that the reachable set lacks as NaN, and fails on a class of one player.
+    a class that the validation set lacks as NaN, and fails on a class of one player.
     """
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> MendedClassWiseShapley:

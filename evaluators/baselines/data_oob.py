@@ -8,8 +8,8 @@ import numpy as np
 from opendataval.dataval import DataOob
 
 from dvbench.randomness import random_state as as_random_state
-from evaluators.baselines.joint_training import Together
-from evaluators.baselines.targets import require_features
+from evaluators.common.joint_training import Together
+from evaluators.common.requirements import require_features
 
 
 class BatchedDataOob(Together, DataOob):

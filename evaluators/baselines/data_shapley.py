@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from opendataval.dataval import DataShapley
 
-from evaluators.baselines.sampling import PermutationSampler
+from evaluators.common.sampling import PermutationSampler
 
 
 class SampledDataShapley(DataShapley):

@@ -9,7 +9,7 @@ import torch
 from opendataval.dataval import DVRL
 
 from dvbench.randomness import random_state as as_random_state
-from evaluators.baselines.targets import require_features
+from evaluators.common.requirements import require_features
 
 
 class IsolatedDVRL(DVRL):

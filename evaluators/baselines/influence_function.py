@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
@@ -10,13 +9,15 @@ import numpy as np
 import torch
 from opendataval.dataval import InfluenceFunction
 
+from evaluators.common.gradients import inner_product
+
 Gradient = tuple[torch.Tensor, ...]
 
 
 class SummedInfluence(InfluenceFunction):
-    """OpenDataVal's influence, starting anew at every call and with one reachable gradient instead of all of them.
+    """OpenDataVal's influence, starting anew at every call and with one validation gradient instead of all of them.
 
-    The inner product with each reachable point's gradient, summed, is the inner product with their sum; OpenDataVal
+    The inner product with each validation point's gradient, summed, is the inner product with their sum; OpenDataVal
     keeps them all, which for a ResNet-18 and 500 points are 22 GB.
     """
 
@@ -30,8 +31,8 @@ class SummedInfluence(InfluenceFunction):
         """
         model = self.pred_model.clone()
         model.fit(self.x_train, self.y_train, *args, **kwargs)
-        reachable = reduce(_add, model.grad(self.x_valid, self.y_valid))
-        self.influence = np.array([inner_product(reachable, one) for one in model.grad(self.x_train, self.y_train)])
+        validation = reduce(_add, model.grad(self.x_valid, self.y_valid))
+        self.influence = np.array([inner_product(validation, one) for one in model.grad(self.x_train, self.y_train)])
         return self
 
 
@@ -39,13 +40,8 @@ def _add(left: Gradient, right: Gradient) -> Gradient:
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
-def inner_product(left: Iterable[torch.Tensor], right: Iterable[torch.Tensor]) -> float:
-    """Inner product of two gradients, one tensor a parameter."""
-    return sum(float((a * b).sum()) for a, b in zip(left, right, strict=True))
-
-
 def influence_function(random_state: int | np.random.RandomState | None = None) -> InfluenceFunction:
-    """Influence function: inner product of a point's gradient with the reachable set's, without the Hessian.
+    """Influence function: inner product of a point's gradient with the validation set's, without the Hessian.
 
     Parameters
     ----------
@@ -55,7 +51,7 @@ def influence_function(random_state: int | np.random.RandomState | None = None) 
     Returns
     -------
     InfluenceFunction
-        OpenDataVal's, mended to start anew when it is trained again, and with memory flat in the reachable set.
+        OpenDataVal's, mended to start anew when it is trained again, and with memory flat in the validation set.
 
     References
     ----------

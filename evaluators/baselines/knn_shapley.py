@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from opendataval.dataval import KNNShapley
 
-from dvbench.models.tensors import as_tensor
 from dvbench.randomness import random_state as as_random_state
-from evaluators.baselines.targets import require_classes
+from dvbench.training.tensors import as_tensor
+from evaluators.common.requirements import require_classes
 
 LABELS_AT_ONCE = 2**24
 
 
 class ChunkedKNNShapley(KNNShapley):
-    """OpenDataVal's KNN Shapley, given the reachable set in chunks: its memory is players x chunk x classes."""
+    """OpenDataVal's KNN Shapley, given the validation set in chunks: its memory is players x chunk x classes."""
 
     x_valid: torch.Tensor
     y_valid: torch.Tensor
@@ -28,7 +28,7 @@ class ChunkedKNNShapley(KNNShapley):
         return super().input_data(as_tensor(x_train), as_tensor(y_train), as_tensor(x_valid), as_tensor(y_valid))
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> ChunkedKNNShapley:
-        """Compute the values, a mean over reachable points, chunk by chunk."""
+        """Compute the values, a mean over validation points, chunk by chunk."""
         x, y = self.x_valid, self.y_valid
         chunk = max(1, LABELS_AT_ONCE // self.y_train.numel())
         total = np.zeros(len(self.x_train))

@@ -9,9 +9,9 @@ import torch
 from opendataval.dataval import LavaEvaluator
 
 from dvbench.errors import UserError
-from dvbench.models.tensors import as_tensor
 from dvbench.randomness import random_state as as_random_state
-from evaluators.baselines.targets import require_classes
+from dvbench.training.tensors import as_tensor
+from evaluators.common.requirements import require_classes
 
 
 class CheckedLava(LavaEvaluator):
@@ -20,14 +20,14 @@ class CheckedLava(LavaEvaluator):
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> CheckedLava:
         """Take the data, after a look at its classes."""
         require_classes("lava", x_train, y_train)
-        for name, y in (("training", y_train), ("reachable", y_valid)):
+        for name, y in (("training", y_train), ("validation", y_valid)):
             if not bool(as_tensor(y).any(dim=0).all()):
                 raise UserError(f"lava needs every class in the {name} set; give it more points")
         return super().input_data(x_train, y_train, x_valid, y_valid)
 
 
 def lava(random_state: int | np.random.RandomState | None = None) -> LavaEvaluator:
-    """LAVA: gradient of the class-wise Wasserstein distance between training and reachable set, without any training.
+    """LAVA: gradient of the class-wise Wasserstein distance between training and validation set, without any training.
 
     Parameters
     ----------

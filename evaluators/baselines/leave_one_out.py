@@ -6,7 +6,7 @@ import numpy as np
 from opendataval.dataval import LeaveOneOut
 
 from dvbench.randomness import random_state as as_random_state
-from evaluators.baselines.joint_training import Together
+from evaluators.common.joint_training import Together
 
 
 class BatchedLeaveOneOut(Together, LeaveOneOut):

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from opendataval.dataval import RobustVolumeShapley
 
-from dvbench.models.tensors import as_tensor
-from evaluators.baselines.sampling import PermutationSampler
-from evaluators.baselines.targets import require_features
+from dvbench.training.tensors import as_tensor
+from evaluators.common.requirements import require_features
+from evaluators.common.sampling import PermutationSampler
 
 
 class ProjectedVolumeShapley(RobustVolumeShapley):
@@ -57,7 +57,7 @@ def robust_volume_shapley(
     omega: float = 0.05,
     random_state: int | np.random.RandomState | None = None,
 ) -> RobustVolumeShapley:
-    """Robust volume Shapley: Shapley values of the volume that features span, without labels or reachable data.
+    """Robust volume Shapley: Shapley values of the volume that features span, without labels or validation data.
 
     Parameters
     ----------

@@ -12,18 +12,18 @@ from leaderboard.exhibits.curves import CURVES, task_curves
 from leaderboard.exhibits.efficiency import efficiency
 from leaderboard.exhibits.partial_valuation import GAMES, games, partial_valuation
 from leaderboard.exhibits.unlearning_quality import JUDGING, loss_curves, loss_densities, unlearning_quality
-from leaderboard.standing import Standing
+from leaderboard.suite_scores import SuiteScores
 
 __all__ = ["Exhibit", "exhibits"]
 
 
-def exhibits(store: Store, stand: Standing) -> list[Exhibit]:
+def exhibits(store: Store, stand: SuiteScores) -> list[Exhibit]:
     """Make all that the results of a suite have something for.
 
     Parameters
     ----------
     store : Store
-    stand : Standing
+    stand : SuiteScores
         How the suite stands in it.
 
     Returns

@@ -15,7 +15,7 @@ from dvbench.results import Cell, Result, Score, Store
 from leaderboard import statistics
 from leaderboard.index import whole_plan
 from leaderboard.published import published
-from leaderboard.standing import Standing
+from leaderboard.suite_scores import SuiteScores
 
 LOW, HIGH = "_ci_low", "_ci_high"  # ends of the interval of the column that is named before
 Found = list[tuple[Cell, Result | None]]
@@ -46,7 +46,7 @@ class Exhibit:
     data: pd.DataFrame | None = None
 
 
-def found_results(store: Store, stand: Standing) -> Found:
+def found_results(store: Store, stand: SuiteScores) -> Found:
     """Planned cells with their results, None for one that failed, is missing or is of other settings than planned.
 
     Results have the scores that are ok in `stand`.

@@ -7,8 +7,8 @@ import numpy as np
 from leaderboard import statistics
 from leaderboard.exhibits.common import HIGH, LOW, Exhibit
 from leaderboard.exhibits.drawing import colours, panels, plain_ticks
-from leaderboard.standing import COSTS as COLUMNS
-from leaderboard.standing import Standing
+from leaderboard.suite_scores import COSTS as COLUMNS
+from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import MEGABYTE
 
 COSTS = {
@@ -18,7 +18,7 @@ COSTS = {
 }
 
 
-def cost_and_quality(stand: Standing) -> Exhibit:
+def cost_and_quality(stand: SuiteScores) -> Exhibit:
     """Mean rank against seconds, with fits, unlearned models and peak memory."""
     overall = statistics.overall(stand.scores)
     overall = overall.rename(columns={"low": "mean_rank" + LOW, "high": "mean_rank" + HIGH})

@@ -20,9 +20,9 @@ from leaderboard.exhibits.drawing import svg
 from leaderboard.index import Index
 from leaderboard.significance import Significance, diagram, significance
 from leaderboard.site.payloads import charts, download, script, suite_data
-from leaderboard.standing import MARKS, Standing
 from leaderboard.statistics import records
-from leaderboard.tables import MEGABYTE, Entry, Report, Table, between, groups, marks, number, with_interval
+from leaderboard.suite_scores import MARKS, SuiteScores
+from leaderboard.tables import MEGABYTE, Entry, SuiteReport, Table, between, groups, marks, number, with_interval
 from leaderboard.text import clean
 
 CELLS = ["evaluator", "problem", "seed", "id", "status", "mark", "kind", "name", "params", "dataset", "machine"]
@@ -51,7 +51,7 @@ def slug(name: str) -> str:
 
 
 def suite_files(
-    templates: Environment, index: Index, stand: Standing, report: Report, suites: list[str]
+    templates: Environment, index: Index, stand: SuiteScores, report: SuiteReport, suites: list[str]
 ) -> Iterator[tuple[str, bytes]]:
     """Path and content of every file of a suite's part of the site."""
     home = stand.suite
@@ -91,7 +91,7 @@ def suite_files(
     yield f"{home}/references.bib", _bibliography(stand, descriptions)
 
 
-def _parts(stand: Standing, report: Report) -> dict[str, dict[str, list[dict[str, Any]]]]:
+def _parts(stand: SuiteScores, report: SuiteReport) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Rows of all tables by evaluator: thousands of small tables would take minutes."""
     scores = stand.scores[["evaluator", "problem", "task", "status", "error", "metrics"]]
     tables = {"cells": stand.cells[CELLS], "scores": scores, "summary": report.summary, "cost": report.cost}
@@ -118,7 +118,7 @@ def home_page(templates: Environment, reports: list[dict[str, Any]]) -> bytes:
     return templates.get_template("home.html.jinja").render(root="", suites=suites, suite="", found=reports).encode()
 
 
-def front(stand: Standing, report: Report) -> dict[str, Any]:
+def front(stand: SuiteScores, report: SuiteReport) -> dict[str, Any]:
     """What the home page says of a suite."""
     return {
         "suite": stand.suite,
@@ -145,7 +145,7 @@ def _mark_counts(marked: Iterable[str]) -> list[tuple[str, int]]:
     return [(mark, counts[mark]) for mark in reversed(MARKS) if counts[mark]]
 
 
-def _overview(stand: Standing, report: Report, tested: Significance | None) -> dict[str, Any]:
+def _overview(stand: SuiteScores, report: SuiteReport, tested: Significance | None) -> dict[str, Any]:
     evaluators = report.ranking["evaluator"].tolist()
     reach = max(len(evaluators) - 1, 1)
 
@@ -178,7 +178,7 @@ def _overview(stand: Standing, report: Report, tested: Significance | None) -> d
     }
 
 
-def _by_task(stand: Standing, order: list[str]) -> Table:
+def _by_task(stand: SuiteScores, order: list[str]) -> Table:
     """Mean rank in each task, over its problems and seeds."""
     scores = statistics.common(stand.scores)
     ranks = statistics.seed_ranks(scores)
@@ -256,7 +256,7 @@ def _dataset(dataset: str, cells: pd.DataFrame, tables: dict[str, Table]) -> dic
     return {"dataset": dataset, "description": describe("datasets", dataset), "problems": problems}
 
 
-def _bibliography(stand: Standing, descriptions: dict[str, Description]) -> bytes:
+def _bibliography(stand: SuiteScores, descriptions: dict[str, Description]) -> bytes:
     own = (
         f"@misc{{dvbench-{stand.suite},\n  title = {{{{dvbench: suite {stand.suite}, version {stand.version}}}}},\n"
         "  note = {Cite the evaluators too},\n}\n"

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.standing import CELL, COLUMN, Standing
 from leaderboard.statistics import records
-from leaderboard.tables import Report
+from leaderboard.suite_scores import CELL, COLUMN, SuiteScores
+from leaderboard.tables import SuiteReport
 
 PROBLEM = ["problem", "dataset", "model", "noise", "players", "level"]
 # Curves that others are drawn over, and lines that have a point an epoch.
@@ -22,7 +22,7 @@ AXES = {"fraction": "share of players", "log10_loss": "log10 of the loss", "step
 EPOCHS = ("train_loss", "test_loss")
 
 
-def suite_data(stand: Standing, report: Report) -> dict[str, Any]:
+def suite_data(stand: SuiteScores, report: SuiteReport) -> dict[str, Any]:
     """All scores of a suite, small enough to be loaded with its pages.
 
     Returns
@@ -59,7 +59,7 @@ def suite_data(stand: Standing, report: Report) -> dict[str, Any]:
     }
 
 
-def _evaluators(stand: Standing, names: list[str]) -> list[dict[str, Any]]:
+def _evaluators(stand: SuiteScores, names: list[str]) -> list[dict[str, Any]]:
     devices = stand.cells[stand.cells["status"] == "ok"].groupby("evaluator")["device"].unique()
     return [{"name": name, "hardware": sorted(devices.get(name, [])), "random": name in stand.random} for name in names]
 
@@ -129,7 +129,7 @@ def script(function: str, *arguments: Any) -> bytes:
     return f"dvbench.{function}({told});\n".encode()
 
 
-def download(stand: Standing) -> bytes:
+def download(stand: SuiteScores) -> bytes:
     """Every planned score, one a line of a JSON list."""
     frame = stand.scores.merge(stand.cells[[*CELL, "mark"]], on=CELL).drop(columns=["metrics", "id"])
     lines = frame.to_json(orient="records", lines=True, double_precision=15).splitlines()

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.datasets import build_problem
-from dvbench.models import build_model
-from dvbench.problem import Problem
-from dvbench.suites import ProblemSettings, load_suite
-from dvbench.tasks.correlation import rank_correlation
-from dvbench.tasks.retrain import Retraining
+from dvbench.problems.build import build_problem
+from dvbench.problems.problem import Problem
+from dvbench.scoring.correlation import rank_correlation
+from dvbench.scoring.retraining import Retraining
+from dvbench.suite import ProblemSettings, load_suite
+from dvbench.training.build import build_model
 from leaderboard.statistics import bootstrap
 
 

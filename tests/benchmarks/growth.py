@@ -17,10 +17,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from dvbench.models import build_model
 from dvbench.settings import ModelSettings
-from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.gradient_ascent import GradientAscent
+from dvbench.training.build import build_model
+from dvbench.unlearning.stacked_engine import StackedUnlearner
+from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 from evaluators import WarmStartShapley
 
 FIT = {"epochs": 10, "batch_size": 32, "lr": 0.01}
@@ -52,7 +52,7 @@ def retrain(n: int, coalitions: list[np.ndarray], hidden: tuple[int, ...] = (), 
 
 def unlearn(n: int, coalitions: list[np.ndarray], width: int = 64, budget: int | None = None) -> None:
     network = model(width).network[-1]  # the head alone
-    unlearner = Unlearner(network, *data(n, width), *data(500, width), GradientAscent(), budget)
+    unlearner = StackedUnlearner(network, *data(n, width), *data(500, width), GradientAscent(), budget)
     for _ in unlearner.logits_without(coalitions, 0):
         pass
 

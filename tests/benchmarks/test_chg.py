@@ -15,9 +15,9 @@ from opendataval.dataloader import DataFetcher
 from opendataval.metrics import accuracy
 from side_by_side import seconds
 
-from dvbench.datasets import load_source
-from dvbench.models import build_model
+from dvbench.problems.build import load_source
 from dvbench.settings import ModelSettings
+from dvbench.training.build import build_model
 from evaluators import CHGShapley
 
 FIT = {"epochs": 1, "batch_size": 32, "lr": 0.001}

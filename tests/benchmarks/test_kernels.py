@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from dvbench.models.descent import AdamW
-from dvbench.models.stacks import stack
+from dvbench.training.stack_training import AdamW
+from dvbench.training.stacks import stack
 
 
 def product(rows: int, inner: int, columns: int, dtype: torch.dtype = torch.float32) -> tuple[Callable, int]:

@@ -11,24 +11,24 @@ from plain_loops import plain_unlearning
 from side_by_side import compare, seconds
 from torch.utils.data import Subset
 
-from dvbench.datasets import build_problem
 from dvbench.errors import UserError
-from dvbench.models import build_model
-from dvbench.models.performance import performances
+from dvbench.problems.build import build_problem
 from dvbench.settings import ModelSettings, Noise, Sizes
-from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.gradient_ascent import GradientAscent
+from dvbench.training.build import build_model
+from dvbench.training.utilities import model_utilities
+from dvbench.unlearning.stacked_engine import StackedUnlearner
+from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 
 FIT = {"epochs": 10, "batch_size": 32, "lr": 0.01}
 
 
 def digits():
-    return build_problem("digits", Sizes(train=1000, reachable=300, test=400), Noise(kind="labels", rate=0.2), 0)
+    return build_problem("digits", Sizes(train=1000, validation=300, test=400), Noise(kind="labels", rate=0.2), 0)
 
 
 def images():
     try:
-        sizes = Sizes(train=1000, reachable=500, test=1000)
+        sizes = Sizes(train=1000, validation=500, test=1000)
         return build_problem("fashion_mnist", sizes, Noise(kind="labels", rate=0.2), 0)
     except UserError as error:
         pytest.skip(str(error))
@@ -61,7 +61,7 @@ def test_utilities(benchmark, title, which):
     name, params, data, stock, target = FITS[title]
     problem, stock = data(), stock()
     shape = (problem.train.x[0].numel(),)
-    x, valid = problem.train.x.flatten(1), problem.reachable.x.flatten(1)
+    x, valid = problem.train.x.flatten(1), problem.validation.x.flatten(1)
     model = build_model(ModelSettings(name=name, params=params), shape, 10, "classification", seed=0)
     assert [p.shape for p in stock.parameters()] == [p.shape for p in model.parameters()]
     count, sample = (4, 1) if target < 25 else (96, 8)
@@ -79,16 +79,16 @@ def test_utilities(benchmark, title, which):
         for coalition in some:
             one = stock.clone()
             one.fit(Subset(x, coalition), Subset(problem.train.y, coalition), **how)
-            problem.metric(problem.reachable.y, one.predict(valid))
+            problem.metric(problem.validation.y, one.predict(valid))
 
     def fast():
         found = np.empty(count)
         for numbers, models in model.fit_many(x, problem.train.y, coalitions, **how):
-            found[numbers] = performances(problem.metric, problem.reachable.y, models.all_logits(valid))
+            found[numbers] = model_utilities(problem.metric, problem.validation.y, models.all_logits(valid))
         return found
 
     one = model.clone().fit(x[coalitions[-1]], problem.train.y[coalitions[-1]], **how)
-    assert fast()[-1] == problem.metric(problem.reachable.y, one.predict(valid))
+    assert fast()[-1] == problem.metric(problem.validation.y, one.predict(valid))
     together = model.at_once(x, **how)
     assert compare(benchmark, slow, fast, slow_units=sample, fast_units=count, together=together) > target
 
@@ -105,17 +105,17 @@ UNLEARNINGS = {
 def test_unlearning(benchmark, what):
     parameters, width, hidden, count, target = UNLEARNINGS[what]
     rng = np.random.RandomState(0)
-    x, x_reachable = (torch.from_numpy(rng.normal(size=(n, width)).astype(np.float32)) for n in (1000, 500))
+    x, x_validation = (torch.from_numpy(rng.normal(size=(n, width)).astype(np.float32)) for n in (1000, 500))
     y = F.one_hot(torch.from_numpy(rng.randint(0, 10, 1000)), 10).float()
     settings = ModelSettings(name="mlp", params={"hidden": hidden})
     network = build_model(settings, (width,), 10, "classification", seed=0).network
     ascent = GradientAscent(parameters=parameters)
     permutation = rng.permutation(1000)
     coalitions = [permutation[: 400 + i] for i in range(count)]
-    unlearner = Unlearner(network, x, y, x_reachable, y[:500], ascent)
+    unlearner = StackedUnlearner(network, x, y, x_validation, y[:500], ascent)
 
     def slow():
-        return plain_unlearning(network, x, y, x_reachable, coalitions[0], 0, ascent)(x_reachable).detach()
+        return plain_unlearning(network, x, y, x_validation, coalitions[0], 0, ascent)(x_validation).detach()
 
     def fast():
         return torch.cat([logits for _, logits in unlearner.logits_without(coalitions, 0)])
@@ -146,8 +146,8 @@ def test_unlearning_against_retraining(benchmark, points, parameters):
     how = {"batch_size": 32, "epochs": 1 if points > 1000 else 10, "lr": 3e-4}
     trained = model.clone().fit(x, y, **how)
     everybody = [np.arange(points)] * (1 if parameters == "all" else 16)
-    unlearner = Unlearner(
-        trained, x, y, problem.reachable.x, problem.reachable.y, GradientAscent(parameters=parameters)
+    unlearner = StackedUnlearner(
+        trained, x, y, problem.validation.x, problem.validation.y, GradientAscent(parameters=parameters)
     )
     compare(
         benchmark,

@@ -13,10 +13,10 @@ import pytest
 from opendataval.metrics import accuracy
 from sklearn.linear_model import LogisticRegression
 
-from dvbench.datasets import build_problem
-from dvbench.models.performance import performances
+from dvbench.problems.build import build_problem
 from dvbench.randomness import generator, random_state
 from dvbench.settings import Noise, Sizes
+from dvbench.training.utilities import model_utilities
 from evaluators import WarmStartShapley
 from evaluators import warm_start_shapley as module
 
@@ -28,7 +28,7 @@ GROUPS = [1, 50, 200, 500, PLAYERS + 1]
 @pytest.fixture(scope="module", params=[0.0, 0.2], ids=["clean", "20 % flipped"])
 def problem(request):
     noise = Noise(kind="labels", rate=request.param) if request.param else Noise()
-    return build_problem("digits", Sizes(train=PLAYERS, reachable=300, test=10), noise, 0)
+    return build_problem("digits", Sizes(train=PLAYERS, validation=300, test=10), noise, 0)
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +43,13 @@ def prefixes():
 def refit(problem, coalition):
     """Accuracy of scikit-learn's converged model; one class is what it cannot do."""
     labels = problem.train.y.argmax(dim=1).numpy()[coalition]
-    truth = problem.reachable.y.argmax(dim=1).numpy()
+    truth = problem.validation.y.argmax(dim=1).numpy()
     classes = len(np.unique(labels))
     if classes == 1:
         return float(np.mean(truth == labels[0]))
     # With two classes it penalises one vector of weights where the softmax has two of half the size.
     model = LogisticRegression(C=2.0 if classes == 2 else 1.0, max_iter=5000)
-    return model.fit(problem.train.x.double().numpy()[coalition], labels).score(problem.reachable.x.numpy(), truth)
+    return model.fit(problem.train.x.double().numpy()[coalition], labels).score(problem.validation.x.numpy(), truth)
 
 
 def rms(differences):
@@ -65,12 +65,12 @@ def refits(problem, prefixes):
 @pytest.mark.benchmark(group="64 permutations of 1,000 points")
 def test_warm_start(benchmark, problem, prefixes, refits, monkeypatch):
     found = []
-    monkeypatch.setattr(module, "performances", lambda *args: found.append(performances(*args)) or found[-1])
+    monkeypatch.setattr(module, "model_utilities", lambda *args: found.append(model_utilities(*args)) or found[-1])
 
     def run():
         found.clear()
         evaluator = WarmStartShapley(permutations=PERMUTATIONS, batch=PERMUTATIONS, random_state=0)
-        evaluator.input_data(problem.train.x, problem.train.y, problem.reachable.x, problem.reachable.y)
+        evaluator.input_data(problem.train.x, problem.train.y, problem.validation.x, problem.validation.y)
         return evaluator.input_metric(accuracy).train_data_values()
 
     evaluator = benchmark.pedantic(run, rounds=3, warmup_rounds=1)

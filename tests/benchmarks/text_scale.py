@@ -17,12 +17,12 @@ from dvbench.execution.environment import watch_memory
 from dvbench.models.gpt2 import gpt2
 from dvbench.models.gpt2_tiny import gpt2_tiny
 from dvbench.models.gpt2_xl import gpt2_xl
-from dvbench.models.language import LanguageModel
-from dvbench.models.memory import parameter_count, run_footprint, training_footprint, unlearning_footprint
-from dvbench.models.throughput import training_flops, training_speed
-from dvbench.models.training import seeded
-from dvbench.unlearning.gradient_ascent import GradientAscent
-from dvbench.unlearning.text_engine import TextUnlearner
+from dvbench.training.language_model import LanguageModel
+from dvbench.training.memory import parameter_count, run_footprint, training_footprint, unlearning_footprint
+from dvbench.training.tensor_model import seeded
+from dvbench.training.throughput import training_flops, training_speed
+from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
+from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 
 SIZES = ((gpt2_tiny, 64, 2048), (gpt2, 768, 50257), (gpt2_xl, 768, 50257))
 
@@ -61,7 +61,7 @@ def _row(build, length: int, vocabulary: int, device: str, texts: int = 128, bat
     with watch_memory(device) as memory:
         full = model.clone().fit(x, y, batch_size=batch, epochs=2, lr=3e-4)
         method = GradientAscent(steps=10, batch_size=batch // 2)
-        unlearner = TextUnlearner(full, x, y, x[:batch], y[:batch], method)
+        unlearner = LanguageModelUnlearner(full, x, y, x[:batch], y[:batch], method)
         started = time.perf_counter()
         bool(unlearner.unlearn([np.arange(texts)], 0).finite())
         unlearning = (time.perf_counter() - started) / method.steps

@@ -19,7 +19,7 @@ from dvbench.results import Store
 from leaderboard import statistics
 from leaderboard.build import build
 from leaderboard.index import open_index
-from leaderboard.standing import Standing, standing
+from leaderboard.suite_scores import SuiteScores, suite_scores
 
 ROOT = Path(__file__).parents[2]
 LABELS = "digits-logistic_regression-labels0.2"
@@ -54,9 +54,9 @@ def results(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stand(results) -> Standing:
+def stand(results) -> SuiteScores:
     with open_index(Store(results), "quick") as index:
-        return standing(index)
+        return suite_scores(index)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def rows(page: Page) -> list[list[str]]:
     )
 
 
-def chosen(stand: Standing, **where: str):
+def chosen(stand: SuiteScores, **where: str):
     """What Python says of a part of the suite."""
     problems = stand.cells
     for name, value in where.items():

@@ -13,7 +13,7 @@ seeds = [0, 1]
 
 [[problems]]
 dataset = "digits"
-sizes = { train = 30, reachable = 20, test = 40 }
+sizes = { train = 30, validation = 20, test = 40 }
 noise = { kind = "labels", rate = 0.2 }
 model = "logistic_regression"
 training = { epochs = 1, batch_size = 32, lr = 0.05 }

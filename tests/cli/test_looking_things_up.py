@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dvbench.registry import KINDS, entries, one_of
-from dvbench.suites import suite_files
+from dvbench.registry import KINDS, entries, singular
+from dvbench.suite import suite_files
 
 
 def first_words(text: str) -> list[str]:
@@ -33,7 +33,7 @@ def test_everything_can_be_described(dvbench, name: str) -> None:
     said = dvbench("describe", name)
     (entry,) = [entries(kind)[name] for kind in KINDS if name in entries(kind)]
     assert (said.code, said.err) == (0, "")
-    assert said.out.startswith(f"{name} ({one_of(entry.kind)}, {entry.target})\n\n{entry.docstring}\n")
+    assert said.out.startswith(f"{name} ({singular(entry.kind)}, {entry.target})\n\n{entry.docstring}\n")
 
 
 def test_a_task_shows_its_version_headline_and_direction(dvbench) -> None:

@@ -39,8 +39,8 @@ def model(here: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     from dvbench.models.gpt2 import gpt2
-    from dvbench.models.language import LanguageModel
-    from dvbench.models.training import seeded
+    from dvbench.training.language_model import LanguageModel
+    from dvbench.training.tensor_model import seeded
 
     vocabulary = {word: number for number, word in enumerate([*WORDS, "<end>"])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="w0"))
@@ -156,7 +156,7 @@ def test_models_that_are_refused(refused, model, here: Path, change: str, messag
     [
         (("--target", "nowhere.txt", "--test", "test.txt"), r"there is no file nowhere.txt"),
         (("--target", "empty.txt", "--test", "test.txt"), r"empty.txt has no text"),
-        (("--target", "test.txt", "--test", "test.txt"), r"10 texts of the reachable set are in the target set too"),
+        (("--target", "test.txt", "--test", "test.txt"), r"10 texts of the validation set are in the target set too"),
         ((*FILES, "--out", "nowhere/value.json"), r"there is no folder nowhere"),
         ((*FILES, "--lr", "0"), r"lr: "),
         ((*FILES, "--unlearning-lr", "0"), r"a rate above 0"),
@@ -169,7 +169,7 @@ def test_what_cannot_be_valued(refused, model, here: Path, arguments: tuple[str,
 
 
 def test_a_model_that_does_not_fit_is_told_so(refused, model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dvbench.models.memory.memory_of", lambda device: 1000)
+    monkeypatch.setattr("dvbench.training.memory.memory_of", lambda device: 1000)
     said = refused("value-corpus", "--model", "model", *FILES, *FEW)
     assert re.search(r"the model in model needs 0\.\d GB .* and this machine has 0\.0 GB", said)
 
@@ -179,7 +179,7 @@ def test_one_text_that_is_in_both_is_found_among_texts_of_other_lengths(refused,
     (here / "test.txt").write_text(longest + "\n\n" + WORDS[3])
     (here / "target.txt").write_text(f"{WORDS[3]}\n\n{WORDS[5]} {WORDS[6]}")
     said = refused("value-corpus", "--model", "model", *FILES, *FEW)
-    assert "1 texts of the reachable set are in the target set too" in said
+    assert "1 texts of the validation set are in the target set too" in said
 
 
 @pytest.mark.parametrize(

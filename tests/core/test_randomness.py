@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from dvbench.randomness import generator, integer_seed, quarantine, random_state, seed_sequence, torch_generator
+from dvbench.randomness import (
+    generator,
+    integer_seed,
+    isolated_generators,
+    random_state,
+    seed_sequence,
+    torch_generator,
+)
 
 KEY = ("quick", "digits", 0)
 
@@ -86,7 +93,7 @@ def test_random_state_passes_a_generator_through() -> None:
 
 def test_random_state_of_none_does_not_follow_the_global_seed() -> None:
     def draw() -> float:
-        with quarantine(3):
+        with isolated_generators(3):
             return random_state(None).random()
 
     assert draw() != draw()
@@ -102,7 +109,7 @@ DRAWS = {
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_code_in_quarantine_repeats(draw) -> None:
     def one(seed: int) -> float:
-        with quarantine(seed):
+        with isolated_generators(seed):
             return draw()
 
     assert one(5) == one(5)
@@ -111,7 +118,7 @@ def test_code_in_quarantine_repeats(draw) -> None:
 
 def test_quarantine_puts_the_global_states_back() -> None:
     before = global_states()
-    with quarantine(5):
+    with isolated_generators(5):
         torch.manual_seed(0)
         np.random.seed(0)  # noqa: NPY002
         torch.rand(1)
@@ -122,7 +129,7 @@ def test_quarantine_puts_the_global_states_back() -> None:
 
 def test_quarantine_puts_pythons_generator_back() -> None:
     before = random.getstate()
-    with quarantine(5):
+    with isolated_generators(5):
         random.seed(0)
     after = random.getstate()
     random.setstate(before)
@@ -136,16 +143,16 @@ def test_quarantine_puts_the_global_states_back_after_an_error() -> None:
         raise ZeroDivisionError
 
     before = global_states()
-    with pytest.raises(ZeroDivisionError), quarantine(5):
+    with pytest.raises(ZeroDivisionError), isolated_generators(5):
         fail()
     assert global_states() == before
 
 
 def test_quarantines_nest() -> None:
-    with quarantine(1):
+    with isolated_generators(1):
         expected = np.random.random(), np.random.random()  # noqa: NPY002
-    with quarantine(1):
+    with isolated_generators(1):
         first = np.random.random()  # noqa: NPY002
-        with quarantine(2):
+        with isolated_generators(2):
             np.random.random()  # noqa: NPY002
         assert (first, np.random.random()) == expected  # noqa: NPY002

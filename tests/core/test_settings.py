@@ -45,10 +45,10 @@ def test_noise_that_makes_no_sense(fields: dict[str, object], message: str) -> N
     assert complaint(error.value) == message
 
 
-@pytest.mark.parametrize("part", ["train", "reachable", "test"])
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_every_part_has_two_points_at_least(part: str) -> None:
     with pytest.raises(ValidationError, match="greater than 1"):
-        Sizes(**{"train": 2, "reachable": 2, "test": 2, part: 1})
+        Sizes(**{"train": 2, "validation": 2, "test": 2, part: 1})
 
 
 @pytest.mark.parametrize(("key", "value"), [("epochs", 0), ("batch_size", 0), ("lr", 0), ("weight_decay", -1)])

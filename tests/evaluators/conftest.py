@@ -7,15 +7,15 @@ import pytest
 import torch
 from opendataval.dataloader import DataFetcher
 
-from dvbench.datasets import build_problem
-from dvbench.models import build_model
+from dvbench.problems.build import build_problem
 from dvbench.settings import ModelSettings, Noise, Sizes
+from dvbench.training.build import build_model
 
 
 @pytest.fixture(scope="session")
 def problem():
     """Digits, 60 players of which 12 have a wrong label."""
-    sizes = Sizes(train=60, reachable=60, test=100)
+    sizes = Sizes(train=60, validation=60, test=100)
     return build_problem("digits", sizes, Noise(kind="labels", rate=0.2), seed=0)
 
 

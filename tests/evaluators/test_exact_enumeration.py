@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import beta as beta_function
 
+from dvbench.games import enumerable, exact_marginal_contributions
 from evaluators.baselines.beta_shapley import beta_shapley
 from evaluators.baselines.data_shapley import data_shapley
-from evaluators.baselines.sampling import PermutationSampler
-from evaluators.permutations import enumerable, exact_marginal_contributions
+from evaluators.common.sampling import PermutationSampler
 
 WEIGHTS = [4, 3, 2, 1, 1]
 

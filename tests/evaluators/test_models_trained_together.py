@@ -20,8 +20,8 @@ from evaluators.baselines.data_banzhaf import data_banzhaf
 from evaluators.baselines.data_oob import data_oob
 from evaluators.baselines.data_shapley import data_shapley
 from evaluators.baselines.influence_subsample import influence_subsample
-from evaluators.baselines.joint_training import Together, together
 from evaluators.baselines.leave_one_out import leave_one_out
+from evaluators.common.joint_training import Together, together
 
 BAGGED = [
     (data_banzhaf, {"models": 30}, stock.DataBanzhaf, {"num_models": 30}),
@@ -53,7 +53,7 @@ def test_same_coalitions_same_estimates_as_opendatavals_class(ours, params, thei
 def test_sampled_semivalues_equal_those_of_models_fitted_one_by_one(make, problem, model, monkeypatch):
     first = values(make(permutations=1, random_state=np.random.RandomState(0)), problem, model)
     fits = model.fits.count
-    monkeypatch.setattr("evaluators.baselines.sampling.together", lambda owner, run: run())
+    monkeypatch.setattr("evaluators.common.sampling.together", lambda owner, run: run())
     second = values(make(permutations=1, random_state=np.random.RandomState(0)), problem, model)
     np.testing.assert_allclose(first, second, atol=1e-6)
     assert model.fits.count == 2 * fits
@@ -134,7 +134,7 @@ def no_uniform_predictions(model, x):
 def test_what_stand_ins_cannot_do_is_done_with_one_model_after_the_other(way, problem, model):
     evaluator = Particular(way).train(problem.fetcher(), model, accuracy, **FIT)
     alone = model.clone().fit(problem.train.x[:5], problem.train.y[:5], **FIT)
-    torch.testing.assert_close(evaluator.found, way(alone, problem.reachable.x))
+    torch.testing.assert_close(evaluator.found, way(alone, problem.validation.x))
     assert type(evaluator.pred_model) is type(model)
 
 

@@ -17,14 +17,14 @@ from opendataval.metrics import accuracy
 from opendataval.model import LogisticRegression
 from short_fits import FIT
 
-from dvbench.datasets import build_problem
 from dvbench.execution.valuation import valuate
-from dvbench.models import build_model
+from dvbench.problems.build import build_problem
 from dvbench.randomness import random_state
 from dvbench.registry import entries
 from dvbench.results import Cell, CellKey
+from dvbench.scoring.retraining import ascending
 from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
-from dvbench.tasks.retrain import ascending
+from dvbench.training.build import build_model
 from evaluators.baselines.ame import ame
 from evaluators.baselines.beta_shapley import beta_shapley
 from evaluators.baselines.class_wise_shapley import class_wise_shapley
@@ -39,7 +39,7 @@ from evaluators.baselines.lava import lava
 from evaluators.baselines.leave_one_out import leave_one_out
 from evaluators.baselines.random import random
 from evaluators.baselines.robust_volume_shapley import robust_volume_shapley
-from evaluators.baselines.sampling import PermutationSampler
+from evaluators.common.sampling import PermutationSampler
 
 BUDGETS = {
     ame: {"models": 10},
@@ -212,7 +212,7 @@ def test_volume_is_finite_in_many_dimensions_and_sums_to_the_whole():
 
 
 def test_class_wise_shapley_looks_at_the_right_reachable_points():
-    """More reachable than training points, in another order of classes."""
+    """More validation than training points, in another order of classes."""
     train, valid = [0] * 4 + [1] * 4, [1] * 10 + [0] * 5
     x = torch.zeros(8, 2), torch.zeros(15, 2)
     evaluator = class_wise_shapley(1).input_data(x[0], one_hot(train, 2), x[1], one_hot(valid, 2))
@@ -296,7 +296,7 @@ def make_cell(name, params=None):
         key=CellKey(suite="test", problem="digits", evaluator="e", seed=0),
         suite_version=1,
         dataset="digits",
-        sizes=Sizes(train=60, reachable=60, test=100),
+        sizes=Sizes(train=60, validation=60, test=100),
         noise=Noise(kind="labels", rate=0.2),
         model=ModelSettings(name="logistic_regression"),
         training=Training(**FIT),
@@ -316,17 +316,17 @@ def test_standalone_too_the_global_generator_stays(make, global_state):
 
 
 def test_noise_leaves_the_reachable_set_alone():
-    sizes = Sizes(train=100, reachable=100, test=100)
+    sizes = Sizes(train=100, validation=100, test=100)
     clean, noisy = (build_problem("digits", sizes, noise, 0) for noise in (Noise(), Noise(kind="labels", rate=0.3)))
-    for part in ("reachable", "test"):
+    for part in ("validation", "test"):
         assert torch.equal(getattr(clean, part).y, getattr(noisy, part).y)
     assert (clean.train.y.argmax(1) != noisy.train.y.argmax(1)).sum() == 30
     theirs = DataFetcher.from_data_splits(
-        *[part.numpy().copy() for s in (clean.train, clean.reachable, clean.test) for part in (s.x, s.y)],
+        *[part.numpy().copy() for s in (clean.train, clean.validation, clean.test) for part in (s.x, s.y)],
         one_hot=True,
         random_state=np.random.RandomState(0),
     ).noisify(mix_labels, noise_rate=0.3)
-    assert (theirs.y_valid != clean.reachable.y.numpy()).any()  # the trap
+    assert (theirs.y_valid != clean.validation.y.numpy()).any()  # the trap
 
 
 # 12: losses and metrics
@@ -334,7 +334,7 @@ def test_noise_leaves_the_reachable_set_alone():
 
 def test_a_wide_network_learns(problem):
     """OpenDataVal's softmax before its cross-entropy leaves a 512-wide MLP at chance at learning rate .01."""
-    big = build_problem("digits", Sizes(train=600, reachable=50, test=500), Noise(), 0)
+    big = build_problem("digits", Sizes(train=600, validation=50, test=500), Noise(), 0)
     model = build_model(ModelSettings(name="mlp"), big.shape, 10, "classification", seed=0)
     model.fit(big.train.x, big.train.y, lr=0.01)
     assert big.metric(big.test.y, model.predict(big.test.x)) > 0.9
@@ -376,9 +376,11 @@ def test_knn_shapley_in_chunks_is_knn_shapley(problem, monkeypatch):
     import evaluators.baselines.knn_shapley as module
 
     x, y = problem.train.x, problem.train.y
-    theirs = stock.KNNShapley(10).input_data(x, y, problem.reachable.x, problem.reachable.y).train_data_values()
+    theirs = stock.KNNShapley(10).input_data(x, y, problem.validation.x, problem.validation.y).train_data_values()
     monkeypatch.setattr(module, "LABELS_AT_ONCE", 7 * y.numel())
-    ours = knn_shapley().input_data(torch.utils.data.Subset(x, range(60)), y, problem.reachable.x, problem.reachable.y)
+    ours = knn_shapley().input_data(
+        torch.utils.data.Subset(x, range(60)), y, problem.validation.x, problem.validation.y
+    )
     np.testing.assert_allclose(ours.train_data_values().evaluate_data_values(), theirs.data_values, atol=1e-6)
     assert len(ours.x_valid) == 60  # the data are as they were given
 
@@ -407,7 +409,7 @@ def test_data_oob_is_the_mean_accuracy_out_of_bag(problem, model, fetcher):
 
 def test_lava_says_that_it_needs_every_class():
     x = torch.zeros(6, 2)
-    with pytest.raises(Exception, match="every class in the reachable set"):
+    with pytest.raises(Exception, match="every class in the validation set"):
         lava().input_data(x, one_hot([0, 1, 2] * 2, 3), x, one_hot([0, 1, 0, 1, 0, 1], 3))
 
 
@@ -420,11 +422,11 @@ def test_regression_is_refused_by_those_that_compare_classes(make):
 
 def test_leave_one_out_is_the_performance_lost(problem, model, fetcher):
     values = leave_one_out(random_state=0).train(fetcher, model, accuracy, **FIT).data_values
-    reachable = problem.reachable
+    validation = problem.validation
 
     def performance(rows):
         fitted = model.clone().fit(problem.train.x[rows], problem.train.y[rows], **FIT)
-        return accuracy(reachable.y, fitted.predict(reachable.x))
+        return accuracy(validation.y, fitted.predict(validation.x))
 
     order = random_state(0).permutation(60)
     expected = performance(np.arange(60)) - performance(np.delete(order, 0))

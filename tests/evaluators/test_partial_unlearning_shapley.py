@@ -11,13 +11,13 @@ from opendataval.model import ClassifierMLP
 from plain_loops import plain_training, plain_unlearning
 from torch import nn
 
-from dvbench.datasets import build_problem
 from dvbench.errors import UserError
-from dvbench.models import build_model
-from dvbench.models.training import TensorModel, seeded
+from dvbench.problems.build import build_problem
 from dvbench.randomness import random_state as as_random_state
 from dvbench.settings import Groups, ModelSettings, Noise, Sizes
-from dvbench.unlearning.gradient_ascent import GradientAscent
+from dvbench.training.build import build_model
+from dvbench.training.tensor_model import TensorModel, seeded
+from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 from evaluators import PartialUnlearningShapley
 
 SEED = 7
@@ -104,7 +104,9 @@ def test_opendatavals_models_and_metrics(task):
 
 def test_as_an_evaluator_every_subset_is_a_target_set_in_turn():
     groups = Groups(by="random", count=5)
-    problem = build_problem("digits", Sizes(train=60, reachable=50, test=40), Noise(kind="labels", rate=0.2), 0, groups)
+    problem = build_problem(
+        "digits", Sizes(train=60, validation=50, test=40), Noise(kind="labels", rate=0.2), 0, groups
+    )
     model = build_model(ModelSettings(name="logistic_regression"), (64,), 10, "classification", seed=3)
     evaluator = PartialUnlearningShapley(random_state=SEED, **HOW)
     evaluator.train(problem.subset_fetcher(), model, accuracy, **FIT)
@@ -116,13 +118,13 @@ def test_as_an_evaluator_every_subset_is_a_target_set_in_turn():
         alone = model.clone().fit(*data, **FIT).network
         ascent = GradientAscent(steps=4, batch_size=8, lr=0.01, lambda2=0.0)
         unlearned = plain_unlearning(
-            full, problem.train.x, problem.train.y, problem.reachable.x, members, drawn_seed(SEED), ascent
+            full, problem.train.x, problem.train.y, problem.validation.x, members, drawn_seed(SEED), ascent
         )
-        perfs = [
-            log_loss(network, problem.reachable.x, problem.reachable.y)
+        mean_utilities = [
+            log_loss(network, problem.validation.x, problem.validation.y)
             for network in (full, unlearned, model.network, alone)
         ]
-        lost = perfs[0] - np.array(perfs[1:])
+        lost = mean_utilities[0] - np.array(mean_utilities[1:])
         assert values[group] == pytest.approx((lost[0] + lost[1] - lost[2]) / 2, rel=1e-3, abs=1e-5)
     assert evaluator.diagnostics_["unlearned"] == 5
 
@@ -139,15 +141,15 @@ class Unresettable(nn.Module):
 def test_what_does_not_fit_is_refused(task):
     x, y, z, y_z, _, trained = task
 
-    def refused(message, *, model=trained, target=(x[:9], y[:9]), reachable=(z, y_z)):
+    def refused(message, *, model=trained, target=(x[:9], y[:9]), validation=(z, y_z)):
         with pytest.raises(UserError, match=message):
-            PartialUnlearningShapley(random_state=0).value(model, target, reachable, **FIT)
+            PartialUnlearningShapley(random_state=0).value(model, target, validation, **FIT)
 
     refused("the target set is empty", target=(x[:0], y[:0]))
-    refused("the reachable set is empty", reachable=(z[:0], y_z[:0]))
+    refused("the validation set is empty", validation=(z[:0], y_z[:0]))
     refused("9 points and 8 labels", target=(x[:9], y[:8]))
     overlapping = torch.cat([z, x[3:5]]), torch.cat([y_z, y[3:5]])
-    refused("2 points of the reachable set are in the target set too", reachable=overlapping)
+    refused("2 points of the validation set are in the target set too", validation=overlapping)
     refused(
         "the model has 3 outputs, and labels of the target set have 4 columns", target=(x[:9], F.pad(y[:9], (0, 1)))
     )

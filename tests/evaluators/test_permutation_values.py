@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from evaluators.permutations import (
+from dvbench.games import (
     RunningMean,
     Stopping,
     exact_shapley_values,

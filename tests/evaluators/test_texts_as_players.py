@@ -12,15 +12,15 @@ from text_problems import HOW, TINY, a_text_problem
 
 from dvbench.errors import UserError
 from dvbench.execution.valuation import valuate
-from dvbench.models import build_model
-from dvbench.perplexity import mean_log_loss, negative_perplexity
-from dvbench.problem import Problem, Split
+from dvbench.problems.perplexity import mean_log_loss, negative_perplexity
+from dvbench.problems.problem import Problem, Split
 from dvbench.randomness import random_state
 from dvbench.registry import entries
 from dvbench.results import Cell, CellKey
 from dvbench.settings import EvaluatorSettings, Noise, Sizes
-from dvbench.unlearning.gradient_ascent import GradientAscent
-from dvbench.unlearning.text_engine import TextUnlearner
+from dvbench.training.build import build_model
+from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
+from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 from evaluators import PartialUnlearningShapley, UnlearningShapley
 from evaluators.baselines.data_shapley import data_shapley
 from evaluators.baselines.leave_one_out import leave_one_out
@@ -50,13 +50,13 @@ def perf(model, split: Split, utility: str) -> float:
 
 
 def parts(problem):
-    return problem.train.x, problem.train.y, problem.reachable.x, problem.reachable.y
+    return problem.train.x, problem.train.y, problem.validation.x, problem.validation.y
 
 
 def unlearned(problem, full, coalition, seed, parameters="all"):
     """The model that has unlearned these players."""
     points = problem.points_of(np.array(coalition, dtype=int))
-    engine = TextUnlearner(full, *parts(problem), GradientAscent(**UNLEARN, parameters=parameters))
+    engine = LanguageModelUnlearner(full, *parts(problem), GradientAscent(**UNLEARN, parameters=parameters))
     return dict(engine.models_without([points], seed))[0]
 
 
@@ -71,17 +71,17 @@ def test_unlearning_shapley_is_exact_for_few_corpora(utility, parameters, proble
     evaluator = UnlearningShapley(utility=utility, parameters=parameters, **UNLEARN, random_state=SEED)
     evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
     full = model.clone().fit(problem.train.x, problem.train.y, **FIT)
-    seed, before = drawn_seed(), perf(full, problem.reachable, utility)
+    seed, before = drawn_seed(), perf(full, problem.validation, utility)
 
     def lost(coalition):
-        return before - perf(unlearned(problem, full, coalition, seed, parameters), problem.reachable, utility)
+        return before - perf(unlearned(problem, full, coalition, seed, parameters), problem.validation, utility)
 
     np.testing.assert_allclose(evaluator.data_values, shapley_by_definition(lost, 3), rtol=1e-4, atol=1e-6)
     assert np.abs(evaluator.data_values).max() > 1e-3
     found = evaluator.diagnostics_
     assert (found["permutations"], found["unlearned"]) == (0, 8)
     assert found["performance_full"] == pytest.approx(before)
-    assert found["metric_full"] == pytest.approx(perf(full, problem.reachable, "metric"))
+    assert found["metric_full"] == pytest.approx(perf(full, problem.validation, "metric"))
     assert found["performance_unlearned"] == pytest.approx(before - lost([0, 1, 2]), rel=1e-5)
     assert (evaluator.standard_errors_ == 0).all()
 
@@ -91,13 +91,13 @@ def test_partial_values_are_those_of_three_models(utility, problem, model):
     evaluator = PartialUnlearningShapley(utility=utility, **UNLEARN, random_state=SEED)
     evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
     full, seed = model.clone().fit(problem.train.x, problem.train.y, **FIT), drawn_seed()
-    at_full, untrained = (perf(each, problem.reachable, utility) for each in (full, model))
+    at_full, untrained = (perf(each, problem.validation, utility) for each in (full, model))
     expected = []
     for player in range(3):
         rows = problem.points_of(np.array([player]))
         alone = model.clone().fit(problem.train.x[rows], problem.train.y[rows], **FIT)
-        lost = at_full - perf(unlearned(problem, full, [player], seed), problem.reachable, utility)
-        without = at_full - perf(alone, problem.reachable, utility)
+        lost = at_full - perf(unlearned(problem, full, [player], seed), problem.validation, utility)
+        without = at_full - perf(alone, problem.validation, utility)
         expected.append((lost + (at_full - untrained) - without) / 2)
     np.testing.assert_allclose(evaluator.data_values, expected, rtol=1e-4, atol=1e-6)
     assert evaluator.diagnostics_["unlearned"] == 3
@@ -105,7 +105,7 @@ def test_partial_values_are_those_of_three_models(utility, problem, model):
 
 def retrained(problem, model, coalition):
     rows = problem.points_of(np.array(coalition, dtype=int))
-    return perf(model.clone().fit(problem.train.x[rows], problem.train.y[rows], **FIT), problem.reachable, "metric")
+    return perf(model.clone().fit(problem.train.x[rows], problem.train.y[rows], **FIT), problem.validation, "metric")
 
 
 def test_data_shapley_of_few_corpora_is_that_of_retrained_models(problem, model):
@@ -123,7 +123,7 @@ def test_leaving_one_corpus_out_is_the_perplexity_without_it(problem, model):
         others = [problem.points_of(np.array([other])) for other in order if other != player]
         rows = np.concatenate(others)
         without = model.clone().fit(problem.train.x[rows], problem.train.y[rows], **FIT)
-        lost = everything - perf(without, problem.reachable, "metric")
+        lost = everything - perf(without, problem.validation, "metric")
         assert evaluator.data_values[player] == pytest.approx(lost, rel=1e-4)
 
 
@@ -143,7 +143,7 @@ def cell(name: str) -> Cell:
         key=CellKey(suite="small", problem="made", evaluator=name, seed=0),
         suite_version=1,
         dataset="made",
-        sizes=Sizes(train=9, reachable=6, test=6),
+        sizes=Sizes(train=9, validation=6, test=6),
         noise=Noise(),
         model=TINY,
         training=HOW,
@@ -169,6 +169,6 @@ def test_these_read_features_and_say_that_they_cannot_value_texts(name, groups):
 
 
 def test_texts_of_which_nothing_counts_are_nobodys_performance(problem, model):
-    nothing = replace(problem, reachable=Split(problem.reachable.x, problem.reachable.y + 100))
+    nothing = replace(problem, validation=Split(problem.validation.x, problem.validation.y + 100))
     with pytest.raises(ValueError, match="no token of these texts counts"):
         leave_one_out(random_state=0).train(nothing.subset_fetcher(), model, nothing.metric, **FIT)

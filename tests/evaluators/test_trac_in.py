@@ -13,11 +13,11 @@ from short_fits import FIT
 from text_problems import HOW, TINY, a_text_problem
 from torch.nn import functional
 
-from dvbench.datasets import build_problem
-from dvbench.models import build_model
-from dvbench.perplexity import negative_perplexity
+from dvbench.problems.build import build_problem
+from dvbench.problems.perplexity import negative_perplexity
+from dvbench.problems.subsets import Subsets
 from dvbench.settings import Groups, ModelSettings, Noise, Sizes
-from dvbench.subsets import Subsets
+from dvbench.training.build import build_model
 from evaluators import TracIn
 from evaluators.baselines.influence_function import influence_function
 
@@ -34,11 +34,11 @@ def checkpoints(model, x, y, fit):
 
 
 def point_values(model, problem, fit, models):
-    """Sum over models of lr <grad of the mean reachable loss, grad of the point's loss> / n."""
+    """Sum over models of lr <grad of the mean validation loss, grad of the point's loss> / n."""
     loss = functional.cross_entropy
     total = np.zeros(len(problem.train))
     for one in models:
-        towards = flat(loss(one.network.eval()(problem.reachable.x), problem.reachable.y), one)
+        towards = flat(loss(one.network.eval()(problem.validation.x), problem.validation.y), one)
         for i, (x, y) in enumerate(zip(problem.train.x, problem.train.y, strict=True)):
             total[i] += float(towards @ flat(loss(one.network(x[None]), y[None]), one))
     return fit["lr"] * total / len(total)
@@ -66,12 +66,12 @@ def test_of_one_epoch_the_last_checkpoint_is_all_there_are(problem, model):
 def test_the_last_checkpoint_is_the_influence_function_up_to_a_factor(problem, model):
     influence = influence_function().train(problem.fetcher(), model, accuracy, **FIT).data_values
     found = value(problem, model, FIT, checkpoints="last")
-    factor = FIT["lr"] / len(problem.train) / len(problem.reachable)
+    factor = FIT["lr"] / len(problem.train) / len(problem.validation)
     np.testing.assert_allclose(found, factor * influence, rtol=1e-4, atol=1e-9)
 
 
 def test_a_subset_is_worth_the_sum_of_its_points():
-    sizes = Sizes(train=60, reachable=30, test=30)
+    sizes = Sizes(train=60, validation=30, test=30)
     problem = build_problem("digits", sizes, Noise(), seed=0, groups=Groups(by="classes"))
     settings = ModelSettings(name="logistic_regression")
     model = build_model(settings, problem.shape, problem.outputs, "classification", seed=3)
@@ -99,11 +99,11 @@ def text_values(problem, models, players):
     def summed(network, x, y):
         return functional.cross_entropy(*counted(network, x, y), reduction="sum")
 
-    train, reachable = problem.train, problem.reachable
-    y, y_reachable = train.y.long(), reachable.y.long()
+    train, validation = problem.train, problem.validation
+    y, y_validation = train.y.long(), validation.y.long()
     total = np.zeros(len(players))
     for one in models:
-        towards = flat(functional.cross_entropy(*counted(one.network, reachable.x, y_reachable)), one)
+        towards = flat(functional.cross_entropy(*counted(one.network, validation.x, y_validation)), one)
         n = len(counted(one.network, train.x, y)[1])
         for player, rows in enumerate(players):
             total[player] += float(towards @ flat(summed(one.network, train.x[rows], y[rows]), one)) / n
@@ -138,9 +138,9 @@ def test_the_text_model_that_was_given_is_not_changed_and_is_fitted_once():
 def test_a_corpus_like_the_questions_is_worth_most():
     problem = a_text_problem(players=4, each=6)
     about = torch.where(problem.train.x.int() < 5, 1, 0)  # the tokens of the first corpus
-    asked = type(problem.reachable)(problem.train.x[:6], problem.train.y[:6])
+    asked = type(problem.validation)(problem.train.x[:6], problem.train.y[:6])
     assert about[:6].any(dim=1).all()
-    problem = type(problem)(**{**vars(problem), "reachable": asked})
+    problem = type(problem)(**{**vars(problem), "validation": asked})
     how = {"epochs": HOW.epochs, "batch_size": HOW.batch_size, "lr": HOW.lr}
     assert value(problem, text_model(problem), how, problem.subset_fetcher()).argmax() == 0
 

@@ -15,15 +15,15 @@ from opendataval.model import ClassifierMLP, LogisticRegression
 from short_fits import FIT
 from sklearn.metrics import roc_auc_score
 
-from dvbench.datasets import build_problem
 from dvbench.errors import UserError
-from dvbench.models import build_model
-from dvbench.models.heads import last_linear
+from dvbench.problems.build import build_problem
 from dvbench.settings import ModelSettings, Noise, Sizes
+from dvbench.training.build import build_model
+from dvbench.training.heads import last_linear
 from evaluators import CHGShapley, GradientShapley, HardnessShapley
 from evaluators import chg_shapley as chg
-from evaluators import epochs as dynamics
 from evaluators.chg_shapley import chg_shapley_values
+from evaluators.common import training_dynamics as dynamics
 from evaluators.hardness_shapley import hardness_shapley_values
 
 FULL = Path("/dev/full")
@@ -80,7 +80,7 @@ def test_values_are_the_mean_over_epochs_of_one_training(problem, model, fetcher
 
 
 def test_regression(global_state):
-    sizes = Sizes(train=40, reachable=20, test=20)
+    sizes = Sizes(train=40, validation=20, test=20)
     diabetes = build_problem("diabetes", sizes, Noise(), seed=0)
     model = build_model(ModelSettings(name="mlp", params={"hidden": [4]}), diabetes.shape, 1, "regression", seed=0)
     x, y = diabetes.train.x, diabetes.train.y

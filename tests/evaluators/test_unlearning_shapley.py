@@ -14,9 +14,9 @@ from sklearn.metrics import roc_auc_score
 
 from dvbench.errors import UserError
 from dvbench.randomness import random_state
-from dvbench.unlearning.engine import Unlearner
-from dvbench.unlearning.gradient_ascent import GradientAscent
-from dvbench.unlearning.scrub import Scrub
+from dvbench.unlearning.stacked_engine import StackedUnlearner
+from dvbench.unlearning_methods.gradient_ascent import GradientAscent
+from dvbench.unlearning_methods.scrub import Scrub
 from evaluators import UnlearningShapley
 
 GENTLE = {"utility": "log_loss", "steps": 5, "lr": 0.01}
@@ -51,12 +51,14 @@ def test_few_players_are_enumerated(method, problem, model):
     evaluator = train(UnlearningShapley(permutations=10, method=method, random_state=1, **GENTLE), fetcher, model)
     full = model.clone()
     full.fit(problem.train.x[:3], problem.train.y[:3], **FIT)
-    reachable = problem.reachable
-    unlearner = Unlearner(full, problem.train.x[:3], problem.train.y[:3], reachable.x, reachable.y, evaluator.method)
+    validation = problem.validation
+    unlearner = StackedUnlearner(
+        full, problem.train.x[:3], problem.train.y[:3], validation.x, validation.y, evaluator.method
+    )
     seed = int(random_state(1).randint(2**31))
 
     def log_loss(logits):
-        return -float(torch.nn.functional.cross_entropy(logits.T, reachable.y))
+        return -float(torch.nn.functional.cross_entropy(logits.T, validation.y))
 
     def utility(coalition):
         ((_, logits),) = unlearner.logits_without([np.array(sorted(coalition), dtype=int)], seed)

@@ -15,8 +15,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 import evaluators.warm_start_shapley as module
-from dvbench.datasets import build_problem
 from dvbench.errors import UserError
+from dvbench.problems.build import build_problem
 from dvbench.randomness import random_state
 from dvbench.settings import Noise, Sizes
 from evaluators import WarmStartShapley
@@ -32,14 +32,14 @@ def value(x, y, x_valid, y_valid, metric=accuracy, **params):
 
 
 def arrays(problem):
-    parts = problem.train, problem.reachable
+    parts = problem.train, problem.validation
     return [array for part in parts for array in (part.x.numpy(), part.y.numpy().argmax(axis=1))]
 
 
 @pytest.fixture(scope="module")
 def noisy():
     """Digits, 150 players of which 30 have a wrong label: fewer and later more players than features in a prefix."""
-    return build_problem("digits", Sizes(train=150, reachable=200, test=10), Noise(kind="labels", rate=0.2), 0)
+    return build_problem("digits", Sizes(train=150, validation=200, test=10), Noise(kind="labels", rate=0.2), 0)
 
 
 def utilities(evaluator, seed):

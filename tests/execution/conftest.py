@@ -56,7 +56,7 @@ def install_tasks(script, tmp_path: Path) -> Callable[[str, str], None]:
     """Write a module of tasks, from an installed distribution: all its functions."""
 
     def install(name: str, code: str) -> None:
-        script(name, f"from dvbench.tasks.contract import Outcome, task\n{code}")
+        script(name, f"from dvbench.scoring.contract import Outcome, task\n{code}")
         info = tmp_path / "scripts" / f"{name}-1.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")

@@ -42,7 +42,7 @@ def made_up_cell(
         key=CellKey(suite="small", problem="digits", evaluator=settings.title, seed=seed),
         suite_version=1,
         dataset="digits",
-        sizes=Sizes(train=30, reachable=20, test=40),
+        sizes=Sizes(train=30, validation=20, test=40),
         noise=Noise(kind="labels", rate=0.2),
         model=ModelSettings(name="logistic_regression"),
         training=Training(epochs=1, lr=0.05),

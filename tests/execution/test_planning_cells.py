@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from dvbench.errors import UserError
-from dvbench.execution.planning import check, merged, narrow
+from dvbench.execution.planning import check, make_plan, merged, narrow
 from dvbench.results import Plan
-from dvbench.suites import Suite
+from dvbench.suite import Suite
 
-SIZES = {"train": 20, "reachable": 20, "test": 20}
+SIZES = {"train": 20, "validation": 20, "test": 20}
 
 
 def a_suite(**changes: object) -> Suite:
@@ -103,7 +103,7 @@ def test_other_seeds() -> None:
 
 
 def test_the_order_of_a_plan_is_problem_seed_evaluator() -> None:
-    plan = narrow(a_suite(), evaluators=["random", "lava"], datasets=["wine"], seeds=[0, 1]).plan()
+    plan = make_plan(narrow(a_suite(), evaluators=["random", "lava"], datasets=["wine"], seeds=[0, 1]))
     assert [(cell.key.seed, cell.key.evaluator) for cell in plan.cells] == [
         (0, "random"), (0, "lava"), (1, "random"), (1, "lava"),
     ]  # fmt: skip
@@ -188,7 +188,7 @@ def test_a_module_without_the_evaluator_is_found_first(
 
 
 def plan_of(**asked: list[str]) -> Plan:
-    return narrow(a_suite(), datasets=["wine"], seeds=[0], **asked).plan()
+    return make_plan(narrow(a_suite(), datasets=["wine"], seeds=[0], **asked))
 
 
 def test_a_plan_grows_by_what_is_asked_later() -> None:

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from loose_scripts import made_up_cell, run_cell
 
-from dvbench.datasets import build_problem
 from dvbench.execution.failures import describe_exception
 from dvbench.execution.valuation import valuate
 from dvbench.execution.workers import run_here
-from dvbench.models import build_model
-from dvbench.problem import Problem
+from dvbench.problems.build import build_problem
+from dvbench.problems.problem import Problem
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Store
-from dvbench.tasks.contract import Valuation
+from dvbench.scoring.contract import Valuation
+from dvbench.scoring.retraining import Retraining
 from dvbench.tasks.noisy_label_detection import noisy_label_detection
-from dvbench.tasks.retrain import Retraining
+from dvbench.training.build import build_model
 
 
 def problem_of(cell: Cell) -> Problem:
@@ -59,7 +59,7 @@ def test_a_result_says_what_it_was_run_on(store: Store) -> None:
     problem = problem_of(cell)
     assert result.dataset is not None
     assert result.dataset.revision == problem.revision
-    assert (result.dataset.train, result.dataset.reachable, result.dataset.test) == (30, 20, 40)
+    assert (result.dataset.train, result.dataset.validation, result.dataset.test) == (30, 20, 40)
     assert result.evaluator_object == "evaluators.baselines.leave_one_out:leave_one_out"
     assert result.cost is not None
     assert result.cost.fits == 31
@@ -150,10 +150,10 @@ def test_no_evaluator_can_reach_the_test_set(script, store: Store) -> None:
     (spy,) = find("evaluators", "loose_spy:Spy").load().caught
     problem, rows = problem_of(cell), rows_in(spy)
     part = {
-        name: {row.tobytes() for row in getattr(problem, name).x.numpy()} for name in ("train", "reachable", "test")
+        name: {row.tobytes() for row in getattr(problem, name).x.numpy()} for name in ("train", "validation", "test")
     }
     assert part["train"] <= rows
-    assert part["reachable"] <= rows
+    assert part["validation"] <= rows
     assert not part["test"] & rows
     masks = [one for one in everything_in(spy) if isinstance(one, np.ndarray) and one.dtype == bool]
     assert not any(np.array_equal(mask, problem.corrupted) for mask in masks)

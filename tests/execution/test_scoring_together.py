@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from loose_scripts import made_up_cell, run_cell
 
-from dvbench.datasets import build_problem
 from dvbench.execution import scoring
-from dvbench.execution.agenda import Job
+from dvbench.execution.job_queue import Job
 from dvbench.execution.resume import unfinished
 from dvbench.execution.scoring import score_cells
 from dvbench.execution.valuation import value_cell
 from dvbench.execution.workers import run_here, score_here, score_in_workers, start_server
+from dvbench.problems.build import build_problem
 from dvbench.results import Cell, Result, Store
-from dvbench.tasks.retrain import Retraining, ascending, random_order, steps
+from dvbench.scoring.retraining import Retraining, ascending, random_order, steps
 
 CURVES = ("noisy_label_detection", "point_removal", "point_addition")
 NAMES = ("knn_shapley", "random", "lava")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from loose_scripts import made_up_cell, run_cell
 
-from dvbench.datasets import build_problem
 from dvbench.execution.valuation import valuate
-from dvbench.models import build_model
+from dvbench.problems.build import build_problem
 from dvbench.randomness import integer_seed
 from dvbench.registry import entries
 from dvbench.results import Cell, Store
 from dvbench.settings import Groups
+from dvbench.training.build import build_model
 
 SMALL = {
     "ame": {"models": 8},
@@ -72,7 +72,7 @@ def test_a_subset_left_out_takes_all_its_points_along() -> None:
         # In the order in which the model is given them: one subset after the other.
         points = np.concatenate([np.flatnonzero(problem.groups == group) for group in kept])
         one = model.clone().fit(problem.train.x[points], problem.train.y[points], epochs=1, lr=0.05)
-        return problem.metric(problem.reachable.y, one.predict(problem.reachable.x))
+        return problem.metric(problem.validation.y, one.predict(problem.validation.x))
 
     everybody = np.arange(6)
     expected = [performance(everybody) - performance(np.delete(everybody, i)) for i in everybody]

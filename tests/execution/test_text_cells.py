@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvbench.execution.planning import check, narrow
+from dvbench.execution.planning import check, make_plan, narrow
 from dvbench.execution.workers import run_here
 from dvbench.results import Store
 from dvbench.settings import ModelSettings, Sizes, Training
-from dvbench.suites import Suite, load_suite
+from dvbench.suite import Suite, load_suite
 
 SMALL = {
-    "sizes": Sizes(train=10, reachable=6, test=6),
+    "sizes": Sizes(train=10, validation=6, test=6),
     "model": ModelSettings(name="gpt2_tiny", params={"layers": 1, "width": 8}),
     "training": Training(epochs=1, batch_size=5, lr=5e-3),
 }
@@ -38,7 +38,7 @@ def small(name: str, evaluators: list[str]) -> Suite:
 
 def run(suite: Suite, store: Store) -> dict:
     check(suite)
-    found = list(run_here(suite.plan().cells, store, "cpu"))
+    found = list(run_here(make_plan(suite).cells, store, "cpu"))
     assert {result.status for result in found} == {"ok"}
     assert [score.error for result in found for score in result.scores.values() if score.error] == []
     return {(result.cell.key.problem, result.cell.key.evaluator): result for result in found}
@@ -135,7 +135,7 @@ def test_evaluators_that_read_features_are_failures_that_say_so(tmp_path):
     suite = small("text-tiny", ["knn_shapley", "trac_in"])
     chosen = suite.model_copy(update={"problems": suite.problems[:1]})
     store = Store(tmp_path)
-    results = {result.cell.key.evaluator: result for result in run_here(chosen.plan().cells, store, "cpu")}
+    results = {result.cell.key.evaluator: result for result in run_here(make_plan(chosen).cells, store, "cpu")}
     assert results["trac_in"].status == "ok"
     assert results["knn_shapley"].status == "failed"
     assert results["knn_shapley"].error.startswith("knn_shapley ")

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from dvbench.cli import main
-from dvbench.datasets import build_problem
 from dvbench.errors import UserError
 from dvbench.execution import scoring
-from dvbench.execution.planning import check, narrow
+from dvbench.execution.planning import check, make_plan, narrow
 from dvbench.execution.workers import run_here
+from dvbench.problems.build import build_problem
 from dvbench.registry import find
 from dvbench.results import Store
-from dvbench.suites import Suite, load_suite
-from dvbench.tasks.contract import Valuation
+from dvbench.scoring.contract import Valuation
+from dvbench.scoring.retraining import Retraining
+from dvbench.scoring.unlearned_models import UnlearningExperiment
+from dvbench.suite import Suite, load_suite
 from dvbench.tasks.output_divergence import output_divergence
-from dvbench.tasks.retrain import Retraining
-from dvbench.tasks.unlearned_models import Forgetting
-from dvbench.unlearning.plain_ascent import PlainAscent
+from dvbench.unlearning_methods.plain_ascent import PlainAscent
 
 SUITE = """
 version = 1
@@ -30,7 +30,7 @@ seeds = [0, 1]
 [[problems]]
 label = "few"
 dataset = "digits"
-sizes = { train = 60, reachable = 30, test = 40 }
+sizes = { train = 60, validation = 30, test = 40 }
 groups = { by = "classes" }
 model = "logistic_regression"
 training = { epochs = 5, lr = 0.05 }
@@ -65,7 +65,7 @@ def refusal(suite: Suite) -> str:
 
 def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
     check(suite)
-    results = {result.cell.key.evaluator: result for result in run_here(suite.plan().cells[:3], store, "cpu")}
+    results = {result.cell.key.evaluator: result for result in run_here(make_plan(suite).cells[:3], store, "cpu")}
     assert list(results) == ["plain_ascent", "strong", "scrub"]
     for result in results.values():
         assert (result.status, result.dataset.players) == ("ok", 10)
@@ -74,13 +74,13 @@ def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
         assert result.diagnostics["train_seconds"] > 0
         assert result.diagnostics["unlearn_seconds"] > 0
     mine = results["plain_ascent"]
-    assert mine.evaluator_object == "dvbench.unlearning.plain_ascent:PlainAscent"
+    assert mine.evaluator_object == "dvbench.unlearning_methods.plain_ascent:PlainAscent"
     # By hand: the same models.
     cell = mine.cell
     problem = build_problem(cell.dataset, cell.sizes, cell.noise, 0, cell.groups)
-    judge = Forgetting(Retraining(problem, cell.model, cell.training))
+    judge = UnlearningExperiment(Retraining(problem, cell.model, cell.training))
     method = PlainAscent(steps=10, lr=0.01)
-    np.testing.assert_array_equal(store.array(mine, "values"), judge.performances_lost(judge.unlearner(method)))
+    np.testing.assert_array_equal(store.array(mine, "values"), judge.utilities_lost(judge.unlearner(method)))
     outcome = output_divergence(problem, Valuation(np.zeros(10), None, lambda: judge.outputs(method)), lambda _: None)
     assert mine.scores["output_divergence"].metrics == outcome.metrics
     # Stronger unlearning goes further from retrained models and forgets more.
@@ -91,7 +91,7 @@ def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
 
 
 def test_the_same_cell_has_the_same_scores(suite: Suite, store: Store, tmp_path: Path) -> None:
-    cell = suite.plan().cells[0]
+    cell = make_plan(suite).cells[0]
     (first,), (again,) = (run_here([cell], each, "cpu") for each in (store, Store(tmp_path / "again")))
     assert first.scores == again.scores
     assert first.arrays == again.arrays
@@ -100,13 +100,13 @@ def test_the_same_cell_has_the_same_scores(suite: Suite, store: Store, tmp_path:
 def test_models_to_judge_by_are_trained_once_for_all_methods(suite: Suite, store: Store, monkeypatch) -> None:
     made = []
 
-    class Seen(Forgetting):
+    class Seen(UnlearningExperiment):
         def __init__(self, retraining: Retraining) -> None:
             super().__init__(retraining)
             made.append(self)
 
-    monkeypatch.setattr(scoring, "make_forgetting", Seen)
-    assert len(list(run_here(suite.plan().cells[:3], store, "cpu"))) == 3
+    monkeypatch.setattr(scoring, "make_unlearning_experiment", Seen)
+    assert len(list(run_here(make_plan(suite).cells[:3], store, "cpu"))) == 3
     (judge,) = made
     # The full model twice, once to look at its losses, and one without each class.
     assert judge.full.fits.count == 12
@@ -120,9 +120,9 @@ def test_methods_are_chosen_by_name_or_label_and_a_strangers_is_added(suite: Sui
     script(
         "my_methods",
         "from dataclasses import dataclass\n"
-        "from dvbench.unlearning.contract import Method, ascend, descend\n\n"
+        "from dvbench.unlearning.contract import UnlearningMethod, ascend, descend\n\n"
         "@dataclass(frozen=True)\n"
-        "class Both(Method):\n"
+        "class Both(UnlearningMethod):\n"
         '    """Up and down."""\n'
         "    weight: float = 2.0\n"
         "    def rules(self, step):\n"
@@ -131,7 +131,7 @@ def test_methods_are_chosen_by_name_or_label_and_a_strangers_is_added(suite: Sui
     )
     own = narrow(suite, ["my_methods:Both"])
     check(own)
-    (result,) = run_here(own.plan().cells[:1], store, "cpu")
+    (result,) = run_here(make_plan(own).cells[:1], store, "cpu")
     assert result.status == "ok"
     assert result.evaluator_version.startswith("sha256:")
     assert refusal(narrow(suite, ["my_methods:NoMethod"])).startswith("my_methods:NoMethod is no unlearning method")
@@ -198,9 +198,9 @@ def test_a_method_that_alters_what_it_is_given_alters_no_other(suite: Suite, sto
         "wild_methods",
         "from dataclasses import dataclass\n"
         "import torch\n"
-        "from dvbench.unlearning.contract import Method, ascend\n\n"
+        "from dvbench.unlearning.contract import UnlearningMethod, ascend\n\n"
         "@dataclass(frozen=True)\n"
-        "class Wild(Method):\n"
+        "class Wild(UnlearningMethod):\n"
         '    """It writes to labels and draws from global generators."""\n'
         "    def labels(self, y, generator):\n"
         "        y[:] = 0.25\n"
@@ -208,7 +208,7 @@ def test_a_method_that_alters_what_it_is_given_alters_no_other(suite: Suite, sto
         "    def rules(self, step):\n"
         "        return lambda logits, batch: ascend(logits, batch) + 0.1 * torch.randn(1), None\n",
     )
-    cells = [narrow(suite, [name]).plan().cells[0] for name in ("wild_methods:Wild", "plain_ascent")]
+    cells = [make_plan(narrow(suite, [name])).cells[0] for name in ("wild_methods:Wild", "plain_ascent")]
     beside = {result.cell.key.evaluator: result.scores for result in run_here(cells, store, "cpu")}
     for cell in cells:  # alone, each has the scores that it had beside the other
         (alone,) = run_here([cell], Store(tmp_path / "alone"), "cpu")
@@ -224,7 +224,7 @@ def test_names_of_the_other_kind_say_so(suite: Suite) -> None:
 
 def test_divergence_is_a_failure_of_that_cell_alone(suite: Suite, store: Store) -> None:
     wild = suite.evaluators[1].model_copy(update={"params": {"steps": 10, "lr": 1e38}})
-    cells = suite.model_copy(update={"evaluators": (wild, suite.evaluators[2])}).plan().cells[:2]
+    cells = make_plan(suite.model_copy(update={"evaluators": (wild, suite.evaluators[2])})).cells[:2]
     results = {result.cell.key.evaluator: result for result in run_here(cells, store, "cpu")}
     assert results["strong"].status == "failed"
     assert "unlearning diverged for" in results["strong"].error
@@ -234,7 +234,7 @@ def test_divergence_is_a_failure_of_that_cell_alone(suite: Suite, store: Store) 
 def test_points_as_players_are_refused(suite: Suite, store: Store) -> None:
     problem = suite.problems[0].model_copy(update={"groups": None})
     big = problem.model_copy(update={"sizes": problem.sizes.model_copy(update={"train": 120})})
-    (result,) = run_here(suite.model_copy(update={"problems": (big,)}).plan().cells[:1], store, "cpu")
+    (result,) = run_here(make_plan(suite.model_copy(update={"problems": (big,)})).cells[:1], store, "cpu")
     assert result.error.startswith("120 players are too many to judge unlearning by: at most 100; give the problem")
 
 
@@ -244,6 +244,6 @@ def test_methods_are_listed_and_described(capsys) -> None:
     assert "negative_preference" in listed
     assert main(["describe", "scrub"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("scrub (unlearning method, dvbench.unlearning.scrub:Scrub)")
+    assert told.startswith("scrub (unlearning method, dvbench.unlearning_methods.scrub:Scrub)")
     assert "frozen" not in told
     assert find("unlearning", "NegGradPlus").name == "neg_grad_plus"

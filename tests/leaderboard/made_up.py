@@ -8,14 +8,14 @@ from typing import Any
 from dvbench.results import Cell, CellKey, Cost, Dataset, Environment, Result, Score, Store
 from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
 from leaderboard.index import open_index
-from leaderboard.standing import Standing, standing
+from leaderboard.suite_scores import SuiteScores, suite_scores
 
 HERE = Environment(platform="Linux", processor="cpu", cores=4, device="cpu", python="3.11", packages={})
 
 
-def stand(store: Store, suite: str = "small") -> Standing:
+def stand(store: Store, suite: str = "small") -> SuiteScores:
     with open_index(store, suite) as index:
-        return standing(index)
+        return suite_scores(index)
 
 
 def a_cell(
@@ -25,7 +25,7 @@ def a_cell(
         key=CellKey(suite=suite, problem=problem, evaluator=evaluator, seed=seed),
         suite_version=version,
         dataset=problem,
-        sizes=Sizes(train=20, reachable=10, test=10),
+        sizes=Sizes(train=20, validation=10, test=10),
         noise=Noise(),
         model=ModelSettings(name="logistic_regression"),
         training=Training(),
@@ -55,7 +55,7 @@ def a_result(
         "error": error,
         "evaluator_object": "a:B",
         "evaluator_version": "1",
-        "dataset": Dataset(revision="0" * 64, kind="classification", train=20, reachable=10, test=10),
+        "dataset": Dataset(revision="0" * 64, kind="classification", train=20, validation=10, test=10),
         "scores": dict(scores or {}),
         "cost": Cost(seconds=seconds, fits=3, unlearned=2, peak_memory=5_000_000),
         "environment": HERE,

@@ -17,7 +17,7 @@ from dvbench.results import Cell, Dataset, Plan, Result, Score, Store
 from dvbench.settings import Noise
 from leaderboard import statistics
 from leaderboard.exhibits import exhibits
-from leaderboard.figures import draw
+from leaderboard.figures import write_figures
 from leaderboard.published import published
 
 SEEDS = (0, 1, 2)
@@ -153,7 +153,7 @@ def test_table_2_has_ratios_and_the_published_one(fill):
         return {"rank_stability": score("spearman", {"spearman": 0.5})}
 
     seconds = {"train_seconds": 6.0, "unlearn_seconds": 2.0}
-    points = Dataset(revision="0" * 64, kind="classification", train=500, reachable=10, test=10)
+    points = Dataset(revision="0" * 64, kind="classification", train=500, validation=10, test=10)
     store = fill(scored, diagnostics=seconds, dataset=points, problems=("cifar10",))
     table = named(store, "efficiency").table
     assert table["train_over_unlearn"].tolist() == pytest.approx([3.0, 3.0, 187.92 / 23.333])
@@ -177,12 +177,12 @@ def test_a_suite_that_failed_is_shown_as_failed(tmp_path: Path):
     store.write_plan(Plan(suite="small", suite_version=1, description="Small.", cells=(cell,)))
     (exhibit,) = exhibits(store, stand(store))
     assert exhibit.table["n_failed"].tolist() == [1]
-    assert draw(tmp_path, "small", tmp_path / "out")[-1].read_text().count("mine") == 1
+    assert write_figures(tmp_path, "small", tmp_path / "out")[-1].read_text().count("mine") == 1
 
 
 def test_files_are_whole_and_the_same_each_time(fill, tmp_path: Path):
     store = fill(lambda evaluator, seed: unlearning(0.1 * 2**seed) | {"point_removal": removal(seed)})
-    first, again = (draw(store.root, "small", tmp_path / out) for out in ("one", "two"))
+    first, again = (write_figures(store.root, "small", tmp_path / out) for out in ("one", "two"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     page = first[-1].read_text()
     assert first[-1].name == "small.md"
@@ -287,7 +287,7 @@ def test_columns_that_are_no_intervals_are_on_the_page(fill, tmp_path: Path):
         lines = {"remove_high": FRACTIONS, "remove_low": FRACTIONS, "random": FRACTIONS}
         return {"point_removal": score("gap", {"gap": 0.5, "area_low": 0.25}, fraction=FRACTIONS, **lines)}
 
-    page = draw(fill(scored).root, "small", tmp_path / "out")[-1].read_text()
+    page = write_figures(fill(scored).root, "small", tmp_path / "out")[-1].read_text()
     assert "| area_low |" in page
     assert "0.250 [0.250, 0.250]" in page
 

@@ -190,7 +190,7 @@ def test_remarks_name_what_is_not_comparable(write):
 
 def test_another_revision_of_the_data_is_refused(write):
     store = write({("p", name, 0): {"f": 1.0} for name in "ABC"})
-    other = Dataset(revision="1" * 64, kind="classification", train=20, reachable=10, test=10)
+    other = Dataset(revision="1" * 64, kind="classification", train=20, validation=10, test=10)
     store.write(a_result(a_cell("p", "B", 0, ("f",)), {"f": a_score(9.0)}, dataset=other), {"values": np.zeros(20)})
     found = stand(store)
     assert by_evaluator(found.scores, "status") == {"A": "ok", "B": "missing", "C": "ok"}
@@ -203,7 +203,7 @@ def test_a_claim_about_the_data_does_not_stand_against_what_is_verified(write):
     from leaderboard.index import open_index
 
     store = write({("p", name, 0): {"f": 1.0} for name in "ABC"})
-    other = Dataset(revision="f" * 64, kind="classification", train=20, reachable=10, test=10)
+    other = Dataset(revision="f" * 64, kind="classification", train=20, validation=10, test=10)
     for name in "BC":
         cell = a_cell("p", name, 0, ("f",))
         store.write(a_result(cell, {"f": a_score(9.0)}, dataset=other), {"values": np.zeros(20)})

@@ -12,7 +12,7 @@ from scipy import stats
 
 from leaderboard import statistics
 from leaderboard.significance import diagram, significance
-from leaderboard.standing import COSTS
+from leaderboard.suite_scores import COSTS
 
 # Demšar (JMLR 7, 2006), table 6: four ways to prune decision trees on 14 data sets, and their mean ranks. In the last
 # data set but one, where two have 0.975, its ranks tell them apart.

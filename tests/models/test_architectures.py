@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from dvbench.errors import UserError
-from dvbench.models import build_model
 from dvbench.registry import entries
 from dvbench.settings import ModelSettings
+from dvbench.training.build import build_model
 
 
 def build(name, shape, outputs=3, **params):

@@ -14,11 +14,12 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from dvbench import __version__
+from dvbench.execution.planning import make_plan
 from dvbench.results import Store
-from dvbench.suites import load_suite
+from dvbench.suite import load_suite
+from dvbench.version import __version__
 from leaderboard.index import open_index
-from leaderboard.standing import standing
+from leaderboard.suite_scores import suite_scores
 from leaderboard.tables import rows_for_console
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ def test_the_readme_shows_the_published_table():
     readme = (ROOT / "README.md").read_text()
     shown = readme.partition("<!-- quick: begin -->\n")[2].partition("<!-- quick: end -->")[0]
     with open_index(Store(ROOT / "results"), "quick") as index:
-        headers, rows = rows_for_console(standing(index))
+        headers, rows = rows_for_console(suite_scores(index))
     lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
     assert shown.splitlines() == [f"| {' | '.join(line)} |" for line in lines]
 
@@ -59,7 +60,7 @@ def test_the_readme_shows_the_published_table():
 @pytest.mark.parametrize("suite", Store(ROOT / "results").suites())
 def test_published_results_are_whole(suite):
     """Every planned cell is there, is ok in every task, and its values match their hashes."""
-    store, plan = Store(ROOT / "results"), load_suite(suite).plan()
+    store, plan = Store(ROOT / "results"), make_plan(load_suite(suite))
     assert store.plan(suite) == plan
     for cell in plan.cells:
         result = store.read(cell.key)
@@ -72,7 +73,7 @@ def test_published_results_are_whole(suite):
 def test_the_suite_quick_is_marked_as_recomputed():
     """After a change of results: dvbench verify results --suite quick --into results."""
     with open_index(Store(ROOT / "results"), "quick") as index:
-        marks = standing(index).cells["mark"]
+        marks = suite_scores(index).cells["mark"]
     assert set(marks) <= {"recomputed", "re-run"}
 
 

@@ -13,7 +13,7 @@ def sample_cell(seed: int = 0, evaluator: str = "random") -> Cell:
         key=CellKey(suite="small", problem="digits-mlp-labels0.2", evaluator=evaluator, seed=seed),
         suite_version=1,
         dataset="digits",
-        sizes=Sizes(train=4, reachable=3, test=5),
+        sizes=Sizes(train=4, validation=3, test=5),
         noise=Noise(kind="labels", rate=0.2),
         model=ModelSettings(name="mlp", params={"hidden": [8, 8]}),
         training=Training(lr=1e-3),
@@ -29,7 +29,7 @@ def sample_result(cell: Cell | None = None, **changes: Any) -> Result:
         "status": "ok",
         "evaluator_object": "a:B",
         "evaluator_version": "1",
-        "dataset": Dataset(revision="0" * 64, kind="classification", train=4, reachable=3, test=5),
+        "dataset": Dataset(revision="0" * 64, kind="classification", train=4, validation=3, test=5),
         "scores": {
             "noisy_label_detection": Score(
                 version=2, headline="auroc", higher_is_better=True, metrics={"auroc": 0.1 + 0.2}, curves={"c": [1, 0.5]}

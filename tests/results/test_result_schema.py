@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 from result_samples import sample_cell, sample_plan, sample_result
 
-from dvbench.results import CellKey, Plan, Result, Score, describe_error
+from dvbench.errors import describe_error
+from dvbench.results import CellKey, Plan, Result, Score
 from dvbench.results.schema import as_json
 
 
@@ -35,7 +36,7 @@ def changed(path: str, value: object) -> str:
     [
         ("extra", 1, "the file: unknown key 'extra'; allowed are schema_version, "),
         ("cell.key.extra", 1, "cell.key: unknown key 'extra'; allowed are suite, problem, evaluator, seed"),
-        ("schema_version", 2, "schema_version: Input should be 1"),
+        ("schema_version", 3, "schema_version: Input should be 2"),
         ("cost.seconds", float("nan"), "cost.seconds: Input should be a finite number"),
         ("cost.seconds", -1, "cost.seconds: Input should be greater than or equal to 0"),
         ("diagnostics.d", float("nan"), "diagnostics.d: Input should be a finite number"),

@@ -16,7 +16,8 @@ import pytest
 from result_samples import sample_cell, sample_plan, sample_result
 
 from dvbench.errors import UserError
-from dvbench.results import Result, Store, write_atomically
+from dvbench.files import write_atomically
+from dvbench.results import Result, Store
 
 VALUES = np.array([0.1, -2.5, 1e-300, 3.0])
 
@@ -108,10 +109,10 @@ def test_a_truncated_result(store: Store, written: Result) -> None:
 
 
 def test_a_result_of_another_schema_version(store: Store, written: Result) -> None:
-    place(store).write_text(json.dumps({**json.loads(place(store).read_text()), "schema_version": 2}))
+    place(store).write_text(json.dumps({**json.loads(place(store).read_text()), "schema_version": 3}))
     message = refusal(store.read, sample_cell().key)
     assert message == (
-        f"{place(store)} is not a result of this version of dvbench: schema_version: Input should be 1; "
+        f"{place(store)} is not a result of this version of dvbench: schema_version: Input should be 2; "
         "move it away, or run the suite again with --fresh"
     )
 

@@ -46,7 +46,7 @@ def made_up_result(cell: Cell) -> Result:
             kind="classification",
             train=cell.sizes.train,
             players=cell.groups.count if cell.groups else None,
-            reachable=10,
+            validation=10,
             test=10,
         ),
         scores=scores,

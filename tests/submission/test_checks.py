@@ -27,8 +27,8 @@ from dvbench.registry import entries
 from dvbench.results import Store
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import Bundle, read_bundle
-from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks, skeleton
-from dvbench.suites import load_suite, suite_files
+from dvbench.submission.checks import check_cells, check_identity, check_plans, confusable_form, remarks
+from dvbench.suite import load_suite, suite_files
 
 KNN = EvaluatorSettings(name="knn_shapley")
 
@@ -153,7 +153,7 @@ def test_names_that_pass_for_another(read, label: str, other: str | None) -> Non
 def test_no_two_names_of_dvbench_pass_for_each_other() -> None:
     shipped = {each.title for name in suite_files() for each in load_suite(name).evaluators}
     names = {*shipped, *entries("evaluators"), *entries("unlearning")}
-    assert len({skeleton(name) for name in names}) == len(names)
+    assert len({confusable_form(name) for name in names}) == len(names)
 
 
 def test_a_name_of_dvbench_for_something_else(read) -> None:

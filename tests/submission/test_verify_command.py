@@ -26,7 +26,7 @@ from dvbench.errors import UserError
 from dvbench.results import Store
 from dvbench.settings import EvaluatorSettings
 from leaderboard.index import open_index
-from leaderboard.standing import standing
+from leaderboard.suite_scores import suite_scores
 
 LABELS = f"quick/digits-logistic_regression-labels0.2/{TITLE}/seed-0"
 FEATURES = f"quick/digits-logistic_regression-features0.2x2/{TITLE}/seed-0"
@@ -105,7 +105,7 @@ def test_what_lands_has_the_scores_that_were_computed_again(dvbench, bundle, hon
     # It is whole, says so, and counts as verified.
     assert dvbench("verify", f"landed/{SUBMISSION}", *EXACTLY).code == 0
     with open_index(Store(here / "landed"), "quick") as index:
-        cells = standing(index).cells.set_index(["problem", "seed"])
+        cells = suite_scores(index).cells.set_index(["problem", "seed"])
     assert cells.loc[(FEATURES.split("/")[1], 0), "mark"] == "recomputed"
 
 
@@ -244,7 +244,7 @@ def test_published_results_that_are_not_there(dvbench, runs: Path, words: tuple[
     assert message in said.err
 
 
-@pytest.mark.parametrize("name", ["os:system", "loose_method:Method", "a_package_that_is_not_here"])
+@pytest.mark.parametrize("name", ["os:system", "loose_method:UnlearningMethod", "a_package_that_is_not_here"])
 def test_what_an_unlearning_method_claims_stays_a_claim_and_is_not_executed(
     dvbench, bundle, here: Path, name: str
 ) -> None:
@@ -325,7 +325,7 @@ def test_data_that_cannot_be_had_says_nothing_about_what_is_claimed(
     def gone(_: str) -> None:
         raise UserError("cannot get digits")
 
-    monkeypatch.setattr("dvbench.datasets.load_source", gone)
+    monkeypatch.setattr("dvbench.problems.build.load_source", gone)
     said = dvbench("verify", bundle(honest), "--jobs", 0)
     assert (said.code, said.err) == (2, "error: cannot get digits\n")
     assert mismatches(said.out) == []

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dvbench.errors import UserError
-from dvbench.suites import load_suite
+from dvbench.execution.planning import make_plan
+from dvbench.suite import load_suite
 
 RIGHT = """
 version = 1
@@ -16,14 +17,14 @@ seeds = [0, 1]
 
 [[problems]]
 dataset = "digits"
-sizes = { train = 30, reachable = 30, test = 40 }
+sizes = { train = 30, validation = 30, test = 40 }
 noise = { kind = "labels", rate = 0.2 }
 model = "logistic_regression"
 tasks = ["noisy_label_detection"]
 
 [[problems]]
 dataset = "wine"
-sizes = { train = 30, reachable = 30, test = 40 }
+sizes = { train = 30, validation = 30, test = 40 }
 model = { name = "mlp", params = { hidden = [8] } }
 tasks = ["point_removal"]
 
@@ -45,7 +46,7 @@ def refused(tmp_path: Path):
         path = tmp_path / file
         path.write_text(RIGHT.replace(old, new, 1))
         with pytest.raises(UserError) as error:
-            load_suite(str(path)).plan()
+            make_plan(load_suite(str(path)))
         message = str(error.value)
         assert "\n" not in message
         assert message.startswith(str(path))
@@ -60,7 +61,7 @@ def test_the_right_one_is_right(tmp_path: Path) -> None:
     assert (suite.name, suite.seeds) == ("mine", (0, 1))
     assert [problem.title for problem in suite.problems] == ["digits-logistic_regression-labels0.2", "wine-mlp-clean"]
     assert suite.problems[1].model.params == {"hidden": [8]}
-    assert [cell.key.folder for cell in suite.plan().cells][:3] == [
+    assert [cell.key.folder for cell in make_plan(suite).cells][:3] == [
         "mine/digits-logistic_regression-labels0.2/random/seed-0",
         "mine/digits-logistic_regression-labels0.2/chance/seed-0",
         "mine/digits-logistic_regression-labels0.2/random/seed-1",
@@ -112,7 +113,7 @@ def test_a_problem_that_is_there_twice(refused) -> None:
 
 
 def test_several_mistakes_are_counted(refused) -> None:
-    assert refused("train = 30, reachable = 30", "train = 1, reachable = 1").endswith("(and 1 more)")
+    assert refused("train = 30, validation = 30", "train = 1, validation = 1").endswith("(and 1 more)")
 
 
 def test_names_that_cannot_be_folders_are_refused_before_anything_runs(refused) -> None:
@@ -132,7 +133,7 @@ def test_a_file_name_that_cannot_be_a_folder(refused, file: str) -> None:
 def test_data_sets_with_any_file_name_have_a_folder(dataset: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(RIGHT.replace('"digits"', f'"{dataset}"'))
-    titles = {cell.key.problem for cell in load_suite(str(path)).plan().cells}
+    titles = {cell.key.problem for cell in make_plan(load_suite(str(path))).cells}
     assert all(title.isascii() and "/" not in title and " " not in title for title in titles)
 
 
@@ -141,7 +142,7 @@ def test_two_tables_with_the_same_file_name_are_not_one_problem(tmp_path: Path) 
     first = RIGHT.partition("[[problems]]")[2].partition("[[problems]]")[0]
     one, other = (first.replace("digits", f"csv:{folder}/table.csv") for folder in ("a", "b"))
     path.write_text(RIGHT.replace(f"[[problems]]{first}", f"[[problems]]{one}[[problems]]{other}"))
-    titles = {cell.key.problem for cell in load_suite(str(path)).plan().cells}
+    titles = {cell.key.problem for cell in make_plan(load_suite(str(path))).cells}
     assert len([title for title in titles if title.startswith("csv-table-")]) == 2
 
 
@@ -173,7 +174,7 @@ def test_an_unknown_suite() -> None:
 
 @pytest.mark.parametrize("name", ["submissions", "verified", "small.csv"])
 def test_a_suite_is_not_named_like_another_folder_of_results(tmp_path, name):
-    from dvbench.suites import suite_files
+    from dvbench.suite import suite_files
 
     path = tmp_path / f"{name}.toml"
     path.write_text(suite_files()["quick"].read_text())

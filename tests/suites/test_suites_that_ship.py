@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from dvbench.execution.planning import check, narrow
+from dvbench.execution.planning import check, make_plan, narrow
 from dvbench.registry import entries, find
 from dvbench.settings import Sizes
-from dvbench.suites import Suite, load_suite, suite_files
-from dvbench.unlearning.making import make_method
+from dvbench.suite import Suite, load_suite, suite_files
+from dvbench.unlearning.factory import make_method
 
 
 @pytest.fixture(params=suite_files())
@@ -31,7 +31,7 @@ def test_everything_a_suite_names_exists_and_takes_its_parameters(suite: Suite) 
         for task in problem.tasks:
             metadata = find("tasks", task).definition.metadata
             assert metadata.get("noise") in (None, problem.noise.kind)
-            assert suite.kind == "unlearning" or not metadata.get("forgets")
+            assert suite.kind == "unlearning" or not metadata.get("judges_unlearning")
 
 
 def test_a_suite_is_written_with_the_names_that_are_listed(suite: Suite) -> None:
@@ -42,7 +42,7 @@ def test_a_suite_is_written_with_the_names_that_are_listed(suite: Suite) -> None
 
 
 def test_a_plan_has_every_cell_once(suite: Suite) -> None:
-    plan = suite.plan()
+    plan = make_plan(suite)
     assert len(plan.cells) == len(suite.problems) * len(suite.seeds) * len(suite.evaluators)
     assert len({cell.key.folder for cell in plan.cells}) == len(plan.cells)
     assert (plan.suite, plan.suite_version) == (suite.name, suite.version)
@@ -53,7 +53,7 @@ def test_quick_has_everything_that_needs_no_download() -> None:
     assert {evaluator.name for evaluator in quick.evaluators} == set(entries("evaluators"))
     assert {problem.dataset for problem in quick.problems} == {"digits", "breast_cancer"}
     assert {task for problem in quick.problems for task in problem.tasks} == {
-        name for name, entry in entries("tasks").items() if not entry.definition.metadata.get("forgets")
+        name for name, entry in entries("tasks").items() if not entry.definition.metadata.get("judges_unlearning")
     }
     assert quick.seeds == (0, 1)
     check(quick)
@@ -65,7 +65,7 @@ def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them(
     assert {method.name for method in suite.evaluators} == set(entries("unlearning"))
     assert "digits" in {problem.dataset for problem in suite.problems}  # which is there without a download
     assert {task for problem in suite.problems for task in problem.tasks} == {
-        name for name, entry in entries("tasks").items() if entry.definition.metadata.get("forgets")
+        name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")
     }
     check(narrow(suite, datasets=["digits"]))
 
@@ -74,10 +74,10 @@ def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them(
 @pytest.mark.parametrize("name", ["text-tiny", "text-tiny-unlearning"])
 def test_suites_of_small_corpora_can_be_run(name: str) -> None:
     suite = load_suite(name)
-    few = Sizes(train=60, reachable=30, test=50)  # there are not as many made-up questions
+    few = Sizes(train=60, validation=30, test=50)  # there are not as many made-up questions
     check(suite.model_copy(update={"problems": tuple(p.model_copy(update={"sizes": few}) for p in suite.problems)}))
     assert {problem.model.name for problem in suite.problems} == {"gpt2_tiny"}
-    judging = {task for task, entry in entries("tasks").items() if entry.definition.metadata.get("forgets")}
+    judging = {task for task, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")}
     asked = {task for problem in suite.problems for task in problem.tasks}
     assert asked == judging if suite.kind == "unlearning" else asked.isdisjoint(judging)
     assert {problem.groups.by for problem in suite.problems if problem.groups} == {"corpora"}

@@ -12,10 +12,10 @@ from hypothesis.extra.numpy import arrays
 from small_problems import Worths, a_problem, never
 
 from dvbench.errors import UserError
+from dvbench.scoring.contract import Valuation
+from dvbench.scoring.retraining import Retraining
 from dvbench.settings import ModelSettings, Training
-from dvbench.tasks.contract import Valuation
 from dvbench.tasks.exact_agreement import exact_agreement, shapley_values
-from dvbench.tasks.retrain import Retraining
 
 WORTH = np.array([3.0, -1.0, 4.0, 1.5, -5.0, 9.0])
 numbers = st.floats(-10, 10, allow_subnormal=False)

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from small_problems import Worths, a_problem, never
 
 from dvbench.errors import UserError
-from dvbench.tasks.contract import Valuation
+from dvbench.scoring.contract import Valuation
 from dvbench.tasks.group_lds import group_lds
 
 WORTH = np.random.default_rng(0).permutation(20).astype(float)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_problems import a_problem, never
 
-from dvbench.tasks.contract import Valuation
-from dvbench.tasks.detection import detect
+from dvbench.scoring.contract import Valuation
+from dvbench.scoring.detection import detect
 from dvbench.tasks.noisy_feature_detection import noisy_feature_detection
 from dvbench.tasks.noisy_label_detection import noisy_label_detection
 

@@ -7,7 +7,7 @@ import pytest
 from small_problems import Worths, a_problem
 
 from dvbench.errors import UserError
-from dvbench.tasks.contract import Valuation
+from dvbench.scoring.contract import Valuation
 from dvbench.tasks.partial_agreement import partial_agreement
 
 WORTH = np.array([3.0, -1.0, 4.0, 1.5, -5.0, 9.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_problems import a_problem, never
 
-from dvbench.tasks.contract import Valuation
+from dvbench.scoring.contract import Valuation
 from dvbench.tasks.rank_stability import rank_stability
 
 VALUES = np.random.default_rng(0).permutation(30).astype(float)

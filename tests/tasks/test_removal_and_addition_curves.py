@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from small_problems import Worths, a_problem
 
-from dvbench.tasks.contract import Valuation
+from dvbench.scoring.contract import Valuation
+from dvbench.scoring.retraining import ascending, random_order
 from dvbench.tasks.point_addition import point_addition
 from dvbench.tasks.point_removal import point_removal
-from dvbench.tasks.retrain import ascending, random_order
 
 STEPS = np.arange(20)
 

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from small_problems import a_problem, never
 
 from dvbench.errors import UserError
-from dvbench.problem import Problem, Split
+from dvbench.problems.problem import Problem, Split
 from dvbench.registry import entries
+from dvbench.scoring.contract import Task, UnlearningOutputs, Valuation
+from dvbench.scoring.retraining import Retraining
+from dvbench.scoring.unlearned_models import UnlearningExperiment
 from dvbench.settings import ModelSettings, Training
-from dvbench.tasks.contract import Forgotten, Task, Valuation
 from dvbench.tasks.knowledge_retention import knowledge_retention
 from dvbench.tasks.output_divergence import output_divergence
-from dvbench.tasks.retrain import Retraining
 from dvbench.tasks.retrained_agreement import retrained_agreement
-from dvbench.tasks.unlearned_models import Forgetting
-from dvbench.unlearning.fine_tuning import FineTuning
-from dvbench.unlearning.gradient_ascent import GradientAscent
-from dvbench.unlearning.plain_ascent import PlainAscent
+from dvbench.unlearning_methods.fine_tuning import FineTuning
+from dvbench.unlearning_methods.gradient_ascent import GradientAscent
+from dvbench.unlearning_methods.plain_ascent import PlainAscent
 
 TASKS = (output_divergence, knowledge_retention, retrained_agreement)
 SURE = math.log(9.0)  # a logit that makes a class of two 90% probable
@@ -42,7 +42,7 @@ def classes_apart(players: int = 4, each: int = 3, test: int = 8) -> Problem:
 
     others = np.arange(test) % players
     problem = a_problem(players)
-    return replace(problem, train=split(labels), reachable=split(others), test=split(others), groups=labels)
+    return replace(problem, train=split(labels), validation=split(others), test=split(others), groups=labels)
 
 
 def says(problem: Problem, answers: np.ndarray, scale: float = 5.0) -> torch.Tensor:
@@ -54,7 +54,7 @@ def right(problem: Problem) -> np.ndarray:
     return torch.cat([problem.train.y, problem.test.y]).argmax(dim=1).numpy()
 
 
-def metrics(task: Task, problem: Problem, found: Forgotten) -> dict[str, float]:
+def metrics(task: Task, problem: Problem, found: UnlearningOutputs) -> dict[str, float]:
     return task(problem, Valuation(np.zeros(problem.players), None, lambda: found), never).metrics
 
 
@@ -74,7 +74,7 @@ def perfect():
         said[-player - 1 :] = wrong[-player - 1 :]
         retrained.append(says(problem, said))
     models = torch.cat(retrained)
-    return problem, Forgotten(says(problem, answers), says(problem, wrong), models.clone(), models)
+    return problem, UnlearningOutputs(says(problem, answers), says(problem, wrong), models.clone(), models)
 
 
 def test_perfect_unlearning(perfect):
@@ -120,7 +120,7 @@ def test_hand_computed_divergence():
     unlearned = torch.zeros(2, 2, n)
     for player in range(2):  # far off on what is to be forgotten
         unlearned[player, 1, :4][problem.groups == player] = 100.0
-    found = Forgotten(torch.zeros(1, 2, n), retrained[:1], unlearned, retrained)
+    found = UnlearningOutputs(torch.zeros(1, 2, n), retrained[:1], unlearned, retrained)
     scores = metrics(output_divergence, problem, found)
     assert scores["lkd"] == pytest.approx(0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5), rel=1e-6)
     assert scores["lmse"] == pytest.approx(SURE**2 / 2, rel=1e-6)
@@ -132,7 +132,7 @@ def test_hand_computed_divergence():
 def test_a_sure_model_is_log_c_from_a_uniform_one():
     """The paper's 2.300 for untrained models on ten classes is log 10: the divergence is KL(retrained || other)."""
     problem = classes_apart(players=10, each=2, test=10)
-    found = Forgotten(*(says(problem, right(problem), scale) for scale in (60.0, 0.0)), *[torch.zeros(0)] * 2)
+    found = UnlearningOutputs(*(says(problem, right(problem), scale) for scale in (60.0, 0.0)), *[torch.zeros(0)] * 2)
     sure = found.full.expand(10, -1, -1)
     scores = metrics(output_divergence, problem, replace(found, unlearned=sure, retrained=sure))
     assert scores["lkd_untrained"] == pytest.approx(math.log(10), rel=1e-6)
@@ -156,7 +156,7 @@ def test_hand_computed_retention():
         said[:12][lost] = wrong[:12][lost]
         unlearned.append(says(problem, said))
     models = torch.cat(unlearned)
-    found = Forgotten(says(problem, answers), says(problem, first(1)), models, models)
+    found = UnlearningOutputs(says(problem, answers), says(problem, first(1)), models, models)
     scores = metrics(knowledge_retention, problem, found)
     assert scores["kr_forget"] == pytest.approx((2 / 3 - 1 / 3) / (1 - 1 / 3))
     assert scores["kr_retain"] == pytest.approx((8 / 9 - 1 / 3) / (1 - 1 / 3))
@@ -186,7 +186,7 @@ def test_unlearned_models_that_are_the_retrained_ones_have_no_distance(seed, sca
     problem = classes_apart()
     points = len(problem.train) + len(problem.test)
     draw = lambda k: torch.from_numpy(np.random.default_rng([seed, k]).normal(size=(k, 4, points)) * scale).float()  # noqa: E731
-    found = Forgotten(draw(1), draw(1) + 1, draw(4), draw(4))
+    found = UnlearningOutputs(draw(1), draw(1) + 1, draw(4), draw(4))
     scores = metrics(output_divergence, problem, found)
     assert (scores["lkd"], scores["lmse"], scores["pmse"]) == (0.0, 0.0, 0.0)
     assert min(scores.values()) >= 0.0
@@ -197,7 +197,7 @@ def test_too_few_players_are_refused():
     problem = classes_apart(players=2)
     logits = torch.zeros(2, 2, len(problem.train) + len(problem.test))
     with pytest.raises(UserError, match="2 players are too few"):
-        metrics(retrained_agreement, problem, Forgotten(logits[:1], logits[:1], logits, logits))
+        metrics(retrained_agreement, problem, UnlearningOutputs(logits[:1], logits[:1], logits, logits))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -207,7 +207,9 @@ def test_values_of_an_evaluator_cannot_be_judged(task):
 
 
 def test_every_task_that_judges_is_tested_and_tells_what_it_is():
-    judging = {name: entry for name, entry in entries("tasks").items() if entry.definition.metadata.get("forgets")}
+    judging = {
+        name: entry for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")
+    }
     assert [entry.load() for entry in judging.values()] == sorted(TASKS, key=lambda task: task.score.__name__)
     for entry in judging.values():
         task = entry.load()
@@ -221,7 +223,7 @@ HOW = Training(epochs=5, batch_size=4, lr=0.02)
 
 @pytest.fixture(scope="module")
 def forgetting():
-    return Forgetting(Retraining(classes_apart(each=10, test=40), MODEL, HOW))
+    return UnlearningExperiment(Retraining(classes_apart(each=10, test=40), MODEL, HOW))
 
 
 @pytest.mark.parametrize("parameters", ["all", "head"])
@@ -274,16 +276,16 @@ def test_fine_tuning_forgets_for_nobody_in_particular(forgetting):
 
 def test_performances_lost_are_those_of_the_models_judged(forgetting):
     problem, method = forgetting.problem, GradientAscent(steps=20, batch_size=4, lr=0.02)
-    lost = forgetting.performances_lost(forgetting.unlearner(method))
+    lost = forgetting.utilities_lost(forgetting.unlearner(method))
     assert lost.shape == (4,)
     assert (lost > 0).any()
     # Few points: what other minibatches change may not change an accuracy.
     assert forgetting._seed("valuation") != forgetting._seed("repeat")
-    assert np.array_equal(lost, forgetting.performances_lost(forgetting.unlearner(method)))
-    # The reachable set in place of the test set: the same models, told of the same points.
-    swapped = replace(problem, test=problem.reachable)
-    again = Forgetting(Retraining(swapped, MODEL, HOW)).outputs(method)
-    n, y = len(problem.train), problem.reachable.y.argmax(dim=1)
+    assert np.array_equal(lost, forgetting.utilities_lost(forgetting.unlearner(method)))
+    # The validation set in place of the test set: the same models, told of the same points.
+    swapped = replace(problem, test=problem.validation)
+    again = UnlearningExperiment(Retraining(swapped, MODEL, HOW)).outputs(method)
+    n, y = len(problem.train), problem.validation.y.argmax(dim=1)
     accuracy = [(o[:, :, n:].argmax(dim=1) == y).double().mean(dim=1) for o in (again.full, again.unlearned)]
     np.testing.assert_allclose(lost, (accuracy[0] - accuracy[1]).numpy(), atol=1e-6)
 
@@ -291,4 +293,4 @@ def test_performances_lost_are_those_of_the_models_judged(forgetting):
 def test_points_as_players_are_too_many():
     problem = a_problem(101)
     with pytest.raises(UserError, match=r"101 players are too many to judge unlearning by: at most 100; give the prob"):
-        Forgetting(Retraining(problem, ModelSettings(name="logistic_regression"), HOW))
+        UnlearningExperiment(Retraining(problem, ModelSettings(name="logistic_regression"), HOW))

@@ -1,0 +1,1 @@
+"""What a task is, and what tasks share: retraining, unlearned models, correlation, detection."""

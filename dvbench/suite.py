@@ -1,0 +1,149 @@
+"""A suite: data sets x evaluators x tasks x seeds, with budgets, in one TOML file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from dvbench.errors import UserError, describe_error, unknown
+from dvbench.settings import EvaluatorSettings, Groups, ModelSettings, Name, Noise, Sizes, Strict, Training
+
+RESERVED = ("assets", "figures", "leaderboard", "submissions", "verified")  # other folders among results and pages
+TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")
+
+
+class ProblemSettings(Strict):
+    """One problem of a suite: a data set, the noise put into it, and the model that is trained on it.
+
+    ``label`` is the title of one that differs from another in its sizes or parameters only.
+    """
+
+    dataset: str
+    sizes: Sizes
+    noise: Noise = Noise()
+    groups: Groups | None = None
+    model: ModelSettings
+    training: Training = Training()
+    tasks: tuple[Name, ...] = Field(min_length=1)
+    label: Name | None = None
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model_by_name(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def title(self) -> str:
+        """The name in results and tables, such as ``digits-logistic_regression-labels0.2``."""
+        if self.label:
+            return self.label
+        model = re.sub(r"[^A-Za-z0-9_.-]", "_", self.model.name)
+        players = "" if self.groups is None else "-" + re.sub(r"[^A-Za-z0-9_.-]", "_", str(self.groups))
+        return f"{dataset_title(self.dataset)}-{model}-{self.noise}{players}"
+
+
+class Suite(Strict):
+    """A suite.
+
+    ``version`` rises whenever its results would not compare with those before. Instead of ``evaluators`` a file may
+    have ``unlearning``: methods that are judged, and that value each player by what unlearning it costs.
+    """
+
+    name: Name
+    version: int = Field(ge=1)
+    description: str = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    problems: tuple[ProblemSettings, ...] = Field(min_length=1)
+    evaluators: tuple[EvaluatorSettings, ...] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _methods_are_evaluators(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "unlearning" not in data:
+            return data
+        methods, others = data["unlearning"], {key: value for key, value in data.items() if key != "unlearning"}
+        if "evaluators" in data:
+            raise ValueError("a suite has evaluators or unlearning methods, not both")
+        if not isinstance(methods, list) or not all(isinstance(method, dict) for method in methods):
+            raise ValueError("unlearning methods are tables, [[unlearning]]")
+        return {**others, "evaluators": [{**method, "kind": "unlearning"} for method in methods]}
+
+    @model_validator(mode="after")
+    def _name_is_free(self) -> Suite:
+        if self.name in RESERVED or self.name.endswith((".md", ".csv", ".html")):
+            raise ValueError(f"a suite cannot be named '{self.name}'; rename the file")
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Suite:
+        if len({evaluator.kind for evaluator in self.evaluators}) > 1:
+            raise ValueError("a suite has evaluators or unlearning methods, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Suite:
+        for what, names in (
+            ("problem", [problem.title for problem in self.problems]),
+            ("evaluator", [evaluator.title for evaluator in self.evaluators]),
+            ("seed", [str(seed) for seed in self.seeds]),
+        ):
+            wrong = [name for name in names if not TITLE.fullmatch(name)]
+            if wrong:
+                raise ValueError(f"{what} '{wrong[0]}' cannot name a folder: shorten it, or give it a label")
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                hint = "" if what == "seed" else "; give one a label"
+                raise ValueError(f"{what} '{twice[0]}' is there twice{hint}")
+        return self
+
+    @property
+    def kind(self) -> Literal["evaluators", "unlearning"]:
+        """What is compared: evaluators, or unlearning methods."""
+        return self.evaluators[0].kind
+
+
+def dataset_title(dataset: str) -> str:
+    """The name of a data set in titles of problems."""
+    if dataset.startswith("csv:"):
+        # Two tables, or two labels of one, may not share a folder.
+        mark = hashlib.sha256(dataset.encode()).hexdigest()[:6]
+        dataset = f"csv-{Path(dataset.removeprefix('csv:').partition('?')[0]).stem[:30]}-{mark}"
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", dataset)[:40]
+
+
+def suite_files() -> dict[str, Path]:
+    """The suites that come with dvbench, by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "suites").glob("*.toml"))}
+
+
+def load_suite(name: str) -> Suite:
+    """Load a suite.
+
+    Parameters
+    ----------
+    name : str
+        One of `suite_files`, or the path of a TOML file, whose stem becomes the suite's name.
+
+    Raises
+    ------
+    UserError
+        If there is no such suite, or the file is wrong; the message names file, key and what is allowed.
+    """
+    path = Path(name) if name.endswith(".toml") else suite_files().get(name)
+    if path is None:
+        raise unknown("suite", name, suite_files(), "A suite of your own is the path of a .toml file.")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read suite {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not TOML: {error}") from error
+    try:
+        return Suite.model_validate({"name": path.stem, **content})
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe_error(error)}") from error

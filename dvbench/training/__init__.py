@@ -1,0 +1,1 @@
+"""How models are trained: stacks of many copies, one copy, language models, checkpoints, memory."""

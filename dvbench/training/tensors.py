@@ -1,0 +1,68 @@
+"""Turns what OpenDataVal hands to a model into tensors, once, instead of fetching it point by point."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
+
+from dvbench.problems.subsets import Subsets
+
+
+def as_tensor(data: torch.Tensor | Dataset) -> torch.Tensor:
+    """Gather a data set into one tensor.
+
+    Parameters
+    ----------
+    data : torch.Tensor or torch.utils.data.Dataset
+        A tensor, or any nesting of subsets and concatenations of tensors, or else anything that can be iterated over.
+        Of `Subsets`, the points of each.
+
+    Returns
+    -------
+    torch.Tensor of shape (n, ...)
+        The tensor itself where nothing needs to be gathered.
+    """
+    if isinstance(data, torch.Tensor):
+        return data
+    if isinstance(data, Subsets):
+        return data.points[torch.from_numpy(data.expand(range(len(data))))]
+    if isinstance(data, Subset):
+        if isinstance(data.dataset, Subsets):
+            return data.dataset.points[torch.from_numpy(data.dataset.expand(data.indices))]
+        if isinstance(data.dataset, Subset):
+            return as_tensor(Subset(data.dataset.dataset, [data.dataset.indices[i] for i in data.indices]))
+        indices = torch.as_tensor(data.indices, dtype=torch.long)
+        return as_tensor(data.dataset)[indices]
+    if isinstance(data, ConcatDataset):
+        return torch.cat([as_tensor(part) for part in data.datasets])
+    parts = list(DataLoader(data, batch_size=1024, generator=torch.Generator()))
+    return (
+        torch.cat([part if isinstance(part, torch.Tensor) else part[0] for part in parts]) if parts else torch.empty(0)
+    )
+
+
+def as_indices(coalition: np.ndarray, n: int) -> torch.Tensor:
+    """Turn a coalition into a tensor.
+
+    Parameters
+    ----------
+    coalition : numpy.ndarray of int, shape (k,)
+    n : int
+        Number of players.
+
+    Returns
+    -------
+    torch.Tensor of int64, shape (k,)
+
+    Raises
+    ------
+    ValueError
+        If it is anything else than numbers of players.
+    """
+    members = np.asarray(coalition)
+    if members.ndim != 1 or (
+        len(members) and (members.dtype.kind not in "iu" or not 0 <= members.min() <= members.max() < n)
+    ):
+        raise ValueError(f"a coalition is an array of whole numbers from 0 to {n - 1}")
+    return torch.from_numpy(members.astype(np.int64))

@@ -1,0 +1,27 @@
+"""Training on, without the forget set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dvbench.unlearning.contract import Rule, UnlearningMethod, descend
+
+
+@dataclass(frozen=True)
+class FineTuning(UnlearningMethod):
+    """Fine-tuning on the validation set: the forget set is not looked at, and fades at best.
+
+    Parameters
+    ----------
+    steps, batch_size, lr, weight_decay, parameters
+        See `dvbench.unlearning.contract.UnlearningMethod`.
+
+    References
+    ----------
+    A. Golatkar, A. Achille, S. Soatto. Eternal sunshine of the spotless net: selective forgetting in deep networks.
+    CVPR, 2020. There as a baseline, on the retain set.
+    """
+
+    def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
+        """Down on the validation set."""
+        return None, descend

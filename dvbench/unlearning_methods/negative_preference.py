@@ -1,0 +1,53 @@
+"""Ascent that slows down once a point is forgotten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from dvbench.training.losses import point_losses
+from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod, ascend, descend
+
+
+@dataclass(frozen=True)
+class NegativePreference(UnlearningMethod):
+    """Negative preference optimisation (NPO): ascent in which points that are forgotten already count less.
+
+    Minimises ``2 / beta * log(1 + (p_theta(y|x) / p_full(y|x))^beta)`` over the forget set, plus ``retain`` times the
+    cross-entropy on the validation set. As beta falls to 0 the first becomes gradient ascent.
+
+    Parameters
+    ----------
+    beta : float
+        How soon a forgotten point counts less; above 0.
+    retain : float
+        Weight of the validation set.
+    steps, batch_size, lr, weight_decay, parameters
+        See `dvbench.unlearning.contract.UnlearningMethod`.
+
+    References
+    ----------
+    R. Zhang, L. Lin, Y. Bai, S. Mei. Negative preference optimization: from catastrophic collapse to effective
+    unlearning. arXiv:2404.05868, 2024. Equation 3, with the retain loss of section 2.
+    """
+
+    beta: float = 0.1
+    retain: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.beta > 0:
+            raise ValueError(f"beta must be above 0, not {self.beta:g}; PlainAscent is what it would be at 0")
+
+    def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
+        """Up on the forget set, down on the validation set if that counts."""
+        return self._forget, self._retain if self.retain else None
+
+    def _forget(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
+        # Of the log-likelihood, minus the loss; the derivative of the outer function is twice a sigmoid.
+        ratio = point_losses(batch.full, batch.y) - point_losses(logits, batch.y)
+        return ascend(logits, batch).mul_(2 * torch.sigmoid(self.beta * ratio).unsqueeze(1))
+
+    def _retain(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
+        return descend(logits, batch).mul_(self.retain)

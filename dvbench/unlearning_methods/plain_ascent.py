@@ -1,0 +1,27 @@
+"""Gradient ascent with nothing that holds it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dvbench.unlearning.contract import Rule, UnlearningMethod, ascend
+
+
+@dataclass(frozen=True)
+class PlainAscent(UnlearningMethod):
+    """Gradient ascent on the forget set alone: minimises ``- CE(S)``, and the validation set is not looked at.
+
+    Parameters
+    ----------
+    steps, batch_size, lr, weight_decay, parameters
+        See `dvbench.unlearning.contract.UnlearningMethod`.
+
+    References
+    ----------
+    A. Golatkar, A. Achille, S. Soatto. Eternal sunshine of the spotless net: selective forgetting in deep networks.
+    CVPR, 2020. There as a baseline, "Neg. Grad."
+    """
+
+    def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
+        """Up on the forget set."""
+        return ascend, None

@@ -1,0 +1,43 @@
+"""Learning something else about the forget set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from dvbench.training.losses import is_classification
+from dvbench.unlearning.contract import Rule, UnlearningMethod, descend
+
+
+@dataclass(frozen=True)
+class RandomLabels(UnlearningMethod):
+    """Random labels: trains on the forget set with wrong labels, and on the validation set with its own.
+
+    Every point gets one other class, drawn uniformly, for good; in a regression, the target of another point. Tokens of
+    texts get other ones at every step.
+
+    Parameters
+    ----------
+    steps, batch_size, lr, weight_decay, parameters
+        See `dvbench.unlearning.contract.UnlearningMethod`.
+
+    References
+    ----------
+    L. Graves, V. Nagisetty, V. Ganesh. Amnesiac machine learning. AAAI, 2021. Section 4, unlearning.
+    """
+
+    def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
+        """Down on both, the forget set with its new labels."""
+        return descend, descend
+
+    def labels(self, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Wrong labels, (n, classes); or shifted targets, (n, 1)."""
+        n, classes = y.shape
+        if not is_classification(y):
+            # One cycle through all points in random order: nobody keeps its own.
+            order = torch.randperm(n, generator=generator).to(y.device)
+            return y[order.roll(1)][order.argsort()]
+        shift = torch.randint(1, classes, (n, 1), generator=generator).to(y.device)
+        columns = torch.arange(classes, device=y.device)
+        return y.gather(1, (columns - shift) % classes)

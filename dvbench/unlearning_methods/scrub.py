@@ -1,0 +1,61 @@
+"""A student that disobeys its teacher on the forget set only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from dvbench.training.losses import predictions
+from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod, descend
+
+
+@dataclass(frozen=True)
+class Scrub(UnlearningMethod):
+    """SCRUB: a student leaves the full model's outputs on the forget set, and keeps them on the validation set.
+
+    The full model is the teacher. Steps that increase ``KL(teacher || student)`` on the forget set take turns with
+    steps that decrease ``alpha KL(teacher || student) + gamma CE`` on the validation set; after a share of them, only
+    the latter are taken. The authors alternate epochs, here it is steps.
+
+    Parameters
+    ----------
+    alpha, gamma : float
+        Weights of divergence and cross-entropy on the validation set.
+    forgetting : float
+        Share of the steps in which both take turns, from 0 to 1.
+    steps, batch_size, lr, weight_decay, parameters
+        See `dvbench.unlearning.contract.UnlearningMethod`.
+
+    References
+    ----------
+    M. Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou. Towards unbounded machine unlearning. NeurIPS, 2023.
+    Section 3.
+    """
+
+    alpha: float = 0.5
+    gamma: float = 1.0
+    forgetting: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.forgetting <= 1:
+            raise ValueError(f"forgetting is a share from 0 to 1, not {self.forgetting:g}")
+        if self.forgetting and not any(self._leaves(step) for step in range(self.steps)):
+            raise ValueError(f"of {self.steps} steps none would look at the forget set: take more, or forget in more")
+
+    def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
+        """In turns, up on the forget set and down on the validation set."""
+        return (_leave, None) if self._leaves(step) else (None, self._follow)
+
+    def _leaves(self, step: int) -> bool:
+        # At the start student and teacher agree, and the divergence has no slope that would lead away.
+        return step % 2 == 1 and step < self.forgetting * self.steps
+
+    def _follow(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
+        return descend(logits, batch).mul_(self.gamma).sub_(_leave(logits, batch), alpha=self.alpha)
+
+
+def _leave(logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
+    """Gradient of minus the divergence of the student from its teacher."""
+    return predictions(batch.full, batch.y) - predictions(logits, batch.y)

@@ -1,0 +1,116 @@
+"""What every task promises."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from small_problems import Worths, a_problem, never
+
+from dvbench.registry import entries
+from dvbench.scoring.contract import Outcome, Task, Valuation, task
+
+HEADLINES = {
+    "exact_agreement": ("spearman", None, False),
+    "group_lds": ("lds", None, False),
+    "noisy_feature_detection": ("auroc", "features", False),
+    "noisy_label_detection": ("auroc", "labels", False),
+    "partial_agreement": ("spearman_exact", None, False),
+    "point_addition": ("early_gap", None, False),
+    "point_removal": ("gap", None, False),
+    "rank_stability": ("spearman", None, True),
+}
+MOST = {"exact_agreement": 12}  # players, where a task takes no more
+
+
+def players(name, wanted):
+    return min(wanted, MOST.get(name, wanted))
+
+
+def outcome_of(name, values, repeat):
+    return entries("tasks")[name].load()(a_problem(len(values)), Valuation(values, repeat), Worths(values))
+
+
+def test_the_tasks_there_are():
+    # Those that judge unlearning methods are in test_unlearning_quality.
+    judging = {name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")}
+    assert set(entries("tasks")) - judging == set(HEADLINES)
+
+
+@pytest.mark.parametrize("name", HEADLINES)
+def test_metadata(name):
+    entry = entries("tasks")[name]
+    found = entry.load()
+    assert isinstance(found, Task)
+    assert (found.headline, found.noise, found.repeats) == HEADLINES[name]
+    assert found.version == 1
+    assert found.higher_is_better is True
+    assert found.score.__name__ == name
+    # What is shown without importing the task is what the task says.
+    assert {key: getattr(found, key) for key in entry.definition.metadata} == entry.definition.metadata
+    assert {"version", "headline", "higher_is_better"} <= set(entry.definition.metadata)
+    assert "Headline:" in entry.docstring
+
+
+@pytest.mark.parametrize("name", HEADLINES)
+def test_outcomes_are_plain_numbers(name):
+    values = np.random.default_rng(0).normal(size=players(name, 23))
+    outcome = outcome_of(name, values, values[::-1])
+    assert HEADLINES[name][0] in outcome.metrics
+    assert all(type(number) is float for number in outcome.metrics.values())
+    assert all(type(number) is float for curve in outcome.curves.values() for number in curve)
+    assert len({len(curve) for curve in outcome.curves.values()}) <= 1
+
+
+@pytest.mark.parametrize("name", HEADLINES)
+def test_higher_headlines_mean_better_values(name):
+    n = players(name, 40)
+    values = np.random.default_rng(0).permutation(n).astype(float)
+    problem = a_problem(n, corrupted=values < n // 5)
+    scores = [
+        entries("tasks")[name].load()(problem, Valuation(said, values), Worths(values)).metrics[HEADLINES[name][0]]
+        for said in (values, -values)
+    ]
+    assert scores[0] > scores[1]
+
+
+@pytest.mark.parametrize("name", HEADLINES)
+def test_values_are_not_changed(name):
+    values = np.random.default_rng(0).normal(size=players(name, 20))
+    repeat = values[::-1].copy()
+    values.flags.writeable = repeat.flags.writeable = False
+    assert outcome_of(name, values, repeat) == outcome_of(name, values, repeat)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["metrics", "curves"])
+def test_what_is_not_finite_is_an_error(bad, where):
+    outcome = Outcome({"good": 1.0}, {"line": [0.0, 1.0]})
+    broken = {"metrics": {"worst": bad}, "curves": {"worst": [0.0, bad]}}[where]
+    getattr(outcome, where).update(broken)
+    made = task(version=1, headline="good", higher_is_better=True)(lambda *_: outcome)
+    with pytest.raises(ValueError, match="worst is not finite"):
+        made(a_problem(), Valuation(np.zeros(20)), never)
+
+
+def test_a_curve_does_not_hide_the_metric_of_the_same_name():
+    made = task(version=1, headline="area", higher_is_better=True)(
+        lambda *_: Outcome({"area": math.nan}, {"area": [1.0]})
+    )
+    with pytest.raises(ValueError, match="area is not finite"):
+        made(a_problem(), Valuation(np.zeros(20)), never)
+
+
+def test_a_task_is_given_everything_and_returns_its_outcome():
+    given = []
+
+    @task(version=3, headline="good", higher_is_better=False, noise="labels", repeats=True)
+    def mine(*arguments):
+        given.extend(arguments)
+        return Outcome({"good": 1.0})
+
+    problem, valuation = a_problem(), Valuation(np.zeros(20))
+    assert mine(problem, valuation, never) == Outcome({"good": 1.0})
+    assert given == [problem, valuation, never]
+    assert (mine.version, mine.higher_is_better, mine.noise, mine.repeats) == (3, False, "labels", True)

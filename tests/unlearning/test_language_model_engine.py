@@ -1,0 +1,427 @@
+"""Unlearning texts against plain loops of stated losses, and what it must do and leave alone."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from plain_texts import (
+    LENGTH,
+    counted,
+    log_loss,
+    made_texts,
+    plain_text_unlearning,
+    tiny_model,
+    weights,
+    weights_that_matter,
+)
+from transformers.pytorch_utils import Conv1D
+
+from dvbench.problems.perplexity import mean_log_loss
+from dvbench.registry import entries
+from dvbench.training import text_batches
+from dvbench.training.recompute import recompute_activations
+from dvbench.training.text_batches import output_layer
+from dvbench.unlearning.contract import Minibatch, UnlearningMethod
+from dvbench.unlearning.factory import make_method, make_unlearner
+from dvbench.unlearning.language_model_engine import RANK, SCALE, LanguageModelUnlearner
+from dvbench.unlearning.stacked_engine import StackedUnlearner
+from dvbench.unlearning_methods.fine_tuning import FineTuning
+from dvbench.unlearning_methods.gradient_ascent import GradientAscent
+from dvbench.unlearning_methods.neg_grad_plus import NegGradPlus
+from dvbench.unlearning_methods.plain_ascent import PlainAscent
+
+X, Y = made_texts(10)
+Z, Y_Z = made_texts(7, seed=1)
+COALITION = np.array([6, 1, 8])
+MODEL = tiny_model().fit(X, Y, batch_size=5, epochs=3, lr=5e-3)
+FEW = GradientAscent(steps=4, batch_size=5, lr=0.01, weight_decay=0.3, lambda1=0.4, lambda2=0.7)
+KINDS = pytest.mark.parametrize("parameters", ["all", "head", "lora"])
+
+
+def unlearner(method, x=X, y=Y):
+    return LanguageModelUnlearner(MODEL, x, y, Z, Y_Z, method)
+
+
+def of_network(logits, reference):
+    """KL(network || full) of every token, and its mean."""
+    log_p, log_q = logits.log_softmax(dim=1), reference.log_softmax(dim=1)
+    return F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+
+
+def descends(network, method):
+    """``- CE(S) + lambda2 KL(T)``, the second from the second step on: before, it is 0 and so is its slope."""
+
+    def loss(step, forget, keep):
+        rows = COALITION[forget.numpy()]
+        found = -log_loss(network, X[rows], Y[rows])
+        if step:
+            with torch.no_grad():
+                full, _ = counted(MODEL.network, Z[keep], Y_Z[keep])
+            found = found + method.lambda2 * of_network(counted(network, Z[keep], Y_Z[keep])[0], full)
+        return found
+
+    return loss
+
+
+def distance(pairs, weight):
+    return lambda: weight * sum((new - old.detach()).square().sum() for new, old in pairs)
+
+
+def run_plainly(network, loss, squared, method, seed=11):
+    plain_text_unlearning(
+        network, loss, squared, method.steps, len(COALITION), len(Z), seed, method.batch_size, method.lr,
+        method.weight_decay,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_batches, "AT_ONCE", {"cpu": request.param})
+
+
+in_passes = pytest.mark.parametrize("at_once", [2**28, 1], indirect=True, ids=["one pass", "text by text"])
+
+
+@in_passes
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("steps", [1, 4])
+def test_unlearning_equals_a_plain_loop_of_its_loss(steps):
+    method = replace(FEW, steps=steps)
+    network = copy.deepcopy(MODEL.network)
+    pairs = list(zip(network.parameters(), MODEL.network.parameters(), strict=True))
+    run_plainly(network, descends(network, method), distance(pairs, method.lambda1), method)
+    found = unlearner(method).unlearn([COALITION], 11)
+    torch.testing.assert_close(weights_that_matter(found.network), weights_that_matter(network), rtol=1e-6, atol=1e-8)
+    assert found.network.lm_head.weight is found.network.transformer.wte.weight
+
+
+@in_passes
+@pytest.mark.usefixtures("at_once")
+def test_head_alone_equals_a_plain_loop_and_the_embedding_stays():
+    method = replace(FEW, parameters="head")
+    network = copy.deepcopy(MODEL.network).requires_grad_(False)
+    network.lm_head.weight = torch.nn.Parameter(network.lm_head.weight.clone())
+    origin = network.lm_head.weight.clone()
+    run_plainly(network, descends(network, method), distance([(network.lm_head.weight, origin)], FEW.lambda1), method)
+    found = unlearner(method).unlearn([COALITION], 11).network
+    torch.testing.assert_close(found.lm_head.weight, network.lm_head.weight, rtol=1e-6, atol=1e-8)
+    assert not torch.allclose(found.lm_head.weight, origin)
+    for name, parameter in MODEL.network.named_parameters():
+        assert torch.equal(dict(found.named_parameters())[name], parameter), name
+
+
+class Adapted(torch.nn.Module):
+    """A layer with a low-rank product added to its weights (stored transposed)."""
+
+    def __init__(self, layer, down, up):
+        super().__init__()
+        self.layer, self.down, self.up = layer, torch.nn.Parameter(down), torch.nn.Parameter(up)
+
+    @property
+    def added(self):
+        return SCALE / RANK * self.up @ self.down
+
+    def forward(self, x):
+        return self.layer(x) + x @ self.added.T
+
+
+@in_passes
+@pytest.mark.usefixtures("at_once")
+def test_adapters_equal_a_plain_loop_and_the_weights_stay():
+    """The distance to the full model is the squared norm of what the adapters add to its weights."""
+    method = replace(FEW, parameters="lora")
+    start = unlearner(replace(method, steps=1, lr=1e-30, weight_decay=0.0)).unlearn([COALITION], 11).network
+    network = copy.deepcopy(MODEL.network).requires_grad_(False)
+    adapted = {}
+    for name, module in list(network.named_modules()):
+        if isinstance(module, Conv1D):
+            peer = start.get_submodule(name)
+            down, up = (getattr(peer, part)["default"].weight.detach().clone() for part in ("lora_A", "lora_B"))
+            assert down.shape[0] == up.shape[1] == RANK
+            parent, _, child = name.rpartition(".")
+            adapted[name] = Adapted(module, down, torch.zeros_like(up))
+            setattr(network.get_submodule(parent), child, adapted[name])
+    assert len(adapted) == 8  # four in each of two blocks
+
+    def squared():
+        return method.lambda1 * sum(layer.added.square().sum() for layer in adapted.values())
+
+    run_plainly(network, descends(network, method), squared, method)
+    found = unlearner(method).unlearn([COALITION], 11).network
+    for name, layer in adapted.items():
+        peer = found.get_submodule(name)
+        product = SCALE / RANK * peer.lora_B["default"].weight @ peer.lora_A["default"].weight
+        torch.testing.assert_close(product, layer.added, rtol=1e-6, atol=1e-8)
+        assert product.norm() > 1e-3
+    own = {name.replace(".base_layer", ""): each for name, each in found.named_parameters() if "lora" not in name}
+    for name, parameter in MODEL.network.named_parameters():
+        assert torch.equal(own[name], parameter), name
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+def test_adapters_are_drawn_from_the_seed_and_add_nothing_at_first(seed):
+    states = torch.get_rng_state()
+    still = replace(FEW, parameters="lora", steps=1, lr=1e-30)
+    first, again = (unlearner(still).unlearn([COALITION], seed) for _ in range(2))
+    assert torch.equal(weights(first.network), weights(again.network))
+    assert not torch.equal(weights(first.network), weights(unlearner(still).unlearn([COALITION], seed + 1).network))
+    torch.testing.assert_close(first.predict(Z), MODEL.predict(Z))
+    assert torch.equal(torch.get_rng_state(), states)
+
+
+@in_passes
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize(
+    ("method", "loss"),
+    [
+        (PlainAscent, lambda forget, keep: -forget()),
+        (FineTuning, lambda forget, keep: keep()),
+        (partial(NegGradPlus, alpha=0.3), lambda forget, keep: 0.3 * keep() - 0.7 * forget()),
+    ],
+    ids=["plain_ascent", "fine_tuning", "neg_grad_plus"],
+)  # fmt: skip
+def test_other_methods_equal_plain_loops_of_their_losses(method, loss):
+    method = method(steps=3, batch_size=4, lr=0.01)
+    network = copy.deepcopy(MODEL.network)
+
+    def stated(step, forget, keep):
+        rows = COALITION[forget.numpy()]
+        return loss(lambda: log_loss(network, X[rows], Y[rows]), lambda: log_loss(network, Z[keep], Y_Z[keep]))
+
+    run_plainly(network, stated, lambda: 0.0, method)
+    found = unlearner(method).unlearn([COALITION], 11).network
+    torch.testing.assert_close(weights(found), weights(network), rtol=1e-6, atol=1e-8)
+
+
+def test_negative_preference_and_scrub_equal_plain_loops_of_their_losses():
+    npo = make_method("negative_preference", steps=3, batch_size=4, lr=0.01, beta=0.5, retain=0.4)
+    scrub = make_method("scrub", steps=4, batch_size=4, lr=0.01, alpha=0.6, gamma=0.8, forgetting=1.0)
+
+    def preference(network):
+        def loss(step, forget, keep):
+            rows = COALITION[forget.numpy()]
+            (said, tokens), (full, _) = (counted(each, X[rows], Y[rows]) for each in (network, MODEL.network))
+            now, before = (-F.cross_entropy(each, tokens, reduction="none") for each in (said, full.detach()))
+            return 2 / 0.5 * F.softplus(0.5 * (now - before)).mean() + 0.4 * log_loss(network, Z[keep], Y_Z[keep])
+
+        return loss
+
+    def disobedience(network):
+        def loss(step, forget, keep):
+            rows = COALITION[forget.numpy()]
+            x, y = (X[rows], Y[rows]) if step % 2 else (Z[keep], Y_Z[keep])
+            teacher = counted(MODEL.network, x, y)[0].detach()
+            apart = of_network(teacher, counted(network, x, y)[0])  # KL(teacher || student)
+            return -apart if step % 2 else 0.6 * apart + 0.8 * log_loss(network, x, y)
+
+        return loss
+
+    for method, stated in ((npo, preference), (scrub, disobedience)):
+        network = copy.deepcopy(MODEL.network)
+        run_plainly(network, stated(network), lambda: 0.0, method)
+        found = unlearner(method).unlearn([COALITION], 11).network
+        torch.testing.assert_close(weights(found), weights(network), rtol=1e-6, atol=1e-8)
+
+
+def test_what_is_kept_of_the_full_model_gives_its_logits():
+    engine = unlearner(FEW)
+    layer = output_layer(MODEL.network)
+    expected, _ = counted(MODEL.network, Z, Y_Z)
+    torch.testing.assert_close(layer(engine._features), expected)
+    begins = engine._begins.tolist()
+    for row in range(len(Z)):
+        alone, _ = counted(MODEL.network, Z[row : row + 1], Y_Z[row : row + 1])
+        torch.testing.assert_close(layer(engine._features[begins[row] : begins[row + 1]]), alone)
+
+
+def test_outputs_of_the_full_model_are_what_it_predicts():
+    engine = unlearner(FEW)
+    assert torch.equal(engine.logits_full, MODEL.predict(Z).T)
+    assert engine.logits_full.shape == (LENGTH, len(Z))
+    for points, expected in ((None, MODEL.predict(Z)), (X, MODEL.predict(X))):
+        ((numbers, found),) = engine.logits_without([np.arange(0)], 0, points)
+        assert numbers.tolist() == [0]
+        assert torch.equal(found, expected.T[None])
+    assert engine.count == 0
+
+
+@KINDS
+def test_the_full_model_is_not_changed_and_coalitions_do_not_meet(parameters):
+    before = weights(MODEL.network)
+    engine = unlearner(replace(FEW, parameters=parameters))
+    coalitions = [COALITION, np.arange(0), np.array([0]), np.arange(10)]
+    together = {int(numbers[0]): found for numbers, found in engine.logits_without(coalitions, 2)}
+    assert torch.equal(weights(MODEL.network), before)
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in MODEL.network.parameters())
+    assert engine.count == 3
+    for number, coalition in enumerate(coalitions):
+        ((_, alone),) = engine.logits_without([coalition], 2)
+        assert torch.equal(alone, together[number])
+    assert not torch.equal(together[0], together[2])
+    ((_, other),) = engine.logits_without([COALITION], 3)
+    assert not torch.equal(other, together[0])
+
+
+def test_only_the_coalition_and_the_reachable_set_are_looked_at():
+    x, y = made_texts(10, seed=9)
+    kept = torch.from_numpy(np.isin(np.arange(10), COALITION))[:, None]
+    x, y = torch.where(kept, X.int(), x.int()).to(torch.uint16), torch.where(kept, Y, y)
+    expected, found = (weights(unlearner(FEW, *data).unlearn([COALITION], 4).network) for data in ((X, Y), (x, y)))
+    assert torch.equal(found, expected)
+
+
+@KINDS
+@pytest.mark.parametrize("name", sorted(entries("unlearning")))
+def test_every_method_works_on_texts(name, parameters):
+    method = make_method(name, steps=3, batch_size=4, lr=1e-2, parameters=parameters)
+    engine = make_unlearner(MODEL, (X, Y), (Z, Y_Z), method)
+    assert isinstance(engine, LanguageModelUnlearner)
+    first, again = (dict(engine.models_without([COALITION], 7))[0] for _ in range(2))
+    assert torch.equal(weights(first.network), weights(again.network))
+    assert not torch.allclose(first.predict(X), MODEL.predict(X))
+    assert bool(first.finite())
+
+
+@pytest.mark.parametrize("lr", [{"all": 5e-3, "head": 5e-2, "lora": 2e-2}])
+@KINDS
+def test_the_loss_on_the_forget_set_rises(parameters, lr):
+    rows = torch.from_numpy(COALITION)
+    method = PlainAscent(steps=20, batch_size=8, lr=lr[parameters], parameters=parameters)
+    unlearned = unlearner(method).unlearn([COALITION], 0)
+    before, after = (mean_log_loss(Y[rows], model.predict(X[rows])) for model in (MODEL, unlearned))
+    assert after > before + 0.2
+
+
+def test_wrong_labels_are_drawn_for_tokens_and_never_their_own():
+    seen = []
+    method = make_method("random_labels", steps=2, batch_size=5, lr=1e-3)
+
+    class Watched(type(method)):
+        def labels(self, y, generator):
+            wrong = super().labels(y, generator)
+            seen.append((y.argmax(dim=1), wrong.argmax(dim=1), wrong.sum(dim=1)))
+            return wrong
+
+    unlearner(Watched(steps=2, batch_size=5, lr=1e-3)).unlearn([COALITION], 0)
+    forgotten = [batch for batch in seen if len(batch[0])]
+    assert len(forgotten) == 2
+    for own, wrong, sums in forgotten:
+        assert (own != wrong).all()
+        assert (sums == 1).all()
+        assert len(wrong.unique()) > 3
+
+
+def test_what_is_watched_changes_nothing_and_ends_at_the_model():
+    engine, seen = unlearner(FEW), {}
+
+    def watch(numbers, step, logits):
+        seen[step] = logits(X)[0]
+        assert numbers.tolist() == [0]
+
+    ((_, found),) = engine.logits_without([COALITION], 0, X, watch)
+    ((_, unwatched),) = engine.logits_without([COALITION], 0, X)
+    assert torch.equal(found, unwatched)
+    assert list(seen) == [0, 1, 2, 3, 4]
+    assert torch.equal(seen[0], MODEL.predict(X).T)
+    assert torch.equal(seen[4], found[0])
+
+
+def test_blocks_are_recomputed_after_a_look_too():
+    """Predicting leaves a network in evaluation mode, in which all activations would be kept."""
+    model = MODEL.clone()
+    recompute_activations(model.network)
+    modes = []
+    engine = LanguageModelUnlearner(model, X, Y, Z, Y_Z, PlainAscent(steps=3, batch_size=4, lr=1e-3))
+
+    class Watching(PlainAscent):
+        def rules(self, step):
+            modes.append(networks[-1].training)
+            return super().rules(step)
+
+    networks = []
+    engine.method = Watching(steps=3, batch_size=4, lr=1e-3)
+    list(engine.models_without([COALITION], 0, lambda numbers, step, logits: networks.append(logits.__self__.network)))
+    assert modes == [True, True, True]
+
+
+@KINDS
+def test_divergence_is_an_error(parameters):
+    engine = unlearner(replace(FEW, lr=1e200, parameters=parameters))
+    message = r"unlearning diverged for a coalition of 3 texts at learning rate 1e\+200: lower it, or take fewer .* 4$"
+    with pytest.raises(FloatingPointError, match=message):
+        list(engine.logits_without([COALITION], 0))
+
+
+def test_half_precision_unlearns_about_the_same():
+    models = [tiny_model(dtype=torch.float32, precision=each) for each in ("float32", "bfloat16")]
+    whole, half = (
+        LanguageModelUnlearner(model, X, Y, Z, Y_Z, PlainAscent(steps=5, batch_size=8, lr=5e-3)).unlearn([COALITION], 0)
+        for model in models
+    )
+    assert half.precision == "bfloat16"
+    assert mean_log_loss(Y, half.predict(X)) == pytest.approx(mean_log_loss(Y, whole.predict(X)), abs=0.1)
+
+
+def test_a_method_that_looks_at_nothing_is_an_error():
+    class Idle(UnlearningMethod):
+        def rules(self, step):
+            return None, None
+
+    with pytest.raises(ValueError, match="Idle looks at neither minibatch at step 0"):
+        unlearner(Idle(steps=1)).unlearn([COALITION], 0)
+
+
+def test_a_rule_of_another_shape_is_an_error():
+    class Flat(UnlearningMethod):
+        def rules(self, step):
+            return lambda logits, batch: logits.sum(dim=1), None
+
+    with pytest.raises(ValueError, match="a rule must return a tensor of the shape"):
+        unlearner(Flat(steps=1)).unlearn([COALITION], 0)
+
+
+def test_a_rule_is_given_tokens_as_points():
+    shapes = []
+
+    class Looking(UnlearningMethod):
+        def rules(self, step):
+            def look(logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
+                shapes.append((logits.shape, batch.y.shape, batch.full.shape))
+                torch.testing.assert_close(logits, batch.full)  # before the first step
+                return torch.zeros_like(logits)
+
+            return look, look
+
+    unlearner(Looking(steps=1, batch_size=3)).unlearn([COALITION], 0)
+    for each in shapes:
+        assert len(set(each)) == 1
+        copies, vocabulary, tokens = each[0]
+        assert (copies, vocabulary) == (1, 29)
+        assert 3 <= tokens <= 3 * (LENGTH - 1)
+
+
+def test_adapters_are_of_language_models_only(make_model, make_points):
+    network, (x, y) = make_model("mlp").network, make_points("mlp", 6)
+    with pytest.raises(ValueError, match=r"^only language models are unlearned by 'lora'; choose 'all' or 'head'$"):
+        make_unlearner(network, (x, y), (x, y), replace(FEW, parameters="lora"))
+    assert isinstance(make_unlearner(network, (x, y), (x, y), FEW), StackedUnlearner)
+
+
+@pytest.mark.parametrize("coalition", [np.array([10]), np.array([-1]), np.array([0.5])])
+def test_what_is_no_coalition_is_refused(coalition):
+    with pytest.raises(ValueError, match="a coalition is an array of whole numbers from 0 to 9"):
+        unlearner(FEW).unlearn([coalition], 0)
+
+
+def test_texts_of_which_nothing_counts_pull_nowhere():
+    """They may be drawn beside others, or alone."""
+    y = Y.clone()
+    y[COALITION] = LENGTH
+    lone = unlearner(replace(FEW, weight_decay=0.0, lambda1=0.0, lambda2=0.0), X, y).unlearn([COALITION], 0)
+    torch.testing.assert_close(weights(lone.network), weights(MODEL.network))
