@@ -122,5 +122,5 @@ def require_convergence(
     if diverged:
         raise FloatingPointError(
             f"unlearning diverged for {len(diverged)} of {len(sizes)} coalitions (the first has {diverged[0]} "
-            f"{members}): lower the learning rate, which is {method.lr:g}, or take fewer steps than {method.steps}"
+            f"{members}) at learning rate {method.lr:g}: lower it, or take fewer steps than {method.steps}"
         )
