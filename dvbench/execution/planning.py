@@ -178,7 +178,7 @@ def check(suite: Suite) -> None:
                 )
             if (players := _players(problem, sources[problem.dataset])) is not None:
                 try:
-                    check_players(players, metadata.get("fewest", 1), metadata.get("most"))
+                    check_players(players, metadata.get("min_players", 1), metadata.get("max_players"))
                 except UserError as error:
                     raise UserError(f"suite '{suite.name}': {name} on {problem.title}: {error}") from error
             needs = metadata.get("noise")

@@ -87,5 +87,5 @@ class Retraining:
             lr=how.lr,
         )
         for numbers, stack in trained:
-            utilities = model_utilities(self.problem.metric, self.test.y, stack.all_logits(self.test.x))
+            utilities = model_utilities(self.problem.metric, self.test.y, stack.all_outputs(self.test.x))
             self._known.update(zip((keys[number] for number in numbers), utilities.tolist(), strict=True))
