@@ -15,8 +15,8 @@ A task scores the data values of one evaluator on one problem. It is a function 
         return Outcome({"utility": float(utilities[1])}, {"size": [5.0, 10.0], "best": utilities.tolist()}, x="size")
 
 ``coalitions`` returns the sets of players that a model is to be trained on, each an array of player numbers;
-``utilities`` holds the test utility of each of these models. A task that needs no such models leaves ``coalitions`` out.
-dvbench asks all tasks for their coalitions first, trains each coalition once for all evaluators, and then scores.
+``utilities`` holds the test utility of each of these models. A task that needs no such models omits ``coalitions``. All
+tasks are asked for their coalitions first; then each coalition is trained once for all evaluators, and the tasks score.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ def _expected_hits(values: np.ndarray, corrupted: np.ndarray, inspected: np.ndar
     _, group = np.unique(values, return_inverse=True)
     sizes = np.bincount(group)
     hits = np.bincount(group, weights=corrupted)
-    return np.interp(inspected, np.append(0, sizes.cumsum()), np.append(0, hits.cumsum()))
+    expected: np.ndarray = np.interp(inspected, np.append(0, sizes.cumsum()), np.append(0, hits.cumsum()))
+    return expected
 
 
 def _kmeans_f1(values: np.ndarray, corrupted: np.ndarray) -> float:

@@ -83,7 +83,7 @@ def compared_points(problem: Problem, outputs: UnlearningOutputs) -> ComparedPoi
 
 def point_batches(problem: Problem, mask: np.ndarray) -> Iterator[torch.Tensor]:
     """Numbers of the points that a mask selects, int64 of shape (k,), in batches that fit in memory."""
-    yield from torch.from_numpy(np.flatnonzero(mask)).split(max(1, LOGITS_PER_BATCH // problem.outputs))
+    yield from torch.split(torch.from_numpy(np.flatnonzero(mask)), max(1, LOGITS_PER_BATCH // problem.outputs))
 
 
 def outputs_of_player(outputs: Outputs, player: int) -> Any:
@@ -110,7 +110,9 @@ def utility(problem: Problem, points: ComparedPoints, outputs: Any, mask: np.nda
     if points.y.ndim > 1:
         numbers = torch.from_numpy(mask)
         return float(model_utilities(problem.metric, points.y[numbers], outputs[:, numbers].unsqueeze(0))[0])
-    losses = [point_losses(outputs[:, batch].T, points.y[batch]).double().sum() for batch in point_batches(problem, mask)]
+    losses = [
+        point_losses(outputs[:, batch].T, points.y[batch]).double().sum() for batch in point_batches(problem, mask)
+    ]
     value = perplexity(float(sum(losses)) / mask.sum())
     if not math.isfinite(value):
         raise FloatingPointError("a model diverged: its perplexity is NaN or infinite; lower the learning rate")

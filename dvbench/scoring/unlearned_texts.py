@@ -177,7 +177,7 @@ class _TextMonitor:
     def _by_part(self, outputs: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Targets, and the outputs (length, n) of one model, of every part."""
         sizes = [len(part) for part in self._parts]
-        return list(zip(self.texts.y.split(sizes), outputs.T.split(sizes), strict=True))
+        return list(zip(torch.split(self.texts.y, sizes), torch.split(outputs.T, sizes), strict=True))
 
     def training_losses(self, model: LanguageModel) -> list[float]:
         """Mean loss on all players together, and on the test set."""

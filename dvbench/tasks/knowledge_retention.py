@@ -53,18 +53,14 @@ def knowledge_retention(problem: Problem, valuation: Valuation, utilities: np.nd
     return _with_curves(metrics, {f"{name}_forget": column[:, 0].tolist() for name, column in table.items()}, outputs)
 
 
-def _forget_and_retain(
-    problem: Problem, points: ComparedPoints, outputs: Outputs, player: int
-) -> tuple[float, float]:
+def _forget_and_retain(problem: Problem, points: ComparedPoints, outputs: Outputs, player: int) -> tuple[float, float]:
     """Utility on a player's points, and on those of all other players."""
     forget, train = points.owners == player, points.owners >= 0
     model = outputs_of_player(outputs, player)
     return utility(problem, points, model, forget), utility(problem, points, model, train & ~forget)
 
 
-def _with_curves(
-    metrics: dict[str, float], per_player: dict[str, list[float]], outputs: UnlearningOutputs
-) -> Outcome:
+def _with_curves(metrics: dict[str, float], per_player: dict[str, list[float]], outputs: UnlearningOutputs) -> Outcome:
     """Metrics with curves over players, over epochs of training and over steps of unlearning."""
     per_epoch = {f"{name}_loss": losses for name, losses in outputs.training.items()}
     steps = {name: numbers for name, numbers in outputs.unlearning.items() if name == "step"}

@@ -85,5 +85,5 @@ def _densities(problem: Problem, losses: dict[str, list[torch.Tensor]]) -> dict[
 def _density(sample: np.ndarray, grid: np.ndarray) -> list[float]:
     """Kernel density of a sample at the points of a grid."""
     if np.ptp(sample) < 1e-6:  # no bandwidth can be estimated from equal numbers
-        return norm.pdf(grid, sample.mean(), max(grid[1] - grid[0], 1e-3)).tolist()
-    return gaussian_kde(sample)(grid).tolist()
+        return list(map(float, norm.pdf(grid, sample.mean(), max(grid[1] - grid[0], 1e-3))))
+    return list(map(float, gaussian_kde(sample)(grid)))
