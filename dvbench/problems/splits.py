@@ -82,7 +82,7 @@ def check_texts(source: Source, sizes: Sizes) -> None:
     available, needed = len(np.unique(_test_rows(source))), sizes.validation + sizes.test
     if needed > available:
         raise UserError(
-            f"there are {available} test texts, fewer than {needed} ({sizes.validation} for validation and {sizes.test} "
+            f"there are {available} test texts, fewer than {needed} ({sizes.validation} for validation, {sizes.test} "
             "for testing): ask for fewer"
         )
 

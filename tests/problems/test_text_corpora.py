@@ -352,7 +352,7 @@ def test_rows_of_corpora_need_not_be_together() -> None:
         ),
         (
             (60, 100, 50),
-            f"there are {N_QUESTIONS} test texts, fewer than 150 (100 for validation and 50 for testing): ask for fewer",
+            f"there are {N_QUESTIONS} test texts, fewer than 150 (100 for validation, 50 for testing): ask for fewer",
         ),
     ],
 )
