@@ -1,11 +1,14 @@
 """Reads what earlier versions of the result schema wrote.
 
-Version 1 called the validation set the reachable set.
+Version 1 called the validation set the reachable set, spread the settings of a problem over its cell, and had data sets
+of their own for texts of which answers count.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+PROBLEM = ("dataset", "sizes", "noise", "groups", "model", "training")  # settings of a problem
 
 
 def upgrade_result(data: Any) -> Any:
@@ -30,9 +33,22 @@ def _is_first(data: Any) -> bool:
 
 
 def _cell(cell: Any) -> Any:
-    if not isinstance(cell, dict) or not isinstance(cell.get("sizes"), dict):
+    if not isinstance(cell, dict) or "problem" in cell:
         return cell
-    return {**cell, "sizes": _renamed(cell["sizes"])}
+    problem = {name: cell[name] for name in PROBLEM if name in cell}
+    if isinstance(problem.get("sizes"), dict):
+        problem["sizes"] = _renamed(problem["sizes"])
+    if isinstance(problem.get("dataset"), str):
+        problem["dataset"] = _dataset(problem["dataset"])
+    return {"problem": problem, **{name: value for name, value in cell.items() if name not in PROBLEM}}
+
+
+def _dataset(text: str) -> Any:
+    """A data set whose texts count by their answers is a parameter of the other one; other texts are read as such."""
+    name = text.removesuffix("_answers")
+    if name != text and name in ("text_corpus", "tiny_text", "wiki_web_stories"):
+        return {"name": name, "params": {"counted": "answers"}}
+    return text
 
 
 def _renamed(sizes: dict[str, Any]) -> dict[str, Any]:
