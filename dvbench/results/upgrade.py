@@ -1,7 +1,7 @@
 """Reads what earlier versions of the result schema wrote.
 
-Version 1 called the validation set the reachable set, spread the settings of a problem over its cell, and had data sets
-of their own for texts of which answers count.
+Version 1 called the validation set the reachable set, spread the settings of a problem over its cell, had data sets of
+their own for texts of which answers count, and did not save the x axes of curves.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 PROBLEM = ("dataset", "sizes", "noise", "groups", "model", "training")  # settings of a problem
+X_CURVES = ("fraction", "log10_loss", "step")  # the curves of version 1 that others are drawn over
 
 
 def upgrade_result(data: Any) -> Any:
@@ -18,6 +19,8 @@ def upgrade_result(data: Any) -> Any:
     changes: dict[str, Any] = {"schema_version": 2, "cell": _cell(data.get("cell"))}
     if isinstance(data.get("dataset"), dict):
         changes["dataset"] = _renamed(data["dataset"])
+    if isinstance(data.get("scores"), dict):
+        changes["scores"] = {name: _with_axes(score) for name, score in data["scores"].items()}
     return {**data, **changes}
 
 
@@ -49,6 +52,27 @@ def _dataset(text: str) -> Any:
     if name != text and name in ("text_corpus", "tiny_text", "wiki_web_stories"):
         return {"name": name, "params": {"counted": "answers"}}
     return text
+
+
+def _with_axes(score: Any) -> Any:
+    """Add to a score the x axes of its curves."""
+    if not isinstance(score, dict) or not isinstance(score.get("curves"), dict):
+        return score
+    curves = {name: curve for name, curve in score["curves"].items() if isinstance(curve, list)}
+    return {**score, "axes": {name: _axis(name, curves) for name in curves if name not in X_CURVES}}
+
+
+def _axis(name: str, curves: dict[str, list[Any]]) -> str:
+    """The x axis of a curve of a task of version 1."""
+    if name in ("train_loss", "test_loss"):
+        return "epoch"
+    if name in ("summed", "performance"):
+        return "coalition"
+    for axis in X_CURVES:
+        same_length = axis in curves and len(curves[axis]) == len(curves[name])
+        if same_length and (axis != "step" or name.startswith("unlearning_")):
+            return axis
+    return "player"
 
 
 def _renamed(sizes: dict[str, Any]) -> dict[str, Any]:
