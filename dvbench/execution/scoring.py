@@ -14,7 +14,7 @@ import numpy as np
 from dvbench.errors import UserError
 from dvbench.execution.failures import describe_exception, failed_score, unscored
 from dvbench.execution.resume import data_of, saved, task_metadata, task_versions
-from dvbench.problems.build import build_problem
+from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
 from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
@@ -54,8 +54,8 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
     """
     first = cells[0]
     try:
-        problem = build_problem(first.dataset, first.sizes, first.noise, first.key.seed, first.groups)
-        models = _SharedModels(Retraining(problem, first.model, first.training, device))
+        problem = build_from_settings(first.problem, first.key.seed)
+        models = _SharedModels(Retraining(problem, first.problem.model, first.problem.training, device))
     except (Exception, SystemExit) as error:
         for cell in cells:
             yield unscored(cell, store, describe_exception(error), device)
@@ -97,7 +97,7 @@ class _SharedModels:
 
     def unlearning_outputs(self, cell: Cell) -> UnlearningOutputs:
         """Outputs of the models from which a cell's unlearning method has removed each player."""
-        with isolated_generators(integer_seed(cell.dataset, cell.key.seed, "valuation")):
+        with isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, "valuation")):
             return self.experiment.outputs(make_method(cell.evaluator.name, **cell.evaluator.params))
 
     def utilities(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from changed_cells import with_problem
 from loose_scripts import made_up_cell, run_cell
 
 from dvbench.errors import UserError
@@ -17,7 +18,7 @@ from dvbench.execution.resume import unfinished
 from dvbench.execution.scoring import score_cells
 from dvbench.execution.valuation import value_cell
 from dvbench.execution.workers import run_here, score_here, score_in_workers, start_server
-from dvbench.problems.build import build_problem
+from dvbench.problems.build import build_from_settings
 from dvbench.results import Cell, Result, Store
 from dvbench.scoring.player_orders import ascending, random_order, removal_counts
 from dvbench.scoring.retraining import Retraining
@@ -131,8 +132,8 @@ def test_utilities_are_in_the_order_of_the_coalitions(install_tasks, store: Stor
     install_tasks("loose_nested", NESTED)
     cells = [made_up_cell(name, tasks=("nested", "empty", "point_removal")) for name in NAMES]
     results, first = run(cells, store), cells[0]
-    problem = build_problem(first.dataset, first.sizes, first.noise, 0)
-    retrain = Retraining(problem, first.model, first.training)
+    problem = build_from_settings(first.problem, 0)
+    retrain = Retraining(problem, first.problem.model, first.problem.training)
     for result in results.values():
         order = np.argsort(values(store, result))
         expected = [retrain([order[:size]])[0] for size in (20, 1, 10, 20)]
@@ -233,7 +234,7 @@ def test_a_failure_stays_with_its_cell(install_tasks, script, store: Store, tmp_
 
 def test_training_that_diverges_is_an_error_of_the_tasks_that_train(store: Store) -> None:
     cells = [
-        cell.model_copy(update={"training": cell.training.model_copy(update={"lr": 1e38})})
+        with_problem(cell, training=cell.problem.training.model_copy(update={"lr": 1e38}))
         for cell in (made_up_cell(name, tasks=CURVES) for name in ("random", "lava"))
     ]
     for result in run(cells, store).values():
@@ -287,7 +288,7 @@ def test_values_of_a_table_that_has_changed_are_not_scored(store: Store, tmp_pat
         (tmp_path / "t.csv").write_text("\n".join(["x,z,y", *(f"{a},{b},{'ab'[int(a > 0)]}" for a, b in x)]))
 
     write(0)
-    cell = Cell.model_validate({**made_up_cell().model_dump(), "dataset": f"csv:{tmp_path / 't.csv'}?label=y"})
+    cell = with_problem(made_up_cell(), dataset=f"csv:{tmp_path / 't.csv'}?label=y")
     assert value_cell(cell, store).status == "ok"
     write(1)
     (result,) = score_cells([cell], store)
