@@ -79,6 +79,6 @@ def test_a_file_in_the_current_folder_needs_no_package(installed, monkeypatch):
     from dvbench.cli import main
 
     monkeypatch.chdir(installed / "site/my_plugins")
-    words = "run quick --evaluator near_mean:NearMean --dataset two_growers:two_growers --seeds 0 --jobs 0"
-    assert main(words.split()) == 0
+    words = "run quick --evaluator near_mean:NearMean --dataset two_growers:two_growers --task noisy_label_detection"
+    assert main([*words.split(), "--seeds", "0", "--jobs", "0"]) == 0
     assert all(result.status == "ok" for result in Store(Path("runs")).results("quick"))
