@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dvbench.errors import UserError
 from dvbench.files import cache_folder
 from dvbench.results import Cell, Result, Store
 from dvbench.results.store import PLAN, RESULT, SUBMISSIONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from leaderboard.tables import Entry, SuiteTables, Table
 
 # Characters that can start a tag, a link, emphasis, code or the next column.
-_SPECIAL = str.maketrans({each: f"&#{ord(character)};" for character in "&<>|[]*~`\\"})
+_SPECIAL = str.maketrans({character: f"&#{ord(character)};" for character in "&<>|[]*~`\\"})
 
 
 def render(tables: SuiteTables) -> str:
@@ -25,7 +25,9 @@ def render(tables: SuiteTables) -> str:
         "the submitter, *recomputed* from the submitted values, or *re-run*: the values were computed again too.",
     ]
     parts += [_table(table) for table in tables.problems]
-    parts += [f"Mean ± 95% Student-t interval over {tables.seeds} seed(s), and the rank over seeds; the best is **bold**."]
+    parts += [
+        f"Mean ± 95% Student-t interval over {tables.seeds} seed(s), and the rank over seeds; the best is **bold**."
+    ]
     if tables.failures:
         lines = [
             f"- **{escape(failure.evaluator)}** on {escape(failure.problem)}, {escape(failure.tasks)}, "

@@ -60,7 +60,8 @@ def significance(scores: pd.DataFrame) -> Significance | None:
     Notes
     -----
     A block is a (problem, task), in which evaluators are ranked by their mean rank over seeds, because seeds of one
-    problem are not independent blocks. Tasks of one problem are not fully independent either: the p-values are too small.
+    problem are not independent blocks. Tasks of one problem are not fully independent either, so the
+    p-values are too small.
     """
     from scikit_posthocs import posthoc_nemenyi_friedman  # takes a second to import
 

@@ -61,9 +61,9 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    ``rank`` orders the evaluators of a (problem, task) by the mean of their ranks in its seeds, where failed and missing
-    scores are last: 1 is best, and tied evaluators get the average of their ranks. The rank is not taken from the mean,
-    which is over the seeds that are ok: an evaluator that fails in a bad seed would gain from that.
+    ``rank`` orders the evaluators of a (problem, task) by the mean of their ranks in its seeds, where failed and
+    missing scores are last: 1 is best, and tied evaluators get the average of their ranks. The rank is not taken from
+    the mean, which is over the seeds that are ok: an evaluator that fails in a bad seed would gain from that.
     """
     statuses = {status: scores["status"] == status for status in ("failed", "missing")}
     ranked = scores.assign(**statuses, seed_rank=seed_ranks(scores))
@@ -93,9 +93,9 @@ def overall(scores: pd.DataFrame, random: Iterable[str] = ()) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per evaluator: ``rank`` (by ``mean_rank``; tied evaluators get the lowest of their ranks), ``evaluator``,
-        ``mean_rank`` with its interval ``low`` and ``high``, ``normalised`` (see `normalise`), and how many of its
-        planned scores are ok, failed and missing: ``n_ok``, ``n_failed``, ``n_missing``.
+        One row per evaluator: ``rank`` (by ``mean_rank``; tied evaluators get the lowest of their ranks),
+        ``evaluator``, ``mean_rank`` with its interval ``low`` and ``high``, ``normalised`` (see `normalise`), and the
+        numbers of its planned scores that are ok, failed and missing: ``n_ok``, ``n_failed``, ``n_missing``.
 
     Notes
     -----
@@ -133,7 +133,8 @@ def common(scores: pd.DataFrame) -> pd.DataFrame:
     columns = kept.drop_duplicates(keys)[[*keys, "higher_is_better"]]
     all_rows = columns.merge(pd.DataFrame({"evaluator": evaluators}), how="cross")
     filled = all_rows.merge(kept.drop(columns="higher_is_better"), on=[*keys, "evaluator"], how="left")
-    return filled.assign(status=filled["status"].fillna("missing"))
+    completed: pd.DataFrame = filled.assign(status=filled["status"].fillna("missing"))
+    return completed
 
 
 def seed_ranks(scores: pd.DataFrame) -> pd.Series:
@@ -236,7 +237,8 @@ def half_width(deviation: pd.Series, n: pd.Series) -> pd.Series:
     pandas.Series
         ``t(0.975, n - 1) * deviation / sqrt(n)``; NaN if n < 2.
     """
-    return stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(np.maximum(n, 1))
+    widths: pd.Series = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(np.maximum(n, 1))
+    return widths
 
 
 def bootstrap(values: Iterable[float]) -> tuple[float, float]:

@@ -118,7 +118,9 @@ def _scores(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     measure = pd.Series(zip(rows["version"], rows["metric"], rows["higher_is_better"], strict=True), index=rows.index)
     # A failed score has a measure too, which gives the direction where no evaluator has a score.
     fine = scored & ~broken
-    usual = _most_common(rows.loc[broken, COLUMN], measure[broken]) | _most_common(rows.loc[fine, COLUMN], measure[fine])
+    usual = _most_common(rows.loc[broken, COLUMN], measure[broken]) | _most_common(
+        rows.loc[fine, COLUMN], measure[fine]
+    )
     wanted = [usual.get(key, (0, "", 1)) for key in rows[COLUMN].itertuples(index=False, name=None)]
     for row in np.flatnonzero((rows["status"] == "ok") & (measure != pd.Series(wanted, index=rows.index))):
         (version, metric, _), (usual_version, usual_metric, _) = measure[row], wanted[row]
