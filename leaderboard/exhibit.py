@@ -174,7 +174,8 @@ def mean_lines(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def published_name(cell: Cell) -> str:
     """Return the data set by which ``published.toml`` names the numbers of a cell; all corpora have one name there."""
-    return "text_corpus" if cell.groups is not None and cell.groups.by == "corpora" else cell.dataset
+    problem = cell.problem
+    return "text_corpus" if problem.groups is not None and problem.groups.by == "corpora" else str(problem.dataset)
 
 
 def with_published(table: pd.DataFrame, results: SuiteResults, exhibit: str) -> pd.DataFrame:
@@ -182,7 +183,7 @@ def with_published(table: pd.DataFrame, results: SuiteResults, exhibit: str) -> 
     paper = published()[exhibit]
     cells = [cell for cell, _ in results.cells]
     problems = list(dict.fromkeys(cell.key.problem for cell in cells))
-    datasets = {cell.key.problem: published_name(cell) for cell in cells if cell.noise.kind == "none"}
+    datasets = {cell.key.problem: published_name(cell) for cell in cells if cell.problem.noise.kind == "none"}
     rows = [
         {"problem": problem, "evaluator": paper.evaluator, "source": paper.source, **paper.numbers[dataset]}
         for problem, dataset in datasets.items()

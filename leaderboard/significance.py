@@ -88,10 +88,14 @@ def diagram(tests: Significance) -> Figure:
 
     figure = Figure(figsize=(9, 1.2 + 0.17 * len(tests.ranks)), layout="constrained")
     axis = figure.subplots()
-    critical_difference_diagram(
+    drawn = critical_difference_diagram(
         tests.ranks, tests.pairs, alpha=ALPHA, ax=axis, label_props={"size": 8},
         label_fmt_left="{label} ({rank:.1f})", label_fmt_right="({rank:.1f}) {label}",
         elbow_props={"linewidth": 0.7}, crossbar_props={"linewidth": 2}, marker_props={"s": 9},
     )  # fmt: skip
+    # The points of a bar come from a set, in an order that differs between runs.
+    for bar in drawn["crossbars"]:
+        for line in bar:
+            line.set_xdata(np.sort(line.get_xdata()))
     axis.tick_params(labelsize=8)
     return figure

@@ -56,7 +56,7 @@ def _seconds(results: SuiteResults) -> pd.DataFrame | None:
         {
             "problem": cell.key.problem,
             "evaluator": cell.key.evaluator,
-            "dataset": cell.dataset,
+            "dataset": str(cell.problem.dataset),
             "points": result.dataset.train,
             "published": published_name(cell),
             **{name: result.diagnostics[name] for name in SECONDS},
