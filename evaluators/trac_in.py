@@ -70,8 +70,7 @@ class TracIn(DataEvaluator, ModelMixin):
 
         observe = value if self.checkpoints == "all" else None
         observed = fit_observed(model, x, y, observe, *args, epochs=epochs, lr=lr, depends_on=validation, **kwargs)
-        # The first observation is of the untrained model; the end of the last epoch is the last checkpoint.
-        self.values_: np.ndarray = lr * np.sum([*observed[1:], value()], axis=0)
+        self.values_: np.ndarray = lr * np.sum([*observed, value()], axis=0)
         return self
 
     def evaluate_data_values(self) -> np.ndarray:

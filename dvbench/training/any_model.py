@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def fit_observed(
     depends_on: Sequence[torch.Tensor] = (),
     **training: Any,
 ) -> list[Any]:
-    """Train a model and observe it at the start of every epoch.
+    """Train a model and observe it after every epoch except the last.
 
     OpenDataVal's own models cannot be observed while they train: they are fitted one epoch at a time, which restarts
     their optimiser at every epoch.
@@ -71,15 +72,15 @@ def fit_observed(
     Returns
     -------
     list
-        One observation for every epoch; empty without ``observe``.
+        One observation for every epoch except the last; empty without ``observe``.
     """
     if isinstance(model, LanguageModel):
         model.fit(x, y, *args, epochs=epochs, on_epoch=observe, looks_at=depends_on, **training)
-        return model.seen if observe is not None else []
-    observations: list[Any] = []
+        return model.seen[1:] if observe is not None else []  # the first one was made before training
+    started, observations = itertools.count(), list[Any]()
 
     def on_epoch() -> None:
-        if observe is not None:
+        if next(started) and observe is not None:
             observations.append(observe())
 
     if isinstance(model, TensorModel):

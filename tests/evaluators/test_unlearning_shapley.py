@@ -85,7 +85,7 @@ def test_a_method_is_a_name_or_a_mapping_or_an_object():
     ("method", "message"),
     [
         ("srub", "no unlearning method is named 'srub': did you mean 'scrub'"),
-        ({"name": "scrub", "lambda1": 0.5}, "no parameter of scrub is named 'lambda1': there is"),
+        ({"name": "scrub", "lambda1": 0.5}, "no parameter of scrub is named 'lambda1'"),
         ({"name": "scrub", "step": 5}, "no parameter of scrub is named 'step': did you mean 'steps'"),
         ({"lr": 0.5}, "method is the name of an unlearning method, or a mapping of its name and parameters"),
         (3, "method is the name of an unlearning method, or a mapping of its name and parameters"),
