@@ -145,7 +145,7 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
         fetcher = problem.subset_fetcher() if whole else problem.fetcher()
         evaluator.train(fetcher, model, problem.metric, epochs=how.epochs, batch_size=how.batch_size, lr=how.lr)
         values = evaluator.evaluate_data_values()
-        seconds = time.perf_counter() - started + model.fits.seconds_before
+        seconds = time.perf_counter() - started + model.fits.resumed_seconds
     summed = problem.groups is not None and not whole
     values = _checked(values, len(problem.train) if summed else problem.players)
     arrays: dict[ArrayName, np.ndarray] = {"values": problem.summed(values) if summed else values}

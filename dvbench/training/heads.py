@@ -85,7 +85,7 @@ def all_features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.
 
 
 def logits_network(model: nn.Module) -> nn.Module:
-    """Copy a model so that its output is logits, without the softmax or sigmoid at the end of OpenDataVal's classifiers.
+    """Copy a model without the softmax or sigmoid at its end, so that it computes logits.
 
     Parameters
     ----------

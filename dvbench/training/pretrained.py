@@ -147,7 +147,7 @@ def _load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     except Exception as error:  # tokenizers raise many kinds of errors
         raise UserError(
-            f"cannot read a tokenizer in {folder}: {_line(error)}; save the tokenizer of the model there with save_pretrained"
+            f"cannot read a tokenizer in {folder}: {_line(error)}; save the model's tokenizer there with save_pretrained"
         ) from error
     if tokenizer.bos_token_id is None and tokenizer.eos_token_id is None:
         raise UserError(

@@ -77,10 +77,11 @@ class Stack(ABC):
         """Switch to evaluation mode and return this stack."""
         return self
 
-    def all_logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute the logits of the same points by all copies, in chunks: (points, ...) to (copies, outputs, points)."""
+    def all_outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute the logits of all copies on many points, in chunks: (points, ...) to (copies, outputs, points)."""
         points = max(16, min(MAX_POINTS, MAX_COPIED_POINTS // self.copies))
-        return torch.cat([self.logits(chunk.unsqueeze(0)) for chunk in x.split(points)], dim=2)
+        chunks = x.to(self.parameters[0].device).split(points)
+        return torch.cat([self.logits(chunk.unsqueeze(0)) for chunk in chunks], dim=2)
 
     def finite(self) -> torch.Tensor:
         """Whether all parameters of each copy are finite: bool of shape (copies,)."""
@@ -94,7 +95,7 @@ class LinearStack(Stack):
         return LinearStack([p[part] for p in self.parameters], [g[part] for g in self.gradients])
 
     def _outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Return the input and the output of every layer, each (copies, width, points); of the input, copies may be 1."""
+        """Return the input, of which copies may be 1, and the output of every layer, each (copies, width, points)."""
         outputs = [x.flatten(2).transpose(1, 2)]
         for weight, bias in zip(self.parameters[::2], self.parameters[1::2], strict=True):
             if len(outputs) > 1:

@@ -87,7 +87,7 @@ class TensorModel(GradientModel, TorchModel):
     ) -> None:
         super().__init__()
         self.network = network
-        self.kind = kind
+        self.kind: Kind = kind
         self.num_classes = outputs
         self.seed = seed
         self.weight_decay = weight_decay
@@ -198,7 +198,7 @@ class TensorModel(GradientModel, TorchModel):
         at_once = self.at_once(x, batch_size=batch_size, budget=budget)
         network = self.network.train()
         can_stack = stackable(network, x)
-        # If outputs depend on the other points of a minibatch, as with batch normalisation, minibatches cannot be padded.
+        # Where outputs depend on the whole minibatch, as with batch normalisation, minibatches cannot be padded.
         equal_sizes = can_stack and at_once > 1 and mixes_points(network, x)
         for numbers in group_by_size(sizes, at_once if can_stack else 1, equal_sizes=equal_sizes):
             self.fits.count += len(numbers)
@@ -281,9 +281,9 @@ class TensorModel(GradientModel, TorchModel):
         logits = require_finite(torch.cat(parts))
         return logits.softmax(dim=1) if self.kind == "classification" else logits
 
-    def all_logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits of many points, in evaluation mode: (n, ...) to (1, outputs, n)."""
-        return stack(self.network.eval(), 1).all_logits(x.to(self.device))
+    def all_outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits or predicted targets of many points, in evaluation mode: (n, ...) to (1, outputs, n)."""
+        return stack(self.network.eval(), 1).all_outputs(x.to(self.device))
 
     def grad(
         self, x_data: torch.Tensor | Dataset[Any], y_data: torch.Tensor | Dataset[Any], *args: Any, **kwargs: Any

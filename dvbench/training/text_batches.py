@@ -89,7 +89,7 @@ def logits(network: nn.Module, batch: TextBatch) -> torch.Tensor:
 
 
 class TextLoss(nn.Module):
-    """Summed negative log-probability of a minibatch. It is a module so that accelerate can wrap it for several GPUs."""
+    """Summed negative log-probability of a minibatch; a module, so that accelerate can wrap it for several GPUs."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

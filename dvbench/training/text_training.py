@@ -142,7 +142,7 @@ def accumulate_gradient(
 
 
 def finite(network: nn.Module) -> torch.Tensor:
-    """Whether all parameters are finite: bool of shape (1,), like `dvbench.training.stacks.Stack.finite` of one copy."""
+    """Whether all parameters are finite: bool of shape (1,), like `Stack.finite` of one copy."""
     return torch.stack([parameter.isfinite().all() for parameter in network.parameters()]).all().reshape(1)
 
 
