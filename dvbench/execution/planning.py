@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, describe_error
+from dvbench.errors import UserError, describe_error, one_line
 from dvbench.registry import Entry, Kind, entries, find, singular
 from dvbench.results import Cell, CellKey, Plan
 from dvbench.settings import EvaluatorSettings
@@ -198,6 +198,21 @@ def check(suite: Suite) -> None:
                 check_texts(source, problem.sizes)
             except UserError as error:
                 raise UserError(f"suite '{suite.name}': {problem.title}: {error}") from error
+        _check_model(problem, source)
+
+
+def _check_model(problem: ProblemSettings, source: Source) -> None:
+    """Build the model of a problem once, so that a model that does not fit the data is found before anything runs."""
+    import numpy as np
+
+    from dvbench.training.build import check_model
+
+    try:
+        shape = source.take(np.arange(1)).shape[1:]
+    except Exception as error:  # a third-party data set can raise anything
+        raise UserError(f"data set '{problem.dataset}': cannot read its first row: {one_line(error)}") from error
+    outputs = {"language": source.vocabulary, "regression": 1}.get(source.kind, len(source.classes))
+    check_model(problem.model, shape, outputs, source.kind)
 
 
 def _players(problem: ProblemSettings, source: Source) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, one_line
 from dvbench.settings import Precision
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import require_room
@@ -134,7 +134,7 @@ def _load(folder: Path, length: int, seed: int, weight_decay: float, precision: 
     except UserError:
         raise
     except Exception as error:  # transformers raises many kinds of errors for a wrong folder
-        raise UserError(f"cannot read the model in {folder}: {_line(error)}") from error
+        raise UserError(f"cannot read the model in {folder}: {one_line(error)}") from error
     model, untrained = (LanguageModel(network, seed, weight_decay, precision) for network in (trained, random))
     _check_outputs(folder, model.network, config.vocab_size)
     return Pretrained(model.to(device), untrained.to(device), tokenizer, length)
@@ -147,7 +147,7 @@ def _load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     except Exception as error:  # tokenizers raise many kinds of errors
         raise UserError(
-            f"cannot read a tokenizer in {folder}: {_line(error)}; save the model's tokenizer there with save_pretrained"
+            f"cannot read a tokenizer in {folder}: {one_line(error)}; save the model's own there with save_pretrained"
         ) from error
     if tokenizer.bos_token_id is None and tokenizer.eos_token_id is None:
         raise UserError(
@@ -196,8 +196,3 @@ def _check_outputs(folder: Path, network: torch.nn.Module, vocabulary: int) -> N
         raise UserError(
             f"the model in {folder} has randomness in training mode; set every dropout in its config.json to 0"
         )
-
-
-def _line(error: Exception) -> str:
-    """Message of an error in one line of at most 300 characters."""
-    return " ".join(str(error).split())[:300] or type(error).__name__

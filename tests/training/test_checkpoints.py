@@ -133,7 +133,7 @@ def test_checkpoints_are_made_of_numbers_and_text_only(model, kept, tmp_path):
     assert sorted(path.name for path in files) == ["moments.safetensors", "state.json", "weights.safetensors"]
     for path in files:
         if path.suffix == ".json":
-            assert set(json.loads(path.read_text())) == {"step", "seconds", "seen", "sha256"}
+            assert set(json.loads(path.read_text())) == {"step", "seconds", "epoch_results", "sha256"}
         else:
             assert safetensors.torch.load_file(path)
 
@@ -177,7 +177,9 @@ def test_what_is_not_what_was_saved_is_refused(name, damage, model, kept):
     assert torch.equal(weights(model.network), before)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"step": 3}', '{"step": 3, "seconds": 1, "seen": [], "sha256": {}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"step": 3}', '{"step": 3, "seconds": 1, "epoch_results": [], "sha256": {}}']
+)
 def test_a_state_that_cannot_be_read_is_refused(text, model, kept):
     interrupted(model.clone(), kept)
     (place,) = kept.folder.iterdir()

@@ -351,10 +351,10 @@ def test_tiny_models_are_built_by_name_and_weights_are_drawn_from_the_seed():
 def test_texts_want_language_models_and_points_others():
     assert isinstance(build("mlp", (4,), 3, "classification"), TensorModel)
     with pytest.raises(
-        UserError, match=r"^model 'mlp' reads points, and the data are texts; see 'dvbench list models'$"
+        UserError, match=r"^model 'mlp' needs points, but the data are texts; see 'dvbench list models'$"
     ):
         build("mlp", (16,), 40)
-    with pytest.raises(UserError, match=r"^model 'gpt2_tiny' reads texts, and the data are points"):
+    with pytest.raises(UserError, match=r"^model 'gpt2_tiny' needs texts, but the data are points"):
         build("gpt2_tiny", (16,), 3, "classification")
 
 

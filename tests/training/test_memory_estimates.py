@@ -26,12 +26,12 @@ from dvbench.training.memory import (
     LOGITS_TRAINING,
     LOGITS_UNLEARNING,
     MemoryEstimate,
-    parameter_count,
-    pass_bytes,
-    require_room,
     estimate_run,
     estimate_training,
     estimate_unlearning,
+    parameter_count,
+    pass_bytes,
+    require_room,
 )
 from dvbench.training.text_batches import texts_at_once
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
