@@ -18,7 +18,7 @@ from dvbench.models.gpt2 import gpt2
 from dvbench.models.gpt2_tiny import gpt2_tiny
 from dvbench.models.gpt2_xl import gpt2_xl
 from dvbench.training.language_model import LanguageModel
-from dvbench.training.memory import parameter_count, estimate_run, estimate_training, estimate_unlearning
+from dvbench.training.memory import estimate_run, estimate_training, estimate_unlearning, parameter_count
 from dvbench.training.tensor_model import seeded
 from dvbench.training.throughput import training_flops, training_speed
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner

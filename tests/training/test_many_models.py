@@ -474,5 +474,5 @@ def test_outputs_that_overflow_are_an_error(make_model, make_points):
     model.fit(x, y, **HOW)
     with pytest.raises(FloatingPointError, match="outputs are NaN or infinite"):
         model.predict(x * 3e38)
-    with pytest.raises(FloatingPointError, match="metric of a model is nan"):
+    with pytest.raises(FloatingPointError, match="utility of a model is nan"):
         model_utilities(lambda y, predicted: float("nan"), y, torch.zeros(2, 3, 10))
