@@ -166,7 +166,7 @@ class _TrainedModels(_FitRecorder):
                 for numbers, models in self.model.fit_many(self.points, self.targets, batch, **self.settings)
                 for i, number in enumerate(numbers)
             }
-        logits = require_finite(self.models[fit].all_logits(as_tensor(x).to(self.model.device)))
+        logits = require_finite(self.models[fit].all_outputs(as_tensor(x).to(self.model.device)))
         return predictions(logits[0].T, self.targets)
 
 

@@ -21,8 +21,8 @@ EXPECTED = {
         "unlearning_shapley", "warm_start_shapley",
     ],
     "datasets": [
-        "breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "text_corpus", "text_corpus_answers",
-        "tiny_text", "tiny_text_answers", "wiki_web_stories", "wiki_web_stories_answers", "wine",
+        "breast_cancer", "cifar10", "csv", "diabetes", "digits", "fashion_mnist", "text_corpus",
+        "tiny_text", "wiki_web_stories", "wine",
     ],
     "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
     "tasks": [

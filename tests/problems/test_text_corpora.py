@@ -26,7 +26,7 @@ from dvbench.problems.source import Source
 from dvbench.problems.splits import rows_of_corpora
 from dvbench.problems.text_corpora import Corpus, read_texts, text_source
 from dvbench.problems.tokenizer import load_vocabulary
-from dvbench.settings import Groups, Noise, Sizes
+from dvbench.settings import DatasetSettings, Groups, Noise, Sizes
 from dvbench.suite import Suite
 
 REAL = Path(os.environ.get("DVBENCH_MIRROR") or Path(__file__).parents[3] / "shared/data/hub")
@@ -35,6 +35,7 @@ needs_corpora = pytest.mark.skipif(
     reason="no mirror of the corpora: set DVBENCH_MIRROR to a folder that has them",
 )
 NAMES = ["TinyStories", "c4", "fineweb", "fineweb-edu", "wikitext"]
+ANSWERS = "tiny_text?counted=answers"
 SIZES = Sizes(train=60, validation=30, test=50)
 CLEAN = Noise()
 BY_CORPORA = Groups(by="corpora")
@@ -137,7 +138,7 @@ def test_answers_alone_count(text_mirror: Path) -> None:
 
 
 def test_questions_without_room_for_an_answer_are_left_out(text_mirror: Path) -> None:
-    whole, answers = load_source("tiny_text"), load_source("tiny_text_answers")
+    whole, answers = load_source("tiny_text"), load_source(ANSWERS)
     assert whole.test_rows is not None
     assert answers.test_rows is not None
     assert (len(whole.test_rows), len(answers.test_rows)) == (N_QUESTIONS, N_QUESTIONS - LONG)
@@ -179,7 +180,7 @@ def test_what_comes_with_dvbench(
         return Source("language", one, lambda rows: rows, (), False, one - 1, one.astype(str), vocabulary=1)
 
     monkeypatch.setattr(f"dvbench.datasets.{name}.text_source", note)
-    load_source(name if counted == "texts" else f"{name}_answers")
+    load_source(DatasetSettings(name=name, params={"counted": counted}))
     wanted = {"titles": titles, "texts": texts, "length": length, "vocabulary": vocabulary, "counted": counted}
     assert asked == [wanted]
 
@@ -251,14 +252,14 @@ def test_parts_are_disjoint_and_drawn_by_the_seed(text_mirror: Path) -> None:
 
 
 def test_answers_alone_are_the_target(text_mirror: Path) -> None:
-    problem = build_problem("tiny_text_answers", SIZES, CLEAN, 0)
+    problem = build_problem(ANSWERS, SIZES, CLEAN, 0)
     assert (problem.train.y == 1).all()
     assert problem.test.y.min() > 1
     assert problem.validation.y.min() > 1
 
 
 def test_revision_is_the_documented_hash(text_mirror: Path) -> None:
-    problem, source = build_problem("tiny_text_answers", SIZES, CLEAN, 0), load_source("tiny_text_answers")
+    problem, source = build_problem(ANSWERS, SIZES, CLEAN, 0), load_source(ANSWERS)
     everything = {row.tobytes(): k for k, row in enumerate(source.take(np.arange(len(source.labels))))}
     digest = hashlib.sha256()
     for part in (problem.train, problem.validation, problem.test):
@@ -593,7 +594,7 @@ def test_the_real_tiny_text(monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
 @needs_corpora
 def test_real_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVBENCH_MIRROR", str(REAL))
-    problem = build_problem("tiny_text_answers", SIZES, CLEAN, 0, BY_CORPORA)
+    problem = build_problem(ANSWERS, SIZES, CLEAN, 0, BY_CORPORA)
     rows, begins = problem.test.x.numpy(), problem.test.y.numpy()[:, 0].astype(int)
     before = [told(2048, row[np.newaxis, :begin])[0] for row, begin in zip(rows, begins, strict=True)]
     assert sum(text.endswith("?") for text in before) > 40
