@@ -100,13 +100,13 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 
 
 def test_a_name_like_no_other_gets_them_all() -> None:
-    there = ", ".join(EXPECTED["models"])
-    with pytest.raises(UserError, match=rf"there is {there}\. See 'dvbench list models'"):
+    names = ", ".join(EXPECTED["models"])
+    with pytest.raises(UserError, match=rf"choose one of {names}\. See 'dvbench list models'"):
         find("models", "xyz")
 
 
 def test_an_unknown_name_where_there_is_nothing() -> None:
-    assert str(unknown("suite", "a", [])) == "no suite is named 'a': there is none."
+    assert str(unknown("suite", "a", [])) == "no suite is named 'a': there are none."
 
 
 def test_an_unknown_parameter_gets_the_nearest() -> None:

@@ -10,6 +10,7 @@ import pytest
 from opendataval.dataval import DataEvaluator
 
 import evaluators
+from dvbench.errors import UserError
 from dvbench.registry import entries
 
 CLASSES = {
@@ -48,9 +49,10 @@ def test_every_evaluator_is_a_class_that_the_package_offers(name: str, attribute
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_parameters_can_be_checked_before_the_file_is_imported(name: str) -> None:
-    parameters = entries("evaluators")[name].definition.parameters
-    assert parameters is not None
-    assert parameters[-1] == "random_state"
+    entry = entries("evaluators")[name]
+    entry.check_parameters(["random_state"])
+    with pytest.raises(UserError, match=f"no parameter of {name} is named 'random_stat'"):
+        entry.check_parameters(["random_stat"])
 
 
 def test_a_name_that_no_file_defines() -> None:

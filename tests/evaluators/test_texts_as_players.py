@@ -170,5 +170,5 @@ def test_these_read_features_and_say_that_they_cannot_value_texts(name, groups):
 
 def test_texts_of_which_nothing_counts_are_nobodys_performance(problem, model):
     nothing = replace(problem, validation=Split(problem.validation.x, problem.validation.y + 100))
-    with pytest.raises(ValueError, match="no token of these texts counts"):
+    with pytest.raises(ValueError, match="the loss includes no token of these texts"):
         LeaveOneOut(random_state=0).train(nothing.subset_fetcher(), model, nothing.metric, **FIT)
