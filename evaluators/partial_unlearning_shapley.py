@@ -25,9 +25,8 @@ from dvbench.training.tensor_model import TensorModel, seeded
 from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import Metric
 from dvbench.unlearning.contract import Parameters, UnlearningMethod
+from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.factory import chosen_method, make_unlearner
-from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
-from dvbench.unlearning.stacked_engine import StackedUnlearner
 from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
@@ -229,7 +228,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
 
     def _values(
         self,
-        unlearner: StackedUnlearner | LanguageModelUnlearner,
+        unlearner: Unlearner,
         untrained: TensorModel | LanguageModel,
         points: Pair,
         validation: Pair,
@@ -239,14 +238,14 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         fit: dict[str, Any],
     ) -> list[PartialValue]:
         """Values of target sets, given by numbers of points."""
-        x, y = validation[0].to(unlearner.x.device), validation[1]
+        x, y = validation
         unlearned, alone = np.empty(len(targets)), np.empty(len(targets))
-        for numbers, logits in unlearner.logits_without(targets, seed):
+        for numbers, logits in unlearner.outputs_without(targets, seed):
             unlearned[numbers] = mean_utilities(self.utility, metric, y, logits)
         for numbers, models in untrained.fit_many(*points, targets, **fit):
-            alone[numbers] = mean_utilities(self.utility, metric, y, models.all_logits(x))
-        (random,) = mean_utilities(self.utility, metric, y, untrained.all_logits(x))
-        (full,) = mean_utilities(self.utility, metric, y, unlearner.logits_full.unsqueeze(0))
+            alone[numbers] = mean_utilities(self.utility, metric, y, models.all_outputs(x))
+        (random,) = mean_utilities(self.utility, metric, y, untrained.all_outputs(x))
+        (full,) = mean_utilities(self.utility, metric, y, unlearner.outputs_full.unsqueeze(0))
         lost = [(float(full - u), float(full - a), float(full - random)) for u, a in zip(unlearned, alone, strict=True)]
         return [PartialValue((target + all_ - rest) / 2, target, rest, all_, full) for target, rest, all_ in lost]
 

@@ -18,9 +18,8 @@ from dvbench.training.language_model import LanguageModel
 from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import model_utilities
 from dvbench.unlearning.contract import Parameters, UnlearningMethod
+from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.factory import chosen_method, make_unlearner
-from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
-from dvbench.unlearning.stacked_engine import StackedUnlearner
 from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
 
@@ -143,7 +142,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         budget = None if self.memory is None else self.memory * 2**20
         unlearner = make_unlearner(model, (x, y), (x_valid, y_valid), self.method, budget)
         seed = int(self.random_state.randint(2**31))
-        full = self._performances(unlearner.logits_full.unsqueeze(0))[0]
+        full = self._performances(unlearner.outputs_full.unsqueeze(0))[0]
         limit = np.inf
         if untrained is not None and self.truncation is not None:
             limit = full - self._performances(untrained)[0] - self.truncation
@@ -152,10 +151,10 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
                     f"the trained model's {self.utility} is within {self.truncation:g} of the untrained one's: every "
                     "permutation would be truncated at its start; train longer, or lower the truncation"
                 )
-        estimate = self.estimate(self.game(unlearner, seed, players), len(self.x_train), limit, unlearner.most)
-        ((_, nobody),) = unlearner.logits_without([np.arange(len(x))], seed)
+        estimate = self.estimate(self.game(unlearner, seed, players), len(self.x_train), limit, unlearner.at_once)
+        ((_, nobody),) = unlearner.outputs_without([np.arange(len(x))], seed)
         metric_full, metric_unlearned = (
-            model_utilities(self.metric, y_valid, logits)[0] for logits in (unlearner.logits_full.unsqueeze(0), nobody)
+            model_utilities(self.metric, y_valid, logits)[0] for logits in (unlearner.outputs_full.unsqueeze(0), nobody)
         )
         self.diagnostics_ = {
             "permutations": float(estimate.permutations),
@@ -191,21 +190,19 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         self.values_, self.standard_errors_ = estimate.values, estimate.standard_errors
         return estimate
 
-    def game(
-        self, unlearner: StackedUnlearner | LanguageModelUnlearner, seed: int, players: Subsets | None = None
-    ) -> Game:
+    def game(self, unlearner: Unlearner, seed: int, players: Subsets | None = None) -> Game:
         """Make the game: performance lost by unlearning coalitions. One seed serves all of them.
 
         With the same draws for every coalition, neighbouring prefixes of a permutation see alike minibatches, and what
         is left in their difference is the player.
         """
-        full = self._performances(unlearner.logits_full.unsqueeze(0))[0]
+        full = self._performances(unlearner.outputs_full.unsqueeze(0))[0]
 
         def utilities(coalitions: Sequence[np.ndarray]) -> np.ndarray:
             if players is not None:
                 coalitions = [players.expand(coalition) for coalition in coalitions]
             lost = np.empty(len(coalitions))
-            for numbers, logits in unlearner.logits_without(coalitions, seed):
+            for numbers, logits in unlearner.outputs_without(coalitions, seed):
                 lost[numbers] = full - self._performances(logits)
             return lost
 
@@ -215,7 +212,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         """One model's logits on the validation set, (1, outputs, n_validation)."""
         x = as_tensor(self.x_valid)
         if isinstance(model, LanguageModel):
-            return model.all_logits(x)
+            return model.all_outputs(x)
         return all_features_and_logits(model, x)[1].T.unsqueeze(0)
 
     def _performances(self, logits: torch.Tensor) -> np.ndarray:

@@ -142,7 +142,7 @@ class _Scoring:
                 # Read anew each time: a task that alters them alters its own.
                 arrays = {name: self.store.array(self.result, name) for name in self.result.arrays}
                 outcome = task(self.problem, Valuation(arrays["values"], arrays.get("repeat"), self.forgotten), retrain)
-                found = {"metrics": outcome.metrics, "curves": outcome.curves}
+                found = {"metrics": outcome.metrics, "curves": outcome.curves, "axes": outcome.axes}
                 self.scores[name] = Score.model_validate({**task_metadata(name), **found})
             except _Asked as question:
                 self.asked += question.coalitions

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from dvbench.results.axes import check_axes
 from dvbench.results.upgrade import upgrade_plan, upgrade_result
 from dvbench.settings import EvaluatorSettings, Groups, Kind, ModelSettings, Name, Noise, Sizes, Strict, Training
 
@@ -75,19 +76,29 @@ class Array(Strict):
 
 
 class Score(Strict):
-    """What a task says about a cell's values; ``error`` instead of metrics if the task failed."""
+    """A task's outcome for a cell's values; ``error`` instead of metrics if the task failed.
+
+    ``axes`` names the x axis of each curve: another curve of the same length, or ``player``, ``coalition`` or ``epoch``
+    where a curve has one number for each of these.
+    """
 
     version: int = Field(ge=1)
     headline: Name
     higher_is_better: bool
     metrics: dict[str, Number] = {}
     curves: dict[str, list[Number]] = {}
+    axes: dict[str, str] = {}
     error: str | None = None
 
     @model_validator(mode="after")
     def _headline_or_error(self) -> Score:
         if self.error is None and self.headline not in self.metrics:
             raise ValueError(f"neither an error nor the headline metric '{self.headline}'")
+        return self
+
+    @model_validator(mode="after")
+    def _axes_exist(self) -> Score:
+        check_axes(self.axes, self.curves)
         return self
 
     @property

@@ -1,11 +1,13 @@
 """Reads what earlier versions of the result schema wrote.
 
-Version 1 called the validation set the reachable set.
+Version 1 called the validation set the reachable set, and did not save the x axes of curves.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+X_CURVES = ("fraction", "log10_loss", "step")  # the curves of version 1 that others are drawn over
 
 
 def upgrade_result(data: Any) -> Any:
@@ -15,6 +17,8 @@ def upgrade_result(data: Any) -> Any:
     changes: dict[str, Any] = {"schema_version": 2, "cell": _cell(data.get("cell"))}
     if isinstance(data.get("dataset"), dict):
         changes["dataset"] = _renamed(data["dataset"])
+    if isinstance(data.get("scores"), dict):
+        changes["scores"] = {name: _with_axes(score) for name, score in data["scores"].items()}
     return {**data, **changes}
 
 
@@ -33,6 +37,27 @@ def _cell(cell: Any) -> Any:
     if not isinstance(cell, dict) or not isinstance(cell.get("sizes"), dict):
         return cell
     return {**cell, "sizes": _renamed(cell["sizes"])}
+
+
+def _with_axes(score: Any) -> Any:
+    """Add to a score the x axes of its curves."""
+    if not isinstance(score, dict) or not isinstance(score.get("curves"), dict):
+        return score
+    curves = {name: curve for name, curve in score["curves"].items() if isinstance(curve, list)}
+    return {**score, "axes": {name: _axis(name, curves) for name in curves if name not in X_CURVES}}
+
+
+def _axis(name: str, curves: dict[str, list[Any]]) -> str:
+    """The x axis of a curve of a task of version 1."""
+    if name in ("train_loss", "test_loss"):
+        return "epoch"
+    if name in ("summed", "performance"):
+        return "coalition"
+    for axis in X_CURVES:
+        same_length = axis in curves and len(curves[axis]) == len(curves[name])
+        if same_length and (axis != "step" or name.startswith("unlearning_")):
+            return axis
+    return "player"
 
 
 def _renamed(sizes: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -11,6 +11,7 @@ import torch
 
 from dvbench.errors import UserError
 from dvbench.problems.problem import Problem
+from dvbench.results.axes import check_axes
 
 
 class Outputs(Protocol):
@@ -100,10 +101,39 @@ class Valuation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task's metrics, each a number, and curves, each a list of numbers."""
+    """What a task returns.
+
+    Parameters
+    ----------
+    metrics : dict of str to float
+        The headline metric and others.
+    curves : dict of str to list of float
+    x : str or dict of str to str
+        The x axis of the curves: one name for all, or a name for each curve. An x axis is another curve of the same
+        length, such as ``"fraction"``, or what a curve has one number of: ``"player"``, ``"coalition"`` or ``"epoch"``.
+
+    Raises
+    ------
+    ValueError
+        If a curve has no x axis, or one that does not exist or has another length.
+    """
 
     metrics: dict[str, float]
     curves: dict[str, list[float]] = field(default_factory=dict)
+    x: str | Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_axes(self.axes, self.curves)
+        names = {*self.axes, *self.axes.values()}
+        if without := [name for name in self.curves if name not in names]:
+            raise ValueError(f"the curve '{without[0]}' has no x axis: give Outcome an x, such as x=\"player\"")
+
+    @property
+    def axes(self) -> dict[str, str]:
+        """The x axis of each curve; curves that are x axes have none."""
+        if isinstance(self.x, str):
+            return {name: self.x for name in self.curves if name != self.x}
+        return dict(self.x)
 
 
 class Retrain(Protocol):
@@ -167,6 +197,10 @@ class Task:
             for name, number in numbers.items():
                 if not np.isfinite(np.asarray(number)).all():
                     raise ValueError(f"{name} is not finite")
+        for name, axis in outcome.axes.items():
+            length = len(outcome.curves[name])
+            if axis == "player" and length != problem.players:
+                raise ValueError(f"the curve '{name}' has {length} numbers for {problem.players} players")
         return outcome
 
 

@@ -44,7 +44,7 @@ def detect(values: np.ndarray, corrupted: np.ndarray) -> Outcome:
         "optimal": np.minimum(inspected / total, 1.0),
         "random": FRACTIONS,
     }
-    return Outcome(metrics, {name: [round(float(v), 6) for v in curve] for name, curve in curves.items()})
+    return Outcome(metrics, {name: [round(float(v), 6) for v in curve] for name, curve in curves.items()}, "fraction")
 
 
 def _found(values: np.ndarray, corrupted: np.ndarray, inspected: np.ndarray | int) -> np.ndarray:

@@ -85,7 +85,7 @@ class Retraining:
             lr=how.lr,
         )
         for numbers, stack in trained:
-            found = model_utilities(self.problem.metric, self.test.y, stack.all_logits(self.test.x))
+            found = model_utilities(self.problem.metric, self.test.y, stack.all_outputs(self.test.x))
             self._known.update(zip((keys[number] for number in numbers), found.tolist(), strict=True))
 
 

@@ -13,13 +13,14 @@ from dvbench.problems.problem import Problem
 from dvbench.randomness import generator, integer_seed
 from dvbench.scoring.contract import UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
+from dvbench.training.contract import OutputFunction
 from dvbench.training.losses import model_losses
 from dvbench.training.stacks import stack
 from dvbench.training.tensor_model import TensorModel
 from dvbench.training.utilities import model_utilities
 from dvbench.unlearning.contract import UnlearningMethod
-from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
-from dvbench.unlearning.stacked_engine import Logits, StackedUnlearner
+from dvbench.unlearning.engine import Unlearner
+from dvbench.unlearning.stacked_engine import StackedUnlearner
 
 MOST = 100  # players, whose models' outputs on all points are held in memory
 WATCHED = 1000  # points of the training set and of the test set whose losses are followed
@@ -69,19 +70,17 @@ class UnlearningExperiment:
             on_epoch=None if on_epoch is None else lambda: on_epoch(model),
         )
 
-    def unlearner(self, method: UnlearningMethod) -> StackedUnlearner | LanguageModelUnlearner:
+    def unlearner(self, method: UnlearningMethod) -> Unlearner:
         """The engine that unlearns players' points from the full model."""
         train, validation = self._retraining.train, self.problem.validation
         return StackedUnlearner(self.full, train.x, train.y, validation.x, validation.y, method)
 
-    def utilities_lost(
-        self, unlearner: StackedUnlearner | LanguageModelUnlearner, purpose: str = "valuation"
-    ) -> np.ndarray:
+    def utilities_lost(self, unlearner: Unlearner, purpose: str = "valuation") -> np.ndarray:
         """Performance on the validation set that unlearning each player costs, (players,)."""
         y, metric = self.problem.validation.y, self.problem.metric
-        (full,) = model_utilities(metric, y, unlearner.logits_full.unsqueeze(0))
+        (full,) = model_utilities(metric, y, unlearner.outputs_full.unsqueeze(0))
         lost = np.empty(len(self._coalitions))
-        for numbers, logits in unlearner.logits_without(self._coalitions, self._seed(purpose)):
+        for numbers, logits in unlearner.outputs_without(self._coalitions, self._seed(purpose)):
             lost[numbers] = full - model_utilities(metric, y, logits)
         return lost
 
@@ -103,12 +102,12 @@ class UnlearningExperiment:
         """
         network, points = self.full.network.eval(), self._points
         losses = _LossesOnTheWay(self.problem, self._coalitions, method.steps)
-        unlearned = self.unlearner(method).logits_without(
+        unlearned = self.unlearner(method).outputs_without(
             self._coalitions, self._seed("valuation"), points, losses.watch
         )
         return UnlearningOutputs(
-            full=stack(network, 1).all_logits(points).cpu(),
-            untrained=stack(self._retraining.model.network.eval(), 1).all_logits(points).cpu(),
+            full=stack(network, 1).all_outputs(points).cpu(),
+            untrained=stack(self._retraining.model.network.eval(), 1).all_outputs(points).cpu(),
             unlearned=torch.cat([logits.cpu() for _, logits in unlearned]),
             retrained=self._retrained,
             training=self._training_losses,
@@ -128,7 +127,7 @@ class UnlearningExperiment:
         for numbers, copies in self._retraining.model.fit_many(
             train.x, train.y, others, batch_size=how.batch_size, epochs=how.epochs, lr=how.lr
         ):
-            for number, logits in zip(numbers, copies.all_logits(self._points).cpu(), strict=True):
+            for number, logits in zip(numbers, copies.all_outputs(self._points).cpu(), strict=True):
                 found[number] = logits
         return torch.stack(found)
 
@@ -140,7 +139,7 @@ class UnlearningExperiment:
         def look(model: TensorModel) -> None:
             network = model.network.eval()
             for name, part in parts.items():
-                logits = stack(network, 1).all_logits(part.x[:WATCHED])
+                logits = stack(network, 1).all_outputs(part.x[:WATCHED])
                 seen[name].append(model_losses(logits, part.y[:WATCHED]).mean().item())
 
         look(self.train(look))
@@ -165,7 +164,7 @@ class _LossesOnTheWay:
         self._marks = sorted({round(steps * mark / WATCHED_STEPS) for mark in range(WATCHED_STEPS + 1)})
         self._seen: dict[tuple[int, int], list[float]] = {}
 
-    def watch(self, numbers: np.ndarray, step: int, logits: Logits) -> None:
+    def watch(self, numbers: np.ndarray, step: int, logits: OutputFunction) -> None:
         """Look at models that have taken so many steps to unlearn the players of these numbers."""
         if step not in self._marks:
             return

@@ -21,11 +21,11 @@ from dvbench.randomness import generator
 from dvbench.scoring.contract import Points, UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
 from dvbench.scoring.unlearned_models import WATCHED_STEPS, UnlearningExperiment
+from dvbench.training.contract import OutputFunction
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.text_batches import features, lengths, output_layer, passes
 from dvbench.unlearning.contract import UnlearningMethod
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
-from dvbench.unlearning.stacked_engine import Logits
 
 KEPT = 4096  # tokens of each corpus at which models are compared
 WATCHED = 1024  # tokens of each corpus, and four times as many of the test set, whose loss is followed
@@ -71,7 +71,7 @@ class TextUnlearningExperiment(UnlearningExperiment):
         seen: dict[tuple[int, int], list[float]] = {}
         marks = {round(method.steps * mark / WATCHED_STEPS) for mark in range(WATCHED_STEPS + 1)}
 
-        def watch(numbers: np.ndarray, step: int, logits: Logits) -> None:
+        def watch(numbers: np.ndarray, step: int, logits: OutputFunction) -> None:
             if step in marks:
                 (player,) = numbers
                 seen[step, player] = self._watched.apart(player, logits)
@@ -190,10 +190,10 @@ class _Watched:
 
     def losses(self, model: LanguageModel) -> list[float]:
         """Mean loss on all players together, and on the test set."""
-        *players, test = self._each(model.all_logits(self.texts.x)[0])
+        *players, test = self._each(model.all_outputs(self.texts.x)[0])
         return [_loss(players), _loss([test])]
 
-    def apart(self, player: int, logits: Logits) -> list[float]:
+    def apart(self, player: int, logits: OutputFunction) -> list[float]:
         """Mean loss on a player, on all others, and on the test set."""
         *players, test = self._each(logits(self.texts.x)[0])
         return [_loss([players.pop(player)]), _loss(players), _loss([test])]

@@ -34,6 +34,7 @@ def exact_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) ->
     return Outcome(
         {"spearman": spearman, "p_spearman": p, "pearson": pearson},
         {"value": values.tolist(), "exact": exact.tolist()},
+        x="player",
     )
 
 

@@ -35,7 +35,8 @@ def group_lds(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outco
     # Exactly rounded: sums of the same values tie, in whatever order they are added.
     summed = np.array([math.fsum(valuation.values[coalition]) for coalition in coalitions])
     lds, p = rank_correlation(summed, performance)
-    return Outcome({"lds": lds, "p_lds": p}, {"summed": summed.tolist(), "performance": performance.tolist()})
+    curves = {"summed": summed.tolist(), "performance": performance.tolist()}
+    return Outcome({"lds": lds, "p_lds": p}, curves, x="coalition")
 
 
 def _halves(problem: Problem) -> list[np.ndarray]:

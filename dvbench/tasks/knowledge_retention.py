@@ -43,10 +43,13 @@ def knowledge_retention(problem: Problem, valuation: Valuation, retrain: Retrain
         for name, end in (("unlearned", ""), ("retrained", "_retrained")):
             metrics[f"kr_{place}{end}"] = float((mean[name] - mean["untrained"]) / known)
     metrics["kr_error"] = abs(metrics["kr_forget"] - metrics["kr_forget_retrained"])
-    curves = {f"{name}_forget": each[:, 0].tolist() for name, each in table.items()}
-    curves |= {f"{name}_loss": losses for name, losses in found.training.items()}
-    curves |= {name if name == "step" else f"unlearning_{name}": line for name, line in found.unlearning.items()}
-    return Outcome(metrics, curves)
+    per_player = {f"{name}_forget": each[:, 0].tolist() for name, each in table.items()}
+    per_epoch = {f"{name}_loss": losses for name, losses in found.training.items()}
+    per_step = {f"unlearning_{name}": losses for name, losses in found.unlearning.items() if name != "step"}
+    steps = {name: numbers for name, numbers in found.unlearning.items() if name == "step"}
+    curves = per_player | per_epoch | steps | per_step
+    axes = dict.fromkeys(per_player, "player") | dict.fromkeys(per_epoch, "epoch") | dict.fromkeys(per_step, "step")
+    return Outcome(metrics, curves, axes)
 
 
 def _forget_and_retain(problem: Problem, points: Points, outputs: Outputs, player: int) -> tuple[float, float]:

@@ -55,7 +55,8 @@ def output_divergence(problem: Problem, valuation: Valuation, retrain: Retrain) 
                         sums[measure + name] += apart
         for name, total in sums.items():
             distances.setdefault(name, []).append(total / int(retain.sum()))
-    return Outcome({name: float(np.mean(each)) for name, each in distances.items()}, _densities(problem, losses))
+    metrics = {name: float(np.mean(each)) for name, each in distances.items()}
+    return Outcome(metrics, _densities(problem, losses), x="log10_loss")
 
 
 def _apart(logits: torch.Tensor, retrained: torch.Tensor, y: torch.Tensor) -> dict[str, float]:

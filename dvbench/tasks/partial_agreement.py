@@ -34,4 +34,4 @@ def partial_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) 
     for name, reference in (("exact", exact), ("without", without)):
         metrics[f"spearman_{name}"], metrics[f"p_{name}"] = rank_correlation(valuation.values, reference)
     curves = {"value": valuation.values, "exact": exact, "without": without}
-    return Outcome(metrics, {name: curve.tolist() for name, curve in curves.items()})
+    return Outcome(metrics, {name: curve.tolist() for name, curve in curves.items()}, x="player")

@@ -41,4 +41,4 @@ def point_addition(problem: Problem, valuation: Valuation, retrain: Retrain) -> 
         "low_against_random": early_random - early_low,
     }
     curves = {"fraction": FRACTIONS, "add_high": high, "add_low": low, "random": chance}
-    return Outcome(metrics, {name: curve.tolist() for name, curve in curves.items()})
+    return Outcome(metrics, {name: curve.tolist() for name, curve in curves.items()}, x="fraction")

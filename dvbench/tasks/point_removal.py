@@ -44,7 +44,7 @@ def point_removal(problem: Problem, valuation: Valuation, retrain: Retrain) -> O
         "weighted_drop_low": _weighted_drop(low),
     }
     curves = {"fraction": FRACTIONS, "remove_high": high, "remove_low": low, "random": chance}
-    return Outcome(metrics, {name: curve.tolist() for name, curve in curves.items()})
+    return Outcome(metrics, {name: curve.tolist() for name, curve in curves.items()}, x="fraction")
 
 
 def _weighted_drop(curve: np.ndarray) -> float:

@@ -35,4 +35,5 @@ def retrained_agreement(problem: Problem, valuation: Valuation, retrain: Retrain
     return Outcome(
         {"spc": spc, "p_spc": p, **{name: float(gap) for name, gap in gaps.items()}},
         {"unlearned": unlearned.tolist(), "retrained": retrained.tolist()},
+        x="player",
     )

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from dvbench.problems.perplexity import NOT_PREDICTED
-from dvbench.settings import Precision
+from dvbench.settings import Kind, Precision
 from dvbench.training.checkpoints import Checkpoints, TrainingProgress, run_key
 from dvbench.training.memory import parameter_count
 from dvbench.training.tensor_model import Fits
@@ -55,6 +55,8 @@ class LanguageModel(GradientModel, TorchModel):
     seconds : float
         That the last fit took, in all runs together.
     """
+
+    kind: Kind = "language"
 
     def __init__(
         self, network: nn.Module, seed: int, weight_decay: float = 0.01, precision: Precision = "float32"
@@ -199,8 +201,8 @@ class LanguageModel(GradientModel, TorchModel):
             found[part, 1 : batch.tokens.shape[1]][batch.counts.cpu()] = said.clamp(max=0.0).to(found)
         return found
 
-    def all_logits(self, x: torch.Tensor) -> torch.Tensor:
-        """What the machinery for many models takes for logits: `predict`, as (1, length, n)."""
+    def all_outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities of tokens as `predict` returns them, transposed: (n, length) to (1, length, n)."""
         return self.predict(x).T.unsqueeze(0)
 
     def finite(self) -> torch.Tensor:

@@ -72,10 +72,11 @@ class Stack(ABC):
         """Switch to evaluation mode; returns itself."""
         return self
 
-    def all_logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits of many points that all copies see, in chunks: (points, ...) to (copies, outputs, points)."""
+    def all_outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of all copies on many points, computed in chunks: (points, ...) to (copies, outputs, points)."""
         points = max(16, min(POINTS, CHUNK // self.copies))
-        return torch.cat([self.logits(chunk.unsqueeze(0)) for chunk in x.split(points)], dim=2)
+        chunks = x.to(self.parameters[0].device).split(points)
+        return torch.cat([self.logits(chunk.unsqueeze(0)) for chunk in chunks], dim=2)
 
     def finite(self) -> torch.Tensor:
         """Which copies have finite parameters only, bool of shape (copies,)."""

@@ -76,7 +76,7 @@ class TensorModel(GradientModel, TorchModel):
     ) -> None:
         super().__init__()
         self.network = network
-        self.kind = kind
+        self.kind: Kind = kind
         self.num_classes = outputs
         self.seed = seed
         self.weight_decay = weight_decay
@@ -266,9 +266,9 @@ class TensorModel(GradientModel, TorchModel):
         logits = require_finite(torch.cat(parts))
         return logits.softmax(dim=1) if self.kind == "classification" else logits
 
-    def all_logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits of many points, in evaluation mode: (n, ...) to (1, outputs, n)."""
-        return stack(self.network.eval(), 1).all_logits(x.to(self.device))
+    def all_outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits or predicted targets of many points, in evaluation mode: (n, ...) to (1, outputs, n)."""
+        return stack(self.network.eval(), 1).all_outputs(x.to(self.device))
 
     def grad(
         self, x_data: torch.Tensor | Dataset, y_data: torch.Tensor | Dataset, *args: Any, **kwargs: Any

@@ -105,3 +105,7 @@ def ascend(logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
 def descend(logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
     """Rule that leads towards the labels: gradient of the loss."""
     return residuals(logits, batch.y)
+
+
+Method = UnlearningMethod
+"""The name of `UnlearningMethod` in dvbench 0.1, which existing packages of methods may import."""

@@ -12,6 +12,7 @@ from dvbench.errors import UserError, unknown
 from dvbench.registry import find
 from dvbench.training.language_model import LanguageModel
 from dvbench.unlearning.contract import UnlearningMethod
+from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
 from dvbench.unlearning.stacked_engine import StackedUnlearner
 
@@ -82,8 +83,8 @@ def make_unlearner(
     validation: tuple[torch.Tensor, torch.Tensor],
     method: UnlearningMethod,
     budget: int | None = None,
-) -> StackedUnlearner | LanguageModelUnlearner:
-    """Make what unlearns coalitions of points from a trained model, texts from a language model.
+) -> Unlearner:
+    """Make the engine that unlearns coalitions: of points from any model, of texts from a language model.
 
     Parameters
     ----------

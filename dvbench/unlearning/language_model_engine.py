@@ -1,8 +1,9 @@
 """Carries unlearning methods out on causal language models, one coalition at a time.
 
-A method's rules work as they do on other models: a point is a token that counts, its outputs are the vocabulary. The
-full model stays at hand, so that of its outputs on the validation set only what enters the output layer is kept: for
-GPT2-XL a thirtieth of the logits, and just as exact.
+A method's rules work as they do on other models: a point is a token that the loss counts, its outputs are the logits of
+the vocabulary. Methods compare with the full model's logits on the validation set. These are not stored: what enters
+the full model's output layer is stored instead, and the logits are computed from it when a step needs them. For GPT2-XL
+that takes a thirtieth of the memory and gives the same numbers.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dvbench.randomness import integer_seed, torch_generator
+from dvbench.training.contract import OutputFunction
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import LOGITS_UNLEARNING
 from dvbench.training.tensor_model import seeded
@@ -25,32 +27,32 @@ from dvbench.training.tensors import as_indices
 from dvbench.training.text_batches import TextBatch, features, logits, output_layer, passes
 from dvbench.training.text_training import adamw
 from dvbench.unlearning.contract import Minibatch, Parameters, Rule, UnlearningMethod
-from dvbench.unlearning.stacked_engine import Logits, mean_gradient
+from dvbench.unlearning.engine import Observer, mean_gradient, require_a_rule, require_convergence
 
-RANK, SCALE = 8, 16  # of low-rank adapters, and what their product is multiplied by (divided by the rank)
+RANK, SCALE = 8, 16  # of low-rank adapters: their product is multiplied by SCALE / RANK
 
 
 class LanguageModelUnlearner:
-    """Unlearns coalitions of texts from one trained language model; see `dvbench.unlearning.stacked_engine.StackedUnlearner`.
+    """Unlearns coalitions of texts from one trained language model; see `dvbench.unlearning.engine.Unlearner`.
 
-    What it calls logits are log-probabilities of tokens, of shape (models, length, texts).
+    Outputs are log-probabilities of tokens, of shape (models, length, texts).
 
     Parameters
     ----------
     model : LanguageModel
         Trained on all players. It is not changed.
     x, y : torch.Tensor
-        The players' texts (n, length) and where their loss begins (n, 1).
+        The players' texts (n, length) and the positions from which their tokens count (n, 1).
     x_validation, y_validation : torch.Tensor
         The same of the validation set.
     method : UnlearningMethod
 
     Attributes
     ----------
-    logits_full : torch.Tensor of shape (length, n_validation)
-        What the full model says of the validation set.
-    most : int
-        Coalitions unlearned at once: one.
+    outputs_full : torch.Tensor of shape (length, n_validation)
+        The full model's log-probabilities on the validation set.
+    at_once : int
+        Coalitions that are unlearned together: one.
     count : int
         Coalitions unlearned so far.
     """
@@ -67,48 +69,46 @@ class LanguageModelUnlearner:
         self.model = model
         self.x, self.y, self.x_validation, self.y_validation = x, y, x_validation, y_validation
         self.method = method
-        self.most = 1
+        self.at_once = 1
         self.count = 0
-        self.logits_full = model.all_logits(x_validation)[0]
+        self.outputs_full = model.all_outputs(x_validation)[0]
         self._features, self._begins = self._features_full()
 
     @torch.no_grad()
     def _features_full(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """What enters the full model's output layer on the validation set, and where each text's begins."""
-        found, counts = [], []
+        """What enters the full model's output layer on the validation set, and the row where each text begins in it."""
+        entering, counts = [], []
         network = self.model.network.eval()
         for _, batch in passes(network, self.x_validation, self.y_validation):
             with self.model.autocast():
-                found.append(features(network, batch))
+                entering.append(features(network, batch))
             counts.append(batch.counts.sum(dim=1).cpu())
-        return torch.cat(found), F.pad(torch.cat(counts).cumsum(0), (1, 0))
+        return torch.cat(entering), F.pad(torch.cat(counts).cumsum(0), (1, 0))
 
-    def logits_without(
+    def outputs_without(
         self,
         coalitions: Sequence[np.ndarray],
         seed: int,
         points: torch.Tensor | None = None,
-        watch: Callable[[np.ndarray, int, Logits], None] | None = None,
+        observer: Observer | None = None,
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """What models say that have unlearned a coalition each; see `dvbench.unlearning.stacked_engine.StackedUnlearner`.
+        """Log-probabilities of models after unlearning one coalition each; see `dvbench.unlearning.engine.Unlearner`.
 
         Yields
         ------
         numbers : numpy.ndarray of int, shape (1,)
-        logits : torch.Tensor of shape (1, length, n_validation), or (1, length, m)
+            Which coalition.
+        log_probabilities : torch.Tensor of shape (1, length, n_validation), or (1, length, m)
         """
-        for number, model in self.models_without(coalitions, seed, watch):
-            seen = self.x_validation if points is None else points
-            nobody = points is None and len(coalitions[number]) == 0
-            yield np.array([number]), self.logits_full.unsqueeze(0) if nobody else model.all_logits(seen)
+        texts = self.x_validation if points is None else points
+        for number, model in self.models_without(coalitions, seed, observer):
+            known = points is None and len(coalitions[number]) == 0
+            yield np.array([number]), self.outputs_full.unsqueeze(0) if known else model.all_outputs(texts)
 
     def models_without(
-        self,
-        coalitions: Sequence[np.ndarray],
-        seed: int,
-        watch: Callable[[np.ndarray, int, Logits], None] | None = None,
+        self, coalitions: Sequence[np.ndarray], seed: int, observer: Observer | None = None
     ) -> Iterator[tuple[int, LanguageModel]]:
-        """Models that have unlearned a coalition each, with its number; the full one where it is empty.
+        """Models that have unlearned one coalition each, with its number; the full model where it is empty.
 
         Raises
         ------
@@ -119,12 +119,8 @@ class LanguageModelUnlearner:
             if len(coalition) == 0:
                 yield number, self.model
                 continue
-            model = self._unlearn(coalition, seed, None if watch is None else partial(watch, np.array([number])))
-            if not bool(model.finite()):
-                raise FloatingPointError(
-                    f"unlearning diverged for a coalition of {len(coalition)} texts at learning rate "
-                    f"{self.method.lr:g}: lower it, or take fewer steps than {self.method.steps}"
-                )
+            model = self._unlearn(coalition, seed, None if observer is None else partial(observer, np.array([number])))
+            require_convergence(self.method, model.finite(), [len(coalition)], "texts")
             yield number, model
 
     def unlearn(self, coalitions: Sequence[np.ndarray], seed: int) -> LanguageModel:
@@ -133,37 +129,44 @@ class LanguageModelUnlearner:
         return self._unlearn(coalition, seed)
 
     def _unlearn(
-        self, coalition: np.ndarray, seed: int, watch: Callable[[int, Logits], None] | None = None
+        self, coalition: np.ndarray, seed: int, observer: Callable[[int, OutputFunction], None] | None = None
     ) -> LanguageModel:
         method, members = self.method, as_indices(coalition, len(self.x))
         model = LanguageModel(
-            _moving(self.model.network, method.parameters, seed), seed, method.weight_decay, self.model.precision
+            _trainable_copy(self.model.network, method.parameters, seed),
+            seed,
+            method.weight_decay,
+            self.model.precision,
         )
         network = model.network.train()
         optimiser = adamw(network, method.lr, method.weight_decay)
-        draws = torch.rand(method.steps, 2, method.batch_size, generator=torch_generator(seed))
+        uniform = torch.rand(method.steps, 2, method.batch_size, generator=torch_generator(seed))
         for step in range(method.steps):
-            if watch is not None:
-                watch(step, model.all_logits)
-                network.train()  # as predicting left it, it would keep all activations
-            forgetting, keeping = method.rules(step)
-            if forgetting is None and keeping is None:
-                raise ValueError(f"{type(method).__name__} looks at neither minibatch at step {step}")
-            if forgetting is not None:
-                self._forget(network, forgetting, members[(draws[step, 0] * len(members)).long()], seed, step)
-            if keeping is not None:
-                self._keep(network, keeping, (draws[step, 1] * len(self.x_validation)).long())
+            if observer is not None:
+                observer(step, model.all_outputs)
+                network.train()  # computing outputs leaves it in evaluation mode, where it keeps all activations
+            forget_rule, validation_rule = method.rules(step)
+            require_a_rule(method, step, forget_rule, validation_rule)
+            if forget_rule is not None:
+                self._accumulate_forget(
+                    network, forget_rule, members[(uniform[step, 0] * len(members)).long()], seed, step
+                )
+            if validation_rule is not None:
+                self._accumulate_validation(
+                    network, validation_rule, (uniform[step, 1] * len(self.x_validation)).long()
+                )
             if method.anchor:
-                self._anchor(network)
+                self._accumulate_anchor(network)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        if watch is not None:
-            watch(method.steps, model.all_logits)
+        if observer is not None:
+            observer(method.steps, model.all_outputs)
         network.eval()
         self.count += 1
         return model
 
-    def _forget(self, network: nn.Module, rule: Rule, rows: torch.Tensor, seed: int, step: int) -> None:
+    def _accumulate_forget(self, network: nn.Module, rule: Rule, rows: torch.Tensor, seed: int, step: int) -> None:
+        """Add the gradient of a rule on texts of the forget set."""
         generator = torch_generator(integer_seed(seed, "labels", step))
 
         def full(batch: TextBatch, _: slice) -> torch.Tensor:
@@ -174,10 +177,12 @@ class LanguageModelUnlearner:
 
         self._accumulate(network, rule, self.x[rows], self.y[rows], full, labels)
 
-    def _keep(self, network: nn.Module, rule: Rule, rows: torch.Tensor) -> None:
+    def _accumulate_validation(self, network: nn.Module, rule: Rule, rows: torch.Tensor) -> None:
+        """Add the gradient of a rule on texts of the validation set."""
+
         def full(_: TextBatch, part: slice) -> torch.Tensor:
-            kept = [self._features[self._begins[row] : self._begins[row + 1]] for row in rows[part].tolist()]
-            return output_layer(self.model.network)(torch.cat(kept))
+            entering = [self._features[self._begins[row] : self._begins[row + 1]] for row in rows[part].tolist()]
+            return output_layer(self.model.network)(torch.cat(entering))
 
         self._accumulate(network, rule, self.x_validation[rows], self.y_validation[rows], full, lambda y: y)
 
@@ -190,7 +195,7 @@ class LanguageModelUnlearner:
         full: Callable[[TextBatch, slice], torch.Tensor],
         labels: Callable[[torch.Tensor], torch.Tensor],
     ) -> None:
-        """Add a rule's gradient on a minibatch, the mean over its tokens, to the parameters'."""
+        """Add the gradient of a rule on a minibatch, averaged over its tokens, to the parameters' gradients."""
         parts = list(passes(network, x, y, LOGITS_UNLEARNING))
         total = sum(int(batch.counts.sum()) for _, batch in parts)
         for part, batch in parts:
@@ -205,20 +210,20 @@ class LanguageModelUnlearner:
         labels: Callable[[torch.Tensor], torch.Tensor],
         total: int,
     ) -> None:
-        """The same in one pass, whose share of all tokens it weighs; what it makes is gone before the next one."""
+        """Add the gradient on some texts of a minibatch, which has ``total`` tokens; one pass frees its activations."""
         with self.model.autocast():
-            found = logits(network, batch)
+            outputs = logits(network, batch)
 
         @torch.no_grad()
         def reference() -> torch.Tensor:
             with self.model.autocast():
-                return full().to(found).T.unsqueeze(0)
+                return full().to(outputs).T.unsqueeze(0)
 
-        hot = labels(F.one_hot(batch.targets, found.shape[1]).to(found))
-        slope = mean_gradient(rule, Minibatch(hot.T.unsqueeze(0), reference))(found.detach().T.unsqueeze(0))
-        found.backward(slope[0].T * (len(hot) / max(1, total)))
+        one_hot = labels(F.one_hot(batch.targets, outputs.shape[1]).to(outputs))
+        gradient = mean_gradient(rule, Minibatch(one_hot.T.unsqueeze(0), reference))(outputs.detach().T.unsqueeze(0))
+        outputs.backward(gradient[0].T * (len(one_hot) / max(1, total)))
 
-    def _anchor(self, network: nn.Module) -> None:
+    def _accumulate_anchor(self, network: nn.Module) -> None:
         """Add the gradient of the weighted squared distance from the full model's parameters."""
         weight = self.method.anchor
         if self.method.parameters == "lora":
@@ -230,18 +235,18 @@ class LanguageModelUnlearner:
             pairs = zip(network.parameters(), self.model.network.parameters(), strict=True)
         with torch.no_grad():
             for parameter, origin in pairs:
-                pull = 2 * weight * (parameter - origin)
-                parameter.grad = pull if parameter.grad is None else parameter.grad.add_(pull)
+                gradient = 2 * weight * (parameter - origin)
+                parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
 
 
-def _moving(network: nn.Module, parameters: Parameters, seed: int) -> nn.Module:
-    """Copy of a network of which only those parameters require gradients that unlearning moves."""
+def _trainable_copy(network: nn.Module, parameters: Parameters, seed: int) -> nn.Module:
+    """Copy of a network in which only the parameters that unlearning moves require gradients."""
     copied = copy.deepcopy(network)
     copied.requires_grad_(parameters == "all")
     if parameters == "head":
-        # It often shares its weights with the embedding, which is to stay.
-        own = copy.deepcopy(output_layer(copied))
-        copied.set_output_embeddings(own.requires_grad_(True))  # type: ignore[operator]
+        # The output layer often shares its weights with the embedding, which must not move.
+        head = copy.deepcopy(output_layer(copied))
+        copied.set_output_embeddings(head.requires_grad_(True))  # type: ignore[operator]
     if parameters == "lora":
         from peft import LoraConfig, inject_adapter_in_model
 
@@ -253,7 +258,7 @@ def _moving(network: nn.Module, parameters: Parameters, seed: int) -> nn.Module:
 
 
 def _inner_layers(network: nn.Module) -> dict[str, nn.Module]:
-    """The linear layers below the output layer, by name; GPT-2's keep their weights transposed."""
+    """The linear layers below the output layer, by name; GPT-2's store their weights transposed."""
     from transformers.pytorch_utils import Conv1D
 
     last = output_layer(network)

@@ -1,7 +1,7 @@
-"""Carries unlearning methods out, many coalitions at once.
+"""Carries unlearning methods out on models of points, many coalitions at once.
 
-All coalitions start from the same weights and see the same minibatches of the validation set, so they are one stack of
-models. Batch normalisation keeps its statistics and dropout is off: the network stays in evaluation mode.
+All coalitions start from the same weights and see the same minibatches of the validation set, so their models are one
+stack. Batch normalisation keeps its statistics and dropout is off: the network stays in evaluation mode.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import torch
 from torch import nn
 
 from dvbench.randomness import integer_seed, torch_generator
+from dvbench.training.contract import OutputFunction
 from dvbench.training.heads import all_features_and_logits, last_linear, logits_network
 from dvbench.training.stack_training import AdamW, gather
 from dvbench.training.stacks import LogitGradient, Stack, copies_within, stack, stackable
 from dvbench.training.tensors import as_indices
-from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod
-
-Logits = Callable[[torch.Tensor], torch.Tensor]
+from dvbench.unlearning.contract import Minibatch, UnlearningMethod
+from dvbench.unlearning.engine import Observer, mean_gradient, require_a_rule, require_convergence
 
 
 class StackedUnlearner:
-    """Unlearns coalitions from one trained model.
+    """Unlearns coalitions of points from one trained model; see `dvbench.unlearning.engine.Unlearner`.
 
     Parameters
     ----------
@@ -41,15 +41,15 @@ class StackedUnlearner:
     Raises
     ------
     ValueError
-        If the network has no linear layer, or its outputs are not those of the last one; or if low-rank adapters are
-        to move, which only language models have.
+        If the network has no linear layer, or its outputs are not those of the last one; or if the method moves
+        low-rank adapters, which only language models have.
 
     Attributes
     ----------
-    logits_full : torch.Tensor of shape (outputs, n_validation)
+    outputs_full : torch.Tensor of shape (outputs, n_validation)
         The full model's logits on the validation set.
-    most : int
-        Coalitions unlearned at once.
+    at_once : int
+        Coalitions that are unlearned together.
     count : int
         Coalitions unlearned so far.
     """
@@ -65,14 +65,14 @@ class StackedUnlearner:
         budget: int | None = None,
     ) -> None:
         if method.parameters == "lora":
-            raise ValueError("only language models are unlearned by 'lora'; choose 'all' or 'head'")
+            raise ValueError("parameters='lora' works with language models only; choose 'all' or 'head'")
         network = logits_network(network).eval()
         device = next(network.parameters()).device
         x, x_validation = x.to(device), x_validation.to(device)
         features, logits = all_features_and_logits(network, x_validation)
-        self.logits_full = stack(network, 1).all_logits(x_validation)[0]
-        if not torch.allclose(logits.T, self.logits_full, rtol=1e-3, atol=1e-4, equal_nan=True):
-            raise ValueError("what the network puts out are not the outputs of its last linear layer")
+        self.outputs_full = stack(network, 1).all_outputs(x_validation)[0]
+        if not torch.allclose(logits.T, self.outputs_full, rtol=1e-3, atol=1e-4, equal_nan=True):
+            raise ValueError("the outputs of the network are not those of its last linear layer")
         self._whole = network
         if method.parameters == "head":
             # Below the head nothing moves, so features are computed once and the head is the whole network.
@@ -82,29 +82,17 @@ class StackedUnlearner:
         self.x, self.y = x, y.to(device)
         self.x_validation, self.y_validation = x_validation, y_validation.to(device)
         self.method = method
-        self.most = copies_within(budget, network, x, 2 * method.batch_size) if stackable(network, x) else 1
+        self.at_once = copies_within(budget, network, x, 2 * method.batch_size) if stackable(network, x) else 1
         self.count = 0
 
-    def logits_without(
+    def outputs_without(
         self,
         coalitions: Sequence[np.ndarray],
         seed: int,
         points: torch.Tensor | None = None,
-        watch: Callable[[np.ndarray, int, Logits], None] | None = None,
+        observer: Observer | None = None,
     ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Logits of models that have unlearned a coalition each.
-
-        Parameters
-        ----------
-        coalitions : sequence of numpy.ndarray of int
-            Players to forget; with none, the full model's logits.
-        seed : int
-            Seed of the minibatches, the same for all coalitions: what two coalitions see differs no more than they do.
-        points : torch.Tensor of shape (m, ...), optional
-            Points that logits are wanted of; by default the validation set.
-        watch : callable, optional
-            Called before every step and after the last: with the numbers of the coalitions that are being unlearned,
-            the steps taken, and a function from points (m, ...) to their models' logits (k, outputs, m).
+        """Logits of models that have unlearned one coalition each; see `dvbench.unlearning.engine.Unlearner`.
 
         Yields
         ------
@@ -117,127 +105,108 @@ class StackedUnlearner:
         FloatingPointError
             If unlearning diverged: a parameter or a logit is NaN or infinite.
         """
-        seen = self.x_validation if points is None else self._below_head(points)
-        nobody = np.array([i for i, coalition in enumerate(coalitions) if len(coalition) == 0], dtype=int)
-        somebody = np.setdiff1d(np.arange(len(coalitions)), nobody)
-        if len(nobody):
-            full = self.logits_full if points is None else stack(self.network, 1).all_logits(seen)[0]
-            yield nobody, full.expand(len(nobody), *full.shape)
-        for start in range(0, len(somebody), self.most):
-            numbers = somebody[start : start + self.most]
-            bound = None if watch is None else partial(watch, numbers)
-            copies = self.unlearn([coalitions[number] for number in numbers], seed, bound)
-            logits = copies.all_logits(seen)
+        inputs = self.x_validation if points is None else self._inputs(points)
+        empty = np.array([i for i, coalition in enumerate(coalitions) if len(coalition) == 0], dtype=int)
+        others = np.setdiff1d(np.arange(len(coalitions)), empty)
+        if len(empty):
+            full = self.outputs_full if points is None else stack(self.network, 1).all_outputs(inputs)[0]
+            yield empty, full.expand(len(empty), *full.shape)
+        for start in range(0, len(others), self.at_once):
+            numbers = others[start : start + self.at_once]
+            members = [coalitions[number] for number in numbers]
+            copies = self.unlearn(members, seed, None if observer is None else partial(observer, numbers))
+            logits = copies.all_outputs(inputs)
             finite = copies.finite() & logits.flatten(1).isfinite().all(dim=1)
-            diverged = [len(coalitions[number]) for number in numbers[~finite.cpu().numpy()]]
-            if diverged:
-                raise FloatingPointError(
-                    f"unlearning diverged for {len(diverged)} of {len(numbers)} coalitions (the first has "
-                    f"{diverged[0]} players) at learning rate {self.method.lr:g}: lower it, or take fewer steps than "
-                    f"{self.method.steps}"
-                )
+            require_convergence(self.method, finite, [len(coalition) for coalition in members])
             yield numbers, logits
 
     def unlearn(
-        self, coalitions: Sequence[np.ndarray], seed: int, watch: Callable[[int, Logits], None] | None = None
+        self,
+        coalitions: Sequence[np.ndarray],
+        seed: int,
+        observer: Callable[[int, OutputFunction], None] | None = None,
     ) -> Stack:
         """Copies of the full model (or of its head), each of which has unlearned a coalition of at least one player.
 
-        Parameters are those of `logits_without`; ``watch`` is not told the numbers.
+        Parameters are those of `outputs_without`, except that ``observer`` is called without the numbers.
         """
         method = self.method
         copies = stack(self.network, len(coalitions))
         start = [parameter[:1].clone() for parameter in copies.parameters]
         optimiser = AdamW(copies, method.lr, method.weight_decay)
-        forget, keep = self._draws(coalitions, seed)
+        forget, validation = self._sample_minibatches(coalitions, seed)
         labels = method.labels(self.y.clone(), torch_generator(integer_seed(seed, "labels")))
         for step in range(method.steps):
-            if watch is not None:
-                watch(step, lambda points: copies.all_logits(self._below_head(points)))
+            if observer is not None:
+                observer(step, lambda points: copies.all_outputs(self._inputs(points)))
             if method.anchor:
                 for parameter, origin, gradient in zip(copies.parameters, start, copies.gradients, strict=True):
                     torch.sub(parameter, origin, out=gradient)
-            self._accumulate(copies, step, labels, forget[step], keep[step])
+            self._accumulate(copies, step, labels, forget[step], validation[step])
             optimiser.step(copies)
-        if watch is not None:
-            watch(method.steps, lambda points: copies.all_logits(self._below_head(points)))
+        if observer is not None:
+            observer(method.steps, lambda points: copies.all_outputs(self._inputs(points)))
         self.count += len(coalitions)
         return copies
 
-    def _below_head(self, points: torch.Tensor) -> torch.Tensor:
-        """What the copies are given of points: their features below the head, if it is the head that moves."""
+    def _inputs(self, points: torch.Tensor) -> torch.Tensor:
+        """Inputs of the unlearned copies: the points, or their features below the head if only the head moves."""
         if self.method.parameters == "head":
             return all_features_and_logits(self._whole, points)[0]
         return points.to(self.x.device)
 
-    def _draws(self, coalitions: Sequence[np.ndarray], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Minibatches, with replacement: points to forget (steps, copies, batch) and to keep (steps, batch).
+    def _sample_minibatches(self, coalitions: Sequence[np.ndarray], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Points of the forget sets (steps, copies, batch) and of the validation set (steps, batch), with replacement.
 
-        Equal draws pick like positions whatever the size of a coalition.
+        The same random numbers select the same relative positions in coalitions of any size.
         """
         method = self.method
-        draws = torch.rand(method.steps, 2, method.batch_size, generator=torch_generator(seed))
+        uniform = torch.rand(method.steps, 2, method.batch_size, generator=torch_generator(seed))
         members = [as_indices(coalition, len(self.x)) for coalition in coalitions]
-        forget = torch.stack([m[(draws[:, 0] * len(m)).long()] for m in members], dim=1)
-        keep = (draws[:, 1] * len(self.x_validation)).long()
-        return forget.to(self.x.device), keep.to(self.x.device)
+        forget = torch.stack([m[(uniform[:, 0] * len(m)).long()] for m in members], dim=1)
+        validation = (uniform[:, 1] * len(self.x_validation)).long()
+        return forget.to(self.x.device), validation.to(self.x.device)
 
     @cached_property
     def _logits_players(self) -> torch.Tensor:
         """The full model's logits on the players' points, (outputs, n)."""
-        return stack(self.network, 1).all_logits(self.x)[0]
+        return stack(self.network, 1).all_outputs(self.x)[0]
 
     def _accumulate(
-        self, copies: Stack, step: int, labels: torch.Tensor, forget: torch.Tensor, keep: torch.Tensor
+        self, copies: Stack, step: int, labels: torch.Tensor, forget: torch.Tensor, validation: torch.Tensor
     ) -> None:
-        """Gradients of a step's rules, added to those of the distance from the start if that counts."""
-        ascending, keeping = self.method.rules(step)
-        if ascending is None and keeping is None:
-            raise ValueError(f"{type(self.method).__name__} looks at neither minibatch at step {step}")
+        """Add the gradients of a step's rules to those of the distance from the full model, if that has a weight."""
+        forget_rule, validation_rule = self.method.rules(step)
+        require_a_rule(self.method, step, forget_rule, validation_rule)
         batches: list[tuple[torch.Tensor, LogitGradient]] = []
-        if ascending is not None:
+        if forget_rule is not None:
             batch = Minibatch(
                 gather(labels, forget).transpose(1, 2), lambda: self._logits_players[:, forget].transpose(0, 1)
             )
-            batches.append((gather(self.x, forget), mean_gradient(ascending, batch)))
-        if keeping is not None:
+            batches.append((gather(self.x, forget), mean_gradient(forget_rule, batch)))
+        if validation_rule is not None:
             batch = Minibatch(
-                self.y_validation.index_select(0, keep).T.unsqueeze(0),
-                lambda: self.logits_full.index_select(1, keep).unsqueeze(0),
+                self.y_validation.index_select(0, validation).T.unsqueeze(0),
+                lambda: self.outputs_full.index_select(1, validation).unsqueeze(0),
             )
-            batches.append((self.x_validation.index_select(0, keep).unsqueeze(0), mean_gradient(keeping, batch)))
+            x_validation = self.x_validation.index_select(0, validation).unsqueeze(0)
+            batches.append((x_validation, mean_gradient(validation_rule, batch)))
         beta = 2 * self.method.anchor
         if len(batches) == 2 and not isinstance(self.network, nn.Linear):
-            # Deeper networks take both minibatches in one pass; all copies of a single layer take the points to keep in
-            # one large product.
+            # Deeper networks take both minibatches in one pass; all copies of a single layer take the points of the
+            # validation set in one large product.
             batches = [_joined(batches, copies.copies)]
-        for x, slope in batches:
-            copies.accumulate_gradient(x, slope, beta)
+        for x, gradient in batches:
+            copies.accumulate_gradient(x, gradient, beta)
             beta = 1.0
 
 
-def mean_gradient(rule: Rule, batch: Minibatch) -> LogitGradient:
-    """A rule's gradient of the mean over a minibatch."""
-
-    def slope(logits: torch.Tensor) -> torch.Tensor:
-        with torch.enable_grad():  # whichever stack asks: a rule may use autograd
-            gradient = rule(logits, batch)
-        if not isinstance(gradient, torch.Tensor) or gradient.shape != logits.shape:
-            shape = list(gradient.shape) if isinstance(gradient, torch.Tensor) else type(gradient).__name__
-            raise ValueError(
-                f"a rule must return a tensor of the shape {list(logits.shape)} of its logits, not {shape}"
-            )
-        return gradient.detach().div_(batch.y.shape[2])
-
-    return slope
-
-
 def _joined(batches: Sequence[tuple[torch.Tensor, LogitGradient]], copies: int) -> tuple[torch.Tensor, LogitGradient]:
-    """Two minibatches, the second of which all copies see, as one."""
-    (x, first), (shared, second) = batches
+    """Join two minibatches into one; the second is the same for all copies."""
+    (x, first), (common, second) = batches
     size = x.shape[1]
 
     def both(logits: torch.Tensor) -> torch.Tensor:
         return torch.cat([first(logits[:, :, :size]), second(logits[:, :, size:])], dim=2)
 
-    return torch.cat([x, shared.expand(copies, *shared.shape[1:])], dim=1), both
+    return torch.cat([x, common.expand(copies, *common.shape[1:])], dim=1), both

@@ -149,7 +149,7 @@ class _Trained(_Rehearsal):
                 for places, models in self.model.fit_many(self.points, self.targets, next_ones, **self.settings)
                 for i, place in enumerate(places)
             }
-        logits = require_finite(self.ready[number].all_logits(as_tensor(x).to(self.model.device)))
+        logits = require_finite(self.ready[number].all_outputs(as_tensor(x).to(self.model.device)))
         return predictions(logits[0].T, self.targets)
 
 

@@ -53,7 +53,7 @@ def retrain(n: int, coalitions: list[np.ndarray], hidden: tuple[int, ...] = (), 
 def unlearn(n: int, coalitions: list[np.ndarray], width: int = 64, budget: int | None = None) -> None:
     network = model(width).network[-1]  # the head alone
     unlearner = StackedUnlearner(network, *data(n, width), *data(500, width), GradientAscent(), budget)
-    for _ in unlearner.logits_without(coalitions, 0):
+    for _ in unlearner.outputs_without(coalitions, 0):
         pass
 
 

@@ -84,7 +84,7 @@ def test_utilities(benchmark, title, which):
     def fast():
         found = np.empty(count)
         for numbers, models in model.fit_many(x, problem.train.y, coalitions, **how):
-            found[numbers] = model_utilities(problem.metric, problem.validation.y, models.all_logits(valid))
+            found[numbers] = model_utilities(problem.metric, problem.validation.y, models.all_outputs(valid))
         return found
 
     one = model.clone().fit(x[coalitions[-1]], problem.train.y[coalitions[-1]], **how)
@@ -118,14 +118,14 @@ def test_unlearning(benchmark, what):
         return plain_unlearning(network, x, y, x_validation, coalitions[0], 0, ascent)(x_validation).detach()
 
     def fast():
-        return torch.cat([logits for _, logits in unlearner.logits_without(coalitions, 0)])
+        return torch.cat([logits for _, logits in unlearner.outputs_without(coalitions, 0)])
 
     torch.testing.assert_close(fast()[0].T, slow(), rtol=1e-2, atol=1e-3)
     layers = [a * b for a, b in zip([width, *hidden], [*hidden, 10], strict=True)]
     # Of both minibatches: forward, weights' gradients, and gradients of the inputs of all layers but the first.
     flop = ascent.steps * 2 * 2 * ascent.batch_size * (2 * sum(layers) + sum(layers[1:]))
     a = torch.rand(1024, 1024)
-    ratio = compare(benchmark, slow, fast, fast_units=count, together=unlearner.most)
+    ratio = compare(benchmark, slow, fast, fast_units=count, together=unlearner.at_once)
     # The limit in turns with what is held against it.
     rounds = [(seconds(fast) / count, seconds(lambda: [torch.mm(a, a) for _ in range(20)]) / 20) for _ in range(7)]
     reached = np.median([flop / time for time, _ in rounds])
@@ -152,7 +152,7 @@ def test_unlearning_against_retraining(benchmark, points, parameters):
     compare(
         benchmark,
         lambda: model.clone().fit(x, y, **how),
-        lambda: list(unlearner.logits_without(everybody, 0)),
+        lambda: list(unlearner.outputs_without(everybody, 0)),
         rounds=2,
         slow_units=how["epochs"] / 10,
         fast_units=len(everybody),

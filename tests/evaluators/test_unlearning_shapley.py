@@ -61,8 +61,8 @@ def test_few_players_are_enumerated(method, problem, model):
         return -float(torch.nn.functional.cross_entropy(logits.T, validation.y))
 
     def utility(coalition):
-        ((_, logits),) = unlearner.logits_without([np.array(sorted(coalition), dtype=int)], seed)
-        return log_loss(unlearner.logits_full) - log_loss(logits[0])
+        ((_, logits),) = unlearner.outputs_without([np.array(sorted(coalition), dtype=int)], seed)
+        return log_loss(unlearner.outputs_full) - log_loss(logits[0])
 
     np.testing.assert_allclose(evaluator.data_values, shapley_by_definition(utility, 3), atol=1e-6)
     assert not evaluator.standard_errors_.any()

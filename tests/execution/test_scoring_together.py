@@ -110,7 +110,7 @@ def halving(problem, valuation, retrain):
         left, right = retrain(halves)
         players = halves[int(right > left)]
         seen.append(float(max(left, right)))
-    return Outcome({"score": seen[-1]}, {"seen": seen})
+    return Outcome({"score": seen[-1]}, {"seen": seen}, x="epoch")
 @task(version=1, headline="score", higher_is_better=True)
 def insistent(problem, valuation, retrain):
     for size in range(1, 31):

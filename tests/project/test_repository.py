@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib.util
 import re
 import subprocess
+import sys
 import tomllib
 from functools import partial
 from importlib.metadata import version
@@ -26,24 +28,38 @@ ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+HOW_TO_EXPORT = (
+    "requirements.txt is not what is installed. If you changed dependencies or exclude-newer, make the list again:\n"
+    "    uv lock && uv export --no-hashes --no-dev --no-emit-project --no-annotate --no-header -o requirements.txt\n"
+    "and make this environment again (`uv sync`, or tox with -r). If you changed neither, the package index shows uploads\n"
+    "that it did not show when the list was made: set exclude-newer in pyproject.toml to an earlier day, at least a month\n"
+    "back, and make the list again. Different (pinned, installed): "
+)
+
+
 def test_one_version():
     assert __version__ == PYPROJECT["project"]["version"] == version("dvbench")
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (__version__, PYPROJECT["project"]["license"])
 
 
 def test_the_pinned_list_is_what_is_installed():
     """tox resolves pyproject.toml, frozen by exclude-newer; the list for pip must be the same."""
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     everything = [Requirement(line) for line in lines]
-    pinned = [each for each in everything if each.marker is None or each.marker.evaluate()]
+    pinned = [requirement for requirement in everything if requirement.marker is None or requirement.marker.evaluate()]
     assert len(pinned) > 50
     different = {r.name: (str(r.specifier), version(r.name)) for r in pinned if version(r.name) not in r.specifier}
-    assert not different
+    assert not different, f"{HOW_TO_EXPORT}{different}"
     wanted = {Requirement(text).name for text in PYPROJECT["project"]["dependencies"]}
     assert wanted <= {requirement.name for requirement in pinned}
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml", "README.md"])
+@pytest.mark.parametrize(
+    "name",
+    ["requirements.txt", "overrides.txt", "pyproject.toml", "tox.ini", "README.md", "CONTRIBUTING.md", ".ci/run"],
+)
 def test_no_host_of_a_registry_is_named(name):
     assert not re.search(r"index-url|simple/|pypi\.org", (ROOT / name).read_text())
 
@@ -86,6 +102,45 @@ def test_the_workflow_runs_commands_that_exist():
 
     for command in set(commands):
         assert main([*command.split(), "--help"]) == 0
+
+
+def test_the_workflow_of_tests_runs_what_tox_has_on_every_python():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    tests = workflow["jobs"]["tests"]["strategy"]["matrix"]["include"]
+    supported = [c.rpartition(" ")[2] for c in PYPROJECT["project"]["classifiers"] if "Python :: 3" in c]
+    assert [entry["python"] for entry in tests] == supported
+    environments = [entry["environment"] for entry in tests] + workflow["jobs"]["checks"]["strategy"]["matrix"][
+        "environment"
+    ]
+    tox = configparser.ConfigParser()
+    tox.read(ROOT / "tox.ini")
+    listed = re.split(r",\s*", tox["tox"]["env_list"])
+    assert set(environments) == set(listed) - {"browser", "pythons"}
+    assert set(supported) <= set(tox["testenv:pythons"]["commands"].split())
+
+
+def test_actions_have_one_version_in_all_workflows():
+    texts = [path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml")]
+    uses = {tuple(use.split("@")) for text in texts for use in re.findall(r"uses: (\S+)", text)}
+    assert len(uses) == len({action for action, _ in uses})
+
+
+def test_hooks_before_a_commit_fetch_nothing():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert {repository["repo"] for repository in hooks} == {"local"}
+    assert all(hook["entry"].startswith("uv run --no-sync ") for repo in hooks for hook in repo["hooks"])
+
+
+def test_pythons_that_are_missing_are_named():
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci/pythons.py", own, "3.999"], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == [
+        f"Tests ran on Python {own}.",
+        "WARNING: Python 3.999 NOT TESTED, because it is not on the PATH.",
+    ]
 
 
 def test_the_workflow_reads_pull_requests_and_runs_the_main_branch():

@@ -87,6 +87,41 @@ def test_value_of_a_score() -> None:
     assert Score(**about, error="boom").value is None
 
 
+def test_x_axes_of_curves_exist() -> None:
+    about = {"version": 1, "headline": "h", "higher_is_better": True, "metrics": {"h": 1.0}, "curves": {"c": [1.0]}}
+    assert Score.model_validate({**about, "axes": {"c": "player"}}).axes == {"c": "player"}
+    for axes in ({"c": "nothing"}, {"other": "player"}):
+        with pytest.raises(ValidationError, match="x axis"):
+            Score.model_validate({**about, "axes": axes})
+
+
+def test_axes_of_scores_of_version_1() -> None:
+    """Version 1 did not save them; its tasks' curves have known names."""
+    scores = {
+        "detection": {"fraction": [0.0, 1.0], "recall": [0.0, 1.0], "longer": [1.0, 2.0, 3.0]},
+        "divergence": {"log10_loss": [0.0], "full": [1.0]},
+        "retention": {
+            "full_forget": [0.0, 1.0], "train_loss": [1.0, 0.5, 0.1], "test_loss": [1.0, 0.5, 0.1],
+            "step": [0.0, 5.0], "unlearning_forget": [0.2, 0.3],
+        },
+        "lds": {"summed": [1.0], "performance": [2.0]},
+    }  # fmt: skip
+    expected = {
+        "detection": {"recall": "fraction", "longer": "player"},
+        "divergence": {"full": "log10_loss"},
+        "retention": {
+            "full_forget": "player", "train_loss": "epoch", "test_loss": "epoch", "unlearning_forget": "step"
+        },
+        "lds": {"summed": "coalition", "performance": "coalition"},
+    }  # fmt: skip
+    first = sample_result().model_dump(mode="json")
+    first["schema_version"] = 1
+    about = {"version": 1, "headline": "h", "higher_is_better": True, "metrics": {"h": 1.0}}
+    first["scores"] = {name: {**about, "curves": curves} for name, curves in scores.items()}
+    upgraded = Result.model_validate(first)
+    assert {name: score.axes for name, score in upgraded.scores.items()} == expected
+
+
 def test_what_a_result_lacks() -> None:
     about = {"headline": "f1", "higher_is_better": True}
     done = Score(version=1, metrics={"f1": 1.0}, **about)

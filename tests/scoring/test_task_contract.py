@@ -86,7 +86,7 @@ def test_values_are_not_changed(name):
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("where", ["metrics", "curves"])
 def test_what_is_not_finite_is_an_error(bad, where):
-    outcome = Outcome({"good": 1.0}, {"line": [0.0, 1.0]})
+    outcome = Outcome({"good": 1.0}, {"line": [0.0, 1.0]}, x="epoch")
     broken = {"metrics": {"worst": bad}, "curves": {"worst": [0.0, bad]}}[where]
     getattr(outcome, where).update(broken)
     made = task(version=1, headline="good", higher_is_better=True)(lambda *_: outcome)
@@ -96,10 +96,43 @@ def test_what_is_not_finite_is_an_error(bad, where):
 
 def test_a_curve_does_not_hide_the_metric_of_the_same_name():
     made = task(version=1, headline="area", higher_is_better=True)(
-        lambda *_: Outcome({"area": math.nan}, {"area": [1.0]})
+        lambda *_: Outcome({"area": math.nan}, {"area": [1.0]}, x="epoch")
     )
     with pytest.raises(ValueError, match="area is not finite"):
         made(a_problem(), Valuation(np.zeros(20)), never)
+
+
+def test_one_x_axis_for_all_curves():
+    outcome = Outcome({}, {"fraction": [0.0, 1.0], "recall": [0.1, 1.0], "random": [0.0, 1.0]}, x="fraction")
+    assert outcome.axes == {"recall": "fraction", "random": "fraction"}
+    assert Outcome({"a": 1.0}, x="fraction").axes == {}
+
+
+def test_an_x_axis_for_each_curve():
+    axes = {"loss": "epoch", "forget": "step", "value": "player"}
+    curves = {"loss": [1.0], "step": [0.0, 5.0], "forget": [0.1, 0.2], "value": [3.0] * 20}
+    outcome = Outcome({"good": 1.0}, curves, axes)
+    assert outcome.axes == axes
+    made = task(version=1, headline="good", higher_is_better=True)(lambda *_: outcome)
+    assert made(a_problem(), Valuation(np.zeros(20)), never) is outcome
+    with pytest.raises(ValueError, match="the curve 'value' has 20 numbers for 10 players"):
+        made(a_problem(10), Valuation(np.zeros(10)), never)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ({}, "the curve 'a' has no x axis: give Outcome an x, such as x=\"player\""),
+        ({"a": "epoch"}, "the curve 'b' has no x axis"),
+        ("c", "the x axis of 'a' is 'c', neither another curve nor one of player, coalition, epoch"),
+        ("b", "the curve 'a' has 2 numbers, and its x axis 'b' 3"),
+        ({"a": "a", "b": "epoch"}, "the x axis of 'a' is 'a', neither another curve"),
+        ({"a": "epoch", "b": "epoch", "c": "epoch"}, "there is an x axis for 'c', which is no curve"),
+    ],
+)
+def test_x_axes_that_do_not_exist_are_errors(x, message):
+    with pytest.raises(ValueError, match=message):
+        Outcome({}, {"a": [1.0, 2.0], "b": [1.0, 2.0, 3.0]}, x)
 
 
 def test_a_task_is_given_everything_and_returns_its_outcome():

@@ -46,7 +46,7 @@ def test_results_do_not_depend_on_global_seeds_nor_change_them(name, make_model,
         gradients = torch.stack([torch.cat([part.flatten() for part in point]) for point in model.grad(x, y)])
         unlearner = StackedUnlearner(model, x, y, x, y, GradientAscent(steps=3, batch_size=2, lr=0.01))
         results.append(
-            [weights_of(model), model.predict(x), gradients, next(unlearner.logits_without([np.arange(5)], 0))[1]]
+            [weights_of(model), model.predict(x), gradients, next(unlearner.outputs_without([np.arange(5)], 0))[1]]
         )
         assert global_states() == before
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))

@@ -136,7 +136,7 @@ def test_a_batch_is_cut_to_its_longest_text():
 
 def test_what_all_models_put_out_is_turned_as_logits_are():
     x, _ = made_texts(5)
-    assert torch.equal(MODEL.all_logits(x), MODEL.predict(x).T[None])
+    assert torch.equal(MODEL.all_outputs(x), MODEL.predict(x).T[None])
 
 
 def test_outputs_that_are_not_finite_are_an_error():

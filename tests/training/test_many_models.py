@@ -116,7 +116,7 @@ def test_each_copy_is_what_fit_makes_of_a_clone(layer, make_points):
     found = by_number(model.fit_many(x, y, coalitions, batch_size=3, epochs=2, lr=0.01))
     for number, coalition in enumerate(coalitions):
         alone = model.clone().fit(x[coalition], y[coalition], batch_size=3, epochs=2, lr=0.01)
-        torch.testing.assert_close(found[number].all_logits(x)[0].T.softmax(1), alone.predict(x))
+        torch.testing.assert_close(found[number].all_outputs(x)[0].T.softmax(1), alone.predict(x))
 
 
 @pytest.mark.parametrize("parameters", ["all", "head"])
@@ -129,7 +129,7 @@ def test_each_copy_is_unlearned_as_by_a_plain_loop(name, parameters, make_model,
     coalitions = [coalition for coalition in COALITIONS if len(coalition)]
     unlearner = StackedUnlearner(model, x, y, x_validation, y_validation, ascent)
     models = unlearner.unlearn(coalitions, 11)
-    found = by_number(unlearner.logits_without(coalitions, 11))
+    found = by_number(unlearner.outputs_without(coalitions, 11))
     for number, coalition in enumerate(coalitions):
         if parameters == "all":
             expected = plain_unlearning(model.network, x, y, x_validation, coalition, 11, ascent)
@@ -138,8 +138,8 @@ def test_each_copy_is_unlearned_as_by_a_plain_loop(name, parameters, make_model,
             )
             torch.testing.assert_close(found[number][0].T, expected(x_validation).detach())
         one = StackedUnlearner(model, x, y, x_validation, y_validation, ascent, budget=1)
-        assert one.most == 1
-        torch.testing.assert_close(found[number], next(one.logits_without([coalition], 11))[1])
+        assert one.at_once == 1
+        torch.testing.assert_close(found[number], next(one.outputs_without([coalition], 11))[1])
     assert unlearner.count == 2 * len(coalitions)
 
 
@@ -147,7 +147,7 @@ def test_resnets_are_unlearned_together_with_frozen_statistics(make_model, make_
     model, (x, y) = make_model("resnet18").float(), (tensor.float() for tensor in make_points("resnet18", 6))
     ascent = GradientAscent(steps=2, batch_size=3, lr=1e-4)
     unlearner = StackedUnlearner(model, x, y, x, y, ascent, budget=2**40)
-    ((_, logits),) = unlearner.logits_without([np.array([0, 1]), np.array([2, 3, 4])], 0)
+    ((_, logits),) = unlearner.outputs_without([np.array([0, 1]), np.array([2, 3, 4])], 0)
     for coalition, found in zip(([0, 1], [2, 3, 4]), logits, strict=True):
         expected = plain_unlearning(model.network, x, y, x, coalition, 0, ascent)
         torch.testing.assert_close(found.T, expected(x).detach(), rtol=1e-2, atol=1e-2)
@@ -166,7 +166,7 @@ def test_chains_and_functions_agree(make_model, make_points):
                 parameter[copies] *= factor
         either.accumulate_gradient(x, lambda z: residuals(z, y))
         either.accumulate_gradient(x[:1], lambda z: residuals(z, y), beta=0.5)
-    torch.testing.assert_close(chain.all_logits(x[0]), function.all_logits(x[0]))
+    torch.testing.assert_close(chain.all_outputs(x[0]), function.all_outputs(x[0]))
     for one, other in zip(chain.gradients, function.gradients, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -203,7 +203,7 @@ def test_opendatavals_classifiers_unlearn_together(make_points):
     x, y = make_points("mlp", 10)
     model = ClassifierMLP(4, 3, layers=3, hidden_dim=6).double()
     unlearner = StackedUnlearner(model, x, y, x, y, ASCENT)
-    found = by_number(unlearner.logits_without(COALITIONS, 0))
+    found = by_number(unlearner.outputs_without(COALITIONS, 0))
     for number, coalition in enumerate(COALITIONS):
         if len(coalition):
             expected = plain_unlearning(logits_network(model), x, y, x, coalition, 0, ASCENT)
@@ -265,7 +265,7 @@ def test_layers_that_share_weights_or_are_watched_are_no_chain():
     watched[0].register_forward_hook(lambda module, inputs, output: output + 1)
     for network in (tied, watched):
         x = torch.randn(5, 4)
-        torch.testing.assert_close(stack(network, 2).all_logits(x)[1].T, network(x).detach())
+        torch.testing.assert_close(stack(network, 2).all_outputs(x)[1].T, network(x).detach())
 
 
 def test_normalisation_without_statistics_is_not_filled_up(make_points):
@@ -298,7 +298,7 @@ def test_coalitions_are_numbers_of_players(wrong, make_model, make_points):
     with pytest.raises(ValueError, match="whole numbers from 0 to 9"):
         list(model.fit_many(x, y, [wrong], **HOW))
     with pytest.raises(ValueError, match="whole numbers from 0 to 9"):
-        list(StackedUnlearner(model, x, y, x, y, ASCENT).logits_without([wrong], 0))
+        list(StackedUnlearner(model, x, y, x, y, ASCENT).outputs_without([wrong], 0))
 
 
 def test_infinite_outputs_of_finite_parameters_are_no_performance(make_points):
@@ -308,7 +308,7 @@ def test_infinite_outputs_of_finite_parameters_are_no_performance(make_points):
     ((_, models),) = model.fit_many(x, y, [np.arange(10)], epochs=1, lr=1e20)
     assert models.finite().all()
     with pytest.raises(FloatingPointError, match="outputs are NaN or infinite"):
-        model_utilities(accuracy, y, models.all_logits(x))
+        model_utilities(accuracy, y, models.all_outputs(x))
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"lr": 0.0}])
@@ -344,7 +344,7 @@ def test_one_model_of_many_that_diverges_is_told_of(make_model, make_points):
     x[4] = torch.inf
     unlearner = StackedUnlearner(model, x, y, *make_points("mlp", 5), ASCENT)
     with pytest.raises(FloatingPointError, match=r"diverged for 1 of 3 coalitions \(the first has 2 players\)"):
-        list(unlearner.logits_without(coalitions, 0))
+        list(unlearner.outputs_without(coalitions, 0))
 
 
 def test_rounding_is_not_blown_up_where_the_forget_set_says_nothing():
@@ -381,7 +381,7 @@ def test_models_of_whole_numbers_learn(dtype):
     alone = model.clone().fit(x, y, **how)
     assert accuracy(y, alone.predict(x)) > 0.7
     for _, models in model.fit_many(x, y, [np.arange(60)] * 2, **how):
-        torch.testing.assert_close(models.all_logits(x)[0].T.softmax(dim=1), alone.predict(x), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(models.all_outputs(x)[0].T.softmax(dim=1), alone.predict(x), rtol=1e-3, atol=1e-4)
 
 
 class Centred(nn.Module):
@@ -428,7 +428,7 @@ def test_odd_modules_train_together_as_alone(make, make_points):
     found = by_number(model.fit_many(x, y, coalitions, **HOW))
     for number, coalition in enumerate(coalitions):
         alone = model.clone().fit(x[coalition], y[coalition], **HOW)
-        torch.testing.assert_close(found[number].all_logits(x)[0].T.softmax(dim=1), alone.predict(x))
+        torch.testing.assert_close(found[number].all_outputs(x)[0].T.softmax(dim=1), alone.predict(x))
 
 
 class Recurrent(nn.Module):

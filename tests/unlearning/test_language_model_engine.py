@@ -242,10 +242,10 @@ def test_what_is_kept_of_the_full_model_gives_its_logits():
 
 def test_outputs_of_the_full_model_are_what_it_predicts():
     engine = unlearner(FEW)
-    assert torch.equal(engine.logits_full, MODEL.predict(Z).T)
-    assert engine.logits_full.shape == (LENGTH, len(Z))
+    assert torch.equal(engine.outputs_full, MODEL.predict(Z).T)
+    assert engine.outputs_full.shape == (LENGTH, len(Z))
     for points, expected in ((None, MODEL.predict(Z)), (X, MODEL.predict(X))):
-        ((numbers, found),) = engine.logits_without([np.arange(0)], 0, points)
+        ((numbers, found),) = engine.outputs_without([np.arange(0)], 0, points)
         assert numbers.tolist() == [0]
         assert torch.equal(found, expected.T[None])
     assert engine.count == 0
@@ -256,15 +256,15 @@ def test_the_full_model_is_not_changed_and_coalitions_do_not_meet(parameters):
     before = weights(MODEL.network)
     engine = unlearner(replace(FEW, parameters=parameters))
     coalitions = [COALITION, np.arange(0), np.array([0]), np.arange(10)]
-    together = {int(numbers[0]): found for numbers, found in engine.logits_without(coalitions, 2)}
+    together = {int(numbers[0]): found for numbers, found in engine.outputs_without(coalitions, 2)}
     assert torch.equal(weights(MODEL.network), before)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in MODEL.network.parameters())
     assert engine.count == 3
     for number, coalition in enumerate(coalitions):
-        ((_, alone),) = engine.logits_without([coalition], 2)
+        ((_, alone),) = engine.outputs_without([coalition], 2)
         assert torch.equal(alone, together[number])
     assert not torch.equal(together[0], together[2])
-    ((_, other),) = engine.logits_without([COALITION], 3)
+    ((_, other),) = engine.outputs_without([COALITION], 3)
     assert not torch.equal(other, together[0])
 
 
@@ -324,8 +324,8 @@ def test_what_is_watched_changes_nothing_and_ends_at_the_model():
         seen[step] = logits(X)[0]
         assert numbers.tolist() == [0]
 
-    ((_, found),) = engine.logits_without([COALITION], 0, X, watch)
-    ((_, unwatched),) = engine.logits_without([COALITION], 0, X)
+    ((_, found),) = engine.outputs_without([COALITION], 0, X, watch)
+    ((_, unwatched),) = engine.outputs_without([COALITION], 0, X)
     assert torch.equal(found, unwatched)
     assert list(seen) == [0, 1, 2, 3, 4]
     assert torch.equal(seen[0], MODEL.predict(X).T)
@@ -353,9 +353,9 @@ def test_blocks_are_recomputed_after_a_look_too():
 @KINDS
 def test_divergence_is_an_error(parameters):
     engine = unlearner(replace(FEW, lr=1e200, parameters=parameters))
-    message = r"unlearning diverged for a coalition of 3 texts at learning rate 1e\+200: lower it, or take fewer .* 4$"
+    message = r"for 1 of 1 coalitions \(the first has 3 texts\) at learning rate 1e\+200: .* fewer steps than 4$"
     with pytest.raises(FloatingPointError, match=message):
-        list(engine.logits_without([COALITION], 0))
+        list(engine.outputs_without([COALITION], 0))
 
 
 def test_half_precision_unlearns_about_the_same():
@@ -373,7 +373,7 @@ def test_a_method_that_looks_at_nothing_is_an_error():
         def rules(self, step):
             return None, None
 
-    with pytest.raises(ValueError, match="Idle looks at neither minibatch at step 0"):
+    with pytest.raises(ValueError, match="Idle uses neither minibatch at step 0"):
         unlearner(Idle(steps=1)).unlearn([COALITION], 0)
 
 
@@ -408,7 +408,9 @@ def test_a_rule_is_given_tokens_as_points():
 
 def test_adapters_are_of_language_models_only(make_model, make_points):
     network, (x, y) = make_model("mlp").network, make_points("mlp", 6)
-    with pytest.raises(ValueError, match=r"^only language models are unlearned by 'lora'; choose 'all' or 'head'$"):
+    with pytest.raises(
+        ValueError, match=r"^parameters='lora' works with language models only; choose 'all' or 'head'$"
+    ):
         make_unlearner(network, (x, y), (x, y), replace(FEW, parameters="lora"))
     assert isinstance(make_unlearner(network, (x, y), (x, y), FEW), StackedUnlearner)
 

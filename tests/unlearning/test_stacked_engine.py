@@ -32,9 +32,9 @@ def setting(make_model, make_points):
     return make
 
 
-def logits_without(unlearner, coalition, seed):
+def outputs_without(unlearner, coalition, seed):
     """Logits (points, outputs) of one model."""
-    ((numbers, logits),) = unlearner.logits_without([coalition], seed)
+    ((numbers, logits),) = unlearner.outputs_without([coalition], seed)
     assert numbers.tolist() == [0]
     return logits[0].T
 
@@ -68,7 +68,7 @@ def test_logits_are_those_of_the_unlearned_network(parameters, setting):
     with torch.no_grad():
         for parameter, new in zip(moving, unlearner.unlearn([COALITION], 5).parameters, strict=True):
             parameter.copy_(new[0])
-        torch.testing.assert_close(logits_without(unlearner, COALITION, 5), whole(data[2]))
+        torch.testing.assert_close(outputs_without(unlearner, COALITION, 5), whole(data[2]))
 
 
 def test_head_alone_equals_a_plain_loop_on_features(setting):
@@ -82,8 +82,8 @@ def test_head_alone_equals_a_plain_loop_on_features(setting):
 
 def test_head_and_all_agree_where_the_head_is_all(setting):
     network, data = setting("logistic_regression")
-    everything = logits_without(StackedUnlearner(network, *data, FEW), COALITION, 0)
-    head = logits_without(StackedUnlearner(network, *data, replace(FEW, parameters="head")), COALITION, 0)
+    everything = outputs_without(StackedUnlearner(network, *data, FEW), COALITION, 0)
+    head = outputs_without(StackedUnlearner(network, *data, replace(FEW, parameters="head")), COALITION, 0)
     torch.testing.assert_close(head, everything)
 
 
@@ -92,7 +92,7 @@ def test_the_loss_on_the_forget_set_rises(parameters, setting):
     network, (x, y, *_) = setting("mlp")
     # The players are the validation set too, so that logits of the forget set can be read.
     unlearner = StackedUnlearner(network, x, y, x, y, replace(STRONG, parameters=parameters))
-    before, after = (point_loss(logits_without(unlearner, c, 0), y)[COALITION] for c in (COALITION[:0], COALITION))
+    before, after = (point_loss(outputs_without(unlearner, c, 0), y)[COALITION] for c in (COALITION[:0], COALITION))
     assert after.mean() > before.mean() + 0.2
 
 
@@ -111,7 +111,7 @@ def test_a_large_lambda2_keeps_outputs_on_the_reachable_set_near(setting):
     full = network(data[2]).detach().softmax(1)
     moved = [
         (
-            logits_without(StackedUnlearner(network, *data, replace(STRONG, lambda2=lambda2)), COALITION, 0).softmax(1)
+            outputs_without(StackedUnlearner(network, *data, replace(STRONG, lambda2=lambda2)), COALITION, 0).softmax(1)
             - full
         ).norm()
         for lambda2 in (0.0, 1e3)
@@ -121,26 +121,26 @@ def test_a_large_lambda2_keeps_outputs_on_the_reachable_set_near(setting):
 
 def test_only_the_coalition_and_the_reachable_set_are_looked_at(setting):
     network, (x, y, *validation) = setting("mlp")
-    expected = logits_without(StackedUnlearner(network, x, y, *validation, FEW), COALITION, 0)
+    expected = outputs_without(StackedUnlearner(network, x, y, *validation, FEW), COALITION, 0)
     others = np.setdiff1d(np.arange(10), COALITION)
     x, y = x.clone(), y.clone()
     x[others], y[others] = torch.nan, torch.nan
-    assert torch.equal(logits_without(StackedUnlearner(network, x, y, *validation, FEW), COALITION, 0), expected)
+    assert torch.equal(outputs_without(StackedUnlearner(network, x, y, *validation, FEW), COALITION, 0), expected)
 
 
 @pytest.mark.parametrize("parameters", ["all", "head"])
 def test_without_a_coalition_the_full_model_remains(parameters, setting):
     network, data = setting("mlp")
     unlearner = StackedUnlearner(network, *data, replace(FEW, parameters=parameters))
-    torch.testing.assert_close(logits_without(unlearner, COALITION[:0], 0), network(data[2]).detach())
+    torch.testing.assert_close(outputs_without(unlearner, COALITION[:0], 0), network(data[2]).detach())
     assert unlearner.count == 0
 
 
 def test_unlearned_coalitions_are_counted(setting):
     network, data = setting("mlp")
     unlearner = StackedUnlearner(network, *data, FEW)
-    logits_without(unlearner, COALITION, 0)
-    logits_without(unlearner, COALITION, 0)
+    outputs_without(unlearner, COALITION, 0)
+    outputs_without(unlearner, COALITION, 0)
     assert unlearner.count == 2
 
 
@@ -149,7 +149,7 @@ def test_the_network_is_not_changed(parameters, setting):
     network, data = setting("mlp")
     network.train().requires_grad_(False)
     before = weights_of(network)
-    logits_without(StackedUnlearner(network, *data, replace(FEW, parameters=parameters)), COALITION, 0)
+    outputs_without(StackedUnlearner(network, *data, replace(FEW, parameters=parameters)), COALITION, 0)
     assert torch.equal(weights_of(network), before)
     assert network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
@@ -159,10 +159,10 @@ def test_the_network_is_not_changed(parameters, setting):
 def test_one_coalition_does_not_depend_on_those_before_it(parameters, setting):
     network, data = setting("mlp")
     unlearner = StackedUnlearner(network, *data, replace(FEW, parameters=parameters))
-    first = logits_without(unlearner, COALITION, 0)
-    assert not torch.equal(logits_without(unlearner, COALITION, 1), first)
-    assert not torch.equal(logits_without(unlearner, np.array([0]), 0), first)
-    assert torch.equal(logits_without(unlearner, COALITION, 0), first)
+    first = outputs_without(unlearner, COALITION, 0)
+    assert not torch.equal(outputs_without(unlearner, COALITION, 1), first)
+    assert not torch.equal(outputs_without(unlearner, np.array([0]), 0), first)
+    assert torch.equal(outputs_without(unlearner, COALITION, 0), first)
 
 
 @pytest.mark.parametrize("parameters", ["all", "head"])
@@ -172,7 +172,7 @@ def test_batch_statistics_stay_frozen_and_dropout_off(parameters, make_points):
     network(x)
     unlearner = StackedUnlearner(network, x, y, x, y, replace(FEW, parameters=parameters))
     frozen = copy.deepcopy(network).eval()
-    assert torch.equal(logits_without(unlearner, COALITION[:0], 0), frozen(x))
+    assert torch.equal(outputs_without(unlearner, COALITION[:0], 0), frozen(x))
     if parameters == "all":
         expected = plain_unlearning(frozen, x, y, x, COALITION, 0, FEW)
         found = unlearned(unlearner, COALITION, 0)
@@ -182,4 +182,4 @@ def test_batch_statistics_stay_frozen_and_dropout_off(parameters, make_points):
 def test_divergence_is_an_error(setting):
     network, data = setting("mlp")
     with pytest.raises(FloatingPointError, match=r"learning rate 1e\+200.*fewer steps than 4"):
-        logits_without(StackedUnlearner(network, *data, replace(FEW, lr=1e200)), COALITION, 0)
+        outputs_without(StackedUnlearner(network, *data, replace(FEW, lr=1e200)), COALITION, 0)

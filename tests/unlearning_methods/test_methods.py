@@ -183,7 +183,7 @@ def test_a_step_that_looks_at_nothing_is_an_error(setting):
             return None, None
 
     network, points, validation = setting("classification")
-    with pytest.raises(ValueError, match="Idle looks at neither minibatch at step 0"):
+    with pytest.raises(ValueError, match="Idle uses neither minibatch at step 0"):
         StackedUnlearner(network, *points, *validation, Idle()).unlearn(COALITIONS, 0)
 
 
@@ -228,4 +228,4 @@ def test_watching_changes_nothing_and_sees_every_step(setting):
     assert all(torch.equal(a, b) for a, b in zip(watched.parameters, alone.parameters, strict=True))
     assert [step for step, _ in seen] == [0, 1, 2, 3, 4]
     torch.testing.assert_close(seen[0][1][0].T, network(points[0]).detach())
-    assert torch.equal(seen[-1][1], watched.all_logits(points[0]))
+    assert torch.equal(seen[-1][1], watched.all_outputs(points[0]))
