@@ -1,7 +1,7 @@
 """Reads classes and functions from source files, without importing them.
 
-Names and docstrings are read with `ast`, which takes milliseconds, so that lists are printed at once. Parameters are read
-with griffe, which is imported only when they are needed.
+Names and docstrings are read with `ast`, which takes milliseconds, so that lists are printed at once. Parameters are
+read with griffe, which is imported only when they are needed.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _find(path: str, depth: int = 0) -> Any:
     if visited is None or name not in visited.members:
         return None
     member = visited.members[name]
-    return _find(member.target_path, depth + 1) if member.is_alias else member
+    return _find(cast("griffe.Alias", member).target_path, depth + 1) if member.is_alias else member
 
 
 def _constructor(definition: griffe.Class) -> tuple[Parameter, ...] | None:
@@ -167,7 +167,9 @@ def _constructor(definition: griffe.Class) -> tuple[Parameter, ...] | None:
 
 def _field(member: Any) -> Parameter | None:
     """Field of a dataclass; None for a member that is not one."""
-    if not member.is_attribute or member.annotation is None or str(member.annotation).startswith(NO_FIELDS):
+    if not member.is_attribute or "property" in member.labels or member.annotation is None:
+        return None
+    if str(member.annotation).startswith(NO_FIELDS):
         return None
     return Parameter(member.name, _type(member.annotation), None if member.value is None else str(member.value))
 

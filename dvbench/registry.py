@@ -115,6 +115,8 @@ def suite_files() -> dict[str, Path]:
             if files.get(path.stem, path) != path:
                 raise _named_twice("suites", path.stem, files[path.stem], path)
             files[path.stem] = path
+    if not files:
+        raise UserError("no suite is registered: install dvbench again, for example with 'uv sync'")
     return dict(sorted(files.items()))
 
 

@@ -40,7 +40,7 @@ def list_command(
     if as_json:
         _print_json([{"name": name, "summary": summary} for name, summary in summaries.items()])
     else:
-        console.table([singular(kind.value), "summary"], [[name, summary] for name, summary in summaries.items()])
+        console.table(["name", "summary"], [[name, summary] for name, summary in summaries.items()])
 
 
 def describe_command(
@@ -114,7 +114,7 @@ def _describe(entry: Entry, as_json: bool) -> None:
     console.say(f"{entry.name} ({singular(entry.kind)}, {entry.target})\n")
     console.say(entry.docstring)
     if definition.parameters and entry.kind != "tasks":
-        console.say("\nSignature\n---------")
+        console.say("\nTypes and defaults\n------------------")
         for parameter in definition.parameters:
             console.say(str(parameter))
     if definition.metadata:

@@ -18,9 +18,7 @@ def submit(
     about: Annotated[
         Path, typer.Option(help="TOML file that describes the evaluator and its authors.", metavar="FILE")
     ] = Path("submission.toml"),
-    out: Annotated[
-        Path | None, typer.Option(help="File to write. By default NAME.zip.", metavar="FILE.zip")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write. By default NAME.zip.", metavar="FILE.zip")] = None,
 ) -> None:
     """Pack all results of an evaluator into one file, so that others can verify them."""
     from dvbench import console
@@ -104,9 +102,7 @@ def verify(
 
 
 def new_evaluator(
-    name: Annotated[
-        str, typer.Argument(help="Name in lower case with underscores, such as 'margin_values'.")
-    ],
+    name: Annotated[str, typer.Argument(help="Name in lower case with underscores, such as 'margin_values'.")],
     out: Annotated[
         Path,
         typer.Option(

@@ -75,9 +75,7 @@ def value(
 
 
 def value_corpus(
-    model: Annotated[
-        Path, typer.Option(help="Folder with a causal language model and its tokenizer.", metavar="DIR")
-    ],
+    model: Annotated[Path, typer.Option(help="Folder with a causal language model and its tokenizer.", metavar="DIR")],
     target: Annotated[
         list[Path], typer.Option(help="File with texts of the corpus to value. Repeatable.", metavar="FILE")
     ],
@@ -85,9 +83,7 @@ def value_corpus(
         list[Path],
         typer.Option(help="File with test texts, on which perplexity is measured. Repeatable.", metavar="FILE"),
     ],
-    column: Annotated[
-        str, typer.Option(help="Column with the texts in .jsonl, .csv and .parquet files.")
-    ] = "text",
+    column: Annotated[str, typer.Option(help="Column with the texts in .jsonl, .csv and .parquet files.")] = "text",
     length: Annotated[
         int, typer.Option(min=2, help="Number of tokens of a text that are used; the rest is cut off.")
     ] = 768,
@@ -100,14 +96,10 @@ def value_corpus(
     steps: Annotated[int, typer.Option(min=1, help="Number of optimiser steps of unlearning.")] = 100,
     unlearning_batch: Annotated[int, typer.Option(min=1, help="Number of texts in a step of unlearning.")] = 8,
     unlearning_lr: Annotated[float, typer.Option(min=0, help="Learning rate of unlearning.")] = 2e-5,
-    epochs: Annotated[
-        int, typer.Option(min=1, help="Number of epochs of training a model on the corpus alone.")
-    ] = 5,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs of training a model on the corpus alone.")] = 5,
     batch_size: Annotated[int, typer.Option(min=1, help="Number of texts in a step of training.")] = 32,
     lr: Annotated[float, typer.Option(min=0, help="Learning rate of training.")] = 3e-4,
-    precision: Annotated[
-        Precision, typer.Option(help="Precision of matrix multiplications.")
-    ] = Precision.float32,
+    precision: Annotated[Precision, typer.Option(help="Precision of matrix multiplications.")] = Precision.float32,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
     out: Annotated[

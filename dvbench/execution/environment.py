@@ -111,3 +111,6 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+describe_environment = current_environment

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from types import ModuleType
+from typing import Any
 
 from dvbench.execution.environment import resolve_device
 from dvbench.execution.job_queue import Job, JobQueue
@@ -40,9 +41,7 @@ def start_server(jobs: int) -> None:
             os.environ[THREADS] = before
 
 
-def run_queue(
-    queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback
-) -> Generator[Result]:
+def run_queue(queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback) -> Generator[Result]:
     """Do all jobs of a queue in worker processes, at most ``jobs`` at a time.
 
     Every process uses one thread, so that values do not depend on ``jobs``. When the caller closes the generator,
@@ -153,3 +152,23 @@ def _work(job: Job, store: Store, device: str, written: Connection, variables: M
     torch.set_num_threads(1)
     for result in job.run(store, resolve_device(device)):
         written.send_bytes(result.cell.key.folder.encode())
+
+
+def run_here(cells: Any, store: Store, device: str, on_valued: ResultCallback = lambda _: None) -> Generator[Result]:
+    from dvbench.execution.run import run_cells
+    return run_cells(cells, store, device, 0, on_valued)
+
+
+def run_in_workers(cells: Any, store: Store, device: str, jobs: int, on_valued: ResultCallback = lambda _: None) -> Generator[Result]:
+    from dvbench.execution.run import run_cells
+    return run_cells(cells, store, device, jobs, on_valued)
+
+
+def score_here(cells: Any, store: Store, device: str) -> Generator[Result]:
+    from dvbench.execution.run import score_saved_values
+    return score_saved_values(cells, store, device, 0)
+
+
+def score_in_workers(cells: Any, store: Store, device: str, jobs: int) -> Generator[Result]:
+    from dvbench.execution.run import score_saved_values
+    return score_saved_values(cells, store, device, jobs)

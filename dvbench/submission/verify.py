@@ -176,9 +176,7 @@ def _check(bundle: Bundle, into: Store | None) -> None:
         check_identity(bundle, into)
 
 
-def _recomputed(
-    bundle: Bundle, options: Options, scratch: Path, say: Say, reporting: Reporting
-) -> _Recomputation:
+def _recomputed(bundle: Bundle, options: Options, scratch: Path, say: Say, reporting: Reporting) -> _Recomputation:
     """Score everything again that can be scored here, and value what is drawn."""
     outcome, there = _Recomputation(), {key.folder for key in bundle.keys}
     planned = [cell for plan in bundle.plans for cell in plan.cells if cell.key.folder in there]
