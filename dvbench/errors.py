@@ -1,4 +1,4 @@
-"""The error a user can cause and mend."""
+"""`UserError`, for errors that a user can correct, and helpers that build its messages."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 class UserError(Exception):
-    """Something the user asked for cannot be done; the message is one line that says what to do.
+    """A request of the user cannot be carried out; the message is one line that says what to do.
 
     The command line prints it without a traceback and exits with code 2.
     """
 
 
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
-    """Build the error for a name that does not exist.
+    """Build the error for a name that is not known.
 
     Parameters
     ----------
@@ -24,29 +24,30 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     name : str
         What the user wrote.
     known : iterable of str
-        The names that exist.
+        The known names.
     hint : str, optional
         One more sentence.
 
     Returns
     -------
     UserError
-        Names the nearest match, or else everything there is.
+        Its message suggests the most similar name, or else lists the known names (the first 20).
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    advice = f"did you mean '{near[0]}'?" if near else f"there is {shown or 'none'}."
+    similar = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    choices = f"choose one of {listed}." if names else "there are none."
+    advice = f"did you mean '{similar[0]}'?" if similar else choices
     return UserError(f"no {what} is named '{name}': {advice}{' ' + hint if hint else ''}")
 
 
 def describe_error(error: Exception) -> str:
-    """One line for a validation error: the first complaint and where it is."""
+    """Summarise a validation error in one line: the location and message of its first complaint."""
     complaints: list[Any] = getattr(error, "errors", list)()
     if not complaints:
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     first = complaints[0]
-    place = ".".join(map(str, first["loc"])) or "the file"
+    location = ".".join(map(str, first["loc"])) or "the file"
     message = first["msg"].removeprefix("Value error, ")
     more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    return f"{place}: {message}{more}"
+    return f"{location}: {message}{more}"

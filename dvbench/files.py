@@ -1,4 +1,4 @@
-"""Files: where what can be made again is kept, and how files are written so that none is ever seen half written."""
+"""The cache folder, and atomic writes of files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from dvbench.errors import UserError
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: ``DVBENCH_CACHE``, or a folder in the user's own cache."""
+    """Folder for files that can be made again: ``DVBENCH_CACHE``, or ``~/.cache/dvbench`` by default."""
     return Path(os.environ.get("DVBENCH_CACHE") or Path.home() / ".cache" / "dvbench")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so that it is never seen half written.
+    """Write a temporary file in the same folder, and rename it, so that no reader sees a partly written file.
+
+    Parameters
+    ----------
+    path : Path
+        File to create or replace. Missing parent folders are created.
+    content : bytes
 
     Raises
     ------
     UserError
-        If it cannot be written.
+        If the file cannot be written.
     """
     with explain_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +45,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def explain_errors(path: Path) -> Iterator[None]:
-    """Turn an operating-system error at a path into one line."""
+    """Turn an `OSError` while ``path`` is written into a `UserError` of one line."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,8 @@
-"""Every random generator, derived from what is being computed.
+"""Random generators, each derived from a key that says what is computed.
 
-Nothing in this project reads or sets a global seed. A generator is named by a key such as
-``("quick", "digits", "knn_shapley", 0, "valuation")``: the same key gives the same numbers in any process and order.
+No code in this project reads or sets a global seed. A key is a tuple such as
+``("quick", "digits", "knn_shapley", 0, "valuation")``. The same key gives the same numbers in every process and in
+every order of calls.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def seed_sequence(*key: Key) -> np.random.SeedSequence:
     Parameters
     ----------
     *key : str or int
-        What is being computed, from the general to the particular. Types matter: ``1`` and ``"1"`` differ.
+        What is computed, from the general to the particular. Types matter: ``1`` and ``"1"`` are different keys.
 
     Returns
     -------
@@ -38,22 +39,23 @@ def seed_sequence(*key: Key) -> np.random.SeedSequence:
 
 
 def generator(*key: Key) -> np.random.Generator:
-    """NumPy generator of a key."""
+    """Create the NumPy generator of a key."""
     return np.random.default_rng(seed_sequence(*key))
 
 
 def integer_seed(*key: Key) -> int:
-    """Seed of a key for interfaces that take an integer, in ``[0, 2**32)``."""
+    """Derive an integer seed in ``[0, 2**32)`` from a key, for interfaces that take one."""
     return int(seed_sequence(*key).generate_state(1)[0])
 
 
 def random_state(value: int | np.random.RandomState | None = None) -> np.random.RandomState:
-    """Turn scikit-learn's ``random_state`` argument into a private generator.
+    """Turn scikit-learn's ``random_state`` argument into a generator that is not the global one.
 
     Parameters
     ----------
     value : int, numpy.random.RandomState or None
-        ``None`` draws from the operating system, never from NumPy's global generator.
+        A seed, or a generator, which is returned as it is. ``None`` takes a seed from the operating system, never from
+        NumPy's global generator.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def random_state(value: int | np.random.RandomState | None = None) -> np.random.
 
 
 def torch_generator(seed: int) -> torch.Generator:
-    """Torch CPU generator that starts from ``seed``."""
+    """Create a torch generator on the CPU with this seed."""
     import torch
 
     return torch.Generator().manual_seed(seed)
@@ -74,11 +76,11 @@ def torch_generator(seed: int) -> torch.Generator:
 
 @contextmanager
 def isolated_generators(seed: int) -> Iterator[None]:
-    """Give code that is not ours private global generators, and put the caller's back afterwards.
+    """Seed the global generators inside a context, and restore the caller's states afterwards.
 
-    Some of OpenDataVal's evaluators reseed torch's global generator or draw from it, and a stranger's evaluator may use
-    NumPy's or Python's. Inside this context they see a state derived from ``seed``, so that they repeat; outside
-    nothing changes.
+    Some of OpenDataVal's evaluators reseed torch's global generator or draw from it, and third-party evaluators may use
+    the global generators of NumPy or Python. Inside this context these generators start from ``seed``, so that the
+    numbers are reproducible. After the context, also after an error, their states are those from before.
     """
     import torch
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Kind = Literal["classification", "regression", "language"]
 Precision = Literal["float32", "bfloat16"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+TABLE, LABEL = "csv:", "?label="
 
 
 class Strict(BaseModel):
@@ -93,11 +97,94 @@ class Training(Strict):
     precision: Precision = "float32"
 
 
+class DatasetSettings(Strict):
+    """A data set by name, with the parameters of its function; a text is read as `DatasetSettings.parse` does.
+
+    A CSV file is the data set ``csv`` with the parameters ``path`` and, if it is not called ``label``, ``label``.
+    """
+
+    name: str
+    params: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, data: Any) -> Any:
+        return cls._fields_of(data) if isinstance(data, str) else data
+
+    @classmethod
+    def parse(cls, text: str) -> DatasetSettings:
+        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...`` or ``csv:PATH?label=COLUMN``."""
+        return cls(**cls._fields_of(text))
+
+    @staticmethod
+    def _fields_of(text: str) -> dict[str, Any]:
+        """Name and parameters of a data set that is written as one text."""
+        if text.startswith(TABLE):
+            path, has_label, label = text.removeprefix(TABLE).partition(LABEL)
+            return {"name": "csv", "params": {"path": path} | ({"label": label} if has_label else {})}
+        name, _, query = text.partition("?")
+        pairs = [pair.partition("=") for pair in query.split("&") if pair]
+        return {"name": name, "params": {key: value for key, _, value in pairs}}
+
+    @property
+    def path(self) -> str | None:
+        """Path of the CSV file, or None for another data set."""
+        return str(self.params.get("path", "")) if self.name == "csv" else None
+
+    @property
+    def identity(self) -> str:
+        """What random generators are keyed by: a table has one split wherever it lies."""
+        return f"{TABLE}{Path(self.path).name}" if self.path is not None else self._with_params()
+
+    @property
+    def title(self) -> str:
+        """The name in titles of problems, which are names of folders."""
+        text = self._with_params()
+        if self.path is not None:
+            # Two tables, or two labels of one, may not share a folder.
+            digest = hashlib.sha256(str(self).encode()).hexdigest()[:6]
+            text = f"csv-{Path(self.path).stem[:30]}-{digest}"
+        return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:40]
+
+    def _with_params(self) -> str:
+        values = (value if isinstance(value, str) else f"{name}{value}" for name, value in sorted(self.params.items()))
+        return "_".join((self.name, *values))
+
+    def __str__(self) -> str:
+        """Short form for messages and tables: ``digits``, ``tiny_text_answers``, ``csv:mine.csv?label=price``."""
+        if self.path is None:
+            return self._with_params()
+        return f"{TABLE}{self.path}" + (f"{LABEL}{self.params['label']}" if "label" in self.params else "")
+
+
 class ModelSettings(Strict):
     """A model by name, with the parameters of its constructor."""
 
     name: str
     params: dict[str, Any] = {}
+
+
+class ProblemSettings(Strict):
+    """A valuation problem: a data set, the noise put into it, its players, and the model that is trained on it."""
+
+    dataset: DatasetSettings
+    sizes: Sizes
+    noise: Noise = Noise()
+    groups: Groups | None = None
+    model: ModelSettings
+    training: Training = Training()
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _model_by_name(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def title(self) -> str:
+        """The name in results and tables, such as ``digits-logistic_regression-labels0.2``."""
+        model = re.sub(r"[^A-Za-z0-9_.-]", "_", self.model.name)
+        players = "" if self.groups is None else "-" + re.sub(r"[^A-Za-z0-9_.-]", "_", str(self.groups))
+        return f"{self.dataset.title}-{model}-{self.noise}{players}"
 
 
 class EvaluatorSettings(Strict):

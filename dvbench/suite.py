@@ -2,50 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from dvbench.errors import UserError, describe_error, unknown
 from dvbench.registry import suite_files
-from dvbench.settings import EvaluatorSettings, Groups, ModelSettings, Name, Noise, Sizes, Strict, Training
+from dvbench.settings import EvaluatorSettings, Name, ProblemSettings, Strict
 
 RESERVED = ("assets", "figures", "leaderboard", "submissions", "verified")  # other folders among results and pages
 TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")
 
 
-class ProblemSettings(Strict):
-    """One problem of a suite: a data set, the noise put into it, and the model that is trained on it.
+class SuiteProblem(ProblemSettings):
+    """One problem of a suite, and the tasks that score values of its players.
 
     ``label`` is the title of one that differs from another in its sizes or parameters only.
     """
 
-    dataset: str
-    sizes: Sizes
-    noise: Noise = Noise()
-    groups: Groups | None = None
-    model: ModelSettings
-    training: Training = Training()
     tasks: tuple[Name, ...] = Field(min_length=1)
     label: Name | None = None
 
-    @field_validator("model", mode="before")
-    @classmethod
-    def _model_by_name(cls, value: object) -> object:
-        return {"name": value} if isinstance(value, str) else value
-
     @property
     def title(self) -> str:
-        """The name in results and tables, such as ``digits-logistic_regression-labels0.2``."""
-        if self.label:
-            return self.label
-        model = re.sub(r"[^A-Za-z0-9_.-]", "_", self.model.name)
-        players = "" if self.groups is None else "-" + re.sub(r"[^A-Za-z0-9_.-]", "_", str(self.groups))
-        return f"{dataset_title(self.dataset)}-{model}-{self.noise}{players}"
+        """The name in results and tables: the label, if there is one."""
+        return self.label or super().title
+
+    @property
+    def settings(self) -> ProblemSettings:
+        """The problem alone."""
+        return ProblemSettings.model_validate(self.model_dump(exclude={"tasks", "label"}))
 
 
 class Suite(Strict):
@@ -59,7 +48,7 @@ class Suite(Strict):
     version: int = Field(ge=1)
     description: str = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
-    problems: tuple[ProblemSettings, ...] = Field(min_length=1)
+    problems: tuple[SuiteProblem, ...] = Field(min_length=1)
     evaluators: tuple[EvaluatorSettings, ...] = Field(min_length=1)
 
     @model_validator(mode="before")
@@ -106,15 +95,6 @@ class Suite(Strict):
     def kind(self) -> Literal["evaluators", "unlearning"]:
         """What is compared: evaluators, or unlearning methods."""
         return self.evaluators[0].kind
-
-
-def dataset_title(dataset: str) -> str:
-    """The name of a data set in titles of problems."""
-    if dataset.startswith("csv:"):
-        # Two tables, or two labels of one, may not share a folder.
-        mark = hashlib.sha256(dataset.encode()).hexdigest()[:6]
-        dataset = f"csv-{Path(dataset.removeprefix('csv:').partition('?')[0]).stem[:30]}-{mark}"
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", dataset)[:40]
 
 
 def load_suite(name: str) -> Suite:

@@ -285,17 +285,17 @@ def _key(cell: Cell) -> dict[str, Any]:
 
 
 def _planned(cell: Cell) -> dict[str, Any]:
-    level = "subsets" if cell.groups else "points"
+    level = "subsets" if cell.problem.groups else "points"
     return _key(cell) | {
         "suite_version": cell.suite_version,
         "tasks": json.dumps(list(dict.fromkeys(cell.tasks))),
         "kind": cell.evaluator.kind,
         "name": cell.evaluator.name,
         "params": json.dumps(cell.evaluator.params, sort_keys=True),
-        "dataset": cell.dataset,
-        "model": cell.model.name,
-        "noise": str(cell.noise),
-        "players": str(cell.groups or "points"),
+        "dataset": str(cell.problem.dataset),
+        "model": cell.problem.model.name,
+        "noise": str(cell.problem.noise),
+        "players": str(cell.problem.groups or "points"),
         "level": "unlearning" if cell.evaluator.kind == "unlearning" else level,
     }
 

@@ -1,1 +1,1 @@
-"""Data sets: one file each, holding a function named like the file that returns a `dvbench.problems.source.Source`."""
+"""Data sets: one file each, with a function of the same name that returns a `dvbench.problems.source.Source`."""

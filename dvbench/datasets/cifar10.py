@@ -10,8 +10,8 @@ def cifar10() -> Source:
     """Objects and animals in colour images of 32 × 32 pixels; 50,000 + 10,000 rows, 3,072 features, 10 classes.
 
     Hub id uoft-cs/cifar10; its authors state no licence and ask for a citation. Points have shape (3, 32, 32) and
-    values in [0, 1]; the hidden test set is drawn from the official test split. The hub has it in PNG; a mirror may
-    hold JPEG-coded images, which are slightly lossy, and whose results have another data hash.
+    values in [0, 1]; the hidden test set is drawn from the official test split. The images on the hub are PNG. A mirror
+    may hold JPEG images, which are slightly lossy; results on these have another data hash.
 
     References
     ----------

@@ -12,7 +12,7 @@ CORPORA = (
 )
 
 
-def text_corpus() -> Source:
+def text_corpus(counted: Counted = "texts") -> Source:
     """An encyclopedia, web pages and synthetic textbooks: 1,000,000 texts of each, 768 tokens, GPT-2's vocabulary.
 
     The corpora on which Unlearning Shapley was measured with GPT-2 XL: the first texts that are not empty of
@@ -21,6 +21,12 @@ def text_corpus() -> Source:
     (modified MIT licence). They are streamed, and their tokens take 4.6 GB of the cache. Validation and test sets are
     drawn from the 817 questions of TruthfulQA (truthfulqa/truthful_qa, config generation, Apache-2.0), each followed by
     its best answer; the loss is that of both.
+
+    Parameters
+    ----------
+    counted : {"texts", "answers"}
+        Which tokens of validation and test texts count in the loss: those of question and answer, or the answer's.
+        Questions that leave no room for an answer are left out if answers count.
 
     References
     ----------
@@ -34,9 +40,4 @@ def text_corpus() -> Source:
     S. Lin, J. Hilton and O. Evans, "TruthfulQA: Measuring How Models Mimic Human Falsehoods", ACL 2022,
     https://arxiv.org/abs/2109.07958.
     """
-    return corpora_of_texts("texts")
-
-
-def corpora_of_texts(counted: Counted) -> Source:
-    """The same with the loss of one's choice."""
     return text_source(CORPORA, texts=1_000_000, length=768, counted=counted)

@@ -14,7 +14,7 @@ CORPORA = (
 )
 
 
-def tiny_text() -> Source:
+def tiny_text(counted: Counted = "texts") -> Source:
     """The beginnings of 150 texts each of five corpora, in 2,048 tokens, for models that train in seconds.
 
     The first texts that are not empty, 64 tokens of each: encyclopedia articles (Salesforce/wikitext, config
@@ -23,6 +23,12 @@ def tiny_text() -> Source:
     vocabulary is that of GPT-2 (openai-community/gpt2, modified MIT licence) cut to its first tokens. Reachable and
     test sets are drawn from the 817 questions of TruthfulQA (truthfulqa/truthful_qa, config generation, Apache-2.0),
     each followed by its best answer; the loss is that of both.
+
+    Parameters
+    ----------
+    counted : {"texts", "answers"}
+        Which tokens of validation and test texts count in the loss: those of question and answer, or the answer's.
+        Questions that leave no room for an answer are left out if answers count.
 
     References
     ----------
@@ -37,9 +43,4 @@ def tiny_text() -> Source:
     S. Lin, J. Hilton and O. Evans, "TruthfulQA: Measuring How Models Mimic Human Falsehoods", ACL 2022,
     https://arxiv.org/abs/2109.07958.
     """
-    return tiny_texts("texts")
-
-
-def tiny_texts(counted: Counted) -> Source:
-    """The same with the loss of one's choice."""
     return text_source(CORPORA, texts=150, length=64, vocabulary=2048, counted=counted)

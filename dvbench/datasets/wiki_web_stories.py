@@ -12,13 +12,19 @@ CORPORA = (
 )
 
 
-def wiki_web_stories() -> Source:
+def wiki_web_stories(counted: Counted = "texts") -> Source:
     """An encyclopedia, web pages and stories: 2,300 texts of each, 768 tokens, GPT-2's vocabulary.
 
     The first texts that are not empty of Salesforce/wikitext (config wikitext-2-v1, CC BY-SA 3.0 and GFDL),
     HuggingFaceFW/fineweb (config sample-10BT, ODC-By 1.0) and roneneldan/TinyStories (CDLA-Sharing-1.0), in tokens of
     openai-community/gpt2 (modified MIT licence). Validation and test sets are drawn from the 817 questions of TruthfulQA
     (truthfulqa/truthful_qa, config generation, Apache-2.0), each followed by its best answer; the loss is that of both.
+
+    Parameters
+    ----------
+    counted : {"texts", "answers"}
+        Which tokens of validation and test texts count in the loss: those of question and answer, or the answer's.
+        Questions that leave no room for an answer are left out if answers count.
 
     References
     ----------
@@ -31,9 +37,4 @@ def wiki_web_stories() -> Source:
     S. Lin, J. Hilton and O. Evans, "TruthfulQA: Measuring How Models Mimic Human Falsehoods", ACL 2022,
     https://arxiv.org/abs/2109.07958.
     """
-    return wiki_web_and_stories("texts")
-
-
-def wiki_web_and_stories(counted: Counted) -> Source:
-    """The same with the loss of one's choice."""
     return text_source(CORPORA, texts=2300, length=768, counted=counted)

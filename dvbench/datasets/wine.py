@@ -1,4 +1,4 @@
-"""Wines of three growers, bundled with scikit-learn."""
+"""Wines of three cultivars, bundled with scikit-learn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dvbench.problems.source import Source, classification
 
 
 def wine() -> Source:
-    """Grower of a wine from its chemical analysis; 178 rows, 13 features, 3 classes.
+    """Cultivar of a wine from its chemical analysis; 178 rows, 13 features, 3 classes.
 
     Bundled with scikit-learn, CC BY 4.0.
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from dvbench.errors import UserError, describe_error
 from dvbench.registry import Entry, Kind, entries, find, singular
 from dvbench.results import Cell, CellKey, Plan
-from dvbench.settings import EvaluatorSettings
-from dvbench.suite import ProblemSettings, Suite, dataset_title
+from dvbench.settings import DatasetSettings, EvaluatorSettings
+from dvbench.suite import Suite, SuiteProblem
 
 if TYPE_CHECKING:
     from dvbench.problems.source import Source
@@ -24,12 +24,7 @@ def make_plan(suite: Suite) -> Plan:
         Cell(
             key=CellKey(suite=suite.name, problem=problem.title, evaluator=evaluator.title, seed=seed),
             suite_version=suite.version,
-            dataset=problem.dataset,
-            sizes=problem.sizes,
-            noise=problem.noise,
-            groups=problem.groups,
-            model=problem.model,
-            training=problem.training,
+            problem=problem.settings,
             evaluator=evaluator,
             tasks=problem.tasks,
         )
@@ -99,7 +94,7 @@ def narrow(
 
 
 def _plain(value: object) -> object:
-    return value.model_dump() if isinstance(value, EvaluatorSettings | ProblemSettings) else value
+    return value.model_dump() if isinstance(value, EvaluatorSettings | SuiteProblem) else value
 
 
 def _evaluators(suite: Suite, name: str) -> list[EvaluatorSettings]:
@@ -119,24 +114,24 @@ def _evaluators(suite: Suite, name: str) -> list[EvaluatorSettings]:
     return found or [EvaluatorSettings(kind=suite.kind, name=canonical)]
 
 
-def _problems(suite: Suite, name: str) -> list[ProblemSettings]:
-    canonical = name if name.startswith("csv:") else find("datasets", name).name
-    own = [problem for problem in suite.problems if problem.dataset == canonical]
+def _problems(suite: Suite, text: str) -> list[SuiteProblem]:
+    dataset = DatasetSettings.parse(text)
+    dataset = dataset.model_copy(update={"name": find("datasets", dataset.name).name})
+    own = [problem for problem in suite.problems if problem.dataset == dataset]
     first = suite.problems[0].dataset
     return own or [
-        problem.model_copy(update={"dataset": canonical, "label": _relabelled(problem, canonical)})
+        problem.model_copy(update={"dataset": dataset, "label": _relabelled(problem, dataset)})
         for problem in suite.problems
         if problem.dataset == first
     ]
 
 
-def _relabelled(problem: ProblemSettings, dataset: str) -> str | None:
+def _relabelled(problem: SuiteProblem, dataset: DatasetSettings) -> str | None:
     """The label of a problem that has another data set now."""
-    name = dataset_title(dataset)
     if problem.label is None:
         return None
-    own = problem.dataset in problem.label
-    return problem.label.replace(problem.dataset, name) if own else f"{name}-{problem.label}"
+    before, after = str(problem.dataset), dataset.title
+    return problem.label.replace(before, after) if before in problem.label else f"{after}-{problem.label}"
 
 
 def check(suite: Suite) -> None:
@@ -161,7 +156,10 @@ def check(suite: Suite) -> None:
         entry.check_parameters(evaluator.params)
         if ":" in evaluator.name:
             _check_interface(entry)
-    sources = {dataset: load_source(dataset) for dataset in sorted({p.dataset for p in suite.problems})}
+    sources = {
+        title: load_source(dataset)
+        for title, dataset in sorted({str(p.dataset): p.dataset for p in suite.problems}.items())
+    }
     for problem in suite.problems:
         if problem.groups is not None and problem.groups.column is not None:
             load_source(problem.dataset, problem.groups.column)
@@ -176,7 +174,7 @@ def check(suite: Suite) -> None:
                     f"suite '{suite.name}': {name} needs groups, such as groups = {{ by = \"classes\" }}, and "
                     f"{problem.title} has none"
                 )
-            if (players := _players(problem, sources[problem.dataset])) is not None:
+            if (players := _players(problem, sources[str(problem.dataset)])) is not None:
                 try:
                     check_players(players, metadata.get("fewest", 1), metadata.get("most"))
                 except UserError as error:
@@ -186,13 +184,13 @@ def check(suite: Suite) -> None:
                 raise UserError(
                     f"suite '{suite.name}': {name} needs {needs} noise, and {problem.title} has {problem.noise.kind}"
                 )
-        if problem.noise.kind == "labels" and sources[problem.dataset].kind == "regression":
+        if problem.noise.kind == "labels" and sources[str(problem.dataset)].kind == "regression":
             raise UserError(
                 f"{problem.dataset} is a regression data set and has no labels to flip; use noise of kind 'features', "
                 "as with --task noisy_feature_detection"
             )
-        source = sources[problem.dataset]
-        check_noise(problem.noise, source, problem.dataset)
+        source = sources[str(problem.dataset)]
+        check_noise(problem.noise, source, str(problem.dataset))
         if source.kind == "language":
             try:
                 check_texts(source, problem.sizes)
@@ -200,7 +198,7 @@ def check(suite: Suite) -> None:
                 raise UserError(f"suite '{suite.name}': {problem.title}: {error}") from error
 
 
-def _players(problem: ProblemSettings, source: Source) -> int | None:
+def _players(problem: SuiteProblem, source: Source) -> int | None:
     """How many players a problem will have, as far as that is known before it is built."""
     from dvbench.problems.groups import check_groups
     from dvbench.problems.splits import rows_of_corpora
@@ -209,7 +207,7 @@ def _players(problem: ProblemSettings, source: Source) -> int | None:
         return None
     if problem.groups.by == "classes" and source.kind == "regression":
         raise UserError(f"{problem.dataset} is a regression data set and has no classes to group by")
-    check_groups(problem.groups, source, problem.dataset)
+    check_groups(problem.groups, source, str(problem.dataset))
     if problem.groups.by == "corpora":
         return len(rows_of_corpora(source))
     return problem.groups.count or len(source.classes)
@@ -239,5 +237,4 @@ def merged(plan: Plan, before: Plan | None) -> Plan:
 
 def problem_of(cell: Cell) -> str:
     """What a cell's problem is made of, and the model that is trained on it: equal texts, equal problems."""
-    settings = {"dataset", "sizes", "noise", "groups", "model", "training"}
-    return json.dumps(cell.model_dump(mode="json", include=settings), sort_keys=True)
+    return json.dumps(cell.problem.model_dump(mode="json"), sort_keys=True)

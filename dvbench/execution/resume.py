@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dvbench.errors import UserError
 from dvbench.registry import Entry, find
 from dvbench.results import Cell, Dataset, Result, Store
+from dvbench.settings import DatasetSettings
 from dvbench.version import __version__
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _of_these_settings(cell: Cell, store: Store) -> Result | None:
         return None
     if result.cell.model_copy(update={"tasks": cell.tasks}) != cell:
         return None
-    return result if result.dataset.table == table_hash(cell.dataset) else None
+    return result if result.dataset.table == table_hash(cell.problem.dataset) else None
 
 
 def _unaltered(result: Result, store: Store) -> Result:
@@ -94,7 +95,7 @@ def data_of(cell: Cell, problem: Problem) -> Dataset:
     """What a result says of the data of its problem."""
     return Dataset(
         revision=problem.revision,
-        table=table_hash(cell.dataset),
+        table=table_hash(cell.problem.dataset),
         kind=problem.kind,
         train=len(problem.train),
         players=None if problem.groups is None else problem.players,
@@ -103,12 +104,11 @@ def data_of(cell: Cell, problem: Problem) -> Dataset:
     )
 
 
-def table_hash(dataset: str) -> str | None:
-    """Hash of the file of a user's own table; None for other data sets and for a file that is not there."""
-    path = Path(dataset.removeprefix("csv:").partition("?label=")[0])
-    if not dataset.startswith("csv:") or not path.is_file():
+def table_hash(dataset: DatasetSettings) -> str | None:
+    """Hash of a CSV file; None for other data sets and for a file that is not there."""
+    if dataset.path is None or not Path(dataset.path).is_file():
         return None
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(Path(dataset.path).read_bytes()).hexdigest()
 
 
 def evaluator_version(entry: Entry) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from dvbench.errors import UserError
 from dvbench.execution.failures import describe_exception, failed_score, unscored
 from dvbench.execution.resume import data_of, saved, task_metadata, task_versions
-from dvbench.problems.build import build_problem
+from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
 from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
@@ -49,9 +49,10 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
         If a result cannot be written, or what is on disk is not a result.
     """
     first, asking = cells[0], list[_Scoring]()
+    settings = first.problem
     try:
-        problem = build_problem(first.dataset, first.sizes, first.noise, first.key.seed, first.groups)
-        retrain = Retraining(problem, first.model, first.training, device)
+        problem = build_from_settings(settings, first.key.seed)
+        retrain = Retraining(problem, settings.model, settings.training, device)
         judges = _ReferenceModels(retrain)
     except (Exception, SystemExit) as error:
         for cell in cells:
@@ -106,7 +107,7 @@ class _ReferenceModels:
 
         @cache
         def outputs() -> UnlearningOutputs:
-            with isolated_generators(integer_seed(cell.dataset, cell.key.seed, "valuation")):
+            with isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, "valuation")):
                 return self._forgetting.outputs(make_method(cell.evaluator.name, **cell.evaluator.params))
 
         return outputs

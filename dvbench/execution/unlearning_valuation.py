@@ -46,8 +46,11 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
         If training or unlearning diverged.
     """
     method = make_method(cell.evaluator.name, **cell.evaluator.params)
-    forgetting = make_unlearning_experiment(Retraining(problem, cell.model, cell.training, device))
-    with isolated_generators(integer_seed(cell.dataset, cell.key.seed, purpose)), watch_memory(device) as memory:
+    forgetting = make_unlearning_experiment(Retraining(problem, cell.problem.model, cell.problem.training, device))
+    with (
+        isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, purpose)),
+        watch_memory(device) as memory,
+    ):
         started = time.perf_counter()
         model = forgetting.full
         trained = time.perf_counter()
@@ -62,7 +65,7 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
         tokens, width = int(lengths(problem.train.x).sum()), problem.train.x.shape[1]
         diagnostics["train_seconds"] = model.seconds
         diagnostics |= training_speed(
-            model.network, cell.training.epochs * tokens, width, model.seconds, cell.training.precision
+            model.network, cell.problem.training.epochs * tokens, width, model.seconds, cell.problem.training.precision
         )
     cost = Cost(
         seconds=seconds,

@@ -20,12 +20,13 @@ from dvbench.execution.failures import crashed, describe_exception, failed_score
 from dvbench.execution.resume import data_of, evaluator_version, reusable, task_versions
 from dvbench.execution.unlearning_valuation import value_by_unlearning
 from dvbench.execution.valuation_output import ValuationOutput
-from dvbench.problems.build import build_problem
+from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
 from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Cost, Result, Store
 from dvbench.scoring.contract import Task
+from dvbench.settings import EvaluatorSettings, ModelSettings, Training
 from dvbench.training.build import build_model
 from dvbench.version import __version__
 
@@ -53,7 +54,7 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
     """
     result = reusable(cell, store)
     try:
-        problem = build_problem(cell.dataset, cell.sizes, cell.noise, cell.key.seed, cell.groups)
+        problem = build_from_settings(cell.problem, cell.key.seed)
         tasks: dict[str, Task] = {name: find("tasks", name).load() for name in cell.tasks}
         if result is None or (result.dataset and result.dataset.revision != problem.revision):
             result = _first_valuation(cell, problem, store, device)
@@ -66,7 +67,7 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
 
 
 def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) -> Result:
-    valued = valuate(cell, problem, device)
+    valued = valuate_cell(cell, problem, device)
     entry = find(cell.evaluator.kind, cell.evaluator.name)
     result = Result(
         dvbench_version=__version__,
@@ -88,24 +89,47 @@ def _second_valuation(
     """Add the values of a second valuation, or to the scores of the tasks that need it why there are none."""
     arrays = {name: store.array(result, name) for name in result.arrays}
     try:
-        arrays["repeat"] = valuate(cell, problem, device, purpose="repeat").arrays["values"]
+        arrays["repeat"] = valuate_cell(cell, problem, device, purpose="repeat").arrays["values"]
     except (Exception, SystemExit) as error:
         text = f"second valuation: {describe_exception(error)}"
         return store.write(result.with_scores(cell, {name: failed_score(name, text) for name in tasks}))
     return store.write(result, arrays)
 
 
-def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str = "valuation") -> ValuationOutput:
-    """Value a problem's players as a cell asks.
+def valuate_cell(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str = "valuation") -> ValuationOutput:
+    """Value a problem's players as a cell asks: by its evaluator, or by its unlearning method; see `valuate`."""
+    if cell.evaluator.kind == "unlearning":
+        return value_by_unlearning(cell, problem, device, purpose)
+    key = (cell.key.suite, cell.key.seed)
+    settings = cell.problem
+    return valuate(problem, cell.evaluator, settings.model, settings.training, key=key, device=device, purpose=purpose)
 
-    The evaluator is made anew, is given train and validation data and a model, and is driven through OpenDataVal's own
+
+def valuate(
+    problem: Problem,
+    evaluator: EvaluatorSettings,
+    model: ModelSettings,
+    training: Training,
+    *,
+    key: tuple[str, int],
+    device: str = "cpu",
+    purpose: str = "valuation",
+) -> ValuationOutput:
+    """Value a problem's players by an evaluator.
+
+    The evaluator is made anew, is given training and validation data and a model, and is run through OpenDataVal's
     interface. Where subsets are the players, one with ``takes_subsets`` is given those, and any other values points,
     whose values are summed.
 
     Parameters
     ----------
-    cell : Cell
     problem : Problem
+    evaluator : EvaluatorSettings
+    model : ModelSettings
+    training : Training
+        How the evaluator trains the model.
+    key : tuple of str and int
+        Suite and seed, from which all randomness is derived.
     device : str
         Where the model lives.
     purpose : str
@@ -120,43 +144,42 @@ def valuate(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str =
     UserError
         If the evaluator cannot be made, or its values are not one finite number a player.
     """
-    if cell.evaluator.kind == "unlearning":
-        return value_by_unlearning(cell, problem, device, purpose)
-    key, how = cell.key, cell.training
-    seed = integer_seed(key.suite, problem.dataset, cell.evaluator.name, key.seed, purpose)
-    model = build_model(
-        cell.model,
+    suite, number = key
+    seed = integer_seed(suite, problem.dataset, evaluator.name, number, purpose)
+    trained = build_model(
+        model,
         problem.shape,
         problem.outputs,
         problem.kind,
-        seed=integer_seed(key.suite, problem.dataset, key.seed, purpose, "model"),
-        weight_decay=how.weight_decay,
-        precision=how.precision,
+        seed=integer_seed(suite, problem.dataset, number, purpose, "model"),
+        weight_decay=training.weight_decay,
+        precision=training.precision,
         device=device,
     )
-    make = find("evaluators", cell.evaluator.name).load()
+    make = find("evaluators", evaluator.name).load()
     with _silence(), isolated_generators(seed), watch_memory(device) as memory:
         started = time.perf_counter()
         try:
-            evaluator = make(**cell.evaluator.params, **_randomness(make, seed))
+            made = make(**evaluator.params, **_randomness(make, seed))
         except TypeError as error:
-            raise UserError(f"cannot make {cell.evaluator.name}: {error}") from error
-        whole = problem.groups is not None and getattr(evaluator, "takes_subsets", False)
+            raise UserError(f"cannot make {evaluator.name}: {error}") from error
+        whole = problem.groups is not None and getattr(made, "takes_subsets", False)
         fetcher = problem.subset_fetcher() if whole else problem.fetcher()
-        evaluator.train(fetcher, model, problem.metric, epochs=how.epochs, batch_size=how.batch_size, lr=how.lr)
-        values = evaluator.evaluate_data_values()
-        seconds = time.perf_counter() - started + model.fits.seconds_before
+        fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
+        made.train(fetcher, trained, problem.metric, **fit)
+        values = made.evaluate_data_values()
+        seconds = time.perf_counter() - started + trained.fits.seconds_before
     summed = problem.groups is not None and not whole
     values = _checked(values, len(problem.train) if summed else problem.players)
     arrays: dict[ArrayName, np.ndarray] = {"values": problem.summed(values) if summed else values}
-    errors = getattr(evaluator, "standard_errors_", None)
+    errors = getattr(made, "standard_errors_", None)
     if errors is not None and np.all(np.isfinite(errors)) and not summed:  # of a sum, they do not tell its error
         arrays["standard_errors"] = _checked(errors, problem.players)
-    diagnostics = _finite(getattr(evaluator, "diagnostics_", None))
+    diagnostics = _finite(getattr(made, "diagnostics_", None))
     diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))
     cost = Cost(
         seconds=seconds,
-        fits=model.fits.count,
+        fits=trained.fits.count,
         unlearned=int(diagnostics.get("unlearned", 0)),
         peak_memory=memory.peak,
         peak_cuda_memory=memory.peak_cuda,

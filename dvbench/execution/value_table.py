@@ -17,8 +17,7 @@ from dvbench.problems.csv_tables import read_table
 from dvbench.problems.splits import fold_rows
 from dvbench.randomness import generator
 from dvbench.registry import find
-from dvbench.results import Cell, CellKey
-from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
+from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Training
 
 SHOWN = 15
 COLUMNS = ("row", "rows", "value", "spread", "rank")
@@ -82,19 +81,11 @@ def value_table(
         players = np.sort(np.concatenate([part for part in parts if part is not validation]))
         valued, groups = (players, None) if items is None else np.unique(items[players], return_inverse=True)
         problem = assemble(source, f"csv:{data.name}", (players, validation, validation), Noise(), seed, groups)
-        cell = Cell(
-            key=CellKey(suite="value", problem="table", evaluator="evaluator", seed=seed * folds + fold),
-            suite_version=1,
-            dataset=problem.dataset,
-            sizes=Sizes(train=len(players), validation=len(validation), test=len(validation)),
-            noise=problem.noise,
-            model=ModelSettings(name=model),
-            training=TRAINING,
-            evaluator=EvaluatorSettings(name=evaluator),
-            tasks=(),
-        )
+        key = ("value", seed * folds + fold)
+        settings = EvaluatorSettings(name=evaluator), ModelSettings(name=model), TRAINING
         try:
-            values[fold, valued] = valuate(cell, problem, resolve_device(device)).arrays["values"]
+            output = valuate(problem, *settings, key=key, device=resolve_device(device))
+            values[fold, valued] = output.arrays["values"]
         except UserError:
             raise
         except (Exception, SystemExit) as error:

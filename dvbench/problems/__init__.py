@@ -1,1 +1,1 @@
-"""From a source of data to a valuation problem: splits, noise, groups, tables, corpora, tokens, hub and mirror."""
+"""Build valuation problems from data sets: splits, noise, groups, tables, corpora, tokens, hub and mirror."""

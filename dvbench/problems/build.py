@@ -8,13 +8,13 @@ Texts are neither scaled nor disturbed.
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.problems.source import Source
+from dvbench.settings import DatasetSettings, ProblemSettings
 
 if TYPE_CHECKING:
     import torch
@@ -22,19 +22,14 @@ if TYPE_CHECKING:
     from dvbench.problems.problem import Problem, Split
     from dvbench.settings import Groups, Noise, Sizes
 
-__all__ = ["Source", "build_problem", "check_noise", "load_source"]
 
-TABLE = "csv:"
-LABEL = "?label="
-
-
-def load_source(dataset: str, group: str | None = None) -> Source:
-    """Find a data set.
+def load_source(dataset: DatasetSettings | str, group: str | None = None) -> Source:
+    """Load a data set.
 
     Parameters
     ----------
-    dataset : str
-        A registered name, ``module:function``, or a table of one's own: ``csv:PATH`` or ``csv:PATH?label=COLUMN``.
+    dataset : DatasetSettings or str
+        A registered name or ``module:function``, with its parameters; a text is read by `DatasetSettings.parse`.
     group : str, optional
         Column of a table that says which group a row belongs to.
 
@@ -47,32 +42,34 @@ def load_source(dataset: str, group: str | None = None) -> Source:
     UserError
         If there is no such data set, or it cannot be read.
     """
-    from dvbench.problems.csv_tables import read_table
     from dvbench.registry import find
 
-    if dataset.startswith(TABLE):
-        path, named, label = dataset.removeprefix(TABLE).partition(LABEL)
-        return read_table(path, label if named else None, group)
-    if group is not None:
-        raise UserError(f"'{dataset}' is no table: only those of one's own can be grouped by a column")
-    entry = find("datasets", dataset)
+    settings = DatasetSettings.parse(dataset) if isinstance(dataset, str) else dataset
+    if group is not None and settings.path is None:
+        raise UserError(f"'{settings}' is no table: only a CSV file can be grouped by a column")
+    entry = find("datasets", settings.name)
+    entry.check_parameters(settings.params)
+    params = settings.params | ({} if group is None else {"group": group})
     try:
-        source = entry.load()()
+        source = entry.load()(**params)
     except TypeError as error:
-        raise UserError(f"data set '{dataset}' cannot be called without arguments: {error}") from error
+        with_params = f"with the parameters {', '.join(params)}" if params else "without arguments"
+        raise UserError(f"data set '{settings}' cannot be called {with_params}: {error}") from error
     if not isinstance(source, Source):
-        raise UserError(f"data set '{dataset}' must be a function that returns a dvbench.problems.source.Source")
+        raise UserError(f"data set '{settings}' must be a function that returns a dvbench.problems.source.Source")
     return source
 
 
-def build_problem(dataset: str, sizes: Sizes, noise: Noise, seed: int, groups: Groups | None = None) -> Problem:
+def build_problem(
+    dataset: DatasetSettings | str, sizes: Sizes, noise: Noise, seed: int, groups: Groups | None = None
+) -> Problem:
     """Build a valuation problem.
 
     Rows depend on the data set, the sizes and the seed alone, so every noise is injected into the same training set.
 
     Parameters
     ----------
-    dataset : str
+    dataset : DatasetSettings or str
         As in `load_source`.
     sizes : Sizes
         Points of each part; they shrink in proportion if the data set has fewer rows, unless they are texts.
@@ -97,15 +94,22 @@ def build_problem(dataset: str, sizes: Sizes, noise: Noise, seed: int, groups: G
     from dvbench.problems.splits import draw_rows
     from dvbench.randomness import generator
 
-    source = load_source(dataset, None if groups is None else groups.column)
-    check_noise(noise, source, dataset)
+    settings = DatasetSettings.parse(dataset) if isinstance(dataset, str) else dataset
+    name, key = str(settings), _identity(settings)
+    source = load_source(settings, None if groups is None else groups.column)
+    check_noise(noise, source, name)
     if groups is not None:
-        check_groups(groups, source, dataset)
-    rows = draw_rows(source, sizes, generator(_key(dataset), seed, "split"))
+        check_groups(groups, source, name)
+    rows = draw_rows(source, sizes, generator(key, seed, "split"))
     players = None
     if groups is not None:
-        players = assign(groups, source, rows[0], dataset, generator(_key(dataset), seed, "groups"))
-    return assemble(source, dataset, rows, noise, seed, players)
+        players = assign(groups, source, rows[0], name, generator(key, seed, "groups"))
+    return assemble(source, key, rows, noise, seed, players)
+
+
+def build_from_settings(settings: ProblemSettings, seed: int) -> Problem:
+    """Build the problem of a suite or a result; see `build_problem`."""
+    return build_problem(settings.dataset, settings.sizes, settings.noise, seed, settings.groups)
 
 
 def check_noise(noise: Noise, source: Source, dataset: str) -> None:
@@ -130,7 +134,7 @@ def assemble(
     ----------
     source : Source
     dataset : str
-        Its name.
+        Its identity, which random generators are keyed by.
     rows : tuple of three numpy.ndarray of int
         Rows of the training, the validation and the hidden test set.
     noise : Noise
@@ -152,7 +156,7 @@ def assemble(
     else:
         parts, corrupted = _points(raw, ys, source, dataset, noise, seed, players)
     return Problem(
-        dataset=_key(dataset),
+        dataset=dataset,
         kind=source.kind,
         train=parts[0],
         validation=parts[1],
@@ -185,7 +189,7 @@ def _points(
         _check_numbers(values, dataset)
     xs, unit = (_scale(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
     train_x, train_y, corrupted = _disturb(
-        xs[0], ys[0], noise, unit, len(source.classes), players, generator(_key(dataset), seed, "noise", noise.kind)
+        xs[0], ys[0], noise, unit, len(source.classes), players, generator(dataset, seed, "noise", noise.kind)
     )
     targets = _targets([train_y, *ys[1:]], source)
     parts = [Split(_tensor(x, dataset), _tensor(y, dataset)) for x, y in zip([train_x, *xs[1:]], targets, strict=True)]
@@ -217,13 +221,11 @@ def _nobody(points: int, groups: np.ndarray | None) -> np.ndarray:
     return np.zeros(points if groups is None else groups.max() + 1, dtype=bool)
 
 
-def _key(dataset: str) -> str:
-    """Name for generators: one table has one split wherever it lies and whichever way its path is written."""
-    if dataset.startswith(TABLE):
-        return TABLE + Path(dataset.removeprefix(TABLE).partition(LABEL)[0]).name
+def _identity(dataset: DatasetSettings) -> str:
+    """What generators are keyed by: the same for every spelling of a registered name."""
     from dvbench.registry import find
 
-    return find("datasets", dataset).name
+    return dataset.model_copy(update={"name": find("datasets", dataset.name).name}).identity
 
 
 def _scale(parts: list[np.ndarray]) -> list[np.ndarray]:

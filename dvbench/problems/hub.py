@@ -1,16 +1,16 @@
-"""Data sets of the Hugging Face hub, by hub id: from a local mirror, else the cache, else the network.
+"""Read data sets of the Hugging Face hub: from a local mirror, else from the cache, else from the network.
 
-The environment variable ``DVBENCH_MIRROR`` names the mirror, a folder of ``<hub id>/train-*.parquet`` and
-``<hub id>/test-*.parquet``, at any depth below the hub id as the hub itself has them. Images are decoded when they are
-taken, not before, and texts are streamed. Without network and mirror this fails at once: the hub's own client retries
-for half a minute.
+The environment variable ``DVBENCH_MIRROR`` names the mirror: a folder of ``<hub id>/train-*.parquet`` and
+``<hub id>/test-*.parquet``, which may lie in subfolders of the hub id, as on the hub. Images are decoded when rows are
+read, and texts are streamed. Without mirror and network, reading fails after one request; the hub's own client would
+retry for half a minute.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -25,53 +25,58 @@ if TYPE_CHECKING:
     import datasets
 
 MIRROR = "DVBENCH_MIRROR"
-PATIENCE_SECONDS = 5.0
-ANY_CONFIG = ("", "data", "sample")  # folders of a data set in the mirror that may hold a config of any name
+TIMEOUT_SECONDS = 5.0  # of the request that tests whether the hub can be reached
+ANY_CONFIG = ("", "data", "sample")  # folders of a data set in the mirror whose files may belong to any config
+UNREADABLE = "cannot read {name}: {reason}"
+UNAVAILABLE = (
+    "cannot get {name}: no mirror has it, and the Hugging Face hub gave no answer ({reason}); "
+    f"pass --mirror DIR or set {MIRROR} to a folder that has it"
+)
 
 
 def read_images(hub_id: str, image: str, label: str) -> Source:
-    """Image classification with an official test split.
+    """Read an image classification data set that has an official test split.
 
     Parameters
     ----------
     hub_id : str
         Such as ``"uoft-cs/cifar10"``.
     image, label : str
-        Names of its columns.
+        Names of the columns of images and labels.
 
     Returns
     -------
     Source
-        Points of shape (channels, height, width), float32 in [0, 1]. Rows count through the train split and then the
-        test split.
+        Points of shape (channels, height, width), float32 in [0, 1]. The rows of the train split come first, then those
+        of the test split.
 
     Raises
     ------
     UserError
-        If the data set cannot be had.
+        If the data set is not available.
     """
     import datasets
 
     splits = load(hub_id)
-    both = datasets.concatenate_datasets([splits["train"], splits["test"]])
+    rows_of_both = datasets.concatenate_datasets([splits["train"], splits["test"]])
 
     def take(rows: np.ndarray) -> np.ndarray:
-        pixels = np.stack([np.asarray(picture) for picture in both[rows.tolist()][image]])
+        pixels = np.stack([np.asarray(picture) for picture in rows_of_both[rows.tolist()][image]])
         pixels = pixels[:, np.newaxis] if pixels.ndim == 3 else np.moveaxis(pixels, -1, 1)
         return pixels.astype(np.float32) / np.float32(255)
 
     return Source(
         "classification",
-        labels=np.array(both[label][:], dtype=np.int64),
+        labels=np.array(rows_of_both[label][:], dtype=np.int64),
         take=take,
-        classes=tuple(both.features[label].names),
+        classes=tuple(rows_of_both.features[label].names),
         standardise=False,
-        test_rows=np.arange(len(splits["train"]), len(both)),
+        test_rows=np.arange(len(splits["train"]), len(rows_of_both)),
     )
 
 
 def load(hub_id: str) -> datasets.DatasetDict:
-    """Load the train and test splits of a data set, in silence.
+    """Load the train and test splits of a data set, without progress bars and log messages.
 
     Parameters
     ----------
@@ -84,95 +89,83 @@ def load(hub_id: str) -> datasets.DatasetDict:
     Raises
     ------
     UserError
-        If it is in no mirror and no cache and the hub cannot be reached, or if it cannot be read.
+        If the data set is neither in the mirror nor in the cache and the hub cannot be reached, or if it cannot be
+        read.
     """
     import datasets
 
-    files = _mirrored(hub_id)
-    try:
-        with _quiet():
-            if files:
-                with _offline():
-                    return datasets.load_dataset("parquet", data_files=files)
-            return _load_from_hub(hub_id)
-    # The readers and the client raise errors of many families (pyarrow, httpx, OSError), which change between versions.
-    except Exception as error:
+    files = _mirrored_splits(hub_id)
+    with _errors_of_dataset(hub_id, files.get("train", ())), _quiet():
         if files:
-            raise _unreadable(hub_id, files["train"][0], error) from error
-        raise _unavailable(hub_id, error) from error
+            with _offline():
+                return datasets.load_dataset("parquet", data_files=files)
+        return _load_from_hub(hub_id)
 
 
 def stream(hub_id: str, columns: tuple[str, ...], split: str, config: str | None = None) -> Iterator[dict[str, Any]]:
-    """Read the rows of a split one after the other; nothing is downloaded but what is read.
+    """Read the rows of a split one after the other; only the rows that are read are downloaded.
 
     Parameters
     ----------
     hub_id : str
     columns : tuple of str
-        Which are wanted.
+        Columns to read.
     split : str
         Such as ``"train"``.
     config : str, optional
-        Part of the data set, as the hub calls it.
+        Name of a config of the data set on the hub, such as ``"wikitext-2-v1"``.
 
     Yields
     ------
     dict
-        Column names and values.
+        Column names and values of a row.
 
     Raises
     ------
     UserError
-        If it is in no mirror and the hub cannot be reached, or if it cannot be read, or has no such column.
+        If the data set is not in the mirror and the hub cannot be reached, or if it cannot be read, or has no such
+        column.
     """
     files = mirrored_files(hub_id, split, config)
-    try:
+    with _errors_of_dataset(hub_id, files):
         with _quiet():
             rows = _stream_files("parquet", files) if files else _stream_from_hub(hub_id, split, config)
-        yield from _chosen(rows, columns, hub_id)
-    except UserError:
-        raise
-    except Exception as error:  # as in `load`
-        raise (_unreadable(hub_id, files[0], error) if files else _unavailable(hub_id, error)) from error
+        yield from _select_columns(rows, columns, hub_id)
 
 
 def stream_file(
     path: Path, builder: str, columns: tuple[str, ...], options: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Read the rows of a file of one's own one after the other.
+    """Read the rows of the user's file one after the other.
 
     Parameters
     ----------
     path : Path
     builder : str
-        Which reader of `datasets` reads it, such as ``"csv"``.
+        Name of the builder of `datasets` that reads the file, such as ``"csv"``.
     columns : tuple of str
-        Which are wanted.
+        Columns to read.
     options : dict
-        Of the reader.
+        Options of the builder.
 
     Yields
     ------
     dict
-        Column names and values.
+        Column names and values of a row.
 
     Raises
     ------
     UserError
-        If it cannot be read, or has no such column.
+        If the file cannot be read, or has no such column.
     """
-    try:
+    with _errors_in_one_line(UNREADABLE, str(path)):
         with _quiet():
             rows = _stream_files(builder, [path], **options)
-        yield from _chosen(rows, columns, str(path))
-    except UserError:
-        raise
-    except Exception as error:  # as in `load`
-        raise UserError(f"cannot read {path}: {_first_line(error)}") from error
+        yield from _select_columns(rows, columns, str(path))
 
 
 def fetch_file(hub_id: str, name: str) -> Path:
-    """Find one file of a model: in the mirror, else in the cache, else on the hub.
+    """Get the local path of one file of a model: in the mirror, else in the cache, else downloaded from the hub.
 
     Parameters
     ----------
@@ -188,53 +181,50 @@ def fetch_file(hub_id: str, name: str) -> Path:
     Raises
     ------
     UserError
-        If it is nowhere.
+        If the file is neither in the mirror nor in the cache and cannot be downloaded.
     """
     mirror = _mirror()
     if mirror is not None and (mirror / hub_id / name).is_file():
         return mirror / hub_id / name
-    try:
-        with _quiet():
-            return _fetch_from_hub(hub_id, name)
-    except Exception as error:  # as in `load`
-        raise _unavailable(f"{hub_id}/{name}", error) from error
+    with _errors_in_one_line(UNAVAILABLE, f"{hub_id}/{name}"), _quiet():
+        return _fetch_from_hub(hub_id, name)
 
 
 def mirrored_files(hub_id: str, split: str, config: str | None = None) -> list[Path]:
-    """Parquet files of a split in the mirror, in order of their names.
+    """Parquet files of a split in the mirror, in the order of their paths.
 
     Parameters
     ----------
     hub_id, split : str
     config : str, optional
-        Files in folders of this name; without any, those in the data set's folder itself, in ``data`` or in ``sample``.
-        A folder of another name may hold another config.
+        Only files in folders of this name. If there are none, the files in the data set's folder, in ``data`` or in
+        ``sample``, because a folder with another name may hold another config. By default all files of the split.
 
     Returns
     -------
     list of Path
-        Empty if there is no mirror or it lacks them.
+        Empty if no mirror is set or it lacks the files.
     """
     mirror = _mirror()
     if mirror is None:
         return []
     folder = mirror / hub_id
-    found = sorted(folder.rglob(f"{split}-*.parquet"))
+    files = sorted(folder.rglob(f"{split}-*.parquet"))
     if config is None:
-        return found
-    named = [path for path in found if config in path.relative_to(folder).parts[:-1]]
-    return named or [path for path in found if path.parent in {folder / name for name in ANY_CONFIG}]
+        return files
+    files_of_config = [path for path in files if config in path.relative_to(folder).parts[:-1]]
+    return files_of_config or [path for path in files if path.parent in {folder / name for name in ANY_CONFIG}]
 
 
-def _chosen(rows: Iterator[dict[str, Any]], columns: tuple[str, ...], what: str) -> Iterator[dict[str, Any]]:
-    for row in _in_silence(rows):
+def _select_columns(rows: Iterator[dict[str, Any]], columns: tuple[str, ...], name: str) -> Iterator[dict[str, Any]]:
+    for row in _read_quietly(rows):
         if missing := [column for column in columns if column not in row]:
-            raise UserError(f"{what} has no column '{missing[0]}': it has {', '.join(row)}")
+            raise UserError(f"{name} has no column '{missing[0]}': it has {', '.join(row)}")
         yield {column: row[column] for column in columns}
 
 
-def _in_silence(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows read some at a time: what runs in between is not silenced, and switching takes time."""
+def _read_quietly(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Read rows in blocks: `_quiet` takes time to switch, and must not silence the code that uses the rows."""
     while True:
         with _quiet():
             block = list(islice(rows, 100))
@@ -252,8 +242,8 @@ def _mirror() -> Path | None:
     return Path(mirror)
 
 
-def _mirrored(hub_id: str) -> dict[str, list[str]]:
-    """Parquet files of each split in the mirror; empty if there is no mirror or it lacks one of them."""
+def _mirrored_splits(hub_id: str) -> dict[str, list[str]]:
+    """Parquet files of the train and test splits in the mirror; empty if no mirror is set or it lacks one split."""
     files = {split: list(map(str, mirrored_files(hub_id, split))) for split in ("train", "test")}
     return files if all(files.values()) else {}
 
@@ -270,7 +260,7 @@ def _stream_from_hub(hub_id: str, split: str, config: str | None) -> Iterator[di
     import datasets
     from huggingface_hub import HfApi
 
-    HfApi().dataset_info(hub_id, timeout=PATIENCE_SECONDS)
+    HfApi().dataset_info(hub_id, timeout=TIMEOUT_SECONDS)
     return iter(datasets.load_dataset(hub_id, config, split=split, streaming=True))
 
 
@@ -280,7 +270,7 @@ def _fetch_from_hub(hub_id: str, name: str) -> Path:
     try:
         return Path(hf_hub_download(hub_id, name, local_files_only=True))
     except (OSError, ValueError):  # not in the cache
-        HfApi().model_info(hub_id, timeout=PATIENCE_SECONDS)
+        HfApi().model_info(hub_id, timeout=TIMEOUT_SECONDS)
     return Path(hf_hub_download(hub_id, name))
 
 
@@ -292,13 +282,13 @@ def _load_from_hub(hub_id: str) -> datasets.DatasetDict:
         with _offline():
             return datasets.load_dataset(hub_id)
     except (OSError, ValueError):  # not in the cache
-        HfApi().dataset_info(hub_id, timeout=PATIENCE_SECONDS)
+        HfApi().dataset_info(hub_id, timeout=TIMEOUT_SECONDS)
     return datasets.load_dataset(hub_id)
 
 
 @contextmanager
 def _offline() -> Iterator[None]:
-    """Keep `datasets` from the network: it has no argument for it, and reads its environment variable at import."""
+    """Switch off network access of `datasets`, which has no argument for it and reads its variable at import only."""
     import datasets
 
     before = datasets.config.HF_HUB_OFFLINE
@@ -311,7 +301,10 @@ def _offline() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Switch off progress bars and what is logged, and back on afterwards if they were on: errors are raised too."""
+    """Switch off progress bars and log messages of the hub's libraries, and restore their settings afterwards.
+
+    No error is lost, because the libraries raise what they log.
+    """
     import datasets
     import huggingface_hub.utils as hub
 
@@ -329,16 +322,22 @@ def _quiet() -> Iterator[None]:
                 bars.enable_progress_bars()
 
 
-def _unreadable(hub_id: str, file: object, error: Exception) -> UserError:
-    return UserError(f"cannot read {hub_id} in the mirror ({file}): {_first_line(error)}")
+@contextmanager
+def _errors_of_dataset(hub_id: str, files: Sequence[object]) -> Iterator[None]:
+    """Turn errors into one line: that of the first mirrored file if there are any, else that of the hub."""
+    template, name = (UNREADABLE, f"{hub_id} in the mirror ({files[0]})") if files else (UNAVAILABLE, hub_id)
+    with _errors_in_one_line(template, name):
+        yield
 
 
-def _unavailable(what: str, error: Exception) -> UserError:
-    return UserError(
-        f"cannot get {what}: no mirror has it, and the Hugging Face hub gave no answer ({_first_line(error)}); "
-        f"pass --mirror DIR or set {MIRROR} to a folder that has it"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+@contextmanager
+def _errors_in_one_line(template: str, name: str) -> Iterator[None]:
+    """Turn any error into a `UserError` with the first line of its message."""
+    try:
+        yield
+    except UserError:
+        raise
+    # The readers and the client raise errors of many families (pyarrow, httpx, OSError), which change between versions.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(template.format(name=name, reason=reason)) from error

@@ -1,7 +1,7 @@
-"""The noise a benchmark injects: flipped labels and disturbed features. Pure functions; inputs are never changed.
+"""Noise that is injected into training sets: flipped labels and disturbed features. Inputs are never changed.
 
-Points are chosen as a prefix of a random order, so with generators in the same state the points disturbed at a low rate
-are among those disturbed at a higher one.
+The corrupted players are the first ones of a random order. So with generators in the same state, the players that are
+corrupted at a low rate are also corrupted at every higher rate.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ import numpy as np
 def flip_labels(
     labels: np.ndarray, rate: float, classes: int, rng: np.random.Generator, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give a share of players another label, uniform over the other classes: of points, or of groups as wholes.
+    """Replace the labels of a fraction of the players by other classes, drawn uniformly for each point.
+
+    Players are points, or groups whose points are all flipped.
 
     Parameters
     ----------
     labels : numpy.ndarray of int64, shape (n,)
         Class numbers below ``classes``.
     rate : float
-        Share of players to flip: exactly ``round(rate * players)`` of them, and at least 1.
+        Fraction of players to flip: exactly ``round(rate * players)`` of them, and at least 1.
     classes : int
         Number of classes, at least 2.
     rng : numpy.random.Generator
     groups : numpy.ndarray of int, shape (n,), optional
-        Which player each point belongs to; by default each is one.
+        Player of each point; by default every point is a player.
 
     Returns
     -------
@@ -48,14 +50,16 @@ def flip_labels(
 def disturb_features(
     x: np.ndarray, rate: float, sigma: float, rng: np.random.Generator, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Add Gaussian noise to every feature of a share of players: of points, or of groups as wholes.
+    """Add Gaussian noise to every feature of a fraction of the players.
+
+    Players are points, or groups whose points are all disturbed.
 
     Parameters
     ----------
     x : numpy.ndarray of shape (n, ...)
         Features, floating point.
     rate : float
-        Share of players to disturb: exactly ``round(rate * players)`` of them, and at least 1.
+        Fraction of players to disturb: exactly ``round(rate * players)`` of them, and at least 1.
     sigma : float
         Standard deviation of the noise, in units of ``x``.
     rng : numpy.random.Generator
@@ -65,7 +69,7 @@ def disturb_features(
     Returns
     -------
     new_x : numpy.ndarray of shape (n, ...)
-        Of the type of ``x``.
+        Of the same dtype as ``x``.
     chosen : numpy.ndarray of bool, shape (players,)
         The disturbed players.
     """
@@ -76,7 +80,7 @@ def disturb_features(
 
 
 def _choose(n: int, groups: np.ndarray | None, rate: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of the players chosen, and of their points."""
+    """Draw players; returns the mask of players and the mask of their points."""
     players = n if groups is None else int(groups.max()) + 1
     chosen = np.zeros(players, dtype=bool)
     chosen[rng.permutation(players)[: max(1, round(rate * players))]] = True

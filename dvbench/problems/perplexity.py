@@ -1,7 +1,7 @@
-"""What a language model says of texts, and how well it does: log-probabilities of tokens, and perplexity.
+"""Loss and perplexity of language models, from the log-probabilities of tokens.
 
-A text is a row of token numbers, padded at its end; what a model says of it is a row of as many numbers. The first
-token of every text marks its beginning and is not predicted.
+A text is a row of token numbers, padded at its end. The output of a model for it is a row of the same length with the
+log-probability of each token. The first token of every text is the begin-of-text token, which is not predicted.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import math
 
 import torch
 
-PADDING = 65535  # in place of a token, in rows of uint16; in other rows, which may hold that number, it is -1
-NOT_PREDICTED = 1.0  # in place of a log-probability, which is never above 0
+PADDING = 65535  # replaces tokens in rows of uint16; in rows of other types, where 65535 may be a token, -1 does
+NOT_PREDICTED = 1.0  # replaces log-probabilities, which are never above 0
 
 
 def mean_log_loss(y: torch.Tensor, outputs: torch.Tensor) -> float:
-    """Mean negative log-probability of the tokens that count, in nats.
+    """Mean negative log-probability of the tokens that the loss includes, in nats.
 
     Parameters
     ----------
     y : torch.Tensor of shape (n, 1)
-        Position in each text from which on its tokens count.
+        Position of the first token of each text that the loss includes.
     outputs : torch.Tensor of shape (n, length)
-        Log-probability of each token given those before it; `NOT_PREDICTED` where there is no token or none is predicted.
+        Log-probability of each token given those before it; `NOT_PREDICTED` for padding and begin-of-text tokens.
 
     Returns
     -------
@@ -31,19 +31,19 @@ def mean_log_loss(y: torch.Tensor, outputs: torch.Tensor) -> float:
     Raises
     ------
     ValueError
-        If no token counts.
+        If the loss includes no token.
     """
     outputs = outputs.detach().double().cpu()
-    counts = (outputs <= 0) & (torch.arange(outputs.shape[1]) >= y.detach().cpu())
-    if not bool(counts.any()):
-        raise ValueError("no token of these texts counts: they are shorter than where their loss begins")
-    return -outputs[counts].mean().item()
+    included = (outputs <= 0) & (torch.arange(outputs.shape[1]) >= y.detach().cpu())
+    if not bool(included.any()):
+        raise ValueError("the loss includes no token of these texts: they end before the position where it begins")
+    return -outputs[included].mean().item()
 
 
 def negative_perplexity(y: torch.Tensor, outputs: torch.Tensor) -> float:
-    """Negative perplexity over the tokens that count: OpenDataVal's kind of metric, higher is better.
+    """Negative perplexity of the tokens that the loss includes, as a metric of OpenDataVal: higher is better.
 
-    Parameters are those of `mean_log_loss`.
+    The parameters are those of `mean_log_loss`.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def negative_perplexity(y: torch.Tensor, outputs: torch.Tensor) -> float:
 
 
 def perplexity(log_loss: float) -> float:
-    """Perplexity of a mean log loss; infinite where it is too large for a number."""
+    """Perplexity of a mean log loss in nats; infinite if it is too large for a float."""
     try:
         return math.exp(log_loss)
     except OverflowError:
@@ -62,5 +62,5 @@ def perplexity(log_loss: float) -> float:
 
 
 def are_tokens(x: torch.Tensor) -> torch.Tensor:
-    """Which numbers in rows of tokens are tokens, and not padding: bool of the same shape."""
+    """Mask of the tokens in rows of tokens and padding: bool of the same shape as ``x``."""
     return x != PADDING if x.dtype == torch.uint16 else x >= 0

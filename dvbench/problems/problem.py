@@ -1,8 +1,7 @@
-"""A valuation problem: what an evaluator may see, what is hidden from it, and what was done to the data.
+"""`Problem`, a valuation problem: the training, validation and hidden test set, and the mask of corrupted players.
 
-The players are the training points, or subsets of them. An evaluator is given a fetcher, which holds copies of the
-training set and of the validation set and nothing else: neither the hidden test set nor which players were disturbed can
-be reached from it.
+The players are the training points, or subsets of them. An evaluator is given a fetcher that holds copies of the
+training and the validation set. The hidden test set and the mask of corrupted players cannot be reached from it.
 """
 
 from __future__ import annotations
@@ -24,14 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Split:
-    """Points with their targets.
+    """Features and targets of one of the three sets.
 
     Parameters
     ----------
     x : torch.Tensor of shape (n, ...)
-        Features, float32; or of texts their tokens, uint16 of shape (n, length).
+        Features, float32. Of texts: token numbers, uint16 of shape (n, length).
     y : torch.Tensor of shape (n, outputs)
-        One-hot labels, or targets with one column, or the positions from which on the tokens of texts count; float32.
+        Float32: one-hot labels, or targets (one column). Of texts: the position of the first token that the loss
+        includes (one column).
     """
 
     x: torch.Tensor
@@ -43,7 +43,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Problem:
-    """A data set, split, with noise injected.
+    """A data set after its rows were drawn, features scaled and noise injected.
 
     Parameters
     ----------
@@ -51,22 +51,23 @@ class Problem:
         Name of the data set.
     kind : {"classification", "regression", "language"}
     train, validation, test : Split
-        The players, the validation data evaluators may see, and the data tasks score with, which no evaluator sees.
+        The points that are valued, the data that evaluators measure utility on, and the hidden data that tasks score
+        with.
     rows : numpy.ndarray of shape (n_train,)
-        Row numbers of the players in the data set.
+        Row numbers of the training points in the data set.
     corrupted : numpy.ndarray of bool, shape (players,)
         Which players carry injected noise.
     noise : Noise
     seed : int
-        Seed of splits and noise.
+        Seed of the split, the noise and random groups.
     revision : str
-        SHA-256 of the raw rows and labels in use, before scaling and noise.
+        SHA-256 of the rows that were drawn: features, labels and row numbers, before scaling and noise.
     classes : tuple of str
-        Class names in column order of ``y``; empty for others.
+        Class names in the order of the columns of ``y``; empty for regression and texts.
     groups : numpy.ndarray of int, shape (n_train,), optional
-        Which player each point belongs to, where subsets are the players.
+        Player of each training point, if players are subsets; None if they are points.
     vocabulary : int
-        Number of token numbers of texts; 0 for others.
+        Number of different tokens of texts; 0 for other kinds.
     """
 
     dataset: str
@@ -100,28 +101,40 @@ class Problem:
 
     @property
     def metric(self) -> Callable[[torch.Tensor, torch.Tensor], float]:
-        """Performance of (targets, predictions), higher is better: accuracy, or negative mean squared error.
+        """Utility of predictions, a function of (targets, predictions); higher is better.
 
-        Of texts it is the negative perplexity. These are functions and no method, from which an evaluator could reach
-        this problem.
+        Accuracy for classification, negative mean squared error for regression, negative perplexity for texts. It is a
+        function of a module, not a method, because an evaluator could reach this problem from a method.
         """
         from opendataval.metrics import accuracy, neg_mse
 
         from dvbench.problems.perplexity import negative_perplexity
 
-        return {"classification": accuracy, "regression": neg_mse, "language": negative_perplexity}[self.kind]
+        metrics: dict[Kind, Callable[[torch.Tensor, torch.Tensor], float]] = {
+            "classification": accuracy,
+            "regression": neg_mse,
+            "language": negative_perplexity,
+        }
+        return metrics[self.kind]
 
     def fetcher(self) -> DataFetcher:
-        """Make what an evaluator is given: OpenDataVal's fetcher over new copies of train and validation data.
+        """Make the object that evaluators read data from: OpenDataVal's fetcher with new copies of the data.
 
-        OpenDataVal's fetcher has a slot for test data; it holds the validation set once more.
+        It holds the training and the validation set. Its test slot, which OpenDataVal requires, holds the validation
+        set a second time.
         """
         from opendataval.dataloader import DataFetcher
 
         return self._fetcher(DataFetcher)
 
     def subset_fetcher(self) -> DataFetcher:
-        """Make the same with subsets as items; see `dvbench.problems.subsets.Subsets`."""
+        """Make a fetcher whose training items are subsets; see `dvbench.problems.subsets.Subsets`.
+
+        Raises
+        ------
+        ValueError
+            If the players are points.
+        """
         from opendataval.dataloader import DataFetcher
 
         if self.groups is None:
@@ -136,25 +149,25 @@ class Problem:
 
         return self._fetcher(SubsetFetcher)
 
-    def _fetcher(self, kind: type[DataFetcher]) -> DataFetcher:
-        validation = self._copied(self.validation)
-        return kind.from_data_splits(
-            *self._copied(self.train),
+    def _fetcher(self, fetcher_class: type[DataFetcher]) -> DataFetcher:
+        validation = self._copy(self.validation)
+        return fetcher_class.from_data_splits(
+            *self._copy(self.train),
             *validation,
             *validation,
             one_hot=self.kind == "classification",
             random_state=random_state(integer_seed(self.dataset, self.seed, "fetcher")),
         )
 
-    def _copied(self, split: Split) -> tuple[Any, Any]:
-        """Copies of features and targets; OpenDataVal turns arrays into float32, and leaves tensors as they are."""
+    def _copy(self, split: Split) -> tuple[Any, Any]:
+        """Copy features and targets. OpenDataVal converts arrays to float32 but not tensors, so tokens are a tensor."""
         x = split.x.clone() if self.kind == "language" else split.x.numpy().copy()
         return x, split.y.numpy().copy()
 
     def points_of(self, coalition: np.ndarray) -> np.ndarray:
-        """Numbers of the points of players, of shape (k,): themselves, or those of the subsets in ascending order."""
+        """Point numbers of a coalition of players, of shape (k,); of subsets in ascending order."""
         return coalition if self.groups is None else np.flatnonzero(np.isin(self.groups, coalition))
 
     def summed(self, values: np.ndarray) -> np.ndarray:
-        """Values of points (n_train,) summed over each player's points: (players,)."""
+        """Sum the values of points, shape (n_train,), over the points of each player; returns shape (players,)."""
         return values if self.groups is None else np.bincount(self.groups, weights=values)

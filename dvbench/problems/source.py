@@ -1,6 +1,23 @@
-"""What a data set is before it becomes a problem: labels at hand, and features read only for the rows in use.
+"""`Source`, what a data set plug-in returns: the labels of all rows, and a function that reads features of some rows.
 
-The class is not alone in a file of its own name, because the registry would take it for a data set.
+A data set is a function that returns a `Source`: in a file of the same name in ``dvbench/datasets/``, or named by an
+entry point of the group ``dvbench.datasets``, or by ``module:function``. A suite can set its parameters, which must
+have defaults. It must return the same rows in the same order in every call, because splits are drawn by row numbers
+and results hold a hash of the data. It neither splits nor scales them: `dvbench.problems.build` does. A table in
+memory needs only this, in ``dvbench/datasets/two_moons.py``::
+
+    from sklearn.datasets import make_moons
+
+    from dvbench.problems.source import Source, classification
+
+
+    def two_moons() -> Source:
+        '''Two interleaving half circles with noise; 500 rows, 2 features, 2 classes.'''
+        points, labels = make_moons(500, noise=0.2, random_state=0)
+        return classification(points, labels, ("upper", "lower"))
+
+`regression` does the same for real targets, `dvbench.problems.hub.read_images` for images of the Hugging Face hub and
+`dvbench.problems.text_corpora.text_source` for corpora of texts.
 """
 
 from __future__ import annotations
@@ -15,35 +32,36 @@ from dvbench.settings import Kind
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set.
+    """A data set before its rows are drawn.
 
     Parameters
     ----------
     kind : {"classification", "regression", "language"}
     labels : numpy.ndarray of shape (n,)
-        Class numbers (int64), or targets (float64), or the positions (int64, from 1) from which on the tokens of a text
-        count in the loss.
+        Classification: class numbers, int64. Regression: targets, float64. Language: for each text the position (int64,
+        at least 1) of the first token that the loss includes.
     take : callable
-        ``take(rows)`` reads the raw features of those rows only: an array of shape (len(rows), ...), float32 or
-        float64, in the order of ``rows``. Of texts it reads token numbers, uint16 of shape (len(rows), length): first
-        the one that marks the beginning of a text, at the end `dvbench.problems.perplexity.PADDING`.
+        ``take(rows)`` reads the features of these rows, in their order, before any scaling: an array of shape
+        (len(rows), ...), float32 or float64. For texts it reads token numbers, uint16 of shape (len(rows), length):
+        the begin-of-text token, the tokens of the text, and then `dvbench.problems.perplexity.PADDING`.
     classes : tuple of str, optional
-        Class names; class ``k`` is ``classes[k]``. Empty for others.
+        Class names; class ``k`` is ``classes[k]``. Empty for regression and language.
     standardise : bool, default True
         Whether features are columns of a table, each of which is standardised with the mean and the standard deviation
-        of the training set. Pixels are not.
+        of the training set. False for images and texts.
     test_rows : numpy.ndarray of int, optional
-        Rows that the hidden test set is drawn from, such as an official test split; the other parts are drawn from the
-        other rows. Without it all parts come from one pool.
+        Rows that the hidden test set is drawn from, such as an official test split. Training and validation sets are
+        then drawn from the other rows. By default all three sets are drawn from all rows. For texts it is required,
+        and validation and test sets are both drawn from it.
     groups : numpy.ndarray of str, shape (n,), optional
-        Which group each row belongs to, where a column of the table was asked for; the corpus of each text.
+        The group of each row: the value of the column that a table is grouped by, or the corpus of each text.
     vocabulary : int
-        Number of token numbers of texts; 0 for others.
+        Number of different tokens of texts; 0 for other kinds.
 
     Raises
     ------
     ValueError
-        If labels do not fit the kind and the classes, or something of texts is missing.
+        If labels do not fit the kind and the classes, or if a parameter that texts need is missing.
     """
 
     kind: Kind
@@ -63,26 +81,62 @@ class Source:
 
     def _check_texts(self) -> None:
         if self.labels.dtype != np.int64 or self.labels.ndim != 1 or (self.labels < 1).any():
-            raise ValueError("labels of texts must be int64 positions from 1, of shape (n,)")
+            raise ValueError("labels of texts must be int64 positions, at least 1, of shape (n,)")
         if self.groups is None or self.groups.shape != self.labels.shape or self.test_rows is None:
-            raise ValueError("every text needs a corpus, and some must be those of the test set")
+            raise ValueError("texts need groups, the corpus of each text, and test_rows")
         if self.vocabulary < 1 or self.standardise or self.classes:
-            raise ValueError("texts have a vocabulary, and neither classes nor columns to standardise")
+            raise ValueError("texts need a vocabulary and standardise=False, and have no classes")
 
     def _check_labels(self) -> None:
         if self.kind == "regression":
-            fits = self.labels.dtype == np.float64 and np.isfinite(self.labels).all()
+            valid = self.labels.dtype == np.float64 and np.isfinite(self.labels).all()
         else:
-            fits = self.labels.dtype == np.int64 and bool(np.isin(self.labels, np.arange(len(self.classes))).all())
-        if not fits or self.labels.ndim != 1:
+            valid = self.labels.dtype == np.int64 and bool(np.isin(self.labels, np.arange(len(self.classes))).all())
+        if not valid or self.labels.ndim != 1:
             raise ValueError("labels must be finite float64 targets, or int64 numbers of the classes, of shape (n,)")
 
 
 def classification(features: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Source:
-    """Table of shape (n, features) in memory, with class numbers of shape (n,)."""
+    """Make a classification data set of a table in memory.
+
+    Parameters
+    ----------
+    features : numpy.ndarray of shape (n, columns)
+        Not scaled; columns are standardised later with statistics of the training set.
+    labels : numpy.ndarray of int, shape (n,)
+        Class numbers from 0.
+    classes : tuple of str
+        Class names; class ``k`` is ``classes[k]``.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    ValueError
+        If a label is not the number of a class.
+    """
     return Source("classification", labels.astype(np.int64), lambda rows: features[rows], classes)
 
 
 def regression(features: np.ndarray, targets: np.ndarray) -> Source:
-    """Table of shape (n, features) in memory, with targets of shape (n,)."""
+    """Make a regression data set of a table in memory.
+
+    Parameters
+    ----------
+    features : numpy.ndarray of shape (n, columns)
+        Not scaled; columns are standardised later with statistics of the training set.
+    targets : numpy.ndarray of shape (n,)
+        Real numbers; standardised later with statistics of the training set.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    ValueError
+        If a target is infinite or not a number.
+    """
     return Source("regression", targets.astype(np.float64), lambda rows: features[rows])

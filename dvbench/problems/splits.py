@@ -1,4 +1,4 @@
-"""Draws the rows of the training, validation and hidden test set: disjoint, and stratified by class."""
+"""Draw the rows of the training, validation and hidden test set: disjoint, and stratified by class."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from dvbench.settings import Sizes
 
 
 def draw_rows(source: Source, sizes: Sizes, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw the rows of the three parts.
+    """Draw the rows of the three sets.
 
-    Parts that share a pool of rows with too few of them shrink in proportion and use it up; those of texts do not. A
-    training set of texts has equally many of every corpus.
+    If a data set has fewer rows than ``sizes`` ask for, all rows are used and the sets shrink in proportion; sets of
+    texts do not shrink. A training set of texts has the same number of texts of every corpus.
 
     Parameters
     ----------
     source : Source
     sizes : Sizes
-        Wanted numbers of rows.
+        Number of rows of each set.
     rng : numpy.random.Generator
 
     Returns
     -------
-    train, validation, test : numpy.ndarray of int64, shape (n_part,)
+    train, validation, test : numpy.ndarray of int64, shape (n_set,)
         Disjoint row numbers, in random order.
 
     Raises
     ------
     UserError
-        If there are too few rows.
+        If there are too few rows, or the training texts cannot be divided equally among the corpora.
     """
     if source.kind == "language":
         return _draw_texts(source, sizes, rng)
@@ -45,44 +45,45 @@ def draw_rows(source: Source, sizes: Sizes, rng: np.random.Generator) -> tuple[n
 
 
 def rows_of_corpora(source: Source) -> dict[str, np.ndarray]:
-    """Numbers of the training texts of every corpus, by its name, in alphabetical order."""
+    """Row numbers of the training texts of each corpus, by the corpus's name, in alphabetical order."""
     assert source.groups is not None
-    free = np.ones(len(source.groups), dtype=bool)
-    free[_test_rows(source)] = False
-    # Millions of names take seconds to sort; a corpus is one run of rows.
-    begins = np.append(True, source.groups[1:] != source.groups[:-1])
-    found = {str(name): np.flatnonzero(free & (source.groups == name)) for name in np.unique(source.groups[begins])}
-    return {name: rows for name, rows in found.items() if len(rows)}
+    trainable = np.ones(len(source.groups), dtype=bool)
+    trainable[_test_rows(source)] = False
+    # Sorting millions of names takes seconds. A corpus is usually one run of equal names, so one name a run is enough.
+    run_starts = np.append(True, source.groups[1:] != source.groups[:-1])
+    names = np.unique(source.groups[run_starts])
+    rows_by_name = {str(name): np.flatnonzero(trainable & (source.groups == name)) for name in names}
+    return {name: rows for name, rows in rows_by_name.items() if len(rows)}
 
 
 def check_texts(source: Source, sizes: Sizes) -> None:
-    """Find what `draw_rows` would find of texts.
+    """Check that `draw_rows` can draw sets of these sizes from a source of texts.
 
     Raises
     ------
     UserError
-        If corpora cannot have equal shares of the training set, or there are too few texts.
+        If the training texts cannot be divided equally among the corpora, or there are too few texts.
     """
     corpora = rows_of_corpora(source)
     if not corpora:
         raise UserError("there are no texts to train on")
-    each, left = divmod(sizes.train, len(corpora))
-    if left or not each:
-        nearest = max(each, 1) * len(corpora)
+    per_corpus, remainder = divmod(sizes.train, len(corpora))
+    if remainder or not per_corpus:
+        nearest = max(per_corpus, 1) * len(corpora)
         raise UserError(
-            f"{sizes.train} training texts cannot be of {len(corpora)} corpora in equal shares: ask for {nearest}"
+            f"{sizes.train} training texts cannot be divided equally among {len(corpora)} corpora: ask for {nearest}"
         )
     for name, rows in corpora.items():
-        if len(rows) < each:
+        if len(rows) < per_corpus:
             raise UserError(
-                f"corpus '{name}' has {len(rows)} texts, and {sizes.train} training texts of {len(corpora)} corpora "
-                f"are {each} of each: ask for {min(map(len, corpora.values())) * len(corpora)} at most"
+                f"corpus '{name}' has {len(rows)} texts, but {sizes.train} training texts of {len(corpora)} corpora "
+                f"need {per_corpus} of each: ask for {min(map(len, corpora.values())) * len(corpora)} at most"
             )
-    there, wanted = len(np.unique(_test_rows(source))), sizes.validation + sizes.test
-    if wanted > there:
+    available, needed = len(np.unique(_test_rows(source))), sizes.validation + sizes.test
+    if needed > available:
         raise UserError(
-            f"there are {there} test texts, and {sizes.validation} validation and {sizes.test} test ones are {wanted}: "
-            "ask for fewer"
+            f"there are {available} test texts, fewer than {needed} ({sizes.validation} for validation, {sizes.test} "
+            "for testing): ask for fewer"
         )
 
 
@@ -94,14 +95,14 @@ def _test_rows(source: Source) -> np.ndarray:
 def _draw_texts(source: Source, sizes: Sizes, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     check_texts(source, sizes)
     corpora = rows_of_corpora(source)
-    each = sizes.train // len(corpora)
-    train = rng.permutation(np.concatenate([rng.permutation(rows)[:each] for rows in corpora.values()]))
-    others = rng.permutation(np.unique(_test_rows(source)))[: sizes.validation + sizes.test]
-    return train, others[: sizes.validation], others[sizes.validation :]
+    per_corpus = sizes.train // len(corpora)
+    train = rng.permutation(np.concatenate([rng.permutation(rows)[:per_corpus] for rows in corpora.values()]))
+    questions = rng.permutation(np.unique(_test_rows(source)))[: sizes.validation + sizes.test]
+    return train, questions[: sizes.validation], questions[sizes.validation :]
 
 
 def fold_rows(source: Source, folds: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Cut all rows into folds, stratified by class.
+    """Divide all rows into folds for cross-validation, stratified by class.
 
     Parameters
     ----------
@@ -112,12 +113,12 @@ def fold_rows(source: Source, folds: int, rng: np.random.Generator) -> list[np.n
     Returns
     -------
     list of numpy.ndarray of int64
-        Disjoint row numbers; sizes differ by one at most.
+        Disjoint row numbers; the sizes of folds differ by one at most.
 
     Raises
     ------
     UserError
-        If there are fewer than two rows a fold.
+        If there are fewer than two rows for each fold.
     """
     n = len(source.labels)
     groups = source.labels if source.kind == "classification" else np.zeros(n, dtype=np.int64)
@@ -126,35 +127,38 @@ def fold_rows(source: Source, folds: int, rng: np.random.Generator) -> list[np.n
 
 
 def _draw(pool: np.ndarray, groups: np.ndarray, sizes: tuple[int, ...], rng: np.random.Generator) -> list[np.ndarray]:
-    """Cut disjoint parts out of a pool, each with every group in proportion and, if it is large enough, in person."""
+    """Draw disjoint parts from a pool of rows, stratified by group.
+
+    Groups keep their proportions, and a part with at least as many rows as there are groups has a row of every group.
+    """
     if len(pool) < 2 * len(sizes):
         raise UserError(f"{len(pool)} rows cannot be split into {len(sizes)} parts of at least 2: use more data")
-    wanted = np.array(sizes)
-    if wanted.sum() > len(pool):
-        wanted = _apportion(len(pool), wanted, low=np.minimum(wanted, 2), high=wanted)
+    part_sizes = np.array(sizes)
+    if part_sizes.sum() > len(pool):
+        part_sizes = _apportion(len(pool), part_sizes, low=np.minimum(part_sizes, 2), high=part_sizes)
     queues = [rng.permutation(pool[groups[pool] == group]) for group in np.unique(groups[pool])]
-    left = np.array([len(queue) for queue in queues])
+    remaining = np.array([len(queue) for queue in queues])
     parts = []
-    for k, size in enumerate(wanted):
-        # Every later part that can hold one row of each group is left one.
-        reserved = int((wanted[k + 1 :] >= len(queues)).sum())
-        high = np.maximum(left - reserved, 0)
+    for k, size in enumerate(part_sizes):
+        # Reserve one row of each group for every later part that is large enough to hold one of each.
+        reserved = int((part_sizes[k + 1 :] >= len(queues)).sum())
+        high = np.maximum(remaining - reserved, 0)
         low = np.minimum(high, int(size >= len(queues)))
-        counts = _apportion(int(size), left, low, high)
+        counts = _apportion(int(size), remaining, low, high)
         parts.append(
             rng.permutation(np.concatenate([queue[:count] for queue, count in zip(queues, counts, strict=True)]))
         )
         queues = [queue[count:] for queue, count in zip(queues, counts, strict=True)]
-        left = left - counts
+        remaining = remaining - counts
     return parts
 
 
 def _apportion(total: int, weights: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Whole numbers between bounds that sum to ``total``, as near to proportional as can be (largest remainder)."""
-    shares = total * weights / weights.sum()
-    counts = np.clip(np.floor(shares), low, high).astype(np.int64)
+    """Integers between bounds that sum to ``total``, in proportion to weights by the largest remainder method."""
+    exact = total * weights / weights.sum()
+    counts: np.ndarray = np.clip(np.floor(exact), low, high).astype(np.int64)
     while gap := total - counts.sum():
         step = np.sign(gap)
-        free = counts < high if step > 0 else counts > low
-        counts[np.argmax(np.where(free, step * (shares - counts), -np.inf))] += step
+        adjustable = counts < high if step > 0 else counts > low
+        counts[np.argmax(np.where(adjustable, step * (exact - counts), -np.inf))] += step
     return counts

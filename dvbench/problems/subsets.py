@@ -1,4 +1,4 @@
-"""Subsets as players: a data set whose items are groups of points."""
+"""`Subsets`, a data set whose items are groups of points, for problems whose players are subsets."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch.utils.data import Dataset
 
 
 class Subsets(Dataset[torch.Tensor]):
-    """Groups of points, each of which is one item.
+    """A data set whose items are groups of points.
 
-    An evaluator that trains models on a `torch.utils.data.Subset` of its players, or on all of them, works on this as
-    it does on points: the model takes the points of the groups it is given.
+    It stands in for a tensor of points: an evaluator that trains models on a `torch.utils.data.Subset` of its players,
+    or on all of them, needs no change, because models use the points of the groups that they are given.
 
     Parameters
     ----------
     points : torch.Tensor of shape (n, ...)
         Features or targets of all points.
     groups : numpy.ndarray of int, shape (n,)
-        Which group each point belongs to, from 0; none may be empty.
+        Group number of each point, from 0; no group may be empty.
 
     Attributes
     ----------
     members : list of numpy.ndarray of int
-        Numbers of each group's points.
+        Point numbers of each group, in ascending order.
     """
 
     def __init__(self, points: torch.Tensor, groups: np.ndarray) -> None:
@@ -37,10 +37,10 @@ class Subsets(Dataset[torch.Tensor]):
         return len(self.members)
 
     def __getitem__(self, group: int) -> torch.Tensor:
-        """Points of one group, (k, ...)."""
+        """Points of one group, of shape (k, ...)."""
         return self.points[torch.from_numpy(self.members[group])]
 
     def expand(self, coalition: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Numbers of the points of groups, one group after the other; int64 of shape (k,)."""
+        """Point numbers of a coalition of groups, group after group; int64 of shape (k,)."""
         parts = [self.members[int(group)] for group in coalition]
         return np.concatenate(parts) if parts else np.arange(0)

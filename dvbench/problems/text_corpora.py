@@ -1,4 +1,7 @@
-"""Corpora of texts as data sets: the first texts of each to train on, and questions with answers to test with."""
+"""Data sets of texts: training texts from corpora, validation and test texts from questions with answers.
+
+A data set plug-in of texts calls `text_source` with a list of `Corpus`.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +30,18 @@ BUILDERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Corpus:
-    """Texts of a data set of the Hugging Face hub.
+    """A corpus of training texts: a data set of the Hugging Face hub.
 
     Parameters
     ----------
     hub_id : str
     config : str, optional
-        Part of the data set, as the hub calls it.
+        Name of a config of the data set on the hub.
     split : str
     column : str
-        Which holds the texts.
+        Column that holds the texts.
     name : str, optional
-        What it is called as a player; the last part of its hub id by default.
+        Name of the corpus as a player; by default the last part of its hub id.
     """
 
     hub_id: str
@@ -49,21 +52,22 @@ class Corpus:
 
     @property
     def title(self) -> str:
-        """What it is called."""
+        """Name of the corpus as a player."""
         return self.name or self.hub_id.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions with answers, of a data set of the Hugging Face hub.
+    """Questions with answers: a data set of the Hugging Face hub.
 
     Parameters
     ----------
     hub_id : str
     config : str, optional
+        Name of a config of the data set on the hub.
     split : str
     question, answer : str
-        Names of its columns.
+        Columns that hold the questions and the answers.
     """
 
     hub_id: str
@@ -74,7 +78,7 @@ class Questions:
 
     @property
     def title(self) -> str:
-        """What they are called."""
+        """Last part of the hub id."""
         return self.hub_id.rpartition("/")[2]
 
 
@@ -91,65 +95,65 @@ def text_source(
     questions: Questions = TRUTHFUL_QA,
     progress: Progress | None = None,
 ) -> Source:
-    """Make a data set of corpora, whose test set are questions with answers.
+    """Make a data set whose training texts are corpora, and whose test rows are questions with answers.
 
     Parameters
     ----------
     corpora : sequence of Corpus
         Their names must differ.
     texts : int
-        Texts of each: the first that are not empty.
+        Number of texts of each corpus: the first ones that are not empty.
     length : int
-        Tokens of each text; what is beyond is cut off.
+        Maximum number of tokens of each text, with the begin-of-text token; longer texts are truncated.
     vocabulary : int, optional
-        How many of GPT-2's tokens there are; all by default.
+        Number of GPT-2's tokens to use; by default all of them.
     counted : {"texts", "answers"}
-        Whether the loss on test texts is that of questions and answers, or of answers alone. Questions that are too
-        long for their answers to begin are left out of the latter.
+        Which tokens of questions and answers the loss includes: all of them, or those of the answers. With
+        ``"answers"``, questions that are so long that no token of their answers is left are dropped.
     questions : Questions
     progress : callable, optional
-        Told the number of texts done of a corpus, from time to time.
+        Called from time to time with the number of texts of a corpus that have been tokenized.
 
     Returns
     -------
     Source
-        Rows count through the corpora in turn and then the questions.
+        The rows of the corpora come first, in their order, then the questions.
 
     Raises
     ------
     UserError
-        If texts cannot be had or are too few, or their tokens cannot be kept.
+        If texts are not available or too few, or their tokens cannot be written to the cache.
     """
-    words = load_vocabulary(vocabulary)
-    asked = _question_tokens(questions, length, words)
-    kept, begins = _begins(asked, length, counted, questions)
-    files = [_corpus_tokens(corpus, texts, length, words, progress) for corpus in corpora]
+    encoding = load_vocabulary(vocabulary)
+    question_file = _question_tokens(questions, length, encoding)
+    kept, loss_starts = _loss_starts(question_file, length, counted, questions)
+    corpus_files = [_corpus_tokens(corpus, texts, length, encoding, progress) for corpus in corpora]
     names = [*(corpus.title for corpus in corpora), questions.title]
     if len(set(names)) < len(names):
         raise ValueError(f"corpora need different names: {', '.join(names)}")
-    rows = [*(file.rows for file in files), asked.rows[kept]]
+    rows = [*(file.rows for file in corpus_files), question_file.rows[kept]]
     counts = list(map(len, rows))
     return Source(
         "language",
-        labels=np.concatenate([np.ones(sum(counts[:-1]), dtype=np.int64), begins]),
-        take=_Reader(rows, length),
+        labels=np.concatenate([np.ones(sum(counts[:-1]), dtype=np.int64), loss_starts]),
+        take=_RowReader(rows, length),
         standardise=False,
         test_rows=np.arange(sum(counts[:-1]), sum(counts)),
         groups=np.repeat(names, counts),
-        vocabulary=words.size,
+        vocabulary=encoding.size,
     )
 
 
 def read_texts(paths: Iterable[Path | str], column: str = "text") -> Iterator[str]:
-    """Read texts of files of one's own, one after the other, without holding any file in memory.
+    """Read the texts of the user's files one after the other; no file is loaded into memory as a whole.
 
     Parameters
     ----------
     paths : iterable of Path or str
-        ``.txt`` with paragraphs between empty lines, or ``.jsonl``, ``.json``, ``.csv`` or ``.parquet`` with a column
-        of texts.
+        ``.txt`` files, in which empty lines separate texts, or ``.jsonl``, ``.json``, ``.csv`` or ``.parquet`` files
+        with a column of texts.
     column : str
-        Its name.
+        Name of that column.
 
     Returns
     -------
@@ -159,87 +163,90 @@ def read_texts(paths: Iterable[Path | str], column: str = "text") -> Iterator[st
     Raises
     ------
     UserError
-        At once if a file is not there or of no such kind; later if one has no such column or no text, or cannot be
-        read.
+        At the call if a file does not exist or has another suffix; during iteration if a file cannot be read, or has
+        no such column or no text.
     """
     files = [Path(path) for path in paths]
     for path in files:
         if path.suffix.lower() not in BUILDERS:
-            raise UserError(f"{path} is none of {', '.join(BUILDERS)}, which texts are read from")
+            raise UserError(f"cannot read texts from {path}: its name must end in one of {', '.join(BUILDERS)}")
         if not path.is_file():
             raise UserError(f"there is no file {path} to read texts from")
-    return (text for path in files for text in _texts_of(path, column))
+    return (text for path in files for text in _read_file(path, column))
 
 
-def _texts_of(path: Path, column: str) -> Iterator[str]:
+def _read_file(path: Path, column: str) -> Iterator[str]:
     builder, options = BUILDERS[path.suffix.lower()]
-    wanted = "text" if builder == "text" else column
-    found = False
-    rows = stream_file(path, builder, (wanted,), options) if path.stat().st_size else ()
+    if builder == "text":
+        column = "text"
+    has_text = False
+    rows = stream_file(path, builder, (column,), options) if path.stat().st_size else ()
     for row in rows:
-        text = _text(row[wanted], str(path), wanted)
+        text = _check_text(row[column], str(path), column)
         if builder == "text":
-            text = text.strip("\r\n")  # the last paragraph keeps the end of its line
+            text = text.strip("\r\n")  # `datasets` leaves the line end after the last paragraph
         if text.strip():
-            found = True
+            has_text = True
             yield text
-    if not found:
+    if not has_text:
         raise UserError(f"{path} has no text that is not empty")
 
 
-def _question_tokens(questions: Questions, length: int, words: Vocabulary) -> TokenFile:
+def _question_tokens(questions: Questions, length: int, encoding: Vocabulary) -> TokenFile:
     columns = (questions.question, questions.answer)
-    where = (questions.hub_id, columns, questions.split, questions.config)
+    location = (questions.hub_id, columns, questions.split, questions.config)
 
     def passages() -> Iterator[Passage]:
-        for row in stream(*where):
-            question, answer = (_text(row[column], questions.hub_id, column) for column in columns)
+        for row in stream(*location):
+            question, answer = (_check_text(row[column], questions.hub_id, column) for column in columns)
             yield question, answer and f" {answer}"
 
-    request = Request(origin=_origin(*where), texts=None, length=length, vocabulary=words.sha256)
-    return token_file(request, passages, words, _described(questions.hub_id, questions.config, questions.split))
+    request = Request(origin=_origin(*location), texts=None, length=length, vocabulary=encoding.sha256)
+    return token_file(request, passages, encoding, _title(questions.hub_id, questions.config, questions.split))
 
 
-def _corpus_tokens(corpus: Corpus, texts: int, length: int, words: Vocabulary, progress: Progress | None) -> TokenFile:
-    where = (corpus.hub_id, (corpus.column,), corpus.split, corpus.config)
+def _corpus_tokens(
+    corpus: Corpus, texts: int, length: int, encoding: Vocabulary, progress: Progress | None
+) -> TokenFile:
+    location = (corpus.hub_id, (corpus.column,), corpus.split, corpus.config)
 
     def passages() -> Iterator[Passage]:
-        for row in stream(*where):
-            yield (_text(row[corpus.column], corpus.hub_id, corpus.column),)
+        for row in stream(*location):
+            yield (_check_text(row[corpus.column], corpus.hub_id, corpus.column),)
 
-    request = Request(origin=_origin(*where), texts=texts, length=length, vocabulary=words.sha256)
-    return token_file(request, passages, words, _described(corpus.hub_id, corpus.config, corpus.split), progress)
+    request = Request(origin=_origin(*location), texts=texts, length=length, vocabulary=encoding.sha256)
+    return token_file(request, passages, encoding, _title(corpus.hub_id, corpus.config, corpus.split), progress)
 
 
-def _begins(asked: TokenFile, length: int, counted: Counted, questions: Questions) -> tuple[np.ndarray, np.ndarray]:
-    """Which questions are kept, as a mask, and from where on the tokens of each of those count."""
+def _loss_starts(file: TokenFile, length: int, counted: Counted, questions: Questions) -> tuple[np.ndarray, np.ndarray]:
+    """Mask of the questions that are kept, and for each of these the position of the first token in the loss."""
     if counted == "texts":
-        return np.ones(len(asked.rows), dtype=bool), np.ones(len(asked.rows), dtype=np.int64)
-    begins = np.array(asked.record.starts, dtype=np.int64)
-    kept = begins < length
+        return np.ones(len(file.rows), dtype=bool), np.ones(len(file.rows), dtype=np.int64)
+    answer_starts = np.array(file.record.starts, dtype=np.int64)
+    kept = answer_starts < length
     if not kept.any():
-        raise UserError(f"no answer of {questions.title} begins within {length} tokens: keep more of each text")
-    return kept, begins[kept]
+        raise UserError(f"no answer of {questions.title} begins within {length} tokens: keep more tokens of each text")
+    return kept, answer_starts[kept]
 
 
-class _Reader:
-    """Reads rows by their numbers, counted through several arrays in turn."""
+class _RowReader:
+    """Reads rows of several arrays by their row numbers in the concatenation of these arrays, which is never made."""
 
     def __init__(self, arrays: list[np.ndarray], length: int) -> None:
         self.arrays, self.length = arrays, length
         self.ends = np.cumsum([len(array) for array in arrays])
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        taken = np.empty((len(rows), self.length), dtype=np.uint16)
-        which = np.searchsorted(self.ends, rows, side="right")
+        tokens = np.empty((len(rows), self.length), dtype=np.uint16)
+        array_numbers = np.searchsorted(self.ends, rows, side="right")
         for k, array in enumerate(self.arrays):
-            chosen = which == k
-            taken[chosen] = array[rows[chosen] - (self.ends[k] - len(array))]
-        return taken
+            in_array = array_numbers == k
+            tokens[in_array] = array[rows[in_array] - (self.ends[k] - len(array))]
+        return tokens
 
 
 def _origin(hub_id: str, columns: tuple[str, ...], split: str, config: str | None) -> dict[str, Any]:
-    """Where texts come from; files of a mirror may change, and are told by name, size and time."""
+    """Origin of texts for a `Request`; mirrored files, which may change, are identified by name, size and time."""
     files = [(path, path.stat()) for path in mirrored_files(hub_id, split, config)]
     return {
         "hub_id": hub_id,
@@ -250,16 +257,17 @@ def _origin(hub_id: str, columns: tuple[str, ...], split: str, config: str | Non
     }
 
 
-def _described(hub_id: str, config: str | None, split: str) -> str:
-    """Texts' name in messages, with the folder of the mirror, which may hold less than the hub."""
+def _title(hub_id: str, config: str | None, split: str) -> str:
+    """Name of texts in messages, with the folder of the mirror, which may have fewer texts than the hub."""
     files = mirrored_files(hub_id, split, config)
-    where = f" in {files[0].parent}" if files else ""
-    return f"{hub_id} ({config + ', ' if config else ''}{split}){where}"
+    folder = f" in {files[0].parent}" if files else ""
+    return f"{hub_id} ({config + ', ' if config else ''}{split}){folder}"
 
 
-def _text(value: object, where: str, column: str) -> str:
+def _check_text(value: object, source: str, column: str) -> str:
+    """Return a text as it is and an empty one for a missing value, and refuse any other value."""
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise UserError(f"column '{column}' of {where} holds {type(value).__name__}, not text")
+        raise UserError(f"column '{column}' of {source} holds {type(value).__name__}, not text")
     return value

@@ -1,7 +1,8 @@
-"""Files of tokens in the cache: rows of token numbers, made once in a stream and mapped into memory afterwards.
+"""Token files in the cache folder: rows of token numbers, written once from a stream of texts, then memory-mapped.
 
-A file of tokens is named after its content; a record beside it, named after what was asked for, says which file that
-is. Both are moved to their places when they are whole. Deleting them costs the time to make them again.
+The name of a token file is the hash of its content. A record beside it, whose name is the hash of the `Request`, holds
+the name of the file. Both are complete when they appear under their names. They can be deleted at any time; they are
+then made again.
 """
 
 from __future__ import annotations
@@ -33,27 +34,31 @@ from dvbench.settings import Strict
 
 BATCH_TEXTS = 1000
 BATCH_CHARACTERS = 4_000_000
-HASHED_BYTES = 256 * 2**20  # a larger file is checked by its size alone
-ABANDONED_SECONDS = 24 * 60 * 60.0
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+HASHED_BYTES = 256 * 2**20  # of larger files only the size is checked, not the hash
+ABANDONED_SECONDS = 24 * 60 * 60.0  # age at which a temporary file is deleted
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-Passage = tuple[str, ...]
-Progress = Callable[[int], None]
+Passage = tuple[str, ...]  # the parts of a text, which are encoded separately
+Progress = Callable[[int], None]  # is called with the number of texts that have been encoded
 
 
 class Request(Strict):
-    """What tokens are asked for; equal requests are answered by the same file.
+    """A request for a token file; equal requests use the same file.
+
+    All fields are hashed: a renamed field makes all cached files unknown.
 
     Parameters
     ----------
     origin : dict
-        Where the texts come from, as JSON: another origin, other texts.
+        Origin of the texts, as JSON. It must change when the texts change.
     texts : int or None
-        How many, the first that are not empty; None for all.
+        Number of texts: the first ones that are not empty; None for all.
     length : int
-        Tokens of each, the mark at the beginning among them; the others are cut off.
+        Maximum number of tokens of each text, with the begin-of-text token; longer texts are truncated.
     vocabulary : str
         SHA-256 of the vocabulary.
+    version : int
+        Version of the encoding of rows.
     """
 
     origin: dict[str, Any]
@@ -64,27 +69,28 @@ class Request(Strict):
 
     @property
     def key(self) -> str:
-        """Hash of all of it."""
+        """SHA-256 of all fields."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 class TokenRecord(Strict):
-    """What was made.
+    """Content of a token file.
 
     Parameters
     ----------
     sha256 : str
-        Of the file of tokens.
+        Hash of the token file.
     texts : int
-        Rows of it.
+        Number of texts, which are its rows.
     empty : int
-        Empty texts that were skipped before the last of them.
+        Number of empty texts that were skipped.
     tokens : int
-        Tokens kept, marks not counted.
+        Number of tokens, without begin-of-text tokens and padding.
     length : int
-        Columns of it.
+        Number of its columns.
     starts : tuple of int
-        Where the last part of each text begins, if texts are of several parts; may be beyond what was kept.
+        For texts of several parts, the position of the first token of each text's last part. It may exceed ``length``,
+        if the text is truncated before it.
     """
 
     sha256: str
@@ -97,13 +103,13 @@ class TokenRecord(Strict):
 
 @dataclass(frozen=True, eq=False)
 class TokenFile:
-    """Tokens of texts.
+    """An opened token file.
 
     Parameters
     ----------
     record : TokenRecord
     rows : numpy.ndarray of uint16, shape (texts, length)
-        Mapped from a file, read only: the mark, the tokens of a text, padding.
+        Memory-mapped and read-only. Each row holds the begin-of-text token, the tokens of a text, and padding.
     """
 
     record: TokenRecord
@@ -117,19 +123,19 @@ def token_file(
     name: str,
     progress: Progress | None = None,
 ) -> TokenFile:
-    """Tokens of texts: from the cache, or made and put there.
+    """Open the token file of a request; write it first if it is not in the cache.
 
     Parameters
     ----------
     request : Request
     passages : callable
-        Begins to read the texts, each of which is one part or several that are encoded by themselves. A text with an
-        empty part is skipped.
+        Starts to read the texts. Each text is a tuple of one part or several, which are encoded separately. A text with
+        an empty part is skipped.
     vocabulary : Vocabulary
     name : str
-        Of the texts, for messages.
+        Name of the texts, for messages.
     progress : callable, optional
-        Told the number of texts done, from time to time.
+        Called from time to time with the number of texts that have been encoded.
 
     Returns
     -------
@@ -138,30 +144,30 @@ def token_file(
     Raises
     ------
     UserError
-        If the texts cannot be read or are too few, or the cache cannot be written or has no room.
+        If the texts cannot be read or are too few, or the cache cannot be written or its disk is full.
     """
     folder = cache_folder() / "tokens"
-    found = _known(folder, request)
-    if found is None:
-        record = _make(folder, request, passages, vocabulary, name, progress)
+    file = _find(folder, request)
+    if file is None:
+        record = _create(folder, request, passages, vocabulary, name, progress)
         write_atomically(folder / f"{request.key}.json", record.model_dump_json().encode())
-        found = _opened(folder, record)
-    if found is None:
+        file = _open(folder, record)
+    if file is None:
         raise UserError(f"tokens of {name} in {folder} cannot be read again: set DVBENCH_CACHE to another folder")
-    return found
+    return file
 
 
-def _known(folder: Path, request: Request) -> TokenFile | None:
-    """What was made before, if it is whole."""
+def _find(folder: Path, request: Request) -> TokenFile | None:
+    """Open the token file of an earlier equal request; None if there is none or it is damaged."""
     try:
         record = TokenRecord.model_validate_json((folder / f"{request.key}.json").read_bytes())
     except (OSError, ValidationError):
         return None
-    return _opened(folder, record)
+    return _open(folder, record)
 
 
-def _opened(folder: Path, record: TokenRecord) -> TokenFile | None:
-    """Map a file into memory, unless it is not what its record says."""
+def _open(folder: Path, record: TokenRecord) -> TokenFile | None:
+    """Memory-map a token file; None if it does not match its record."""
     path = folder / f"{record.sha256}.npy"
     try:
         stat = path.stat()
@@ -170,13 +176,13 @@ def _opened(folder: Path, record: TokenRecord) -> TokenFile | None:
         rows = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):
         return None
-    whole = rows.dtype == np.dtype("<u2") and rows.shape == (record.texts, record.length)
-    return TokenFile(record, rows) if whole else None
+    matches = rows.dtype == np.dtype("<u2") and rows.shape == (record.texts, record.length)
+    return TokenFile(record, rows) if matches else None
 
 
 @lru_cache(maxsize=64)
 def _sha256(path: Path, modified: int, inode: int) -> str:
-    """Hash of a file as it was when it was last modified: once a process."""
+    """Hash a file, once in a process for each modification time and inode."""
     return _digest(path)
 
 
@@ -185,7 +191,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _make(
+def _create(
     folder: Path,
     request: Request,
     passages: Callable[[], Iterable[Passage]],
@@ -193,66 +199,66 @@ def _make(
     name: str,
     progress: Progress | None,
 ) -> TokenRecord:
-    """Write a file of tokens."""
-    size = (request.texts or 0) * request.length * 2
-    with _room_for(size, folder, name):
+    """Write a token file."""
+    size = (request.texts or 0) * request.length * 2  # in bytes; unknown for all texts of a stream
+    with _disk_errors_in_one_line(size, folder, name):
         folder.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(folder).free < size:
             raise OSError(errno.ENOSPC, "No space left on device")
-        _sweep(folder)
-        with _temporary(folder) as (file, temporary):
+        _delete_abandoned(folder)
+        with _temporary_file(folder) as (file, temporary):
             texts = empty = tokens = 0
             starts: list[int] = []
             _write_header(file, 0, request.length)
             for batch, skipped in _batches(passages(), request.texts):
-                rows, begins = _encode(batch, vocabulary, request.length)
-                _write(file, rows)
+                rows, batch_starts = _encode(batch, vocabulary, request.length)
+                _write_rows(file, rows)
                 texts, empty, tokens = texts + len(rows), empty + skipped, tokens + int((rows != PADDING).sum())
-                starts += begins
+                starts += batch_starts
                 if progress is not None:
                     progress(texts)
-            _check_number(texts, request, name)
+            _check_count(texts, request, name)
             file.seek(0)
             _write_header(file, texts, request.length)
             file.flush()
             os.fsync(file.fileno())
             sha256 = _digest(temporary)
             temporary.chmod(0o644)
-            # Who makes the same at the same time moves the same to the same place.
+            # A process that creates the same tokens at the same time replaces the file by an equal one.
             temporary.replace(folder / f"{sha256}.npy")
     return TokenRecord(
         sha256=sha256, texts=texts, empty=empty, tokens=tokens - texts, length=request.length, starts=tuple(starts)
     )
 
 
-def _batches(passages: Iterable[Passage], wanted: int | None) -> Iterator[tuple[list[Passage], int]]:
-    """Texts that are not empty, at most as many as are wanted, some at a time, and how many empty ones were skipped."""
+def _batches(passages: Iterable[Passage], limit: int | None) -> Iterator[tuple[list[Passage], int]]:
+    """Batches of texts that are not empty, ``limit`` texts in all, each with the number of empty texts skipped."""
     batch: list[Passage] = []
-    empty = characters = done = 0
+    empty = characters = count = 0
     for passage in passages:
         if not all(part.strip() for part in passage):
             empty += 1
             continue
         batch.append(passage)
         characters += sum(map(len, passage))
-        done += 1
-        if done == wanted or len(batch) == BATCH_TEXTS or characters >= BATCH_CHARACTERS:
+        count += 1
+        if count == limit or len(batch) == BATCH_TEXTS or characters >= BATCH_CHARACTERS:
             yield batch, empty
             batch, empty, characters = [], 0, 0
-        if done == wanted:
+        if count == limit:
             return
     if batch or empty:
         yield batch, empty
 
 
 def _encode(batch: list[Passage], vocabulary: Vocabulary, length: int) -> tuple[np.ndarray, list[int]]:
-    """Rows of tokens, and where the last parts begin, if there are several."""
+    """Rows of tokens and, of texts with several parts, the start of each last part."""
     rows = np.full((len(batch), length), PADDING, dtype=np.uint16)
     encoded = iter(vocabulary.encode_batch([part for passage in batch for part in passage]))
     starts = []
     for row, passage in zip(rows, batch, strict=True):
         *before, last = islice(encoded, len(passage))
-        tokens = [vocabulary.end, *(token for part in before for token in part)]
+        tokens = [vocabulary.begin_of_text, *(token for part in before for token in part)]
         if before:
             starts.append(len(tokens))
         tokens = (tokens + last)[:length]
@@ -260,25 +266,25 @@ def _encode(batch: list[Passage], vocabulary: Vocabulary, length: int) -> tuple[
     return rows, starts
 
 
-def _check_number(texts: int, request: Request, name: str) -> None:
+def _check_count(texts: int, request: Request, name: str) -> None:
     if not texts:
         raise UserError(f"{name} has no text that is not empty")
     if request.texts is not None and texts < request.texts:
-        raise UserError(f"{name} has {texts} texts that are not empty, and {request.texts} were asked for")
+        raise UserError(f"{name} has {texts} texts that are not empty, fewer than the {request.texts} asked for")
 
 
 def _write_header(file: BinaryIO, texts: int, length: int) -> None:
-    # NumPy leaves room in a header for more rows, so that it takes as many bytes when their number is known.
+    # NumPy pads a header for a larger number of rows, so it takes the same number of bytes once this number is known.
     np.lib.format.write_array_header_1_0(file, {"descr": "<u2", "fortran_order": False, "shape": (texts, length)})
 
 
-def _write(file: BinaryIO, rows: np.ndarray) -> None:
+def _write_rows(file: BinaryIO, rows: np.ndarray) -> None:
     file.write(rows.astype("<u2", copy=False).tobytes())
 
 
 @contextmanager
-def _temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """A file beside those it will be one of, gone at the end unless it was moved."""
+def _temporary_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Create a file in the folder of token files, and delete it at the end unless it was renamed."""
     handle, name = tempfile.mkstemp(dir=folder, prefix=".tokens.")
     try:
         with os.fdopen(handle, "w+b") as file:
@@ -287,28 +293,28 @@ def _temporary(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
         Path(name).unlink(missing_ok=True)
 
 
-def _sweep(folder: Path) -> None:
-    """Delete what a process that was killed has left."""
+def _delete_abandoned(folder: Path) -> None:
+    """Delete old temporary files, which killed processes left."""
     for path in folder.glob(".tokens.*"):
         try:
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
                 path.unlink()
-        except OSError:  # another process was faster
+        except OSError:  # another process deleted it first
             continue
 
 
 @contextmanager
-def _room_for(size: int, folder: Path, name: str) -> Iterator[None]:
-    """Turn an operating-system error in a cache folder into one line."""
+def _disk_errors_in_one_line(size: int, folder: Path, name: str) -> Iterator[None]:
+    """Turn an `OSError` in the cache folder into a `UserError` of one line."""
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL:
             raise UserError(
                 f"cannot write tokens of {name} to {folder}: {error.strerror or error}; set DVBENCH_CACHE to a folder "
                 "you can write to"
             ) from error
-        room = f"{math.ceil(size / 1e6):,} MB of " if size else ""
+        needed = f"{math.ceil(size / 1e6):,} MB of " if size else ""
         raise UserError(
-            f"{folder} has no room for {room}tokens of {name}: set DVBENCH_CACHE to a folder on another disk"
+            f"{folder} has no space for {needed}tokens of {name}: set DVBENCH_CACHE to a folder on another disk"
         ) from error

@@ -1,7 +1,7 @@
-"""GPT-2's byte-pair encoding: texts -> token numbers.
+"""GPT-2's byte-pair encoding, which turns texts into token numbers, and smaller encodings made from it.
 
-A byte-pair encoding begins with the 256 bytes, and each further token is one merge of two before it. So the first
-merges alone are an encoding too, with fewer tokens, for smaller models.
+A byte-pair encoding starts with the 256 bytes, and each further token is a merge of two earlier tokens. So the first
+merges of GPT-2 form an encoding with fewer tokens, for smaller models.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Vocabulary:
     Parameters
     ----------
     size : int
-        Number of tokens. The last one marks the beginning of a text, and no text holds it.
+        Number of tokens. The last one is the begin-of-text token, which no text contains.
     sha256 : str
-        Hash of bytes and merges in their order: equal hashes, equal tokens.
+        Hash of the bytes and merges in their order; vocabularies with equal hashes give equal tokens.
     tokenizer : tokenizers.Tokenizer
     """
 
@@ -43,27 +43,27 @@ class Vocabulary:
     tokenizer: Tokenizer
 
     @property
-    def end(self) -> int:
-        """The token that marks the beginning of a text, <|endoftext|>."""
+    def begin_of_text(self) -> int:
+        """Number of the begin-of-text token, which GPT-2 calls <|endoftext|>."""
         return self.size - 1
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokens of each text, without any mark; what reads like one is text."""
+        """Encode texts without a begin-of-text token; the characters <|endoftext|> in a text are encoded as text."""
         return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens."""
+        """Decode tokens to a text."""
         return self.tokenizer.decode(list(tokens), skip_special_tokens=False)
 
 
 def load_vocabulary(size: int | None = None) -> Vocabulary:
-    """Read GPT-2's vocabulary, and cut it to its first tokens.
+    """Load GPT-2's vocabulary, all of it or its first tokens.
 
     Parameters
     ----------
     size : int, optional
-        Number of tokens, at least 257: the bytes, the first ``size - 257`` merges, and <|endoftext|> as the last. All
-        50,257 by default.
+        Number of tokens, at least 257: the 256 bytes, the first ``size - 257`` merges, and the begin-of-text token. By
+        default all 50,257.
 
     Returns
     -------
@@ -72,29 +72,29 @@ def load_vocabulary(size: int | None = None) -> Vocabulary:
     Raises
     ------
     UserError
-        If its files cannot be had, are not laid out as GPT-2's, or have fewer tokens.
+        If the vocabulary's files are not available, have another layout than GPT-2's, or have fewer tokens.
     """
     from dvbench.problems.hub import fetch_file
 
     files = [fetch_file(GPT2, name) for name in ("vocab.json", "merges.txt")]
-    return _cut(*files, tuple(path.stat().st_mtime_ns for path in files), size)
+    return _build(*files, tuple(path.stat().st_mtime_ns for path in files), size)
 
 
 @lru_cache(maxsize=4)
-def _cut(vocabulary: Path, merges_file: Path, modified: tuple[int, ...], size: int | None) -> Vocabulary:
-    """The vocabulary of files as they were when they were last modified; building one takes half a second."""
+def _build(vocabulary: Path, merges_file: Path, modified: tuple[int, ...], size: int | None) -> Vocabulary:
+    """Build a vocabulary, once for each modification time of the files, because it takes half a second."""
     letters, merges = _read_vocabulary(vocabulary, merges_file)
-    whole = len(letters) + len(merges) + 1
-    size = whole if size is None else size
-    if not BYTES < size <= whole:
-        raise UserError(f"{GPT2} has {whole} tokens, and {size} were asked for: ask for {BYTES + 1} to {whole}")
+    available = len(letters) + len(merges) + 1
+    size = available if size is None else size
+    if not BYTES < size <= available:
+        raise UserError(f"{GPT2} has {available} tokens, not {size}: ask for {BYTES + 1} to {available}")
     merges = merges[: size - BYTES - 1]
     identity = hashlib.sha256(json.dumps([letters, merges]).encode()).hexdigest()
     return Vocabulary(size, identity, _tokenizer(letters, merges))
 
 
 def _read_vocabulary(vocabulary: Path, merges: Path) -> tuple[list[str], list[tuple[str, str]]]:
-    """Stand-ins for the 256 bytes, and the merges, both in order of their numbers."""
+    """Characters that represent the 256 bytes, and the merges, both in the order of their token numbers."""
     from tokenizers import pre_tokenizers
 
     try:
@@ -108,10 +108,10 @@ def _read_vocabulary(vocabulary: Path, merges: Path) -> tuple[list[str], list[tu
         raise UserError(f"cannot read {vocabulary} and {merges.name}: {' '.join(str(error).split())}") from error
     expected = [*tokens[:BYTES], *map(str.__add__, first, second), END_OF_TEXT]
     bytes_first = sorted(tokens[:BYTES]) == sorted(pre_tokenizers.ByteLevel.alphabet())
-    in_turn = tokens == expected and sorted(numbers.values()) == list(range(len(tokens)))
-    if not bytes_first or not in_turn or len(tokens) > PADDING:
+    in_order = tokens == expected and sorted(numbers.values()) == list(range(len(tokens)))
+    if not bytes_first or not in_order or len(tokens) > PADDING:
         raise UserError(
-            f"{vocabulary} is not laid out as GPT-2's: 256 bytes, a token for each merge, and {END_OF_TEXT}"
+            f"{vocabulary} does not have GPT-2's layout: 256 bytes, one token for each merge, and {END_OF_TEXT}"
         )
     return tokens[:BYTES], list(zip(first, second, strict=True))
 
@@ -120,7 +120,8 @@ def _tokenizer(letters: list[str], merges: list[tuple[str, str]]) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     tokens = [*letters, *(left + right for left, right in merges), END_OF_TEXT]
-    # The mark is a token like others, not a special one, which would be looked for in texts. No merge makes it.
+    # <|endoftext|> is not added as a special token, because the tokenizer would then find it in texts. No merge
+    # produces it.
     tokenizer = Tokenizer(models.BPE(vocab={token: number for number, token in enumerate(tokens)}, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

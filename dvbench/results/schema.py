@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from dvbench.results.axes import check_axes
 from dvbench.results.upgrade import upgrade_plan, upgrade_result
-from dvbench.settings import EvaluatorSettings, Groups, Kind, ModelSettings, Name, Noise, Sizes, Strict, Training
+from dvbench.settings import EvaluatorSettings, Kind, Name, ProblemSettings, Strict
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # whatever is larger has diverged
@@ -43,12 +43,7 @@ class Cell(Strict):
 
     key: CellKey
     suite_version: int = Field(ge=1)
-    dataset: str
-    sizes: Sizes
-    noise: Noise
-    groups: Groups | None = None
-    model: ModelSettings
-    training: Training
+    problem: ProblemSettings
     evaluator: EvaluatorSettings
     tasks: tuple[Name, ...]
 

@@ -1,12 +1,14 @@
 """Reads what earlier versions of the result schema wrote.
 
-Version 1 called the validation set the reachable set, and did not save the x axes of curves.
+Version 1 called the validation set the reachable set, spread the settings of a problem over its cell, had data sets of
+their own for texts of which answers count, and did not save the x axes of curves.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+PROBLEM = ("dataset", "sizes", "noise", "groups", "model", "training")  # settings of a problem
 X_CURVES = ("fraction", "log10_loss", "step")  # the curves of version 1 that others are drawn over
 
 
@@ -34,9 +36,22 @@ def _is_first(data: Any) -> bool:
 
 
 def _cell(cell: Any) -> Any:
-    if not isinstance(cell, dict) or not isinstance(cell.get("sizes"), dict):
+    if not isinstance(cell, dict) or "problem" in cell:
         return cell
-    return {**cell, "sizes": _renamed(cell["sizes"])}
+    problem = {name: cell[name] for name in PROBLEM if name in cell}
+    if isinstance(problem.get("sizes"), dict):
+        problem["sizes"] = _renamed(problem["sizes"])
+    if isinstance(problem.get("dataset"), str):
+        problem["dataset"] = _dataset(problem["dataset"])
+    return {"problem": problem, **{name: value for name, value in cell.items() if name not in PROBLEM}}
+
+
+def _dataset(text: str) -> Any:
+    """A data set whose texts count by their answers is a parameter of the other one; other texts are read as such."""
+    name = text.removesuffix("_answers")
+    if name != text and name in ("text_corpus", "tiny_text", "wiki_web_stories"):
+        return {"name": name, "params": {"counted": "answers"}}
+    return text
 
 
 def _with_axes(score: Any) -> Any:

@@ -102,7 +102,7 @@ def recompute(
     from dvbench.execution.run import score_saved_values
     from dvbench.problems.build import load_source
 
-    for dataset in sorted({cell.dataset for cell in cells}):
+    for dataset in {str(cell.problem.dataset): cell.problem.dataset for cell in cells}.values():
         load_source(dataset)
     for cell in cells:
         claimed = bundle.result(cell.key)

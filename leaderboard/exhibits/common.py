@@ -116,14 +116,15 @@ def mean_lines(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def published_name(cell: Cell) -> str:
     """Under which name numbers are published for a cell's data set: those for texts are of one set of corpora."""
-    return "text_corpus" if cell.groups is not None and cell.groups.by == "corpora" else cell.dataset
+    problem = cell.problem
+    return "text_corpus" if problem.groups is not None and problem.groups.by == "corpora" else str(problem.dataset)
 
 
 def beside(table: pd.DataFrame, found: Found, exhibit: str) -> pd.DataFrame:
     """A table with the published numbers of each clean problem's data set as rows of their own."""
     told = published()[exhibit]
     problems = list(dict.fromkeys(cell.key.problem for cell, _ in found))
-    datasets = {cell.key.problem: published_name(cell) for cell, _ in found if cell.noise.kind == "none"}
+    datasets = {cell.key.problem: published_name(cell) for cell, _ in found if cell.problem.noise.kind == "none"}
     rows = [
         {"problem": problem, "evaluator": told.evaluator, "source": told.source, **told.numbers[dataset]}
         for problem, dataset in datasets.items()

@@ -52,7 +52,7 @@ def _seconds(found: Found) -> pd.DataFrame:
         {
             "problem": cell.key.problem,
             "evaluator": cell.key.evaluator,
-            "dataset": cell.dataset,
+            "dataset": str(cell.problem.dataset),
             "points": result.dataset.train,
             "published": published_name(cell),
             **{name: result.diagnostics[name] for name in SECONDS},

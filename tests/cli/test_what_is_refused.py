@@ -152,7 +152,7 @@ def every(label: str | None = None, constant: str | None = None) -> str:
         (every(label="good"), "label column 'kind' of bad.csv has one class only, 'good': name another"),
         (every(constant="7"), "column 'a' of bad.csv is the same in every row: drop it"),
         ("\n".join(two_classes()[:5]), "bad.csv has 4 rows of data: at least 10 are needed"),
-        (rows(row0="a,b,other"), "no column of bad.csv is named 'kind': there is a, b, other."),
+        (rows(row0="a,b,other"), "no column of bad.csv is named 'kind': choose one of a, b, other."),
         ("\0" * 40, "bad.csv cannot be read as CSV: it is a binary file"),
     ],
     ids=["empty", "nan", "infinite", "no label", "long row", "one class", "constant", "few", "no column", "binary"],

@@ -1,4 +1,4 @@
-"""Generators named by keys: the same key gives the same numbers, and nothing global is touched."""
+"""Generators derived from keys: the same key gives the same numbers, and no global state changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_same_key_same_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ((1,), ("1",)),
         (("a", "b"), ("b", "a")),
@@ -44,9 +44,9 @@ def test_same_key_same_numbers() -> None:
         (("a", "b"), ("a\x1fstr:b",)),
     ],
 )
-def test_different_keys_different_numbers(one: tuple[str | int, ...], other: tuple[str | int, ...]) -> None:
-    assert generator(*one).random() != generator(*other).random()
-    assert integer_seed(*one) != integer_seed(*other)
+def test_different_keys_different_numbers(first: tuple[str | int, ...], second: tuple[str | int, ...]) -> None:
+    assert generator(*first).random() != generator(*second).random()
+    assert integer_seed(*first) != integer_seed(*second)
 
 
 def test_numbers_of_a_key_are_pinned() -> None:
@@ -87,8 +87,8 @@ def test_random_state_of_an_integer_repeats() -> None:
 
 
 def test_random_state_passes_a_generator_through() -> None:
-    mine = np.random.RandomState(0)
-    assert random_state(mine) is mine
+    state = np.random.RandomState(0)
+    assert random_state(state) is state
 
 
 def test_random_state_of_none_does_not_follow_the_global_seed() -> None:
@@ -107,16 +107,16 @@ DRAWS = {
 
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
-def test_code_in_quarantine_repeats(draw) -> None:
-    def one(seed: int) -> float:
+def test_isolated_code_is_reproducible(draw) -> None:
+    def draw_isolated(seed: int) -> float:
         with isolated_generators(seed):
             return draw()
 
-    assert one(5) == one(5)
-    assert one(5) != one(6)
+    assert draw_isolated(5) == draw_isolated(5)
+    assert draw_isolated(5) != draw_isolated(6)
 
 
-def test_quarantine_puts_the_global_states_back() -> None:
+def test_isolation_restores_the_global_states() -> None:
     before = global_states()
     with isolated_generators(5):
         torch.manual_seed(0)
@@ -127,7 +127,7 @@ def test_quarantine_puts_the_global_states_back() -> None:
     assert global_states() == before
 
 
-def test_quarantine_puts_pythons_generator_back() -> None:
+def test_isolation_restores_pythons_generator() -> None:
     before = random.getstate()
     with isolated_generators(5):
         random.seed(0)
@@ -136,7 +136,7 @@ def test_quarantine_puts_pythons_generator_back() -> None:
     assert after == before
 
 
-def test_quarantine_puts_the_global_states_back_after_an_error() -> None:
+def test_isolation_restores_the_global_states_after_an_error() -> None:
     def fail() -> None:
         np.random.random()  # noqa: NPY002
         torch.rand(1)
@@ -148,7 +148,7 @@ def test_quarantine_puts_the_global_states_back_after_an_error() -> None:
     assert global_states() == before
 
 
-def test_quarantines_nest() -> None:
+def test_isolated_contexts_nest() -> None:
     with isolated_generators(1):
         expected = np.random.random(), np.random.random()  # noqa: NPY002
     with isolated_generators(1):

@@ -21,8 +21,8 @@ EXPECTED = {
         "unlearning_shapley", "warm_start_shapley",
     ],
     "datasets": [
-        "breast_cancer", "cifar10", "diabetes", "digits", "fashion_mnist", "text_corpus", "text_corpus_answers",
-        "tiny_text", "tiny_text_answers", "wiki_web_stories", "wiki_web_stories_answers", "wine",
+        "breast_cancer", "cifar10", "csv", "diabetes", "digits", "fashion_mnist", "text_corpus",
+        "tiny_text", "wiki_web_stories", "wine",
     ],
     "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
@@ -100,13 +100,13 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 
 
 def test_a_name_like_no_other_gets_them_all() -> None:
-    there = ", ".join(EXPECTED["models"])
-    with pytest.raises(UserError, match=rf"there is {there}\. See 'dvbench list models'"):
+    names = ", ".join(EXPECTED["models"])
+    with pytest.raises(UserError, match=rf"choose one of {names}\. See 'dvbench list models'"):
         find("models", "xyz")
 
 
 def test_an_unknown_name_where_there_is_nothing() -> None:
-    assert str(unknown("suite", "a", [])) == "no suite is named 'a': there is none."
+    assert str(unknown("suite", "a", [])) == "no suite is named 'a': there are none."
 
 
 def test_an_unknown_parameter_gets_the_nearest() -> None:

@@ -17,13 +17,13 @@ from opendataval.metrics import accuracy
 from opendataval.model import LogisticRegression
 from short_fits import FIT
 
-from dvbench.execution.valuation import valuate
+from dvbench.execution.valuation import valuate_cell
 from dvbench.problems.build import build_problem
 from dvbench.randomness import random_state
 from dvbench.registry import entries
 from dvbench.results import Cell, CellKey
 from dvbench.scoring.retraining import ascending
-from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
+from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, ProblemSettings, Sizes, Training
 from dvbench.training.build import build_model
 from evaluators.baselines.ame import ame
 from evaluators.baselines.beta_shapley import beta_shapley
@@ -240,7 +240,7 @@ def test_class_wise_shapley_starts_anew_and_survives_a_class_that_is_not_reachab
 def test_values_are_computed_and_not_remembered(problem):
     """An evaluator that was asked for ``data_values`` before, on other data, still gives this problem's values."""
     cell = make_cell("test_opendataval_traps:Remembering")
-    values = valuate(cell, problem).arrays["values"]
+    values = valuate_cell(cell, problem).arrays["values"]
     np.testing.assert_array_equal(values, np.arange(60))
 
 
@@ -283,11 +283,11 @@ def test_every_baseline_repeats_to_the_bit_whatever_the_global_seeds(problem, ma
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             before = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002
-            values.append(valuate(cell, problem).arrays["values"])
+            values.append(valuate_cell(cell, problem).arrays["values"])
             assert (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()) == before  # noqa: NPY002
     assert values[0].tobytes() == values[1].tobytes()
     if make not in (influence_function, knn_shapley, lava):
-        other = valuate(cell, problem, purpose="repeat").arrays["values"]
+        other = valuate_cell(cell, problem, purpose="repeat").arrays["values"]
         assert other.tobytes() != values[0].tobytes()
 
 
@@ -295,11 +295,13 @@ def make_cell(name, params=None):
     return Cell(
         key=CellKey(suite="test", problem="digits", evaluator="e", seed=0),
         suite_version=1,
-        dataset="digits",
-        sizes=Sizes(train=60, validation=60, test=100),
-        noise=Noise(kind="labels", rate=0.2),
-        model=ModelSettings(name="logistic_regression"),
-        training=Training(**FIT),
+        problem=ProblemSettings(
+            dataset="digits",
+            sizes=Sizes(train=60, validation=60, test=100),
+            noise=Noise(kind="labels", rate=0.2),
+            model=ModelSettings(name="logistic_regression"),
+            training=Training(**FIT),
+        ),
         evaluator=EvaluatorSettings(name=name, params=params or {}),
         tasks=(),
     )

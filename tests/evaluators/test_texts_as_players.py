@@ -11,13 +11,13 @@ from games import shapley_by_definition
 from text_problems import HOW, TINY, a_text_problem
 
 from dvbench.errors import UserError
-from dvbench.execution.valuation import valuate
+from dvbench.execution.valuation import valuate_cell
 from dvbench.problems.perplexity import mean_log_loss, negative_perplexity
 from dvbench.problems.problem import Problem, Split
 from dvbench.randomness import random_state
 from dvbench.registry import entries
 from dvbench.results import Cell, CellKey
-from dvbench.settings import EvaluatorSettings, Noise, Sizes
+from dvbench.settings import EvaluatorSettings, Noise, ProblemSettings, Sizes
 from dvbench.training.build import build_model
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
@@ -142,11 +142,13 @@ def cell(name: str) -> Cell:
     return Cell(
         key=CellKey(suite="small", problem="made", evaluator=name, seed=0),
         suite_version=1,
-        dataset="made",
-        sizes=Sizes(train=9, validation=6, test=6),
-        noise=Noise(),
-        model=TINY,
-        training=HOW,
+        problem=ProblemSettings(
+            dataset="made",
+            sizes=Sizes(train=9, validation=6, test=6),
+            noise=Noise(),
+            model=TINY,
+            training=HOW,
+        ),
         evaluator=EvaluatorSettings(name=name, params={**budget, **steps}),
         tasks=("group_lds",),
     )
@@ -154,7 +156,7 @@ def cell(name: str) -> Cell:
 
 @pytest.mark.parametrize("name", sorted(set(entries("evaluators")) - NO_TEXTS))
 def test_these_value_texts_and_repeat_to_the_bit(name, problem):
-    first, again = (valuate(cell(name), problem).arrays["values"] for _ in range(2))
+    first, again = (valuate_cell(cell(name), problem).arrays["values"] for _ in range(2))
     assert first.shape == (3,)
     assert np.ptp(first) > 0
     np.testing.assert_array_equal(first, again)
@@ -165,10 +167,10 @@ def test_these_value_texts_and_repeat_to_the_bit(name, problem):
 def test_these_read_features_and_say_that_they_cannot_value_texts(name, groups):
     """Distances and volumes of token numbers would be numbers, and mean nothing."""
     with pytest.raises(UserError, match=r"cannot value texts; choose another evaluator$|, and texts have none"):
-        valuate(cell(name), a_text_problem(players=3, each=3, groups=groups))
+        valuate_cell(cell(name), a_text_problem(players=3, each=3, groups=groups))
 
 
 def test_texts_of_which_nothing_counts_are_nobodys_performance(problem, model):
     nothing = replace(problem, validation=Split(problem.validation.x, problem.validation.y + 100))
-    with pytest.raises(ValueError, match="no token of these texts counts"):
+    with pytest.raises(ValueError, match="the loss includes no token of these texts"):
         leave_one_out(random_state=0).train(nothing.subset_fetcher(), model, nothing.metric, **FIT)

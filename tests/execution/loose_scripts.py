@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dvbench.execution.workers import run_here
 from dvbench.results import Cell, CellKey, Result, Store
-from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
+from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, ProblemSettings, Sizes, Training
 
 HEAD = """
 import os, signal, sys
@@ -41,11 +41,13 @@ def made_up_cell(
     return Cell(
         key=CellKey(suite="small", problem="digits", evaluator=settings.title, seed=seed),
         suite_version=1,
-        dataset="digits",
-        sizes=Sizes(train=30, validation=20, test=40),
-        noise=Noise(kind="labels", rate=0.2),
-        model=ModelSettings(name="logistic_regression"),
-        training=Training(epochs=1, lr=0.05),
+        problem=ProblemSettings(
+            dataset="digits",
+            sizes=Sizes(train=30, validation=20, test=40),
+            noise=Noise(kind="labels", rate=0.2),
+            model=ModelSettings(name="logistic_regression"),
+            training=Training(epochs=1, lr=0.05),
+        ),
         evaluator=settings,
         tasks=tuple(tasks),
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from changed_cells import with_problem
 from loose_scripts import made_up_cell
 
 from dvbench.execution.job_queue import Job, JobQueue
-from dvbench.results import Cell
 
 OK, FAILED = SimpleNamespace(status="ok"), SimpleNamespace(status="failed")
 
@@ -102,7 +102,7 @@ def test_where_all_fail_nothing_is_scored() -> None:
 )
 def test_what_other_models_score_is_scored_apart(update: dict[str, object]) -> None:
     one = made_up_cell("random")
-    other = Cell.model_validate({**made_up_cell("lava").model_dump(), **update})
+    other = with_problem(made_up_cell("lava"), **update)
     queue = JobQueue([one, other])
     jobs = [begun(queue) for _ in range(2)]
     queue.add_result(jobs[0], OK)

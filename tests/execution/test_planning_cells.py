@@ -137,7 +137,7 @@ def test_a_right_suite_passes() -> None:
     [
         (
             a_suite(evaluators=[{"name": "knn_shapley", "params": {"k": 3}}]),
-            "no parameter of knn_shapley is named 'k': there is k_neighbors, random_state.",
+            "no parameter of knn_shapley is named 'k': choose one of k_neighbors, random_state.",
         ),
         (
             a_suite(evaluators=[{"name": "no_such:Mine"}]),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from changed_cells import with_problem
 from loose_scripts import made_up_cell, run_cell
 
 from dvbench.errors import UserError
@@ -68,10 +69,10 @@ def test_a_task_that_repeats_values_once_more(valuations, store: Store) -> None:
     "update",
     [
         {"evaluator": made_up_cell(NAME, k=2).evaluator},
-        {"sizes": made_up_cell().sizes.model_copy(update={"train": 31})},
-        {"noise": made_up_cell().noise.model_copy(update={"rate": 0.3})},
-        {"training": made_up_cell().training.model_copy(update={"epochs": 2})},
-        {"model": made_up_cell().model.model_copy(update={"name": "mlp"})},
+        {"problem": with_problem(made_up_cell(), sizes={"train": 31, "validation": 20, "test": 40}).problem},
+        {"problem": with_problem(made_up_cell(), noise={"kind": "labels", "rate": 0.3}).problem},
+        {"problem": with_problem(made_up_cell(), training={"epochs": 2, "lr": 0.05}).problem},
+        {"problem": with_problem(made_up_cell(), model={"name": "mlp"}).problem},
         {"suite_version": 2},
     ],
     ids=lambda update: next(iter(update)),
@@ -113,7 +114,7 @@ def test_a_changed_table_values_again(valuations, store: Store, tmp_path: Path) 
         (tmp_path / "t.csv").write_text("\n".join(["x,z,y", *(f"{a},{b},{'ab'[int(a > 0)]}" for a, b in x)]))
 
     write(0)
-    cell = Cell.model_validate({**made_up_cell(NAME).model_dump(), "dataset": f"csv:{tmp_path / 't.csv'}"})
+    cell = with_problem(made_up_cell(NAME), dataset=f"csv:{tmp_path / 't.csv'}")
     first = run_cell(cell, store)
     write(1)
     assert unfinished(cell, store)

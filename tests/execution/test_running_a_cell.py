@@ -11,7 +11,7 @@ import pytest
 from loose_scripts import made_up_cell, run_cell
 
 from dvbench.execution.failures import describe_exception
-from dvbench.execution.valuation import valuate
+from dvbench.execution.valuation import valuate_cell
 from dvbench.execution.workers import run_here
 from dvbench.problems.build import build_problem
 from dvbench.problems.problem import Problem
@@ -24,7 +24,7 @@ from dvbench.training.build import build_model
 
 
 def problem_of(cell: Cell) -> Problem:
-    return build_problem(cell.dataset, cell.sizes, cell.noise, cell.key.seed)
+    return build_problem(cell.problem.dataset, cell.problem.sizes, cell.problem.noise, cell.key.seed)
 
 
 def values(store: Store, result: Result) -> np.ndarray:
@@ -33,15 +33,15 @@ def values(store: Store, result: Result) -> np.ndarray:
 
 def test_a_cell_is_the_evaluator_called_by_hand(store: Store) -> None:
     cell = made_up_cell("knn_shapley", k_neighbors=3)
-    problem, how = problem_of(cell), cell.training
-    model = build_model(cell.model, problem.shape, problem.outputs, problem.kind, seed=1)
+    problem, how = problem_of(cell), cell.problem.training
+    model = build_model(cell.problem.model, problem.shape, problem.outputs, problem.kind, seed=1)
     evaluator = find("evaluators", "knn_shapley").load()(k_neighbors=3)
     evaluator.train(problem.fetcher(), model, problem.metric, epochs=how.epochs, batch_size=how.batch_size, lr=how.lr)
     expected = evaluator.evaluate_data_values()
 
     result = run_cell(cell, store)
     np.testing.assert_array_equal(values(store, result), expected)
-    outcome = noisy_label_detection(problem, Valuation(expected), Retraining(problem, cell.model, how))
+    outcome = noisy_label_detection(problem, Valuation(expected), Retraining(problem, cell.problem.model, how))
     assert result.scores["noisy_label_detection"].metrics == outcome.metrics
     assert result.scores["noisy_label_detection"].curves == outcome.curves
 
@@ -72,10 +72,10 @@ def test_the_same_cell_has_the_same_values_and_another_seed_or_purpose_has_other
     params = {"data_banzhaf": {"models": 5}}.get(evaluator, {})
     cell = made_up_cell(evaluator, **params)
     problem = problem_of(cell)
-    first, again = (valuate(cell, problem).arrays["values"] for _ in range(2))
+    first, again = (valuate_cell(cell, problem).arrays["values"] for _ in range(2))
     assert first.tobytes() == again.tobytes()
-    other = valuate(made_up_cell(evaluator, seed=1, **params), problem).arrays["values"]
-    repeat = valuate(cell, problem, purpose="repeat").arrays["values"]
+    other = valuate_cell(made_up_cell(evaluator, seed=1, **params), problem).arrays["values"]
+    repeat = valuate_cell(cell, problem, purpose="repeat").arrays["values"]
     assert not np.array_equal(first, other)
     assert not np.array_equal(first, repeat)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from changed_cells import with_problem
 from loose_scripts import made_up_cell, run_cell
 
 from dvbench.execution import scoring
@@ -15,7 +16,7 @@ from dvbench.execution.resume import unfinished
 from dvbench.execution.scoring import score_cells
 from dvbench.execution.valuation import value_cell
 from dvbench.execution.workers import run_here, score_here, score_in_workers, start_server
-from dvbench.problems.build import build_problem
+from dvbench.problems.build import build_from_settings
 from dvbench.results import Cell, Result, Store
 from dvbench.scoring.retraining import Retraining, ascending, random_order, steps
 
@@ -125,8 +126,8 @@ def test_a_task_may_ask_depending_on_the_answers(install_tasks, store: Store) ->
     install_tasks("loose_adaptive", ADAPTIVE)
     cells = [made_up_cell(name, tasks=("halving", "insistent", "point_removal")) for name in NAMES]
     results, first = run(cells, store), cells[0]
-    problem = build_problem(first.dataset, first.sizes, first.noise, 0)
-    retrain = Retraining(problem, first.model, first.training)
+    problem = build_from_settings(first.problem, 0)
+    retrain = Retraining(problem, first.problem.model, first.problem.training)
     players, seen = np.arange(30), []
     while len(players) > 1:
         scores = [retrain([half])[0] for half in (players[::2], players[1::2])]
@@ -170,7 +171,7 @@ def test_a_failure_stays_with_its_cell(install_tasks, script, store: Store, tmp_
 
 def test_training_that_diverges_is_an_error_of_the_tasks_that_train(store: Store) -> None:
     cells = [
-        cell.model_copy(update={"training": cell.training.model_copy(update={"lr": 1e38})})
+        with_problem(cell, training=cell.problem.training.model_copy(update={"lr": 1e38}))
         for cell in (made_up_cell(name, tasks=CURVES) for name in ("random", "lava"))
     ]
     for result in run(cells, store).values():
@@ -224,7 +225,7 @@ def test_values_of_a_table_that_has_changed_are_not_scored(store: Store, tmp_pat
         (tmp_path / "t.csv").write_text("\n".join(["x,z,y", *(f"{a},{b},{'ab'[int(a > 0)]}" for a, b in x)]))
 
     write(0)
-    cell = Cell.model_validate({**made_up_cell().model_dump(), "dataset": f"csv:{tmp_path / 't.csv'}?label=y"})
+    cell = with_problem(made_up_cell(), dataset=f"csv:{tmp_path / 't.csv'}?label=y")
     assert value_cell(cell, store).status == "ok"
     write(1)
     (result,) = score_cells([cell], store)

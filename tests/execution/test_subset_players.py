@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from changed_cells import with_problem
 from loose_scripts import made_up_cell, run_cell
 
-from dvbench.execution.valuation import valuate
-from dvbench.problems.build import build_problem
+from dvbench.execution.valuation import valuate_cell
+from dvbench.problems.build import build_from_settings, build_problem
 from dvbench.randomness import integer_seed
 from dvbench.registry import entries
 from dvbench.results import Cell, Store
@@ -38,35 +39,35 @@ WHOLE = {
 
 def grouped(evaluator: str, count: int, **params: object) -> Cell:
     cell = made_up_cell(evaluator, tasks=("noisy_label_detection", "point_removal", "point_addition"), **params)
-    return cell.model_copy(update={"groups": Groups(by="random", count=count)})
+    return with_problem(cell, groups=Groups(by="random", count=count))
 
 
 @pytest.mark.parametrize("evaluator", sorted(entries("evaluators")))
 def test_subsets_of_one_point_have_the_values_of_points(evaluator: str) -> None:
     cell = made_up_cell(evaluator, **SMALL.get(evaluator, {}))
-    points = build_problem(cell.dataset, cell.sizes, cell.noise, 0)
+    points = build_problem(cell.problem.dataset, cell.problem.sizes, cell.problem.noise, 0)
     singles = replace(points, groups=np.arange(points.players))
-    as_points, as_subsets = (valuate(cell, problem).arrays["values"] for problem in (points, singles))
+    as_points, as_subsets = (valuate_cell(cell, problem).arrays["values"] for problem in (points, singles))
     np.testing.assert_array_equal(as_subsets, as_points)
 
 
 @pytest.mark.parametrize("evaluator", sorted(entries("evaluators")))
 def test_subsets_are_valued_as_wholes_or_by_summing(evaluator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = grouped(evaluator, 6, **SMALL.get(evaluator, {}))
-    problem = build_problem(cell.dataset, cell.sizes, cell.noise, 0, cell.groups)
-    values = valuate(cell, problem).arrays["values"]
+    problem = build_from_settings(cell.problem, 0)
+    values = valuate_cell(cell, problem).arrays["values"]
     assert values.shape == (6,)
-    points = valuate(cell, replace(problem, groups=None, corrupted=np.zeros(30, dtype=bool))).arrays["values"]
+    points = valuate_cell(cell, replace(problem, groups=None, corrupted=np.zeros(30, dtype=bool))).arrays["values"]
     assert np.allclose(values, problem.summed(points)) == (evaluator not in WHOLE)
 
 
 def test_a_subset_left_out_takes_all_its_points_along() -> None:
     cell = grouped("leave_one_out", 6)
-    problem = build_problem(cell.dataset, cell.sizes, cell.noise, 0, cell.groups)
-    found = valuate(cell, problem).arrays["values"]
+    problem = build_from_settings(cell.problem, 0)
+    found = valuate_cell(cell, problem).arrays["values"]
     assert problem.groups is not None
     seed = integer_seed("small", "digits", 0, "valuation", "model")
-    model = build_model(cell.model, problem.shape, problem.outputs, problem.kind, seed=seed)
+    model = build_model(cell.problem.model, problem.shape, problem.outputs, problem.kind, seed=seed)
 
     def performance(kept: np.ndarray) -> float:
         # In the order in which the model is given them: one subset after the other.
@@ -96,5 +97,5 @@ def test_a_strangers_evaluator_may_say_that_it_takes_subsets(store: Store, scrip
     script("mine", "class Mine(Base):\n    takes_subsets = True\n\nclass Other(Base):\n    pass\n")
     whole, summed = (run_cell(grouped(f"mine:{name}", 10), store) for name in ("Mine", "Other"))
     np.testing.assert_array_equal(store.array(whole, "values"), np.arange(10))
-    problem = build_problem("digits", whole.cell.sizes, whole.cell.noise, 0, whole.cell.groups)
+    problem = build_problem("digits", whole.cell.problem.sizes, whole.cell.problem.noise, 0, whole.cell.problem.groups)
     np.testing.assert_array_equal(store.array(summed, "values"), problem.summed(np.arange(30.0)))

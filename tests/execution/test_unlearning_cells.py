@@ -12,7 +12,7 @@ from dvbench.errors import UserError
 from dvbench.execution import scoring
 from dvbench.execution.planning import check, make_plan, narrow
 from dvbench.execution.workers import run_here
-from dvbench.problems.build import build_problem
+from dvbench.problems.build import build_from_settings
 from dvbench.registry import find
 from dvbench.results import Store
 from dvbench.scoring.contract import Valuation
@@ -77,8 +77,8 @@ def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
     assert mine.evaluator_object == "dvbench.unlearning_methods.plain_ascent:PlainAscent"
     # By hand: the same models.
     cell = mine.cell
-    problem = build_problem(cell.dataset, cell.sizes, cell.noise, 0, cell.groups)
-    judge = UnlearningExperiment(Retraining(problem, cell.model, cell.training))
+    problem = build_from_settings(cell.problem, 0)
+    judge = UnlearningExperiment(Retraining(problem, cell.problem.model, cell.problem.training))
     method = PlainAscent(steps=10, lr=0.01)
     np.testing.assert_array_equal(store.array(mine, "values"), judge.utilities_lost(judge.unlearner(method)))
     outcome = output_divergence(problem, Valuation(np.zeros(10), None, lambda: judge.outputs(method)), lambda _: None)

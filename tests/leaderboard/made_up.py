@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dvbench.results import Cell, CellKey, Cost, Dataset, Environment, Result, Score, Store
-from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
+from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, ProblemSettings, Sizes, Training
 from leaderboard.index import open_index
 from leaderboard.suite_scores import SuiteScores, suite_scores
 
@@ -24,11 +24,13 @@ def a_cell(
     return Cell(
         key=CellKey(suite=suite, problem=problem, evaluator=evaluator, seed=seed),
         suite_version=version,
-        dataset=problem,
-        sizes=Sizes(train=20, validation=10, test=10),
-        noise=Noise(),
-        model=ModelSettings(name="logistic_regression"),
-        training=Training(),
+        problem=ProblemSettings(
+            dataset=problem,
+            sizes=Sizes(train=20, validation=10, test=10),
+            noise=Noise(),
+            model=ModelSettings(name="logistic_regression"),
+            training=Training(),
+        ),
         evaluator=EvaluatorSettings(name=evaluator),
         tasks=tasks,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from changed_cells import with_problem
 from made_up import a_cell, a_result, stand
 
 from dvbench.cli import main
@@ -78,7 +79,7 @@ def fill(tmp_path: Path) -> Callable[..., Store]:
                     tasks = tuple(scored(evaluator, seed))
                     cell = a_cell(problem, evaluator, seed, tasks)
                     if problem == "noisy":
-                        cell = cell.model_copy(update={"dataset": "cifar10", "noise": Noise(kind="labels", rate=0.3)})
+                        cell = with_problem(cell, dataset="cifar10", noise=Noise(kind="labels", rate=0.3))
                     if "diagnostics" in more:
                         method = cell.evaluator.model_copy(update={"kind": "unlearning"})
                         cell = cell.model_copy(update={"evaluator": method})

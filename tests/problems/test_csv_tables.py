@@ -178,5 +178,5 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 def test_a_wrong_label_is_met_with_the_nearest_column_or_all(write: Write) -> None:
     path = write("size,weight,kind", "{i},1{i},{m}")
     assert said(lambda: read_table(path, "knd"), path) == "no column of d.csv is named 'knd': did you mean 'kind'?"
-    assert "there is kind, size, weight" in said(lambda: load_source(f"csv:{path}?label=zzz"), path)
+    assert "choose one of kind, size, weight" in said(lambda: load_source(f"csv:{path}?label=zzz"), path)
     assert "no column of d.csv is named ''" in said(lambda: load_source(f"csv:{path}?label="), path)

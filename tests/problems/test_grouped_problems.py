@@ -79,7 +79,7 @@ def test_what_cannot_be_grouped_is_refused(tmp_path) -> None:
     def build(dataset: str, **groups: object) -> None:
         build_problem(dataset, SIZES, Noise(), 0, Groups.model_validate(groups))
 
-    with pytest.raises(UserError, match="103 training points of digits cannot make 104 subsets"):
+    with pytest.raises(UserError, match="103 training points of digits cannot be divided into 104 subsets"):
         build("digits", by="random", count=104)
     with pytest.raises(UserError, match="diabetes is a regression, which has no classes"):
         build("diabetes", by="classes")

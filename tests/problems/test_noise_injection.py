@@ -17,7 +17,7 @@ def frozen(values: np.ndarray) -> np.ndarray:
 
 
 @given(st.integers(2, 300), rates, st.integers(2, 12), st.integers(0, 2**32))
-def test_exactly_the_asked_share_of_labels_becomes_another_class(n: int, rate: float, classes: int, seed: int) -> None:
+def test_exactly_the_given_fraction_of_labels_is_flipped(n: int, rate: float, classes: int, seed: int) -> None:
     labels = frozen(np.random.default_rng(seed).integers(classes, size=n))
     before = labels.copy()
     flipped, mask = flip_labels(labels, rate, classes, np.random.default_rng(seed))
@@ -45,7 +45,7 @@ def test_a_single_class_cannot_be_flipped() -> None:
 
 
 @given(st.integers(2, 100), rates, st.floats(0.01, 10), st.sampled_from([np.float32, np.float64]))
-def test_exactly_the_asked_share_of_points_is_disturbed(n: int, rate: float, sigma: float, dtype: type) -> None:
+def test_exactly_the_given_fraction_of_points_is_disturbed(n: int, rate: float, sigma: float, dtype: type) -> None:
     x = frozen(np.random.default_rng(n).normal(size=(n, 2, 3)).astype(dtype))
     before = x.copy()
     disturbed, mask = disturb_features(x, rate, sigma, np.random.default_rng(n))
@@ -56,7 +56,7 @@ def test_exactly_the_asked_share_of_points_is_disturbed(n: int, rate: float, sig
     assert not np.shares_memory(disturbed, x)
 
 
-def test_feature_noise_is_gaussian_with_the_asked_deviation() -> None:
+def test_feature_noise_is_gaussian_with_the_given_deviation() -> None:
     x = np.full((2000, 5), 7.0)
     disturbed, mask = disturb_features(x, 0.5, 2.5, np.random.default_rng(0))
     assert kstest((disturbed - x)[mask].ravel() / 2.5, "norm").pvalue > 0.001

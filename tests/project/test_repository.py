@@ -28,13 +28,14 @@ ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-HOW_TO_EXPORT = (
-    "requirements.txt is not what is installed. If you changed dependencies or exclude-newer, make the list again:\n"
-    "    uv lock && uv export --no-hashes --no-dev --no-emit-project --no-annotate --no-header -o requirements.txt\n"
-    "and make this environment again (`uv sync`, or tox with -r). If you changed neither, the package index shows uploads\n"
-    "that it did not show when the list was made: set exclude-newer in pyproject.toml to an earlier day, at least a month\n"
-    "back, and make the list again. Different (pinned, installed): "
-)
+HOW_TO_EXPORT = """requirements.txt is not what is installed.
+If you changed dependencies or exclude-newer, export the list again and make this environment again:
+    uv lock
+    uv export --no-hashes --no-dev --no-emit-project --no-annotate --no-header -o requirements.txt
+    uv sync    (or: tox run --recreate)
+If you changed neither, the package index shows uploads that it did not show when the list was made. Then set
+exclude-newer in pyproject.toml to an earlier day, at least a month back, and do the same.
+Different packages (pinned, installed): """
 
 
 def test_one_version():

@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from dvbench.results import Cell, CellKey, Cost, Dataset, Environment, Plan, Result, Score
-from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Sizes, Training
+from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, ProblemSettings, Sizes, Training
 
 
 def sample_cell(seed: int = 0, evaluator: str = "random") -> Cell:
     return Cell(
         key=CellKey(suite="small", problem="digits-mlp-labels0.2", evaluator=evaluator, seed=seed),
         suite_version=1,
-        dataset="digits",
-        sizes=Sizes(train=4, validation=3, test=5),
-        noise=Noise(kind="labels", rate=0.2),
-        model=ModelSettings(name="mlp", params={"hidden": [8, 8]}),
-        training=Training(lr=1e-3),
+        problem=ProblemSettings(
+            dataset="digits",
+            sizes=Sizes(train=4, validation=3, test=5),
+            noise=Noise(kind="labels", rate=0.2),
+            model=ModelSettings(name="mlp", params={"hidden": [8, 8]}),
+            training=Training(lr=1e-3),
+        ),
         evaluator=EvaluatorSettings(name="random", params={"a": 1, "b": 0.5, "c": None, "d": "x"}),
         tasks=("noisy_label_detection",),
     )

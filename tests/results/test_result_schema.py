@@ -11,6 +11,7 @@ from result_samples import sample_cell, sample_plan, sample_result
 from dvbench.errors import describe_error
 from dvbench.results import CellKey, Plan, Result, Score
 from dvbench.results.schema import as_json
+from dvbench.settings import DatasetSettings
 
 
 def test_round_trip() -> None:
@@ -132,3 +133,21 @@ def test_what_a_result_lacks() -> None:
 def test_an_error_without_words_is_named() -> None:
     assert describe_error(ValueError()) == "ValueError"
     assert describe_error(OSError(2, "No such file", "x")) == "[Errno 2] No such file: 'x'"
+
+
+def test_a_result_of_version_1_is_read_as_one_of_version_2() -> None:
+    """What version 1 wrote: settings of the problem beside the key, a reachable set, and data sets of answers."""
+    result = sample_result()
+    content = json.loads(result.model_dump_json())
+    problem = content["cell"].pop("problem")
+    problem["sizes"]["reachable"] = problem["sizes"].pop("validation")
+    problem["dataset"] = "tiny_text_answers"
+    content["cell"] |= problem
+    content["dataset"]["reachable"] = content["dataset"].pop("validation")
+    content["schema_version"] = 1
+    old = Result.model_validate_json(json.dumps(content))
+    assert old.cell.problem.dataset == DatasetSettings(name="tiny_text", params={"counted": "answers"})
+    assert str(old.cell.problem.dataset) == old.cell.problem.dataset.identity == "tiny_text_answers"
+    assert old.cell.problem.sizes == result.cell.problem.sizes
+    assert old.dataset == result.dataset
+    assert Result.model_validate_json(old.model_dump_json()) == old

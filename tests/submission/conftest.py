@@ -81,7 +81,7 @@ def runs(scripts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     store = Store(tmp_path_factory.mktemp("runs"))
     plan = planned_cells("quick", MINE)
-    cells = tuple(cell for cell in plan.cells if cell.dataset == "digits" and cell.key.seed == 0)
+    cells = tuple(cell for cell in plan.cells if cell.problem.dataset.name == "digits" and cell.key.seed == 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(scripts)
         assert [result.status for result in run_here(cells, store, "cpu")] == ["ok"] * 3

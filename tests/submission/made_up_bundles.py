@@ -44,8 +44,8 @@ def made_up_result(cell: Cell) -> Result:
         dataset=Dataset(
             revision="0" * 64,
             kind="classification",
-            train=cell.sizes.train,
-            players=cell.groups.count if cell.groups else None,
+            train=cell.problem.sizes.train,
+            players=cell.problem.groups.count if cell.problem.groups else None,
             validation=10,
             test=10,
         ),
@@ -61,7 +61,7 @@ def made_up_files(cells: int = 2, settings: EvaluatorSettings = MINE, suite: str
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         for number, cell in enumerate(plan.cells[:cells]):
-            players = (cell.groups and cell.groups.count) or cell.sizes.train
+            players = (cell.problem.groups and cell.problem.groups.count) or cell.problem.sizes.train
             store.write(
                 made_up_result(cell), {"values": np.random.default_rng(number).permutation(players).astype(float)}
             )

@@ -78,7 +78,7 @@ def _evaluator(said: Any) -> None:
     [
         (lambda said: said["plans"][0]["cells"].pop(), "cells differ, or are left out"),
         (lambda said: said["plans"][0]["cells"].append(first_cell(said)), "cells differ, or are left out"),
-        (lambda said: first_cell(said)["sizes"].update(test=1000), "cells differ, or are left out"),
+        (lambda said: first_cell(said)["problem"]["sizes"].update(test=1000), "cells differ, or are left out"),
         (lambda said: first_cell(said)["key"].update(seed=7), "cells differ, or are left out"),
         (lambda said: first_cell(said)["evaluator"]["params"].update(k=1), "cells differ, or are left out"),
         (lambda said: first_cell(said)["tasks"].pop(), "cells differ, or are left out"),
@@ -99,9 +99,12 @@ def test_nobody_chooses_problems_or_seeds(read, here: Path, change: Callable[[An
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda said: said["cell"]["training"].update(epochs=50), "it was run with other settings or tasks"),
+        (lambda said: said["cell"]["problem"]["training"].update(epochs=50), "it was run with other settings or tasks"),
         (lambda said: said["cell"]["evaluator"]["params"].update(k=1), "it was run with other settings or tasks"),
-        (lambda said: said["cell"].update(dataset="csv:/etc/passwd"), "it was run with other settings or tasks"),
+        (
+            lambda said: said["cell"]["problem"].update(dataset="csv:/etc/passwd"),
+            "it was run with other settings or tasks",
+        ),
         (lambda said: said["cell"]["tasks"].pop(), "it was run with other settings or tasks"),
         (lambda said: said["scores"].pop("point_removal"), "it has no score of point_removal"),
         (lambda said: said["scores"].update(lds=said["scores"]["point_removal"]), "a score of lds, which its suite"),

@@ -265,7 +265,7 @@ def test_ctrl_c_leaves_nothing(dvbench, bundle, honest: Files, here: Path, monke
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dvbench.execution.scoring.build_problem", interrupted)
+    monkeypatch.setattr("dvbench.execution.scoring.build_from_settings", interrupted)
     said = dvbench("verify", bundle(honest), "--jobs", 0, "--into", "landed")
     assert said.code == 130
     assert said.err == "interrupted: nothing has landed or was recorded\n"

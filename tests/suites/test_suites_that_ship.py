@@ -26,7 +26,7 @@ def test_everything_a_suite_names_exists_and_takes_its_parameters(suite: Suite) 
         if suite.kind == "unlearning":
             make_method(evaluator.name, **evaluator.params)
     for problem in suite.problems:
-        find("datasets", problem.dataset)
+        find("datasets", problem.dataset.name).check_parameters(problem.dataset.params)
         find("models", problem.model.name).check_parameters(problem.model.params)
         for task in problem.tasks:
             metadata = find("tasks", task).definition.metadata
@@ -36,7 +36,7 @@ def test_everything_a_suite_names_exists_and_takes_its_parameters(suite: Suite) 
 
 def test_a_suite_is_written_with_the_names_that_are_listed(suite: Suite) -> None:
     assert {evaluator.name for evaluator in suite.evaluators} <= set(entries(suite.kind))
-    assert {problem.dataset for problem in suite.problems} <= set(entries("datasets"))
+    assert {problem.dataset.name for problem in suite.problems} <= set(entries("datasets"))
     assert {problem.model.name for problem in suite.problems} <= set(entries("models"))
     assert {task for problem in suite.problems for task in problem.tasks} <= set(entries("tasks"))
 
@@ -51,7 +51,7 @@ def test_a_plan_has_every_cell_once(suite: Suite) -> None:
 def test_quick_has_everything_that_needs_no_download() -> None:
     quick = load_suite("quick")
     assert {evaluator.name for evaluator in quick.evaluators} == set(entries("evaluators"))
-    assert {problem.dataset for problem in quick.problems} == {"digits", "breast_cancer"}
+    assert {problem.dataset.name for problem in quick.problems} == {"digits", "breast_cancer"}
     assert {task for problem in quick.problems for task in problem.tasks} == {
         name for name, entry in entries("tasks").items() if not entry.definition.metadata.get("judges_unlearning")
     }
@@ -63,7 +63,7 @@ def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them(
     suite = load_suite("unlearning-cpu")
     assert suite.kind == "unlearning"
     assert {method.name for method in suite.evaluators} == set(entries("unlearning"))
-    assert "digits" in {problem.dataset for problem in suite.problems}  # which is there without a download
+    assert "digits" in {problem.dataset.name for problem in suite.problems}  # which is there without a download
     assert {task for problem in suite.problems for task in problem.tasks} == {
         name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")
     }
