@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from dvbench.errors import UserError, describe_error
+from dvbench.execution.resume import task_metadata
 from dvbench.registry import Entry, Kind, entries, find, singular
 from dvbench.results import Cell, CellKey, Plan
 from dvbench.settings import DatasetSettings, EvaluatorSettings
@@ -166,6 +167,7 @@ def check(suite: Suite) -> None:
     for problem in suite.problems:
         find("models", problem.model.name).check_parameters({"shape", "outputs", *problem.model.params})
         for name in problem.tasks:
+            task_metadata(name)
             metadata = find("tasks", name).definition.metadata
             if metadata.get("judges_unlearning") and suite.kind != "unlearning":
                 raise UserError(f"suite '{suite.name}': {name} judges unlearning methods, and the suite has evaluators")
@@ -176,7 +178,7 @@ def check(suite: Suite) -> None:
                 )
             if (players := _players(problem, sources[str(problem.dataset)])) is not None:
                 try:
-                    check_players(players, metadata.get("fewest", 1), metadata.get("most"))
+                    check_players(players, metadata.get("min_players", 1), metadata.get("max_players"))
                 except UserError as error:
                     raise UserError(f"suite '{suite.name}': {name} on {problem.title}: {error}") from error
             needs = metadata.get("noise")

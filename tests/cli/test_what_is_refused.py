@@ -251,7 +251,7 @@ def test_results_below_a_file(refused) -> None:
 
 def test_leaderboards_of_nothing(refused) -> None:
     assert refused("leaderboard", "build", "--results", "no").startswith("there is no results folder no: ")
-    assert refused("leaderboard", "build", "--results", "runs").startswith("runs holds no suite ")
+    assert refused("leaderboard", "build", "--results", "runs").startswith("runs has no suite ")
 
 
 def test_a_leaderboard_below_a_file(refused, done: Path) -> None:

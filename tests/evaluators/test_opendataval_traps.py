@@ -22,7 +22,7 @@ from dvbench.problems.build import build_problem
 from dvbench.randomness import random_state
 from dvbench.registry import entries
 from dvbench.results import Cell, CellKey
-from dvbench.scoring.retraining import ascending
+from dvbench.scoring.player_orders import ascending
 from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, ProblemSettings, Sizes, Training
 from dvbench.training.build import build_model
 from evaluators.baselines.ame import ame

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from small_problems import Worths, a_problem, never
+from small_problems import Worths, a_problem, never, scored
 
 from dvbench.errors import UserError
 from dvbench.scoring.contract import Valuation
@@ -27,7 +27,7 @@ def tables(low, high):
 
 
 def run(values, retrain):
-    return exact_agreement(a_problem(len(values)), Valuation(np.asarray(values, dtype=float)), retrain)
+    return scored(exact_agreement, a_problem(len(values)), Valuation(np.asarray(values, dtype=float)), retrain)
 
 
 def game(utility):
@@ -135,7 +135,7 @@ def test_players_have_no_names(utilities, data):
 def test_retrained_models_share_out_what_training_brings():
     problem = a_problem(6, kind="regression")
     retrain = Retraining(problem, ModelSettings(name="logistic_regression"), Training(epochs=3, batch_size=2, lr=0.05))
-    exact = exact_agreement(problem, Valuation(WORTH), retrain).curves["exact"]
+    exact = scored(exact_agreement, problem, Valuation(WORTH), retrain).curves["exact"]
     untrained, trained = retrain([np.arange(0), np.arange(6)])
     assert sum(exact) == pytest.approx(trained - untrained)
     assert len(set(exact)) == 6
