@@ -24,7 +24,6 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 GAP = 1  # columns between two columns of a table
-NARROWEST = 12  # columns that names keep, if they are folded
 
 
 def error(message: str) -> None:
@@ -47,16 +46,23 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     out.print(grid)
 
 
-def number_table(headers: Sequence[str], rows: Iterable[Sequence[str]], console: Console | None = None) -> list[str]:
+def number_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    important: Sequence[str] = (),
+    console: Console | None = None,
+) -> list[str]:
     """Print a table of names and numbers, without the columns for which there is no space.
 
-    Numbers are printed in full or not at all. The first column, of names, is folded if it does not fit alone.
+    Numbers are printed in full or not at all. The first column, of names, is folded if it does not fit.
 
     Parameters
     ----------
     headers : sequence of str
-        In order of importance: the last ones are left out first. Each word is printed in a line of its own.
+        Each word is printed in a line of its own.
     rows : iterable of sequence of str
+    important : sequence of str
+        Headers of columns that are left out last. Of the others, the last ones are left out first.
     console : rich.console.Console, optional
         By default standard output.
 
@@ -67,13 +73,14 @@ def number_table(headers: Sequence[str], rows: Iterable[Sequence[str]], console:
     """
     console, rows = console or out, [list(row) for row in rows]
     titles = [header.replace(" ", "\n").replace("\n↑", " ↑").replace("\n↓", " ↓") for header in headers]
-    columns = zip(titles, *rows, strict=True)
+    columns = list(zip(titles, *rows, strict=True))
     widths = [max(cell_len(line) for text in column for line in text.split("\n")) for column in columns]
-    shown = _fitting(widths, console.width)
-    names = max(NARROWEST, min(widths[0], console.width - sum(widths[column] + GAP for column in shown[1:])))
+    ranked = sorted(range(len(headers)), key=lambda column: headers[column] not in important)
+    shown = _fitting(widths, ranked, console.width)
+    names = min(widths[0], console.width - sum(widths[column] + GAP for column in shown[1:]))
     grid = _grid()
     for column in shown:
-        width = widths[column] if column else names
+        width = widths[column] if column else max(names, 1)
         grid.add_column(Text(titles[column]), no_wrap=bool(column), overflow="fold", min_width=width, max_width=width)
     for row in rows:
         grid.add_row(*(Text(row[column]) for column in shown))
@@ -81,15 +88,16 @@ def number_table(headers: Sequence[str], rows: Iterable[Sequence[str]], console:
     return [header for column, header in enumerate(headers) if column not in shown]
 
 
-def _fitting(widths: Sequence[int], width: int) -> list[int]:
-    """Return the columns that fit into a width: the first, which may be folded, and as many of the next as possible."""
-    shown, used = [0], min(widths[0], max(NARROWEST, width // 2))
-    for column in range(1, len(widths)):
-        used += GAP + widths[column]
-        if used > width:
+def _fitting(widths: Sequence[int], ranked: Sequence[int], width: int) -> list[int]:
+    """Return the columns that fit: the first, which may be folded to half the width, and as many others as possible."""
+    shown, used = {0}, min(widths[0], width // 2)
+    for column in ranked:
+        if column and used + GAP + widths[column] > width:
             break
-        shown.append(column)
-    return shown
+        if column:
+            used += GAP + widths[column]
+            shown.add(column)
+    return sorted(shown)
 
 
 def _grid() -> Table:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from dvbench.errors import unknown
 from dvbench.results import Store
-from leaderboard.index import open_index, results_store, suites
+from leaderboard.index import open_index
+from leaderboard.plans import results_store, suite_names
 from leaderboard.suite_scores import CELL, suite_scores
 
 COLUMNS = [
@@ -31,7 +32,7 @@ def score_frame(results: Path, suite: str | None = None) -> pd.DataFrame:
         If there is no such folder or suite, or a file cannot be read.
     """
     store = results_store(results)
-    known = suites(store)
+    known = suite_names(store)
     if suite is not None and suite not in known:
         raise unknown("suite with results", suite, known)
     frames = [_suite_frame(store, name) for name in ([suite] if suite is not None else known)]
