@@ -334,16 +334,15 @@ def exact_shapley_values(game: Game, n: int) -> np.ndarray:
     return values
 
 
-def shapley_values_of_table(utilities: np.ndarray) -> np.ndarray:
-    """Shapley values from a table of the utilities of all coalitions.
+def tabulated_shapley_values(utilities: np.ndarray) -> np.ndarray:
+    """Shapley values of a game, ``phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (u(S + i) - u(S))``.
 
-    ``phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (u(S + i) - u(S))``. Unlike `exact_shapley_values`, the
-    sums are rounded exactly, so that players with equal marginal contributions get equal values.
+    Other than in `exact_shapley_values`, sums are rounded only once, so that interchangeable players have equal values.
 
     Parameters
     ----------
     utilities : numpy.ndarray of shape (2**n,)
-        Player i is in the coalition at index k if bit i of k is set.
+        Utilities of all coalitions: player i is in coalition k where bit i of k is set.
 
     Returns
     -------
@@ -351,10 +350,10 @@ def shapley_values_of_table(utilities: np.ndarray) -> np.ndarray:
     """
     n = len(utilities).bit_length() - 1
     weights = np.array([1 / (n * math.comb(n - 1, size)) for size in range(n)])
-    coalitions = np.arange(2**n)
+    masks = np.arange(2**n)
     values = np.empty(n)
     for player in range(n):
-        without = coalitions[coalitions >> player & 1 == 0]
+        without = masks[masks >> player & 1 == 0]
         gains = utilities[without | 1 << player] - utilities[without]
         values[player] = math.fsum(weights[np.bitwise_count(without)] * gains)
     return values

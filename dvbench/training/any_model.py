@@ -75,8 +75,8 @@ def fit_observed(
         One observation for every epoch except the last; empty without ``observe``.
     """
     if isinstance(model, LanguageModel):
-        model.fit(x, y, *args, epochs=epochs, on_epoch=observe, looks_at=depends_on, **training)
-        return model.seen[1:] if observe is not None else []  # the first one was made before training
+        model.fit(x, y, *args, epochs=epochs, on_epoch=observe, callback_data=depends_on, **training)
+        return model.epoch_results[1:] if observe is not None else []  # the first one was made before training
     started, observations = itertools.count(), list[Any]()
 
     def on_epoch() -> None:
