@@ -13,7 +13,7 @@ from dvbench.submission.bundle import Bundle, read_bundle, read_published, refus
 from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
 from dvbench.submission.plain_text import counted, plain
 from dvbench.submission.publish import How, publish
-from dvbench.submission.recompute import Mismatch, differences, recompute, recounted, scorable, unknown_names
+from dvbench.submission.recompute import Mismatch, count_mismatches, differences, recompute, scorable, unknown_names
 from dvbench.submission.rerun import check_evaluators, deviations, rerun, sample_cells
 
 SHOWN = 50
@@ -144,7 +144,7 @@ def _recomputed(bundle: Bundle, options: Options, scratch: Path, say: Say) -> Ve
         scored = recompute(bundle, cells, Store(scratch), options.device, options.jobs, report)
     for cell in cells:
         claimed = bundle.result(cell.key)
-        wrong = [*differences(claimed, scored[cell.key.folder], options.tolerance), *recounted(bundle, claimed)]
+        wrong = [*differences(claimed, scored[cell.key.folder], options.tolerance), *count_mismatches(bundle, claimed)]
         outcome.mismatches += wrong
         # A cell whose tasks all failed has nothing that was recomputed.
         if any(score.error is None for score in claimed.scores.values()):
