@@ -113,7 +113,7 @@ def test_the_order_of_a_plan_is_problem_seed_evaluator() -> None:
     ("arguments", "message"),
     [
         ({"evaluators": ["randm"]}, "no evaluator is named 'randm': did you mean 'random'?"),
-        ({"datasets": ["digit"]}, "no dataset is named 'digit': did you mean 'digits'?"),
+        ({"datasets": ["digit"]}, "no data set is named 'digit': did you mean 'digits'?"),
         ({"tasks": ["point_removl"]}, "no task is named 'point_removl': did you mean 'point_removal'?"),
         (
             {"tasks": ["rank_stability"]},

@@ -163,7 +163,9 @@ entry_fault("same-name-in-capitals", "occurs twice", SUBMISSION.replace("loose",
 
 # Kinds.
 entry_fault("link", "is a link", f"{CELL}/result.json", b"/etc/passwd", external_attr=(stat.S_IFLNK | 0o777) << 16)
-entry_fault("pipe", "is a link or another special file", f"{CELL}/result.json", external_attr=(stat.S_IFIFO | 0o644) << 16)
+entry_fault(
+    "pipe", "is a link or another special file", f"{CELL}/result.json", external_attr=(stat.S_IFIFO | 0o644) << 16
+)
 entry_fault("folder-as-file", "is a link or another special file", f"{CELL}/result.json", external_attr=0x10)
 entry_fault("folder-with-content", "is not a folder of a bundle", "quick/", b"content")
 entry_fault("bzip2", "is compressed by method 12", f"{CELL}/values.npy", b"a", compress_type=zipfile.ZIP_BZIP2)
@@ -172,7 +174,9 @@ FAULTS["encrypted"] = Fault("is encrypted", lambda files: patched(packed(files),
 
 # Contents that are not what they are said to be.
 entry_fault("bomb", "has more than 2097152 bytes", f"{CELL}/result.json", bytes(2**21 + 1), compress_type=8)
-FAULTS["wrong-checksum"] = Fault("or is damaged: Bad CRC", lambda files: patched(packed(files), SUBMISSION, 16, bytes(4)))
+FAULTS["wrong-checksum"] = Fault(
+    "or is damaged: Bad CRC", lambda files: patched(packed(files), SUBMISSION, 16, bytes(4))
+)
 
 
 @fault("bomb-that-says-it-is-small", "or is damaged: Bad CRC")

@@ -23,12 +23,12 @@ from made_up_bundles import (
 )
 
 from dvbench.errors import UserError
-from dvbench.registry import entries
+from dvbench.registry import entries, suite_files
 from dvbench.results import Store
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import Bundle, read_bundle
 from dvbench.submission.checks import check_cells, check_identity, check_plans, confusable_form, remarks
-from dvbench.suite import load_suite, suite_files
+from dvbench.suite import load_suite
 
 KNN = EvaluatorSettings(name="knn_shapley")
 
@@ -107,7 +107,10 @@ def test_nobody_chooses_problems_or_seeds(read, here: Path, change: Callable[[An
         ),
         (lambda said: said["cell"]["tasks"].pop(), "it was run with other settings or tasks"),
         (lambda said: said["scores"].pop("point_removal"), "it has no score of point_removal"),
-        (lambda said: said["scores"].update(lds=said["scores"]["point_removal"]), "a score of lds, which is not a task of its suite"),
+        (
+            lambda said: said["scores"].update(lds=said["scores"]["point_removal"]),
+            "a score of lds, which is not a task of its suite",
+        ),
         (
             lambda said: said["scores"]["point_removal"].update(version=99),
             "by version 99 of point_removal, whose version is",
@@ -166,7 +169,9 @@ def test_a_name_of_dvbench_for_something_else(read) -> None:
     with pytest.raises(UserError, match="in suite 'quick' knn_shapley has other settings"):
         checked(read(files))
     files = made_up_files(1, KNN)
-    with pytest.raises(UserError, match=r"knn_shapley is the name of evaluators\.\S+, but its results are of knn_shapley"):
+    with pytest.raises(
+        UserError, match=r"knn_shapley is the name of evaluators\.\S+, but its results are of knn_shapley"
+    ):
         checked(read(files))
 
 

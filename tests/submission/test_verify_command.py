@@ -15,10 +15,12 @@ from made_up_bundles import (
     SUBMISSION,
     TITLE,
     Files,
+    in_schema_1,
     made_up_files,
     relisted,
     result_path,
     with_result,
+    with_submission,
     with_values,
 )
 
@@ -50,7 +52,7 @@ def test_what_is_as_claimed_is_confirmed_to_the_bit_without_the_evaluator(dvbenc
     said = dvbench("verify", bundle(honest), *EXACTLY)
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert lines[0].endswith("mine.zip: 3 cells, whole and as planned")
+    assert lines[0].endswith("mine.zip: 3 cells, complete and as planned")
     assert lines[1].startswith("remark: missing of suite 'quick': 7 of 10 cells: ")
     assert lines[-1] == "3 cells, 3 recomputed, 0 re-run, 0 failed, 0 left as claimed, 0 mismatches"
 
@@ -62,7 +64,7 @@ def test_every_alteration_is_named(dvbench, bundle, honest: Files, here: Path) -
 
     def features(said: Any) -> None:
         said["diagnostics"]["distinct_values"] = 7.0
-        said["scores"]["noisy_feature_detection"]["curves"] = {}
+        said["scores"]["noisy_feature_detection"] |= {"curves": {}, "axes": {}}
 
     files = altered(altered(honest, LABELS, labels), FEATURES, features)
     values = np.arange(10.0)
@@ -80,6 +82,48 @@ def test_every_alteration_is_named(dvbench, bundle, honest: Files, here: Path) -
     assert len(found) == 50
     assert counts.endswith(f", {50 + int(more.split()[1])} mismatches")
     assert not (here / "published").exists()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_bundle_of_schema_1_is_verified_like_one_of_schema_2(dvbench, bundle, honest: Files, number: int) -> None:
+    older = in_schema_1(honest)
+    assert b'"reachable"' in older[f"{LABELS}/result.json"]
+    assert b'"axes"' not in older[f"{LABELS}/result.json"]
+    said = dvbench("verify", bundle((older, honest)[number]), *EXACTLY, "--into", "published")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == "3 cells, 3 recomputed, 0 re-run, 0 failed, 0 left as claimed, 0 mismatches"
+    # The copy can be verified too.
+    assert dvbench("verify", f"published/{SUBMISSION}", *EXACTLY).code == 0
+
+
+def test_alterations_of_a_bundle_of_schema_1_are_named(dvbench, bundle, honest: Files) -> None:
+    def change(said: Any) -> None:
+        said["scores"]["noisy_feature_detection"]["metrics"]["auroc"] = 0.99
+
+    said = dvbench("verify", bundle(altered(in_schema_1(honest), FEATURES, change)), *EXACTLY)
+    assert said.code == 1
+    (line,) = mismatches(said.out)
+    assert line.startswith(f"{FEATURES}: noisy_feature_detection.auroc: claimed 0.99, found ")
+
+
+def test_a_bundle_of_schema_1_with_another_plan_is_refused(dvbench, bundle, honest: Files) -> None:
+    def change(said: Any) -> None:
+        said["plans"][0]["cells"][0]["sizes"]["reachable"] += 1
+
+    said = dvbench("verify", bundle(with_submission(in_schema_1(honest), change)), *EXACTLY)
+    assert said.code == 2
+    assert "cells differ, or are left out" in said.err
+
+
+def test_another_x_axis_is_a_mismatch(dvbench, bundle, honest: Files) -> None:
+    def change(said: Any) -> None:
+        said["scores"]["noisy_feature_detection"]["axes"]["recall"] = "player"
+
+    said = dvbench("verify", bundle(altered(honest, FEATURES, change)), *EXACTLY)
+    assert said.code == 1
+    assert mismatches(said.out) == [
+        f"{FEATURES}: noisy_feature_detection.axis of recall: claimed player, found fraction"
+    ]
 
 
 def test_a_small_deviation_is_tolerated_as_far_as_is_said(dvbench, bundle, honest: Files) -> None:
@@ -129,7 +173,7 @@ def test_a_cell_whose_tasks_all_failed_stays_a_claim(dvbench, bundle, honest: Fi
 
     def change(said: Any) -> None:
         for score in said["scores"].values():
-            score |= {"metrics": {}, "curves": {}, "error": "boom"}
+            score |= {"metrics": {}, "curves": {}, "axes": {}, "error": "boom"}
 
     said = dvbench("verify", bundle(altered(honest, FEATURES, change)), *EXACTLY, "--into", "published")
     assert said.out.splitlines()[-1] == "3 cells, 2 recomputed, 0 re-run, 0 failed, 1 left as claimed, 0 mismatches"
@@ -159,7 +203,7 @@ def test_a_second_valuation_that_is_claimed_and_not_there(dvbench, bundle, hones
 
 def test_a_task_that_is_shown_as_failed_is_no_boast(dvbench, bundle, honest: Files) -> None:
     def change(said: Any) -> None:
-        said["scores"]["point_removal"] |= {"metrics": {}, "curves": {}, "error": "\x1b[31mboom"}
+        said["scores"]["point_removal"] |= {"metrics": {}, "curves": {}, "axes": {}, "error": "\x1b[31mboom"}
 
     said = dvbench("verify", bundle(altered(honest, LABELS, change)), *EXACTLY)
     assert said.code == 0
@@ -252,7 +296,7 @@ def test_what_an_unlearning_method_claims_stays_a_claim_and_is_not_executed(
     (here / "loose_method.py").write_text("open('executed', 'w')")
     said = dvbench("verify", bundle(made_up_files(2, settings, "unlearning-cpu")), *EXACTLY, "--into", "published")
     assert said.code == 0
-    assert f"remark: scores that need {name} remain claims: " in said.out
+    assert f"remark: scores that need {name} remain claimed: " in said.out
     assert said.out.splitlines()[-1].startswith("2 cells, 0 recomputed, 0 re-run, 0 failed, 2 left as claimed")
     assert not (here / "executed").exists()
     assert not (here / "published/verified").exists()
@@ -268,7 +312,7 @@ def test_ctrl_c_leaves_nothing(dvbench, bundle, honest: Files, here: Path, monke
     monkeypatch.setattr("dvbench.execution.scoring.build_from_settings", interrupted)
     said = dvbench("verify", bundle(honest), "--jobs", 0, "--into", "published")
     assert said.code == 130
-    assert said.err == "interrupted: nothing has published or was recorded\n"
+    assert said.err == "interrupted: nothing was copied or recorded\n"
     assert not (here / "published").exists()
 
 
