@@ -12,7 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from made_up_bundles import (
@@ -333,8 +333,12 @@ values_fault("values-of-another-length", "does not hold 100 finite numbers", np.
 
 
 def small() -> Files:
-    """A whole bundle whose plan has two cells only: plans are compared with suites later."""
-    return with_submission(made_up_files(), lambda said: said["plans"][0].update(cells=said["plans"][0]["cells"][:2]))
+    """A whole bundle whose plan is short: it has two cells, and is compared with the suite later."""
+
+    def shorten(said: Any) -> None:
+        said["plans"][0].update(cells=said["plans"][0]["cells"][:2], description="Two cells.")
+
+    return with_submission(made_up_files(), shorten)
 
 
 def main() -> None:
