@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy.stats import pearsonr
 
+from dvbench.games import tabulated_shapley_values
 from dvbench.problems.problem import Problem
 from dvbench.scoring.contract import Outcome, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 
 
 def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
-    """All coalitions; player i is in coalition k where bit i of k is set."""
+    """All coalitions, in the order of `tabulated_shapley_values`."""
     n = problem.players
     return [np.flatnonzero(mask >> np.arange(n) & 1) for mask in range(2**n)]
 
@@ -31,7 +30,7 @@ def exact_agreement(problem: Problem, valuation: Valuation, utilities: np.ndarra
     ----------
     A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019. Equation 1.
     """
-    exact = shapley_values(utilities)
+    exact = tabulated_shapley_values(utilities)
     values = valuation.values
     spearman, p = rank_correlation(values, exact)
     constant = np.ptp(values) == 0 or np.ptp(exact) == 0
@@ -41,27 +40,3 @@ def exact_agreement(problem: Problem, valuation: Valuation, utilities: np.ndarra
         {"value": values.tolist(), "exact": exact.tolist()},
         x="player",
     )
-
-
-def shapley_values(utilities: np.ndarray) -> np.ndarray:
-    """Shapley values of a game, ``phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (u(S + i) - u(S))``.
-
-    Parameters
-    ----------
-    utilities : numpy.ndarray of shape (2**n,)
-        Utilities of all coalitions: player i is in the one at position k where bit i of k is set.
-
-    Returns
-    -------
-    numpy.ndarray of shape (n,)
-        Sums are rounded once, at the end, so that interchangeable players have equal values.
-    """
-    n = len(utilities).bit_length() - 1
-    weights = np.array([1 / (n * math.comb(n - 1, size)) for size in range(n)])
-    masks = np.arange(2**n)
-    values = np.empty(n)
-    for player in range(n):
-        without = masks[masks >> player & 1 == 0]
-        gains = utilities[without | 1 << player] - utilities[without]
-        values[player] = math.fsum(weights[np.bitwise_count(without)] * gains)
-    return values

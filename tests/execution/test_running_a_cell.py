@@ -59,7 +59,7 @@ def test_a_result_says_what_it_was_run_on(store: Store) -> None:
     assert result.dataset is not None
     assert result.dataset.revision == problem.revision
     assert (result.dataset.train, result.dataset.validation, result.dataset.test) == (30, 20, 40)
-    assert result.evaluator_object == "evaluators.baselines.leave_one_out:leave_one_out"
+    assert result.evaluator_object == "evaluators.baselines.leave_one_out:LeaveOneOut"
     assert result.cost is not None
     assert result.cost.fits == 31
     assert result.diagnostics["distinct_values"] == len(np.unique(values(store, result)))
