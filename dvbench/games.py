@@ -259,6 +259,31 @@ def exact_shapley_values(game: Game, n: int) -> np.ndarray:
     return values
 
 
+def tabulated_shapley_values(utilities: np.ndarray) -> np.ndarray:
+    """Shapley values of a game, ``phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (u(S + i) - u(S))``.
+
+    Other than in `exact_shapley_values`, sums are rounded only once, so that interchangeable players have equal values.
+
+    Parameters
+    ----------
+    utilities : numpy.ndarray of shape (2**n,)
+        Utilities of all coalitions: player i is in coalition k where bit i of k is set.
+
+    Returns
+    -------
+    numpy.ndarray of shape (n,)
+    """
+    n = len(utilities).bit_length() - 1
+    weights = np.array([1 / (n * math.comb(n - 1, size)) for size in range(n)])
+    masks = np.arange(2**n)
+    values = np.empty(n)
+    for player in range(n):
+        without = masks[masks >> player & 1 == 0]
+        gains = utilities[without | 1 << player] - utilities[without]
+        values[player] = math.fsum(weights[np.bitwise_count(without)] * gains)
+    return values
+
+
 def enumerable(n: int, permutations: int) -> bool:
     """Whether all coalitions of n players take no more utilities than so many permutations."""
     return 2**n <= 2 + permutations * max(n - 1, 0)

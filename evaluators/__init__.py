@@ -1,44 +1,30 @@
-"""Data valuation methods: Unlearning, CHG and Warm-start Shapley, their kin, and OpenDataVal's with safe settings.
+"""Data valuation methods: one file for each evaluator, and OpenDataVal's evaluators with safe settings in `baselines`.
 
-Importing a name imports OpenDataVal and torch; importing this package does not.
+Every evaluator can be imported from here by the name of its class, ``from evaluators import DataShapley, TracIn``. The
+registry says which classes the files define, so a new file needs no entry here. Importing a class imports OpenDataVal
+and torch; importing this package does not.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from evaluators.chg_shapley import CHGShapley
-    from evaluators.gradient_shapley import GradientShapley
-    from evaluators.hardness_shapley import HardnessShapley
-    from evaluators.partial_unlearning_shapley import PartialUnlearningShapley
-    from evaluators.trac_in import TracIn
-    from evaluators.unlearning_shapley import UnlearningShapley
-    from evaluators.warm_start_shapley import WarmStartShapley
+from dvbench.registry import Entry, entries
 
-__all__ = [
-    "CHGShapley",
-    "GradientShapley",
-    "HardnessShapley",
-    "PartialUnlearningShapley",
-    "TracIn",
-    "UnlearningShapley",
-    "WarmStartShapley",
-]
 
-_MODULES = {
-    "CHGShapley": "chg_shapley",
-    "GradientShapley": "gradient_shapley",
-    "HardnessShapley": "hardness_shapley",
-    "PartialUnlearningShapley": "partial_unlearning_shapley",
-    "TracIn": "trac_in",
-    "UnlearningShapley": "unlearning_shapley",
-    "WarmStartShapley": "warm_start_shapley",
-}
+def _classes() -> dict[str, Entry]:
+    """Registered evaluators that this package defines, by the name of the class."""
+    targets = {entry.target.partition(":"): entry for entry in entries("evaluators").values()}
+    return {name: entry for (module, _, name), entry in targets.items() if module.startswith(f"{__name__}.")}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'evaluators' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"evaluators.{_MODULES[name]}"), name)
+    # Python asks for names such as __wrapped__ too, and for submodules before it imports them.
+    entry = None if name.startswith("_") else _classes().get(name)
+    if entry is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return entry.load()
+
+
+def __dir__() -> list[str]:
+    return sorted(_classes())

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from evaluators.chg_shapley import CHGShapley
+from evaluators.common.gradient_game import GradientGame
 
 
-class GradientShapley(CHGShapley):
-    """Gradient Shapley: CHG Shapley's ablation without hardness, the feature being the gradient alone.
+class GradientShapley(GradientGame):
+    """Gradient Shapley: CHG Shapley's ablation without hardness; a player's feature is its gradient alone.
+
+    Time, memory and temporary files are those of CHG Shapley.
 
     Parameters
     ----------
     per_class : bool
-        Play the game inside each class instead of among all players.
+        Play one game within each class instead of one game among all players.
     random_state : int or RandomState, optional
+        Not used: given the trained model, the values are deterministic.
 
     References
     ----------
@@ -22,6 +26,10 @@ class GradientShapley(CHGShapley):
     2024.
     """
 
+    # The registry reads parameters from the source of this file.
+    def __init__(self, per_class: bool = False, random_state: int | np.random.RandomState | None = None) -> None:
+        super().__init__(per_class, random_state)
+
     def weights(self, losses: torch.Tensor) -> torch.Tensor:
-        """Factor of each gradient, shape (n,): one."""
+        """Weight of each gradient, shape (n,): one."""
         return torch.ones_like(losses)

@@ -26,7 +26,7 @@ def hardness_shapley_values(losses: ArrayLike) -> np.ndarray:
     Raises
     ------
     ValueError
-        If there is not one loss a player.
+        If losses have another shape, or there are none.
     """
     loss = np.asarray(losses, dtype=np.float64)
     n = len(loss) if loss.ndim == 1 else 0
@@ -35,19 +35,20 @@ def hardness_shapley_values(losses: ArrayLike) -> np.ndarray:
     if n == 1:
         return loss.copy()
     h1 = (1 / np.arange(1, n + 1)).sum()
-    return (h1 * loss - (h1 - 1) / (n - 1) * (loss.sum() - loss)) / n
+    values: np.ndarray = (h1 * loss - (h1 - 1) / (n - 1) * (loss.sum() - loss)) / n
+    return values
 
 
 class HardnessShapley(TrainingDynamics):
-    """Hardness Shapley: CHG Shapley's ablation without gradients, the utility being a coalition's mean loss.
+    """Hardness Shapley: CHG Shapley's ablation without gradients; the utility is a coalition's mean loss.
 
-    A hard point gets a high value, and a mislabelled point is hard: as a detector of noise it is wrong by design, which
-    is why the paper multiplies hardness by the gradient.
+    A point with a high loss gets a high value, and mislabelled points have high losses. So its ranking is the wrong way
+    round for the detection of noise, which is why the paper multiplies hardness by the gradient.
 
     Parameters
     ----------
     random_state : int or RandomState, optional
-        Taken for the sake of OpenDataVal's interface: given the trained model nothing here is random.
+        Not used: given the trained model, the values are deterministic.
 
     References
     ----------
@@ -55,9 +56,13 @@ class HardnessShapley(TrainingDynamics):
     2024.
     """
 
+    # The registry reads parameters from the source of this file.
+    def __init__(self, random_state: int | np.random.RandomState | None = None) -> None:
+        super().__init__(random_state)
+
     @torch.no_grad()
     def epoch_values(self, network: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
-        """Shapley values in the present state of the network, shape (n,)."""
+        """Shapley values for the current parameters of the network, shape (n,)."""
         device = next(network.parameters()).device
         losses = [
             point_losses(features_and_logits(network, points.to(device))[1], targets.to(device)).cpu()

@@ -1,4 +1,4 @@
-"""Builds the leaderboard: results in, Markdown, CSV and a static site out."""
+"""Builds the leaderboard of a results folder: Markdown, CSV and a static site."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from dvbench.files import write_atomically
 from dvbench.results import Store
 from dvbench.results.store import PLAN
 from leaderboard import markdown
-from leaderboard.index import open_index, results_store, suites
+from leaderboard.index import open_index
+from leaderboard.plans import results_store, suite_names
 from leaderboard.site import pages
 from leaderboard.site.assets import assets
+from leaderboard.statistics import suite_statistics
 from leaderboard.suite_scores import suite_scores
-from leaderboard.tables import report
+from leaderboard.tables import csv_table, suite_tables
 
-MANY = 5_000_000  # bytes of plans, some five thousand cells
+MANY = 5_000_000  # bytes of plans, from which on several processes are used: about five thousand cells
 
 
 def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list[Path]:
@@ -31,17 +33,17 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
     Parameters
     ----------
     results : Path
-        A results folder, as `dvbench.results.Store` keeps it.
+        A results folder of a `dvbench.results.Store`.
     out : Path
-        Folder to write to; made if it is not there.
+        Folder to write to; it is created if needed.
     chosen : sequence of str, optional
         Suites to show; all by default.
 
     Returns
     -------
     list of Path
-        ``<suite>.md`` and ``<suite>.csv`` for each suite, and last ``index.html``, which leads to its pages. The same
-        results give the same bytes.
+        ``<suite>.md`` and ``<suite>.csv`` for each suite, and last ``index.html``, which links to the pages of all
+        suites. Equal results give equal bytes.
 
     Raises
     ------
@@ -49,11 +51,9 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
         If there is no such folder or suite, or a file cannot be read or written.
     """
     store, names = results_store(results), list(dict.fromkeys(chosen or ()))
-    known = suites(store)
+    known = suite_names(store)
     if not known:
-        raise UserError(
-            f"{results} holds no suite (no <suite>/plan.json): run a suite first, or give another --results"
-        )
+        raise UserError(f"{results} has no suite (no <suite>/plan.json): run a suite first, or give another --results")
     for suite in names:
         if suite not in known:
             raise unknown("suite with results", suite, known)
@@ -61,42 +61,42 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
     plans = [results / suite / PLAN for suite in shown]
     many = sum(path.stat().st_size for path in plans if path.exists()) > MANY
     written: list[Path] = []
-    fronts = []
-    with _workers(len(shown) if many else 1) as each:
-        # All are read before the first is written: a file that cannot be read leaves the old pages whole.
-        list(each(partial(_index, store), shown))
-        for paths, front in each(partial(_write, store, out, shown), shown):
+    cards = []
+    with _workers(len(shown) if many else 1) as map_suites:
+        # All results are read before the first page is written: if a file cannot be read, the old pages stay whole.
+        list(map_suites(partial(_update_index, store), shown))
+        for paths, card in map_suites(partial(_write, store, out, shown), shown):
             written += paths
-            fronts.append(front)
+            cards.append(card)
     for name, content in assets().items():
         _write_once(out / "assets" / name, content)
-    write_atomically(out / "index.html", pages.home_page(pages.environment(), fronts))
+    write_atomically(out / "index.html", pages.home_page(pages.environment(), cards))
     return [*written, out / "index.html"]
 
 
-def _index(store: Store, suite: str) -> None:
-    """Bring the index of a suite up to date."""
+def _update_index(store: Store, suite: str) -> None:
     with open_index(store, suite):
         pass
 
 
-def _write(store: Store, out: Path, suites: list[str], suite: str) -> tuple[list[Path], dict[str, Any]]:
-    """Write all files of a suite; Markdown and CSV among them, and what the home page says of it."""
-    with open_index(store, suite) as index:
-        stand = suite_scores(index)
-        told = report(stand)
-        files = {out / f"{suite}.md": markdown.render(told).encode(), out / f"{suite}.csv": told.csv.encode()}
+def _write(store: Store, out: Path, names: list[str], name: str) -> tuple[list[Path], dict[str, Any]]:
+    """Write all files of a suite; return the paths of Markdown and CSV, and the card of the suite on the home page."""
+    with open_index(store, name) as index:
+        suite = suite_scores(index)
+        numbers = suite_statistics(suite)
+        tables = suite_tables(suite, numbers)
+        files = {out / f"{name}.md": markdown.render(tables).encode(), out / f"{name}.csv": csv_table(numbers).encode()}
         for path, content in files.items():
             write_atomically(path, content)
-        for name, content in pages.suite_files(pages.environment(), index, stand, told, suites):
-            write_atomically(out / name, content)
-    return list(files), pages.front(stand, told)
+        for path_on_site, content in pages.suite_files(pages.environment(), index, suite, numbers, tables, names):
+            write_atomically(out / path_on_site, content)
+    return list(files), pages.suite_card(suite, tables)
 
 
 @contextmanager
-def _workers(suites: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """A `map` over suites: in processes where there are several and much to do."""
-    jobs = min(suites, os.cpu_count() or 1)
+def _workers(count: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """Yield a `map` over suites that uses as many processes as there are suites and cores."""
+    jobs = min(count, os.cpu_count() or 1)
     if jobs == 1:
         yield map
         return
@@ -105,6 +105,6 @@ def _workers(suites: int) -> Iterator[Callable[..., Iterable[Any]]]:
 
 
 def _write_once(path: Path, content: bytes) -> None:
-    """Write what hardly ever changes: megabytes that need not be written after every run."""
+    """Write a file of several megabytes only if its content changed, which is rare."""
     if not path.is_file() or path.read_bytes() != content:
         write_atomically(path, content)

@@ -1,4 +1,4 @@
-"""Writes the papers' tables and figures, made from results: data, pictures and a page that shows both."""
+"""Writes the tables and figures of the papers, made from results: data, figures and a page that shows both."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pandas as pd
 
 from dvbench.errors import unknown
 from dvbench.files import write_atomically
-from leaderboard.exhibits import Exhibit, exhibits
-from leaderboard.exhibits.common import HIGH, LOW
-from leaderboard.exhibits.drawing import svg
-from leaderboard.index import open_index, results_store, suites
+from leaderboard.drawing import svg
+from leaderboard.exhibit import HIGH, LOW, Exhibit
+from leaderboard.exhibits import exhibits
+from leaderboard.index import open_index
 from leaderboard.markdown import escape
+from leaderboard.plans import results_store, suite_names
 from leaderboard.suite_scores import suite_scores
 from leaderboard.tables import number
 
@@ -28,13 +29,13 @@ def write_figures(results: Path, suite: str, out: Path) -> list[Path]:
         A results folder.
     suite : str
     out : Path
-        Folder to write to; made if it is not there.
+        Folder to write to; it is created if needed.
 
     Returns
     -------
     list of Path
-        For each exhibit ``<name>.csv``, its figures as SVG and what they draw as ``<name>-lines.csv``; last
-        ``<suite>.md``, which shows them. The same results give the same bytes.
+        For each exhibit ``<name>.csv``, its figures as SVG and their lines as ``<name>-lines.csv``; last
+        ``<suite>.md``, which shows them. Equal results give equal bytes.
 
     Raises
     ------
@@ -42,16 +43,16 @@ def write_figures(results: Path, suite: str, out: Path) -> list[Path]:
         If there is no such folder or suite, or a file cannot be read or written.
     """
     store = results_store(results)
-    if suite not in suites(store):
-        raise unknown("suite with results", suite, suites(store))
+    if suite not in suite_names(store):
+        raise unknown("suite with results", suite, suite_names(store))
     with open_index(store, suite) as index:
         made = exhibits(store, suite_scores(index))
     files = {}
-    for each in made:
-        files[f"{each.name}.csv"] = _csv(each.table)
-        if each.data is not None:
-            files[f"{each.name}-lines.csv"] = _csv(each.data)
-        files |= {f"{each.name}{of}.svg": svg(figure) for of, figure in each.figures.items()}
+    for exhibit in made:
+        files[f"{exhibit.name}.csv"] = _csv(exhibit.table)
+        if exhibit.data is not None:
+            files[f"{exhibit.name}-lines.csv"] = _csv(exhibit.data)
+        files |= {f"{exhibit.name}{suffix}.svg": svg(figure) for suffix, figure in exhibit.figures.items()}
     files[f"{suite}.md"] = _page(suite, made).encode()
     for name, content in files.items():
         write_atomically(out / name, content)
@@ -64,26 +65,27 @@ def _csv(table: pd.DataFrame) -> bytes:
 
 def _page(suite: str, made: list[Exhibit]) -> str:
     parts = [f"# {escape(suite)}: tables and figures"]
-    for each in made:
-        parts += [f"## {escape(each.title)}", escape(each.caption)]
-        parts += [f"![{escape(each.title + of)}]({each.name}{of}.svg)" for of in each.figures]
-        parts.append(_table(each.table))
+    for exhibit in made:
+        title, name = escape(exhibit.title), exhibit.name
+        parts += [f"## {title}", escape(exhibit.caption)]
+        parts += [f"![{title}{escape(suffix)}]({name}{suffix}.svg)" for suffix in exhibit.figures]
+        parts.append(_table(exhibit.table))
     return "\n\n".join(parts) + "\n"
 
 
 def _table(table: pd.DataFrame) -> str:
-    """Means with their intervals in one place each; published rows say where they come from."""
+    """Write each mean and its interval in one column; published rows have their source in place of the evaluator."""
     names = [str(name) for name in table if not str(name).endswith((LOW, HIGH)) and name != "source"]
     lines = [[escape(name) for name in names], ["---"] * len(names)]
     for row in table.to_dict("records"):
-        line = [_place(row, str(name)) for name in names]
+        line = [_entry(row, str(name)) for name in names]
         if row.get("source"):
             line[names.index("evaluator")] = f"*{escape(str(row['source']))}*"
         lines.append(line)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _place(row: dict[Any, Any], name: str) -> str:
+def _entry(row: dict[Any, Any], name: str) -> str:
     value = row[name]
     if not isinstance(value, int | float):
         return escape(str(value))

@@ -1,8 +1,8 @@
 """An index of the results of a suite, so that a file that did not change is not read again.
 
-It is a SQLite file in the user's cache folder (or in DVBENCH_CACHE), which can be deleted at any time: beside the
-results it could come from whoever made those. It holds what the leaderboard shows: what is planned, and of every result
-its state, cost, scores and curves.
+The index is a SQLite file in the user's cache folder (or in DVBENCH_CACHE) and can be deleted at any time. It is not
+kept in the results folder, because an index there could have been altered by the author of the results. It holds the
+planned cells, and the status, cost, scores and curves of every result.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dvbench.errors import UserError
 from dvbench.files import cache_folder
-from dvbench.results import Cell, Plan, Result, Store
+from dvbench.results import Cell, Result, Store
 from dvbench.results.store import PLAN, RESULT, SUBMISSIONS
+from leaderboard.plans import merged_plan
 from leaderboard.text import clean
 
-VERSION = 1  # of the tables below: an index of another version is another file
+VERSION = 2  # of the tables below; each version has its own file
 TABLES = """
 CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT);
 CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
@@ -37,13 +37,13 @@ CREATE TABLE results (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, stamp TEXT, sh
   machine TEXT, device TEXT, object TEXT, object_version TEXT);
 CREATE INDEX by_evaluator ON results (evaluator);
 CREATE TABLE scores (id INTEGER, task TEXT, version INTEGER, metric TEXT, higher_is_better INTEGER, value REAL,
-  error TEXT, metrics TEXT, lines TEXT, points BLOB, PRIMARY KEY (id, task));
+  error TEXT, metrics TEXT, lengths TEXT, points BLOB, axes TEXT, PRIMARY KEY (id, task));
 """
 
 
 @dataclass(frozen=True)
-class Indexed:
-    """What there is of one suite.
+class IndexedSuite:
+    """The plan, the results and the scores of one suite.
 
     Parameters
     ----------
@@ -51,11 +51,11 @@ class Indexed:
     version : int
     description : str
     planned : pandas.DataFrame
-        One row per planned cell: problem, evaluator, seed and what the problem and the evaluator are.
+        One row per planned cell: problem, evaluator, seed and the settings of the problem and the evaluator.
     results : pandas.DataFrame
-        One row per result that is there.
+        One row per result file.
     scores : pandas.DataFrame
-        One row per score, of the result with its ``id``.
+        One row per score; ``id`` is that of its result.
     """
 
     suite: str
@@ -66,19 +66,40 @@ class Indexed:
     scores: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class ScoreCurves:
+    """The curves of one score.
+
+    Parameters
+    ----------
+    result_id : int
+    task : str
+    lines : dict of str to numpy.ndarray
+        Each curve by name.
+    axes : dict of str to str
+        The x axis of each curve: another curve, ``"epoch"`` or ``"player"``.
+    """
+
+    result_id: int
+    task: str
+    lines: dict[str, np.ndarray]
+    axes: dict[str, str]
+
+
 class Index:
-    """Reads the results of a suite by their index, which is brought up to date when it is opened.
+    """The index of the results of a suite; opening it updates it.
+
+    An index that cannot be written is kept in memory, and a damaged one is made again.
 
     Parameters
     ----------
     store : Store
     suite : str
-        Its index is kept in memory if it cannot be written, and made anew if it is damaged.
 
     Raises
     ------
     UserError
-        If the suite is not there, its plan belongs to another suite or plans no score, or a file cannot be read.
+        If there is no such suite, its plan belongs to another suite or plans no score, or a file cannot be read.
     """
 
     def __init__(self, store: Store, suite: str) -> None:
@@ -108,32 +129,33 @@ class Index:
         """Close the file."""
         self._database.close()
 
-    def read(self) -> Indexed:
-        """All that is planned and there."""
+    def read(self) -> IndexedSuite:
+        """Return everything except the curves."""
         version, description = self._database.execute("SELECT version, description FROM plan").fetchone()
         planned = self._frame("SELECT * FROM planned ORDER BY rowid")
         results = self._frame("SELECT * FROM results ORDER BY folder")
         columns = "id, task, version, metric, higher_is_better, value, error, metrics"
         scores = self._frame(f"SELECT {columns} FROM scores")  # noqa: S608
-        return Indexed(self.suite, version, description, planned, results, scores)
+        return IndexedSuite(self.suite, version, description, planned, results, scores)
 
-    def curves(self, evaluator: str) -> Iterator[tuple[int, str, dict[str, np.ndarray]]]:
-        """The result's id, the task and its curves, for every score of an evaluator that has any."""
+    def curves(self, evaluator: str) -> Iterator[ScoreCurves]:
+        """Yield the curves of every score of an evaluator that has curves."""
         rows = self._database.execute(
-            "SELECT id, task, lines, points FROM scores JOIN results USING (id) "
-            "WHERE evaluator = ? AND lines <> '{}' ORDER BY folder, task",
+            "SELECT id, task, lengths, points, axes FROM scores JOIN results USING (id) "
+            "WHERE evaluator = ? AND lengths <> '{}' ORDER BY folder, task",
             (evaluator,),
         )
-        for identity, task, lines, points in rows:
-            lengths: dict[str, int] = json.loads(lines)
+        for result_id, task, encoded_lengths, points, axes in rows:
+            lengths: dict[str, int] = json.loads(encoded_lengths)
             ends = np.cumsum(list(lengths.values()))[:-1]
-            yield identity, task, dict(zip(lengths, np.split(np.frombuffer(points, np.float32), ends), strict=True))
+            lines = dict(zip(lengths, np.split(np.frombuffer(points, np.float32), ends), strict=True))
+            yield ScoreCurves(result_id, task, lines, json.loads(axes))
 
     def _frame(self, query: str) -> pd.DataFrame:
         cursor = self._database.execute(query)
         names, rows = [column[0] for column in cursor.description], cursor.fetchall()
         frame = pd.DataFrame(rows, columns=names, dtype=object)
-        # Text stays plain Python text: pandas' own takes many times as long to go through row by row.
+        # Text stays plain Python text, because iterating over the rows of pandas' own text type is many times slower.
         numbers = [name for name in names if not any(isinstance(value, str) for value in frame[name])]
         return frame.assign(**{name: pd.to_numeric(frame[name]) for name in numbers})
 
@@ -143,7 +165,7 @@ class Index:
         stamp = " ".join(_stamp(path.stat()) for path in files if path.exists())
         if self._database.execute("SELECT stamp FROM plan").fetchone() == (stamp,):
             return
-        plan = whole_plan(self.store, self.suite)
+        plan = merged_plan(self.store, self.suite)
         self._database.execute("DELETE FROM plan")
         self._database.execute("DELETE FROM planned")
         self._insert("plan", [{"stamp": stamp, "version": plan.suite_version, "description": plan.description}])
@@ -154,92 +176,52 @@ class Index:
         for folder, path, stamp in _result_files(self.store.root, self.suite):
             if known.pop(folder, None) == stamp:
                 continue
-            self._forget(folder)
+            self._delete(folder)
             content = path.read_bytes()
             result = self.store.parse(content, path)
             row = _result(result) | {"folder": folder, "stamp": stamp, "sha256": hashlib.sha256(content).hexdigest()}
-            (identity,) = self._insert("results", [row])
-            self._insert("scores", [{"id": identity, **score} for score in _scores(result)])
+            (result_id,) = self._insert("results", [row])
+            self._insert("scores", [{"id": result_id, **score} for score in _scores(result)])
         for folder in known:
-            self._forget(folder)
+            self._delete(folder)
 
-    def _forget(self, folder: str) -> None:
+    def _delete(self, folder: str) -> None:
         self._database.execute("DELETE FROM scores WHERE id = (SELECT id FROM results WHERE folder = ?)", (folder,))
         self._database.execute("DELETE FROM results WHERE folder = ?", (folder,))
 
     def _insert(self, table: str, rows: list[dict[str, Any]]) -> list[int | None]:
-        identities = []
+        row_ids = []
         for row in rows:
-            names, places = ", ".join(row), ", ".join("?" * len(row))
-            done = self._database.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", tuple(row.values()))  # noqa: S608
-            identities.append(done.lastrowid)
-        return identities
+            names, marks = ", ".join(row), ", ".join("?" * len(row))
+            cursor = self._database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+            row_ids.append(cursor.lastrowid)
+        return row_ids
 
 
 @contextmanager
 def open_index(store: Store, suite: str) -> Iterator[Index]:
-    """Open the index of a suite for a while; raises what `Index` does."""
+    """Open the index of a suite, and close it at the end; raises the same errors as `Index`."""
     with closing(Index(store, suite)) as index:
         yield index
 
 
-def whole_plan(store: Store, suite: str) -> Plan:
-    """The plan of a suite, and after it what submissions planned.
-
-    Raises
-    ------
-    UserError
-        If the suite is not there, its plan belongs to another suite, or it plans no score.
-    """
-    plans = [plan for submission in store.submissions() for plan in submission.plans if plan.suite == suite]
-    own = store.plan(suite)
-    if own is None and not plans:
-        raise UserError(f"{store.root / suite} has no {PLAN}: run the suite '{suite}' first")
-    first = own or max(plans, key=lambda plan: plan.suite_version)
-    cells = {cell.key: cell for plan in reversed([first, *plans]) for cell in plan.cells}
-    if {first.suite, *(key.suite for key in cells)} != {suite}:
-        raise UserError(f"{store.root / suite} holds the plan of another suite, or an empty one: move it away")
-    if not any(cell.tasks for cell in cells.values()):
-        raise UserError(f"the plan of suite '{suite}' has no task to score: run the suite again with tasks")
-    ordered = {cell.key: None for plan in [first, *plans] for cell in plan.cells}
-    return first.model_copy(update={"cells": tuple(cells[key] for key in ordered)})
-
-
-def results_store(results: Path) -> Store:
-    """The store of a results folder.
-
-    Raises
-    ------
-    UserError
-        If there is no such folder.
-    """
-    if not results.is_dir():
-        raise UserError(f"there is no results folder {results}: run a suite first, or give its folder with --results")
-    return Store(results)
-
-
-def suites(store: Store) -> list[str]:
-    """Names of the suites that have a plan here, their own or that of a submission."""
-    return sorted({*store.suites(), *(plan.suite for each in store.submissions() for plan in each.plans)})
-
-
 def index_path(root: Path, suite: str) -> Path:
-    """Where the index of a suite in a results folder is."""
-    place = hashlib.sha256(f"{root.resolve()}\n{suite}".encode()).hexdigest()[:32]
-    return cache_folder() / f"index-{VERSION}-{place}.sqlite"
+    """Return the path of the index of a suite in a results folder."""
+    digest = hashlib.sha256(f"{root.resolve()}\n{suite}".encode()).hexdigest()[:32]
+    return cache_folder() / f"index-{VERSION}-{digest}.sqlite"
 
 
 def _open(path: Path | None) -> sqlite3.Connection:
-    """Open an index, or begin one; in memory without a path."""
+    """Open an index, or create it; without a path, in memory."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(path or ":memory:", timeout=60, isolation_level=None)
     try:
-        database.execute("PRAGMA synchronous = OFF")  # what is lost with the power is made again
+        database.execute("PRAGMA synchronous = OFF")  # after a power failure the index is made again
         if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("damaged")
         with database:
-            database.execute("BEGIN IMMEDIATE")  # others wait
+            database.execute("BEGIN IMMEDIATE")  # other processes wait
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'plan'").fetchone():
                 for statement in TABLES.split(";\n"):
                     database.execute(statement)
@@ -250,7 +232,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
 
 
 def _result_files(root: Path, suite: str) -> Iterator[tuple[str, Path, str]]:
-    """Folder, path and stamp of every result of a suite."""
+    """Yield the folder, path and stamp of every result of a suite."""
     for problem in _folders(root / suite):
         for evaluator in _folders(Path(problem.path)):
             for seed in _folders(Path(evaluator.path)):
@@ -270,14 +252,14 @@ def _folders(path: Path) -> list[os.DirEntry[str]]:
 
 
 def _stamp(stat: os.stat_result) -> str:
-    """Other content, other stamp: files are replaced, not written over, so that a new one has a new inode."""
+    """Return a text that changes with the content: result files are replaced, so a new file has a new inode."""
     return f"{stat.st_mtime_ns}-{stat.st_size}-{stat.st_ino}"
 
 
 def _settings(cell: Cell) -> str:
-    """A hash of all that decides what is computed; which tasks score it does not."""
-    told = cell.model_dump(mode="json", exclude={"tasks"})
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    """Hash the settings that decide the values of a cell; the tasks do not."""
+    settings = cell.model_dump(mode="json", exclude={"tasks"})
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def _key(cell: Cell) -> dict[str, Any]:
@@ -301,7 +283,7 @@ def _planned(cell: Cell) -> dict[str, Any]:
 
 
 def _result(result: Result) -> dict[str, Any]:
-    where, data = result.environment, result.dataset
+    environment, data = result.environment, result.dataset
     sizes = data.model_dump(include={"revision", "train", "validation", "test"}) if data else {}
     return {
         **_key(result.cell),
@@ -309,8 +291,8 @@ def _result(result: Result) -> dict[str, Any]:
         "error": result.error or "",
         **sizes,
         **(result.cost.model_dump() if result.cost else {}),
-        "machine": clean(f"{where.processor} ({where.cores} cores, {where.device})"),
-        "device": clean(where.device),
+        "machine": clean(f"{environment.processor} ({environment.cores} cores, {environment.device})"),
+        "device": clean(environment.device),
         "object": clean(result.evaluator_object),
         "object_version": clean(result.evaluator_version),
     }
@@ -327,6 +309,7 @@ def _scores(result: Result) -> Iterator[dict[str, Any]]:
             "value": score.value,
             "error": score.error or "",
             "metrics": json.dumps(score.metrics),
-            "lines": json.dumps({name: len(line) for name, line in score.curves.items()}),
+            "lengths": json.dumps({name: len(line) for name, line in score.curves.items()}),
             "points": np.asarray(points, dtype=np.float32).tobytes(),
+            "axes": json.dumps(score.axes),
         }

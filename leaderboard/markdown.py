@@ -2,55 +2,53 @@
 
 from __future__ import annotations
 
-from leaderboard.tables import Entry, SuiteReport, Table
+from leaderboard.tables import Entry, SuiteTables, Table
 
-# What could start a tag, a link, emphasis, code or the next column.
-_SPECIAL = str.maketrans({each: f"&#{ord(each)};" for each in "&<>|[]*~`\\"})
+# Characters that can start a tag, a link, emphasis, code or the next column.
+_SPECIAL = str.maketrans({character: f"&#{ord(character)};" for character in "&<>|[]*~`\\"})
 
 
-def render(report: SuiteReport) -> str:
-    """Write a report as Markdown.
-
-    Parameters
-    ----------
-    report : SuiteReport
+def render(tables: SuiteTables) -> str:
+    """Write the tables of a suite as Markdown.
 
     Returns
     -------
     str
-        The overall table, one table a problem, what failed, the cost. Text from results cannot leave its place.
+        The overall table, one table per problem, the failures and the costs. Texts from results are escaped.
     """
-    parts = [f"# {escape(report.suite)}", escape(report.description)]
-    parts += [f"- {escape(remark)}" for remark in report.remarks]
+    parts = [f"# {escape(tables.suite)}", escape(tables.description)]
+    parts += [f"- {escape(remark)}" for remark in tables.remarks]
     parts += [
-        _table(report.overall),
+        _table(tables.overall),
         "Lower mean ranks are better; their intervals are bootstrapped over problems and seeds. Failed and missing "
         "scores are ranked last. Normalised: random values have 0, the best of each seed 1. Scores are *claimed* by "
-        "who handed them in, *recomputed* from the values, or the values themselves were *re-run*.",
+        "the submitter, *recomputed* from the submitted values, or *re-run*: the values were computed again too.",
     ]
-    parts += [_table(table) for table in report.problems]
-    parts += [f"Mean ± 95% Student-t interval over {report.seeds} seed(s), and the rank by seeds; **bold** is best."]
-    if report.failures:
-        told = [
-            f"- **{escape(each.evaluator)}** on {escape(each.problem)}, {escape(each.tasks)}, {each.seeds}: "
-            f"{escape(each.error)}"
-            for each in report.failures
+    parts += [_table(table) for table in tables.problems]
+    parts += [
+        f"Mean ± 95% Student-t interval over {tables.seeds} seed(s), and the rank over seeds; the best is **bold**."
+    ]
+    if tables.failures:
+        lines = [
+            f"- **{escape(failure.evaluator)}** on {escape(failure.problem)}, {escape(failure.tasks)}, "
+            f"{failure.seeds}: {escape(failure.error)}"
+            for failure in tables.failures
         ]
-        parts += ["## Failed cells", "\n".join(told)]
-    parts += ["## Cost", "Means over seeds of the valuation alone; scoring is not part of it."]
-    parts += [_table(table, level=3) for table in report.costs]
+        parts += ["## Failed cells", "\n".join(lines)]
+    parts += ["## Cost", "Cost of the valuation without scoring, means over seeds."]
+    parts += [_table(table, level=3) for table in tables.costs]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def escape(text: str) -> str:
-    """Make text on one line mean itself in Markdown, also within a table, and link nowhere."""
+    """Escape a line of text for Markdown, also within a table, so that nothing in it becomes a link."""
     return text.translate(_SPECIAL).replace("://", "&#58;//").replace("@", "&#64;").replace("www.", "www&#46;")
 
 
 def _table(table: Table, level: int = 2) -> str:
-    shown = [place for place, entry in enumerate(table.header) if entry.text]
-    lines = [[_entry(table.header[place]) for place in shown], ["---"] * len(shown)]
-    lines += [[_entry(row[place]) for place in shown] for row in table.rows]
+    shown = [column for column, entry in enumerate(table.header) if entry.text]
+    lines = [[_entry(table.header[column]) for column in shown], ["---"] * len(shown)]
+    lines += [[_entry(row[column]) for column in shown] for row in table.rows]
     return "\n".join([f"{'#' * level} {escape(table.title)}", "", *(f"| {' | '.join(line)} |" for line in lines)])
 
 

@@ -1,4 +1,4 @@
-"""Numbers that papers report, each with its source, to stand beside ours."""
+"""Numbers that papers report, each with its source, to compare our numbers with."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Published:
-    """What a paper's table says.
+    """The numbers of one table of a paper.
 
     Parameters
     ----------
     source : str
         Paper and table.
     evaluator : str
-        Ours of the same method.
+        Our evaluator or unlearning method for the same method.
     setting : str
-        What it was measured on.
+        The data and models of the measurement.
     numbers : dict of str to dict of str to float
-        By data set, and by the name of our metric.
+        By data set, then by the name of our metric.
     """
 
     source: str
@@ -32,12 +32,13 @@ class Published:
 
 @cache
 def published() -> dict[str, Published]:
-    """All that ``published.toml`` holds, by exhibit."""
+    """Read ``published.toml``: the published numbers of each exhibit."""
     content = tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
-    told = ("source", "evaluator", "setting")
+    fields = ("source", "evaluator", "setting")
     return {
         exhibit: Published(
-            **{name: entry[name] for name in told}, numbers={name: entry[name] for name in entry if name not in told}
+            **{name: entry[name] for name in fields},
+            numbers={name: entry[name] for name in entry if name not in fields},
         )
         for exhibit, entry in content.items()
     }

@@ -1,4 +1,4 @@
-"""Which differences between mean ranks are more than chance: Friedman's test, Nemenyi's, and their diagram.
+"""Tests whether differences between mean ranks are significant: Friedman's and Nemenyi's tests, and their diagram.
 
 Reference: Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7, 2006.
 """
@@ -21,18 +21,18 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Significance:
-    """What the tests say.
+    """The results of both tests.
 
     Parameters
     ----------
     blocks : int
-        How many (problem, task) the evaluators were ranked in.
+        The number of (problem, task) in which evaluators were ranked.
     p : float
-        Of Friedman's test that all evaluators are alike.
+        The p-value of Friedman's test; its null hypothesis is that all evaluators have the same rank distribution.
     ranks : pandas.Series
         Mean rank over blocks, by evaluator.
     difference : float
-        Nemenyi's critical difference: mean ranks that are closer are not told apart.
+        Nemenyi's critical difference: mean ranks that are closer are not significantly different.
     pairs : pandas.DataFrame
         Nemenyi's p-value of every pair.
     """
@@ -55,12 +55,13 @@ def significance(scores: pd.DataFrame) -> Significance | None:
     Returns
     -------
     Significance or None
-        None for fewer than three evaluators or two blocks, or where no rank differs: there is nothing to test then.
+        None for fewer than three evaluators or two blocks, or if all ranks are equal: then there is nothing to test.
 
     Notes
     -----
-    A block is a (problem, task), in which evaluators are ranked by their mean rank over seeds: seeds of one problem are
-    no independent blocks. Tasks of one problem are not quite independent either, which makes the tests optimistic.
+    A block is a (problem, task), in which evaluators are ranked by their mean rank over seeds, because seeds of one
+    problem are not independent blocks. Tasks of one problem are not fully independent either, so the
+    p-values are too small.
     """
     from scikit_posthocs import posthoc_nemenyi_friedman  # takes a second to import
 
@@ -81,16 +82,20 @@ def significance(scores: pd.DataFrame) -> Significance | None:
     )
 
 
-def diagram(found: Significance) -> Figure:
-    """Draw the critical-difference diagram: evaluators that a bar joins are not told apart."""
+def diagram(tests: Significance) -> Figure:
+    """Draw the critical-difference diagram: a bar joins evaluators that are not significantly different."""
     from scikit_posthocs import critical_difference_diagram
 
-    figure = Figure(figsize=(9, 1.2 + 0.17 * len(found.ranks)), layout="constrained")
+    figure = Figure(figsize=(9, 1.2 + 0.17 * len(tests.ranks)), layout="constrained")
     axis = figure.subplots()
-    critical_difference_diagram(
-        found.ranks, found.pairs, alpha=ALPHA, ax=axis, label_props={"size": 8},
+    drawn = critical_difference_diagram(
+        tests.ranks, tests.pairs, alpha=ALPHA, ax=axis, label_props={"size": 8},
         label_fmt_left="{label} ({rank:.1f})", label_fmt_right="({rank:.1f}) {label}",
         elbow_props={"linewidth": 0.7}, crossbar_props={"linewidth": 2}, marker_props={"s": 9},
     )  # fmt: skip
+    # The points of a bar come from a set, in an order that differs between runs.
+    for bar in drawn["crossbars"]:
+        for line in bar:
+            line.set_xdata(np.sort(line.get_xdata()))
     axis.tick_params(labelsize=8)
     return figure

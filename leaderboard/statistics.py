@@ -1,22 +1,47 @@
 """The numbers of the leaderboard, from scores: means with intervals, ranks, win rates, normalised scores and costs.
 
-A score that failed or is missing never helps: it is ranked last, loses against every score that is there, and counts as
--1 where scores are normalised.
+A failed or missing score never improves a number: it is ranked last, loses against every existing score, and counts as
+-1 among normalised scores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from leaderboard.suite_scores import COLUMN, COSTS
+from leaderboard.suite_scores import COLUMN, COSTS, SuiteScores
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class SuiteStatistics:
+    """The computed numbers of a suite.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        Means of each evaluator on each problem and task: see `summary`.
+    ranking : pandas.DataFrame
+        The overall ranking: see `overall`.
+    cost : pandas.DataFrame
+        Costs of each evaluator on each problem: see `cost`.
+    """
+
+    summary: pd.DataFrame
+    ranking: pd.DataFrame
+    cost: pd.DataFrame
+
+
+def suite_statistics(suite: SuiteScores) -> SuiteStatistics:
+    """Compute the numbers that the leaderboard shows of a suite."""
+    return SuiteStatistics(summary(suite.scores), overall(suite.scores, suite.random), cost(suite.cells))
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
@@ -36,13 +61,13 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
 
     Notes
     -----
-    ``rank`` orders the evaluators of a (problem, task) by the mean of their ranks in its seeds, where what failed or is
-    missing is last: 1 is best, and ties share the average of their places. A mean is over the seeds that are ok; by
-    that, failing in a bad seed would help.
+    ``rank`` orders the evaluators of a (problem, task) by the mean of their ranks in its seeds, where failed and
+    missing scores are last: 1 is best, and tied evaluators get the average of their ranks. The rank is not taken from
+    the mean, which is over the seeds that are ok: an evaluator that fails in a bad seed would gain from that.
     """
     statuses = {status: scores["status"] == status for status in ("failed", "missing")}
-    told = scores.assign(**statuses, seed_rank=seed_ranks(scores))
-    groups = told.groupby([*COLUMN, "evaluator"], sort=False)
+    ranked = scores.assign(**statuses, seed_rank=seed_ranks(scores))
+    groups = ranked.groupby([*COLUMN, "evaluator"], sort=False)
     frame = groups.agg(
         metric=("metric", "first"), higher_is_better=("higher_is_better", "first"), mean=("value", "mean"),
         spread=("value", "std"), n_ok=("value", "count"), n_failed=("failed", "sum"), n_missing=("missing", "sum"),
@@ -63,24 +88,24 @@ def overall(scores: pd.DataFrame, random: Iterable[str] = ()) -> pd.DataFrame:
     scores : pandas.DataFrame
         As in a `SuiteScores`.
     random : iterable of str
-        Evaluators that value at random, the first of which is the zero of normalised scores.
+        Evaluators that return random values; the first one is the zero of normalised scores.
 
     Returns
     -------
     pandas.DataFrame
-        One row per evaluator: ``rank`` (by ``mean_rank``; ties share the first of their places), ``evaluator``,
-        ``mean_rank`` with its interval ``low`` and ``high``, ``normalised`` (see `normalise`), and how many of its
-        planned scores are ok, failed and missing: ``n_ok``, ``n_failed``, ``n_missing``.
+        One row per evaluator: ``rank`` (by ``mean_rank``; tied evaluators get the lowest of their ranks),
+        ``evaluator``, ``mean_rank`` with its interval ``low`` and ``high``, ``normalised`` (see `normalise`), and the
+        numbers of its planned scores that are ok, failed and missing: ``n_ok``, ``n_failed``, ``n_missing``.
 
     Notes
     -----
-    Evaluators are ranked in every (problem, task) on the scores of each seed, and only then are ranks averaged: ranks
-    of averages would let one lucky seed decide. Every (problem, task) counts the same. A (problem, task, seed) counts
-    if it is planned for at least half of the evaluators: a rank in a smaller field would not compare. There, what is
-    not planned for an evaluator is missing.
+    Evaluators are ranked in every (problem, task) on the scores of each seed, and then the ranks are averaged: with
+    ranks of averages, one lucky seed could decide. Every (problem, task) has the same weight. A (problem, task, seed)
+    counts if it is planned for at least half of the evaluators, because a rank among fewer would not be comparable.
+    An evaluator for which it is not planned counts as missing there.
 
-    The interval is a 95% percentile bootstrap over problems, and over the seeds of each: it tells how far the mean rank
-    moves with other data like these and with other seeds. With few problems and seeds it is too narrow.
+    The interval is a 95% percentile bootstrap over problems, and over the seeds of each: it shows how much the mean
+    rank varies with other data of this kind and with other seeds. With few problems and seeds it is too narrow.
     """
     scores = common(scores)
     ranked = scores.assign(seed_rank=seed_ranks(scores), x=normalise(scores, random))
@@ -96,43 +121,43 @@ def overall(scores: pd.DataFrame, random: Iterable[str] = ()) -> pd.DataFrame:
 
 
 def common(scores: pd.DataFrame) -> pd.DataFrame:
-    """Scores in the columns that at least half of the evaluators share, with what is not planned there as missing.
+    """Return the scores of each (problem, task, seed) that is planned for at least half of the evaluators.
 
-    Where there is no such column, those that most share.
+    If there is none, those planned for the most evaluators. A row is added as missing for each evaluator for which the
+    (problem, task, seed) is not planned.
     """
-    place = [*COLUMN, "seed"]
+    keys = [*COLUMN, "seed"]
     evaluators = scores["evaluator"].unique()
-    field = scores.groupby(place)["evaluator"].transform("nunique")
-    shared = scores[field >= min(len(evaluators) / 2, field.max())]
-    columns = shared.drop_duplicates(place)[[*place, "higher_is_better"]]
-    everybody = columns.merge(pd.DataFrame({"evaluator": evaluators}), how="cross")
-    told = shared.drop(columns="higher_is_better")
-    whole = everybody.merge(told, on=[*place, "evaluator"], how="left")
-    return whole.assign(status=whole["status"].fillna("missing"))
+    planned = scores.groupby(keys)["evaluator"].transform("nunique")
+    kept = scores[planned >= min(len(evaluators) / 2, planned.max())]
+    columns = kept.drop_duplicates(keys)[[*keys, "higher_is_better"]]
+    all_rows = columns.merge(pd.DataFrame({"evaluator": evaluators}), how="cross")
+    filled = all_rows.merge(kept.drop(columns="higher_is_better"), on=[*keys, "evaluator"], how="left")
+    completed: pd.DataFrame = filled.assign(status=filled["status"].fillna("missing"))
+    return completed
 
 
 def seed_ranks(scores: pd.DataFrame) -> pd.Series:
-    """Ranks within (problem, task, seed): 1 is best; ties, and all without a score, share their average place."""
-    places = [scores[name] for name in (*COLUMN, "seed")]
-    return (-_upwards(scores)).groupby(places).rank(method="average", na_option="bottom")
+    """Rank within (problem, task, seed): 1 is best; ties, and all without a score, get the average of their ranks."""
+    keys = [scores[name] for name in (*COLUMN, "seed")]
+    return (-_upwards(scores)).groupby(keys).rank(method="average", na_option="bottom")
 
 
 def normalise(scores: pd.DataFrame, random: Iterable[str]) -> pd.Series:
-    """Put the scores of each (problem, task) on a scale where random values have 0, and the best of each seed 1.
+    """Scale the scores of each (problem, task) so that random values have 0, and the best of each seed 1 on average.
 
     Parameters
     ----------
     scores : pandas.DataFrame
         One row per (problem, task, seed, evaluator).
     random : iterable of str
-        The first that is there is the zero; NaN everywhere if there is none.
+        The first one is the zero; without any, the result is NaN everywhere.
 
     Returns
     -------
     pandas.Series
-        Of a score v of a seed, (v - random's) / D, where D is the mean over seeds of how far the best is above random;
-        never below -1, which is also what a score that failed or is missing gets. A score in a seed where random has
-        none is NaN.
+        For a score v and the score r of random values in the same seed, (v - r) / D, where D is the mean over seeds of
+        (best score - r); at least -1, which failed and missing scores get too. NaN in a seed without r.
     """
     zero = next(iter(random), None)
     value = _upwards(scores)
@@ -142,7 +167,7 @@ def normalise(scores: pd.DataFrame, random: Iterable[str]) -> pd.Series:
     best = above.groupby(of_seed).transform("max")
     once = ~scores.duplicated([*COLUMN, "seed"])
     reach = best.where(once).groupby(of_column).transform("mean")
-    # Where nobody is above random, what is below counts as -1: the limit of ever smaller reaches.
+    # If no evaluator is above random, those below get -1: the limit as D goes to 0.
     scaled = (
         (above / reach.where(reach > 0)).mask((reach == 0) & (above < 0), -1.0).mask((reach == 0) & (above == 0), 0)
     )
@@ -151,7 +176,7 @@ def normalise(scores: pd.DataFrame, random: Iterable[str]) -> pd.Series:
 
 
 def wins(scores: pd.DataFrame) -> pd.DataFrame:
-    """How often each evaluator beats each other one.
+    """Compute how often each evaluator beats each other one.
 
     Parameters
     ----------
@@ -161,21 +186,21 @@ def wins(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Row against column: the share of (problem, task, seed) that both have in common in which the row's score is
-        better; a tie, and a pair of which none has a score, counts half. NaN on the diagonal.
+        The fraction of the (problem, task, seed) of both evaluators in which the score of the row's evaluator is better
+        than that of the column's; a tie, and a pair without any score, counts half. NaN on the diagonal.
     """
     scores = common(scores)
     table = scores.assign(value=_upwards(scores).fillna(-np.inf)).pivot(
         index=[*COLUMN, "seed"], columns="evaluator", values="value"
     )
-    sheet = table.to_numpy()
-    share = np.array([((row > sheet.T) + 0.5 * (row == sheet.T)).mean(axis=1) for row in sheet.T])
-    np.fill_diagonal(share, np.nan)
-    return pd.DataFrame(share, index=table.columns, columns=table.columns)
+    values = table.to_numpy().T
+    rates = np.array([((row > values) + 0.5 * (row == values)).mean(axis=1) for row in values])
+    np.fill_diagonal(rates, np.nan)
+    return pd.DataFrame(rates, index=table.columns, columns=table.columns)
 
 
 def cost(cells: pd.DataFrame) -> pd.DataFrame:
-    """Average what the valuations took.
+    """Average the costs of the valuations.
 
     Returns
     -------
@@ -189,100 +214,101 @@ def cost(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def seconds(cost: pd.DataFrame) -> pd.Series:
-    """Mean seconds of a valuation over the problems of each evaluator; NaN for one of whose valuations one is not ok.
+    """Average the seconds of a valuation over the problems of each evaluator; NaN if one of its valuations is not ok.
 
-    A mean over what it managed would make an evaluator cheap that runs out of time.
+    A mean over the valuations that are ok would make an evaluator seem cheap that runs out of time on large problems.
     """
     groups = cost.groupby("evaluator")
     return groups["seconds"].mean().where(groups["complete"].all())
 
 
 def half_width(deviation: pd.Series, n: pd.Series) -> pd.Series:
-    """Half the widths of 95% Student-t confidence intervals of means.
+    """Compute half the widths of 95% Student-t confidence intervals of means.
 
     Parameters
     ----------
     deviation : pandas.Series
-        Sample standard deviations, of numbers assumed independent and about normal; NaN of fewer than two.
+        Sample standard deviations of numbers that are assumed independent and normal; NaN for fewer than two numbers.
     n : pandas.Series
-        How many numbers each mean is over.
+        The number of numbers of each mean.
 
     Returns
     -------
     pandas.Series
         ``t(0.975, n - 1) * deviation / sqrt(n)``; NaN if n < 2.
     """
-    return stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(np.maximum(n, 1))
+    widths: pd.Series = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(np.maximum(n, 1))
+    return widths
 
 
 def bootstrap(values: Iterable[float]) -> tuple[float, float]:
-    """95% percentile bootstrap interval of a mean; see `bootstraps`."""
+    """Compute the 95% percentile bootstrap interval of a mean; see `bootstraps`."""
     low, high = bootstraps([np.asarray(list(values), dtype=float)], 9999)
     return float(low[0]), float(high[0])
 
 
 def bootstraps(samples: list[np.ndarray], resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
-    """95% percentile bootstrap intervals of the means of many samples.
+    """Compute the 95% percentile bootstrap intervals of the means of many samples.
 
     Parameters
     ----------
     samples : list of numpy.ndarray
-        One number a seed. Of few seeds the interval is too narrow: of three, the widest it can be is from the lowest to
-        the highest.
+        One number per seed. With few seeds the interval is too narrow: with three, it is at most from the lowest to the
+        highest number.
     resamples : int
 
     Returns
     -------
     low, high : numpy.ndarray of shape (len(samples),)
-        The same for the same values; NaN of a sample of fewer than two.
+        Equal samples give equal intervals; NaN for a sample of fewer than two numbers.
     """
     ends = np.full((2, len(samples)), np.nan)
     sizes = np.array([len(sample) for sample in samples])
     for size in np.unique(sizes[sizes > 1]):
-        places = np.flatnonzero(sizes == size)
-        for part in np.array_split(places, -(-len(places) // 1000)):
-            drawn = stats.bootstrap(
-                (np.array([samples[place] for place in part]),), np.mean, axis=-1, n_resamples=resamples,
+        positions = np.flatnonzero(sizes == size)
+        for part in np.array_split(positions, -(-len(positions) // 1000)):
+            interval = stats.bootstrap(
+                (np.array([samples[position] for position in part]),), np.mean, axis=-1, n_resamples=resamples,
                 confidence_level=CONFIDENCE, method="percentile", rng=0,
             ).confidence_interval  # fmt: skip
-            ends[:, part] = drawn.low, drawn.high
+            ends[:, part] = interval.low, interval.high
     return ends[0], ends[1]
 
 
 def _rank_intervals(ranked: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Percentile bootstrap of mean ranks over problems, and over the seeds of each."""
+    """Compute percentile bootstrap intervals of mean ranks, over problems and over the seeds of each."""
     rng = np.random.default_rng(0)
     table = ranked.pivot(index=[*COLUMN, "seed"], columns="evaluator", values="seed_rank")
     problem, task, seed = (table.index.get_level_values(name) for name in (*COLUMN, "seed"))
     problems, ranks = problem.unique(), table.to_numpy()
     # How often each problem is drawn in each resample, and within it each of its seeds.
-    drawn = rng.multinomial(len(problems), np.full(len(problems), 1 / len(problems)), size=RESAMPLES)
-    total, columns, units = np.zeros((RESAMPLES, ranks.shape[1])), np.zeros(RESAMPLES), 0
-    for count, name in zip(drawn.T, problems, strict=True):
-        here = problem == name
-        seeds = seed[here].unique()
-        units += len(seeds)
-        weights = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=RESAMPLES)
-        for column in task[here].unique():
-            rows = here & (task == column)
-            drew = weights[:, seeds.get_indexer(seed[rows])]
-            times = drew.sum(axis=1)
-            use = count * (times > 0)
-            total += use[:, None] * (drew @ ranks[rows]) / np.maximum(times, 1)[:, None]
-            columns += use
+    problem_counts = rng.multinomial(len(problems), np.full(len(problems), 1 / len(problems)), size=RESAMPLES)
+    total, columns, seeds_in_all = np.zeros((RESAMPLES, ranks.shape[1])), np.zeros(RESAMPLES), 0
+    for problem_count, name in zip(problem_counts.T, problems, strict=True):
+        of_problem = problem == name
+        seeds = seed[of_problem].unique()
+        seeds_in_all += len(seeds)
+        seed_counts = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=RESAMPLES)
+        for column in task[of_problem].unique():
+            rows = of_problem & (task == column)
+            counts = seed_counts[:, seeds.get_indexer(seed[rows])]
+            times = counts.sum(axis=1)
+            weights = problem_count * (times > 0)
+            total += weights[:, None] * (counts @ ranks[rows]) / np.maximum(times, 1)[:, None]
+            columns += weights
     ends = np.full((2, ranks.shape[1]), np.nan)
-    if units > 1:
+    if seeds_in_all > 1:
         means = total[columns > 0] / columns[columns > 0][:, None]
         ends = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     return pd.Series(ends[0], table.columns), pd.Series(ends[1], table.columns)
 
 
 def _upwards(scores: pd.DataFrame) -> pd.Series:
-    """Scores of which a higher one is the better."""
+    """Return the scores with the sign that makes higher ones better."""
     return scores["value"].where(scores["higher_is_better"].astype(bool), -scores["value"])
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries by column name; several times as fast as pandas is on columns of text."""
+    """Return the rows as dictionaries by column name; several times faster than pandas for columns of text."""
     columns = [frame[name].to_numpy(dtype=object).tolist() for name in frame]
     return [dict(zip(map(str, frame), row, strict=True)) for row in zip(*columns, strict=True)]

@@ -1,6 +1,6 @@
-"""What the leaderboard shows, as tables of plain text: one source for the Markdown, the HTML and the console.
+"""Tables of plain text, made from scores and statistics; Markdown, HTML and the console show the same tables.
 
-Nothing here is escaped, and everything is untrusted: each rendering escapes for its own format.
+The texts are untrusted and not escaped: each output format escapes them in its own way.
 """
 
 from __future__ import annotations
@@ -12,19 +12,23 @@ from typing import Any
 import pandas as pd
 
 from leaderboard import statistics
-from leaderboard.statistics import records
-from leaderboard.suite_scores import SuiteScores, weakest
+from leaderboard.statistics import SuiteStatistics, records
+from leaderboard.suite_scores import COLUMN, SuiteScores, weakest
 from leaderboard.text import clean
 
 MEGABYTE = 1e6
+CSV_COLUMNS = [
+    *("problem", "task", "metric", "evaluator", "mean", "ci", "low", "high", "rank", "n_ok", "n_failed", "n_missing"),
+    *("seconds", "fits", "unlearned", "peak_memory_mb", "gpu_memory_mb"),
+]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One place of a table.
+    """One entry of a table.
 
-    ``text`` is what it says, ``note`` something small beside it (a rank, a metric) and ``alarm`` what is wrong with it
-    (failed or missing). ``best`` stands out.
+    ``note`` is shown in small letters after ``text`` (a rank, a metric), ``alarm`` in red (failed or missing), and an
+    entry that is ``best`` in bold.
     """
 
     text: str
@@ -44,7 +48,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Failure:
-    """Scores that failed, or do not count, for one reason."""
+    """Scores of an evaluator on a problem that failed or do not count, for the same reason."""
 
     evaluator: str
     problem: str
@@ -54,69 +58,76 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class SuiteReport:
-    """All there is to show of one suite; ``ranking``, ``summary`` and ``cost`` are what `statistics` says."""
+class SuiteTables:
+    """The tables and texts of one suite; in every table evaluators are sorted by their mean rank, best first.
+
+    Parameters
+    ----------
+    suite : str
+    description : str
+    seeds : int
+        The number of seeds.
+    overall : Table
+    problems, costs : tuple of Table
+        One table per problem.
+    failures : tuple of Failure
+    headlines : tuple of (str, str)
+        Each task with its headline metric in words.
+    remarks : tuple of str
+    """
 
     suite: str
-    version: int
     description: str
     seeds: int
     overall: Table
     problems: tuple[Table, ...]
-    failures: tuple[Failure, ...]
     costs: tuple[Table, ...]
+    failures: tuple[Failure, ...]
     headlines: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...]
-    csv: str
-    ranking: pd.DataFrame
-    summary: pd.DataFrame
-    cost: pd.DataFrame
 
 
-def report(stand: SuiteScores) -> SuiteReport:
-    """Gather what is to be shown of a suite.
-
-    Returns
-    -------
-    SuiteReport
-        Evaluators are sorted by their mean rank, best first, in every table.
-    """
-    scores, cost = stand.scores, statistics.cost(stand.cells)
-    summary, overall = statistics.summary(scores), statistics.overall(scores, stand.random)
-    order = overall["evaluator"].tolist()
-    problems = [_problem_table(name, group, order) for name, group in groups(summary, "problem")]
-    return SuiteReport(
-        suite=stand.suite,
-        version=stand.version,
-        description=clean(stand.description),
-        seeds=scores["seed"].nunique(),
-        overall=_overall_table(overall, cost, marks(stand.cells)),
-        problems=tuple(problems),
-        failures=_failures(scores, order),
-        costs=tuple(_cost_table(name, group, order) for name, group in groups(cost, "problem")),
-        headlines=_headlines(summary),
-        remarks=tuple(clean(each) for each in stand.remarks),
-        csv=_csv(summary, cost, order),
-        ranking=overall,
-        summary=summary,
-        cost=cost,
+def suite_tables(suite: SuiteScores, numbers: SuiteStatistics) -> SuiteTables:
+    """Make the tables of a suite from its statistics."""
+    order = _order(numbers)
+    return SuiteTables(
+        suite=suite.name,
+        description=clean(suite.description),
+        seeds=suite.scores["seed"].nunique(),
+        overall=_overall_table(numbers, marks(suite.cells)),
+        problems=tuple(_problem_table(name, group, order) for name, group in groups(numbers.summary, "problem")),
+        costs=tuple(_cost_table(name, group, order) for name, group in groups(numbers.cost, "problem")),
+        failures=_failures(suite.scores, order),
+        headlines=_headlines(numbers.summary),
+        remarks=tuple(clean(remark) for remark in suite.remarks),
     )
 
 
-def rows_for_console(stand: SuiteScores) -> tuple[list[str], list[list[str]]]:
-    """One narrow table of a suite for a terminal; the details are on the page.
+def csv_table(numbers: SuiteStatistics) -> str:
+    """Write the means and costs of a suite as one tidy CSV table, with six significant digits."""
+    cost = numbers.cost
+    costs = cost.assign(
+        peak_memory_mb=cost["peak_memory"] / MEGABYTE, gpu_memory_mb=cost["peak_cuda_memory"] / MEGABYTE
+    )
+    rows = numbers.summary.merge(costs, on=["problem", "evaluator"], how="left")
+    orders = {name: list(rows[name].unique()) for name in COLUMN} | {"evaluator": _order(numbers)}
+    rows = rows.sort_values(list(orders), key=lambda names: names.map(orders[str(names.name)].index), kind="stable")
+    return rows[CSV_COLUMNS].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def rows_for_console(suite: SuiteScores) -> tuple[list[str], list[list[str]]]:
+    """Make one narrow table of a suite for a terminal.
 
     Returns
     -------
     headers : list of str
-        Evaluator, mean rank, each task with an arrow, mean seconds of a valuation; failed and missing where there are
-        any.
+        Evaluator, mean rank, each task with an arrow, mean seconds of a valuation; also failed and missing, if there
+        are any.
     rows : list of list of str
-        As many strings as there are headers, best evaluator first. A task's entry is the mean of its headline over
-        problems and seeds; ``*`` marks one over some of them. Plain text from results: escape it for rich.
+        One string per header, best evaluator first. The entry of a task is the mean of its headline metric over
+        problems and seeds; ``*`` marks a mean over some of them. The texts are plain and untrusted: escape them.
     """
-    scores, cost = stand.scores, statistics.cost(stand.cells)
-    seconds = statistics.seconds(cost)
+    scores, seconds = suite.scores, statistics.seconds(statistics.cost(suite.cells))
     headers, means = ["evaluator", "rank"], []
     for task, group in scores.groupby("task", sort=False):
         up = arrow(bool(group["higher_is_better"].iloc[0]))
@@ -144,14 +155,14 @@ def rows_for_console(stand: SuiteScores) -> tuple[list[str], list[list[str]]]:
 
 
 def arrow(higher_is_better: bool) -> str:
-    """Which way is better: ↑ or ↓."""
+    """Return ↑ if higher is better, or else ↓."""
     return "↑" if higher_is_better else "↓"
 
 
 def number(value: float, decimals: int = 3) -> str:
-    """Write a number of any size briefly and always alike; nothing for NaN.
+    """Format a number; NaN gives an empty text.
 
-    Numbers that ``decimals`` would show as 0 are written with an exponent, and from 1000 on without decimals.
+    Numbers that ``decimals`` would show as 0 have an exponent, and numbers from 1000 on have no decimals.
     """
     if math.isnan(value):
         return ""
@@ -161,7 +172,7 @@ def number(value: float, decimals: int = 3) -> str:
 
 
 def with_interval(mean: float, half_width: float, decimals: int = 3) -> str:
-    """``mean ± half_width`` to the same decimals, or the mean alone if it has no interval."""
+    """Format ``mean ± half_width`` with equal decimals, or the mean alone if it has no interval."""
     shown = number(mean, decimals)
     if math.isnan(half_width):
         return shown
@@ -170,27 +181,32 @@ def with_interval(mean: float, half_width: float, decimals: int = 3) -> str:
 
 
 def between(mean: float, low: float, high: float, decimals: int = 3) -> str:
-    """``mean [low, high]`` to the same decimals, or the mean alone if it has no interval."""
+    """Format ``mean [low, high]`` with equal decimals, or the mean alone if it has no interval."""
     shown = number(mean, decimals)
     return shown if math.isnan(low) else f"{shown} [{number(low, decimals)}, {number(high, decimals)}]"
 
 
 def groups(frame: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
-    """Parts of a table by what a column says, in the order in which they come."""
+    """Split a table by the values of a column, in the order in which they occur."""
     return [(str(name), group) for name, group in frame.groupby(by, sort=False)]
 
 
 def marks(cells: pd.DataFrame) -> dict[str, str]:
-    """The weakest mark of each evaluator's cells that are ok."""
+    """Return the weakest mark of each evaluator's cells that are ok."""
     ok = cells[cells["status"] == "ok"]
     return {str(name): weakest(each) for name, each in ok.groupby("evaluator")["mark"]}
 
 
-def _overall_table(overall: pd.DataFrame, cost: pd.DataFrame, marked: dict[str, str]) -> Table:
-    seconds = statistics.seconds(cost)
+def _order(numbers: SuiteStatistics) -> list[str]:
+    """Return the evaluators, best first."""
+    return [str(name) for name in numbers.ranking["evaluator"]]
+
+
+def _overall_table(numbers: SuiteStatistics, marks: dict[str, str]) -> Table:
+    seconds = statistics.seconds(numbers.cost)
     header = ["evaluator", "rank", "mean rank [95% interval]", "normalised", "ok", "failed", "missing", "mean seconds"]
     rows = []
-    for row in records(overall):
+    for row in records(numbers.ranking):
         entries = [
             Entry(row["evaluator"], best=row["rank"] == 1 and row["n_ok"] > 0),
             Entry(str(row["rank"])),
@@ -200,7 +216,7 @@ def _overall_table(overall: pd.DataFrame, cost: pd.DataFrame, marked: dict[str, 
             Entry("" if row["n_failed"] else "0", alarm=str(row["n_failed"] or "")),
             Entry("" if row["n_missing"] else "0", alarm=str(row["n_missing"] or "")),
             Entry(number(seconds[row["evaluator"]], 2)),
-            Entry(marked.get(row["evaluator"], "")),
+            Entry(marks.get(row["evaluator"], "")),
         ]
         rows.append(tuple(entries))
     return Table("Overall", tuple(map(Entry, [*header, "scores are"])), tuple(rows))
@@ -227,12 +243,12 @@ def _problem_table(problem: str, summary: pd.DataFrame, order: list[str]) -> Tab
 
 
 def _score_entry(row: dict[str, Any], first: bool = False) -> Entry:
-    """``mean ± ci`` with its rank, and how many seeds failed or are missing."""
+    """Make an entry of the mean, its interval and rank, and the numbers of failed and missing seeds."""
     counts = {"failed": row["n_failed"], "missing": row["n_missing"]}
     if not row["n_ok"]:
         return Entry("", alarm=" and ".join(name for name, count in counts.items() if count))
-    lacks = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return Entry(with_interval(row["mean"], row["ci"]), note=f"#{row['rank']:g}", alarm=lacks, best=first)
+    lacking = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return Entry(with_interval(row["mean"], row["ci"]), note=f"#{row['rank']:g}", alarm=lacking, best=first)
 
 
 def _cost_table(problem: str, cost: pd.DataFrame, order: list[str]) -> Table:
@@ -246,51 +262,25 @@ def _cost_table(problem: str, cost: pd.DataFrame, order: list[str]) -> Table:
 
 
 def _failures(scores: pd.DataFrame, order: list[str]) -> tuple[Failure, ...]:
-    """Every reason given, with the tasks and seeds it was given for: a failed valuation is told once."""
-    told = scores[scores["error"] != ""]
+    """List every error with its tasks and seeds; a failed valuation, which fails all tasks, is listed once."""
+    failed = scores[scores["error"] != ""]
     planned = scores.groupby(["evaluator", "problem"])["task"].nunique().to_dict()
     failures = []
-    for keys, group in told.groupby(["evaluator", "problem", "error"], sort=False):
+    for keys, group in failed.groupby(["evaluator", "problem", "error"], sort=False):
         evaluator, problem, error = map(str, keys)
         names = group["task"].unique()
         tasks = "all tasks" if len(names) == planned[evaluator, problem] else clean(", ".join(names))
         seeds = sorted(group["seed"].unique())
         when = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
         failures.append(Failure(evaluator, problem, tasks, when, clean(error) or "no reason given"))
-    return tuple(sorted(failures, key=lambda each: order.index(each.evaluator)))
+    return tuple(sorted(failures, key=lambda failure: order.index(failure.evaluator)))
 
 
 def _headlines(summary: pd.DataFrame) -> tuple[tuple[str, str], ...]:
-    """Task and headline metric, in words, once for all problems that agree."""
+    """List each task with its headline metric in words, once for all problems with the same metric."""
     words = {True: "higher is better", False: "lower is better"}
     known = summary[summary["metric"] != ""]
-    told = zip(known["task"], known["metric"], known["higher_is_better"], strict=True)
+    rows = zip(known["task"], known["metric"], known["higher_is_better"], strict=True)
     return tuple(
-        dict.fromkeys((clean(task), clean(f"{metric}, {words[bool(up)]} {arrow(up)}")) for task, metric, up in told)
+        dict.fromkeys((clean(task), clean(f"{metric}, {words[bool(up)]} {arrow(up)}")) for task, metric, up in rows)
     )
-
-
-def _csv(summary: pd.DataFrame, cost: pd.DataFrame, order: list[str]) -> str:
-    """Everything in one tidy file, numbers in six significant digits."""
-    costs = cost.assign(
-        peak_memory_mb=cost["peak_memory"] / MEGABYTE, gpu_memory_mb=cost["peak_cuda_memory"] / MEGABYTE
-    )
-    columns = [
-        "problem",
-        "task",
-        "metric",
-        "evaluator",
-        "mean",
-        "ci",
-        "low",
-        "high",
-        "rank",
-        "n_ok",
-        "n_failed",
-        "n_missing",
-    ]
-    columns += ["seconds", "fits", "unlearned", "peak_memory_mb", "gpu_memory_mb"]
-    rows = summary.merge(costs, on=["problem", "evaluator"], how="left")
-    places = {name: list(rows[name].unique()) for name in statistics.COLUMN} | {"evaluator": order}
-    rows = rows.sort_values(list(places), key=lambda names: names.map(places[str(names.name)].index), kind="stable")
-    return rows[columns].to_csv(index=False, float_format="%.6g", lineterminator="\n")

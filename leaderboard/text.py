@@ -1,4 +1,4 @@
-"""Text that strangers wrote, as it is shown."""
+"""Prepares untrusted texts of results for display."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ LENGTH = 400
 
 
 def clean(text: str) -> str:
-    """Text of a result on one line, without control and direction characters, and not endless."""
-    line = " ".join("".join(each if each.isprintable() else " " for each in text[: 10 * LENGTH]).split())
+    """Put a text on one line without control and direction characters, and cut it after `LENGTH` characters."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text[: 10 * LENGTH]).split())
     return line if len(line) <= LENGTH else line[: LENGTH - 1] + "…"

@@ -1,4 +1,4 @@
-"""Problems small enough to score by hand, and a model whose performance is known for every subset."""
+"""Problems small enough to score by hand, and a model whose utility is known for every coalition."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def a_problem(n=20, *, corrupted=None, seed=0, dataset="made", kind="classificat
 
 
 class Worths:
-    """Stands in for retraining: performance is the mean over all players of what those trained on are worth."""
+    """Stands in for retraining: a coalition's utility is the sum of its players' worths over the number of players."""
 
     def __init__(self, worth):
         self.worth = np.asarray(worth, dtype=float)
@@ -51,5 +51,11 @@ class Worths:
 
 
 def never(coalitions):
-    """Retraining of a task that does not retrain."""
+    """Stand in for retraining where a task must not ask for any model."""
     raise AssertionError("this task trains nothing")
+
+
+def scored(task, problem, valuation, retrain=never):
+    """Outcome of a task, where ``retrain`` returns the utilities of the coalitions that the task asks for."""
+    coalitions = task.wanted_coalitions(problem, valuation)
+    return task(problem, valuation, retrain(coalitions) if coalitions else np.empty(0))

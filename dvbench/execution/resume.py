@@ -33,11 +33,24 @@ def unfinished(cell: Cell, store: Store) -> bool:
 
 
 def task_metadata(name: str) -> dict[str, int | str | bool]:
-    """Version, headline and direction of a task, as its source states them."""
-    metadata = find("tasks", name).definition.metadata
+    """Version, headline and direction of a task, as its source states them.
+
+    Raises
+    ------
+    UserError
+        If the source does not state them, or the task has other parameters than a task has.
+    """
+    definition = find("tasks", name).definition
+    metadata, parameters = definition.metadata, definition.parameters
     missing = {"version", "headline", "higher_is_better"} - set(metadata)
     if missing:
         raise UserError(f"task '{name}' must be decorated with @task(version=, headline=, higher_is_better=)")
+    names = [getattr(parameter, "name", parameter) for parameter in parameters or ()]
+    if parameters is not None and names[2:3] != ["utilities"]:
+        raise UserError(
+            f"the parameters of task '{name}' must be (problem, valuation, utilities), where utilities are the test "
+            "utilities of models trained on the coalitions that @task(coalitions=) names; see dvbench.scoring.contract"
+        )
     return {key: metadata[key] for key in ("version", "headline", "higher_is_better")}
 
 

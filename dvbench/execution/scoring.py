@@ -1,10 +1,13 @@
-"""The second step: the values of cells of one problem and seed are scored, with models that are trained together."""
+"""Scores the saved values of cells of one problem and seed, with models that are trained together.
+
+This is the second step of a run, after `dvbench.execution.valuation`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 
@@ -16,20 +19,21 @@ from dvbench.problems.problem import Problem
 from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
-from dvbench.scoring.contract import Retrain, Task, UnlearningOutputs, Valuation
+from dvbench.scoring.build import make_unlearning_experiment
+from dvbench.scoring.contract import Task, Valuation
+from dvbench.scoring.outputs import UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
-from dvbench.scoring.unlearned_models import UnlearningExperiment
-from dvbench.scoring.unlearned_texts import make_unlearning_experiment
+from dvbench.scoring.unlearning_experiment import UnlearningExperiment
 from dvbench.unlearning.factory import make_method
 
 
 def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Iterator[Result]:
-    """Score cells with the tasks they lack. Whatever goes wrong is recorded in the results.
+    """Score cells with the tasks that they lack. Errors are recorded in the results.
 
-    Nothing but the values is needed: an evaluator need not even be installed.
+    Only the saved values are needed; the evaluator need not be installed.
 
-    Every task is run until it asks for retrained models; one that never does is done. What all of them asked for is
-    trained together, each subset once, and then those that asked are run again, from the start.
+    All tasks of all cells are asked for the coalitions whose utilities they need. A cell whose tasks need none is
+    scored at once. Then all coalitions are trained together, each once, and the other cells are scored.
 
     Parameters
     ----------
@@ -46,112 +50,116 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
     Raises
     ------
     UserError
-        If a result cannot be written, or what is on disk is not a result.
+        If a result cannot be written, or a file on disk is not a result.
     """
-    first, asking = cells[0], list[_Scoring]()
-    settings = first.problem
+    first = cells[0]
     try:
-        problem = build_from_settings(settings, first.key.seed)
-        retrain = Retraining(problem, settings.model, settings.training, device)
-        judges = _ReferenceModels(retrain)
+        problem = build_from_settings(first.problem, first.key.seed)
+        models = _SharedModels(Retraining(problem, first.problem.model, first.problem.training, device))
     except (Exception, SystemExit) as error:
         for cell in cells:
             yield unscored(cell, store, describe_exception(error), device)
         return
+    waiting: list[_CellScoring] = []
     for cell in cells:
         try:
-            scoring = _Scoring(cell, problem, store, judges)
+            scoring = _CellScoring(cell, problem, store, models)
         except (Exception, SystemExit) as error:
             yield unscored(cell, store, describe_exception(error), device)
             continue
-        scoring.run(_ask)
-        if scoring.due:
-            asking.append(scoring)
+        scoring.ask_for_coalitions()
+        if scoring.coalitions:
+            waiting.append(scoring)
         else:
-            yield scoring.write()
-    # What fails here fails again below, where it is the failure of those tasks only that asked for it.
+            yield scoring.score()
+    # What cannot be trained fails again below, where the failure is recorded for the tasks that asked for it.
     with suppress(Exception):
-        retrain([players for scoring in asking for players in scoring.asked])
-    for scoring in asking:
-        scoring.run(retrain)
-        yield scoring.write()
+        models.retraining([players for scoring in waiting for players in scoring.coalitions])
+    while waiting:  # popped, so that the outputs of unlearned models are freed
+        yield waiting.pop(0).score()
 
 
-class _Asked(BaseException):
-    """Ends a task where it asks for models; no `Exception`, which a task may catch."""
+class _SharedModels:
+    """Models that cells of one problem and seed are scored with, each trained once for all cells.
 
-    def __init__(self, coalitions: list[np.ndarray]) -> None:
-        super().__init__()
-        self.coalitions = coalitions
-
-
-def _ask(coalitions: Sequence[np.ndarray]) -> np.ndarray:
-    """Stand in for retraining."""
-    raise _Asked([np.array(players) for players in coalitions])
-
-
-class _ReferenceModels:
-    """The models by which unlearning methods are judged, trained once for all of them where a task asks for them."""
-
-    def __init__(self, retraining: Retraining) -> None:
-        self._retraining = retraining
-
-    @cached_property
-    def _forgetting(self) -> UnlearningExperiment:
-        return make_unlearning_experiment(self._retraining)
-
-    def of(self, cell: Cell) -> Callable[[], UnlearningOutputs] | None:
-        """What a cell's unlearning method makes of the full model, computed once; None for evaluators."""
-        if cell.evaluator.kind != "unlearning":
-            return None
-
-        @cache
-        def outputs() -> UnlearningOutputs:
-            with isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, "valuation")):
-                return self._forgetting.outputs(make_method(cell.evaluator.name, **cell.evaluator.params))
-
-        return outputs
-
-
-class _Scoring:
-    """A cell that is being scored.
-
-    Attributes
+    Parameters
     ----------
-    due : dict of str to Task
-        Tasks that are to be run.
-    asked : list of numpy.ndarray
-        Coalitions that those wanted to see trained.
+    retraining : Retraining
     """
 
-    def __init__(self, cell: Cell, problem: Problem, store: Store, judges: _ReferenceModels) -> None:
+    def __init__(self, retraining: Retraining) -> None:
+        self.retraining = retraining
+
+    @cached_property
+    def experiment(self) -> UnlearningExperiment:
+        """Holds the full model and the retrained ones by which unlearning methods are judged."""
+        return make_unlearning_experiment(self.retraining)
+
+    def unlearning_outputs(self, cell: Cell) -> UnlearningOutputs:
+        """Outputs of the models from which a cell's unlearning method has removed each player."""
+        with isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, "valuation")):
+            return self.experiment.outputs(make_method(cell.evaluator.name, **cell.evaluator.params))
+
+    def utilities(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
+        """Test utilities of models trained on coalitions; empty if there are none."""
+        return self.retraining(coalitions) if coalitions else np.empty(0)
+
+
+class _CellScoring:
+    """Scores one cell.
+
+    Parameters
+    ----------
+    cell : Cell
+    problem : Problem
+    store : Store
+    models : _SharedModels
+
+    Raises
+    ------
+    UserError
+        If there are no values of this data set, or a task cannot be loaded.
+    """
+
+    def __init__(self, cell: Cell, problem: Problem, store: Store, models: _SharedModels) -> None:
         result = saved(cell, store)
         if result is None or result.dataset != data_of(cell, problem):
             raise UserError("there are no values for the data set as it is now; run the cell again")
-        self.cell, self.problem, self.store, self.result = cell, problem, store, result
-        self.forgotten = judges.of(cell)
-        self.scores: dict[str, Score] = {}
-        self.asked: list[np.ndarray] = []
+        self._cell, self._problem, self._store, self._result, self._models = cell, problem, store, result, models
+        judged = cell.evaluator.kind == "unlearning"
+        self._outputs = cache(partial(models.unlearning_outputs, cell)) if judged else None
         tasks: dict[str, Task] = {name: find("tasks", name).load() for name in result.lacks(task_versions(cell))}
-        # Without a second valuation, why it failed is recorded already.
-        self.due = {name: task for name, task in tasks.items() if "repeat" in result.arrays or not task.repeats}
+        # Where a task lacks its second valuation, the reason is in its score already.
+        self._tasks = {name: task for name, task in tasks.items() if "repeat" in result.arrays or not task.repeats}
+        self._coalitions: dict[str, list[np.ndarray]] = {}
+        self._scores: dict[str, Score] = {}
 
-    def run(self, retrain: Retrain) -> None:
-        """Run the tasks that are due; those that `_ask` stay due, and a failure becomes an error in the score."""
-        for name, task in list(self.due.items()):
+    @property
+    def coalitions(self) -> list[np.ndarray]:
+        """All coalitions that the tasks asked for, in the order of the tasks."""
+        return [players for coalitions in self._coalitions.values() for players in coalitions]
+
+    def ask_for_coalitions(self) -> None:
+        """Ask the tasks for their coalitions; an exception becomes an error in the task's score."""
+        for name, task in self._tasks.items():
             try:
-                # Read anew each time: a task that alters them alters its own.
-                arrays = {name: self.store.array(self.result, name) for name in self.result.arrays}
-                outcome = task(self.problem, Valuation(arrays["values"], arrays.get("repeat"), self.forgotten), retrain)
-                found = {"metrics": outcome.metrics, "curves": outcome.curves, "axes": outcome.axes}
-                self.scores[name] = Score.model_validate({**task_metadata(name), **found})
-            except _Asked as question:
-                self.asked += question.coalitions
-                continue
+                self._coalitions[name] = task.wanted_coalitions(self._problem, self._valuation())
             except (Exception, SystemExit) as error:
-                self.scores[name] = failed_score(name, describe_exception(error))
-            del self.due[name]
+                self._scores[name] = failed_score(name, describe_exception(error))
 
-    def write(self) -> Result:
-        """Write the result with its new scores."""
-        return self.store.write(self.result.with_scores(self.cell, self.scores))
+    def score(self) -> Result:
+        """Score with all tasks that have not failed yet, and write the result."""
+        for name, coalitions in self._coalitions.items():
+            try:
+                utilities = self._models.utilities(coalitions)
+                outcome = self._tasks[name](self._problem, self._valuation(), utilities)
+                numbers = {"metrics": outcome.metrics, "curves": outcome.curves, "axes": outcome.axes}
+                self._scores[name] = Score.model_validate({**task_metadata(name), **numbers})
+            except (Exception, SystemExit) as error:
+                self._scores[name] = failed_score(name, describe_exception(error))
+        return self._store.write(self._result.with_scores(self._cell, self._scores))
+
+    def _valuation(self) -> Valuation:
+        """The saved values, read anew: a task that changes its arrays changes those of no other task."""
+        arrays = {name: self._store.array(self._result, name) for name in self._result.arrays}
+        return Valuation(arrays["values"], arrays.get("repeat"), self._outputs)

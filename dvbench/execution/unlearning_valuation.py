@@ -1,4 +1,4 @@
-"""Values by an unlearning method: what is lost on the validation set by unlearning each player."""
+"""Values players by an unlearning method: by the utility on the validation set that is lost without each player."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dvbench.execution.valuation_output import ValuationOutput
 from dvbench.problems.problem import Problem
 from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.results import Cell, Cost
+from dvbench.scoring.build import make_unlearning_experiment
 from dvbench.scoring.retraining import Retraining
-from dvbench.scoring.unlearned_texts import make_unlearning_experiment
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.text_batches import lengths
 from dvbench.training.throughput import training_speed
@@ -20,7 +20,7 @@ from dvbench.unlearning.factory import make_method
 
 
 def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str) -> ValuationOutput:
-    """Train the full model, and value every player by the performance that unlearning it costs.
+    """Train the full model, and value every player by the utility that is lost when it is unlearned.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
     problem : Problem
     device : str
     purpose : str
-        Another purpose, other minibatches.
+        Part of the key of the minibatches' randomness: with another purpose, minibatches differ.
 
     Returns
     -------
     ValuationOutput
-        ``cost.seconds`` is the time of unlearning all players. Diagnostics: ``train_seconds`` and ``unlearn_seconds``
-        to train the full model and to unlearn all of its data at once; of language models also ``tokens_per_second``
-        of training, and its ``flop_utilisation``.
+        ``cost.seconds`` is the time that unlearning all players takes, one by one. Diagnostics: ``train_seconds`` and
+        ``unlearn_seconds``, the times to train the full model and to unlearn all of its data at once; for language
+        models also ``tokens_per_second`` of training, and its ``flop_utilisation``.
 
     Raises
     ------
@@ -46,19 +46,19 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
         If training or unlearning diverged.
     """
     method = make_method(cell.evaluator.name, **cell.evaluator.params)
-    forgetting = make_unlearning_experiment(Retraining(problem, cell.problem.model, cell.problem.training, device))
+    experiment = make_unlearning_experiment(Retraining(problem, cell.problem.model, cell.problem.training, device))
     with (
         isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, purpose)),
         watch_memory(device) as memory,
     ):
         started = time.perf_counter()
-        model = forgetting.full
+        model = experiment.full
         trained = time.perf_counter()
-        unlearner = forgetting.unlearner(method)
-        values = forgetting.utilities_lost(unlearner, purpose)
+        unlearner = experiment.unlearner(method)
+        values = experiment.utilities_lost(unlearner, purpose)
         seconds, unlearned = time.perf_counter() - trained, unlearner.count
     started_all = time.perf_counter()
-    # Whether it is finite is known when a GPU is done.
+    # A GPU has finished its work when this is known.
     bool(unlearner.unlearn([np.arange(len(problem.train))], 0).finite().all())
     diagnostics = {"train_seconds": trained - started, "unlearn_seconds": time.perf_counter() - started_all}
     if isinstance(model, LanguageModel):

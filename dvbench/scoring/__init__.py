@@ -1,1 +1,1 @@
-"""What a task is, and what tasks share: retraining, unlearned models, correlation, detection."""
+"""Scoring: what a task is, and what tasks share: retraining, unlearned models, correlation, detection."""

@@ -1,102 +1,68 @@
-"""What a task is: a function of a problem and data values, with its metadata beside it."""
+"""What a task is.
+
+A task scores the data values of one evaluator on one problem. It is a function in a file of the same name, in
+``dvbench/tasks`` or in a package that the entry-point group ``dvbench.tasks`` names::
+
+    import numpy as np
+    from dvbench.scoring.contract import Outcome, task
+
+    def coalitions(problem, valuation):
+        return [np.argsort(valuation.values)[-k:] for k in (5, 10)]
+
+    @task(version=1, headline="utility", higher_is_better=True, coalitions=coalitions, min_players=10)
+    def best_players(problem, valuation, utilities):
+        '''Best players: how good is a model that is trained on the ten most valuable players alone?'''
+        return Outcome({"utility": float(utilities[1])}, {"size": [5.0, 10.0], "best": utilities.tolist()}, x="size")
+
+``coalitions`` returns the sets of players that a model is to be trained on, each an array of player numbers;
+``utilities`` holds the test utility of each of these models. A task that needs no such models omits ``coalitions``. All
+tasks are asked for their coalitions first; then each coalition is trained once for all evaluators, and the tasks score.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
-import torch
 
 from dvbench.errors import UserError
 from dvbench.problems.problem import Problem
 from dvbench.results.axes import check_axes
-
-
-class Outputs(Protocol):
-    """Logits of models: a tensor of shape (models, outputs, points), or what is taken apart like one."""
-
-    def __len__(self) -> int:
-        """Number of models."""
-
-    def __getitem__(self, model: int, /) -> Any:
-        """One model's, of which ``[:, part]`` are the logits (outputs, k) of points given by a mask or numbers."""
-
-
-@dataclass(frozen=True)
-class Points:
-    """Points at which models are compared.
-
-    Parameters
-    ----------
-    y : torch.Tensor
-        Targets (points, outputs); or class numbers (points,), int64, where a point is a token of a text.
-    owners : numpy.ndarray of int, shape (points,)
-        Player that each belongs to; -1 for points of the test set.
-    """
-
-    y: torch.Tensor
-    owners: np.ndarray
-
-
-@dataclass(frozen=True)
-class UnlearningOutputs:
-    """What models say that have unlearned one player each, and those that they are to be compared with.
-
-    Parameters
-    ----------
-    full, untrained : Outputs of one model
-        Of the model trained on all players, and of the same one before training.
-    unlearned, retrained : Outputs of as many models as players
-        Of models that have unlearned a player, and of models trained on all others.
-    training : dict of str to list of float
-        ``train`` and ``test``: mean loss of the full model at the start of each epoch, and in the end.
-    unlearning : dict of str to list of float
-        ``step``, and mean loss over players after so many steps on their ``forget`` sets, ``retain`` sets and the
-        ``test`` set.
-    points : Points, optional
-        By default those of the training set, and after them those of the test set.
-    """
-
-    full: Outputs
-    untrained: Outputs
-    unlearned: Outputs
-    retrained: Outputs
-    training: dict[str, list[float]] = field(default_factory=dict)
-    unlearning: dict[str, list[float]] = field(default_factory=dict)
-    points: Points | None = None
+from dvbench.scoring.outputs import UnlearningOutputs
 
 
 @dataclass(frozen=True)
 class Valuation:
-    """What an evaluator said about a problem's players.
+    """The data values of one evaluator, or of one unlearning method, on one problem.
 
     Parameters
     ----------
     values : numpy.ndarray of shape (n,)
-        Data values; high means useful.
+        Data values of the n players; a higher value means more useful data.
     repeat : numpy.ndarray of shape (n,), optional
-        Values of the same evaluator on the same problem with other randomness.
-    forgotten : callable, optional
-        Makes the outputs of models that have unlearned each player, where the values come from an unlearning method.
+        Values of the same evaluator on the same problem with other random numbers.
+    compute_outputs : callable, optional
+        Computes the outputs of the models that have unlearned each player; None unless the values come from an
+        unlearning method.
     """
 
     values: np.ndarray
     repeat: np.ndarray | None = None
-    forgotten: Callable[[], UnlearningOutputs] | None = None
+    compute_outputs: Callable[[], UnlearningOutputs] | None = None
 
     def outputs(self) -> UnlearningOutputs:
-        """What models say that have unlearned each player.
+        """Outputs of the models that have unlearned each player.
 
         Raises
         ------
         ValueError
             If the values do not come from an unlearning method.
         """
-        if self.forgotten is None:
+        if self.compute_outputs is None:
             raise ValueError("these values come from no unlearning method, so there are no unlearned models to judge")
-        return self.forgotten()
+        return self.compute_outputs()
 
 
 @dataclass(frozen=True)
@@ -110,7 +76,8 @@ class Outcome:
     curves : dict of str to list of float
     x : str or dict of str to str
         The x axis of the curves: one name for all, or a name for each curve. An x axis is another curve of the same
-        length, such as ``"fraction"``, or what a curve has one number of: ``"player"``, ``"coalition"`` or ``"epoch"``.
+        length, such as ``"fraction"``, or what a curve has one number for: ``"player"``, ``"coalition"`` or
+        ``"epoch"``.
 
     Raises
     ------
@@ -136,71 +103,88 @@ class Outcome:
         return dict(self.x)
 
 
-class Retrain(Protocol):
-    """Test performance of the problem's model trained on some of its players.
-
-    Ask for all coalitions at once where you can: a task is run twice, the first time only up to its first question, and
-    what all evaluators' tasks ask for there is trained together. Later questions are answered when they come.
-    """
-
-    def __call__(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
-        """Train a model on each of ``coalitions``, arrays of player numbers, and test them: one number each."""
+Coalitions = Callable[[Problem, Valuation], Sequence[np.ndarray]]
+Scorer = Callable[[Problem, Valuation, np.ndarray], Outcome]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task.
+    """A task: a function that scores a valuation, and what dvbench must know before it calls the function.
 
     Parameters
     ----------
     score : callable
-        ``(problem, valuation, retrain) -> Outcome``.
+        ``(problem, valuation, utilities) -> Outcome``.
     version : int
         Raised whenever a score would change.
     headline : str
         The metric that ranks evaluators.
     higher_is_better : bool
-        Its direction.
+        Whether a higher headline is better.
+    coalitions : callable, optional
+        ``(problem, valuation) -> sequence of numpy.ndarray of int``: the sets of players that models are trained on.
     noise : {"labels", "features"}, optional
-        The noise a problem must have for the task to make sense.
+        The kind of noise that a problem must have.
     repeats : bool
-        Whether it needs a second valuation.
+        Whether the task needs a second valuation.
     judges_unlearning : bool
-        Whether it judges an unlearning method by models that have unlearned each player.
-    fewest, most : int
-        Players that it takes.
+        Whether the task judges an unlearning method by the models that have unlearned each player.
+    min_players : int
+    max_players : int, optional
+        Numbers of players that the task accepts.
     """
 
-    score: Callable[[Problem, Valuation, Retrain], Outcome]
+    score: Scorer
     version: int
     headline: str
     higher_is_better: bool
+    coalitions: Coalitions | None = None
     noise: Literal["labels", "features"] | None = None
     repeats: bool = False
     judges_unlearning: bool = False
-    fewest: int = 1
-    most: int | None = None
+    min_players: int = 1
+    max_players: int | None = None
 
-    def __call__(self, problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
-        """Score a valuation.
+    def wanted_coalitions(self, problem: Problem, valuation: Valuation) -> list[np.ndarray]:
+        """The sets of players whose models' utilities the task needs, each an array of player numbers.
 
         Raises
         ------
         UserError
             If there are too few players, or too many.
-        ValueError
-            If a metric or a curve is not finite.
         """
-        check_players(problem.players, self.fewest, self.most)
-        outcome = self.score(problem, valuation, retrain)
-        for numbers in (outcome.metrics, outcome.curves):
-            for name, number in numbers.items():
-                if not np.isfinite(np.asarray(number)).all():
-                    raise ValueError(f"{name} is not finite")
-        for name, axis in outcome.axes.items():
-            length = len(outcome.curves[name])
-            if axis == "player" and length != problem.players:
-                raise ValueError(f"the curve '{name}' has {length} numbers for {problem.players} players")
+        check_players(problem.players, self.min_players, self.max_players)
+        if self.coalitions is None:
+            return []
+        return [np.array(players) for players in self.coalitions(problem, valuation)]
+
+    def __call__(self, problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
+        """Score a valuation.
+
+        Parameters
+        ----------
+        problem : Problem
+        valuation : Valuation
+        utilities : numpy.ndarray of shape (coalitions,)
+            Test utilities of models trained on the `wanted_coalitions`, in their order.
+
+        Raises
+        ------
+        UserError
+            If there are too few players, or too many, or the headline is not among the metrics.
+        TypeError
+            If the task does not return an `Outcome`.
+        ValueError
+            If a metric or a curve is not finite, or a curve over players has not one number for each player.
+        """
+        check_players(problem.players, self.min_players, self.max_players)
+        outcome = self.score(problem, valuation, utilities)
+        if not isinstance(outcome, Outcome):
+            raise TypeError(f"the task must return an Outcome; it returned a {type(outcome).__name__}")
+        if self.headline not in outcome.metrics:
+            names = ", ".join(f"'{name}'" for name in outcome.metrics) or "no metrics"
+            raise UserError(f"task returned no metric '{self.headline}', its headline; it returned {names}")
+        _check_numbers(outcome, problem.players)
         return outcome
 
 
@@ -209,21 +193,47 @@ def task(
     version: int,
     headline: str,
     higher_is_better: bool,
+    coalitions: Coalitions | None = None,
     noise: Literal["labels", "features"] | None = None,
     repeats: bool = False,
     judges_unlearning: bool = False,
-    fewest: int = 1,
-    most: int | None = None,
-) -> Callable[[Callable[[Problem, Valuation, Retrain], Outcome]], Task]:
-    """Make a `Task` of a function; see there for the parameters."""
+    min_players: int = 1,
+    max_players: int | None = None,
+) -> Callable[[Scorer], Task]:
+    """Turn a function into a `Task`; see there for the parameters.
+
+    dvbench reads all of them but ``coalitions`` from the source without importing it, so they must be written as
+    constants.
+    """
     return lambda score: Task(
-        score, version, headline, higher_is_better, noise, repeats, judges_unlearning, fewest, most
+        score=score,
+        version=version,
+        headline=headline,
+        higher_is_better=higher_is_better,
+        coalitions=coalitions,
+        noise=noise,
+        repeats=repeats,
+        judges_unlearning=judges_unlearning,
+        min_players=min_players,
+        max_players=max_players,
     )
 
 
-def check_players(players: int, fewest: int, most: int | None) -> None:
-    """Raise a `UserError` if there are fewer players than a task takes, or more."""
-    if players < fewest:
-        raise UserError(f"{players} players are too few: at least {fewest} are needed, or chance would rank them")
-    if most is not None and players > most:
-        raise UserError(f"{players} players are too many: at most {most}; make fewer groups")
+def check_players(players: int, minimum: int, maximum: int | None) -> None:
+    """Raise a `UserError` if there are fewer or more players than a task accepts."""
+    if players < minimum:
+        raise UserError(f"{players} players are too few: at least {minimum} are needed, or chance would rank them")
+    if maximum is not None and players > maximum:
+        raise UserError(f"{players} players are too many: at most {maximum}; make fewer groups")
+
+
+def _check_numbers(outcome: Outcome, players: int) -> None:
+    """Raise a ValueError if a number is not finite, or a curve over players has another length."""
+    for numbers in (outcome.metrics, outcome.curves):
+        for name, number in numbers.items():
+            if not np.isfinite(np.asarray(number)).all():
+                raise ValueError(f"{name} is not finite")
+    for name, axis in outcome.axes.items():
+        length = len(outcome.curves[name])
+        if axis == "player" and length != players:
+            raise ValueError(f"the curve '{name}' has {length} numbers for {players} players")

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from dvbench.errors import UserError, describe_error
 from dvbench.execution.planning import make_plan
 from dvbench.execution.resume import task_versions
-from dvbench.registry import entries, find
+from dvbench.registry import entries, find, suite_files
 from dvbench.results import Cell, CellKey, Plan, Result, Store, Submission
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import Bundle
 from dvbench.submission.plain_text import counted, plain
-from dvbench.suite import Suite, load_suite, suite_files
+from dvbench.suite import Suite, load_suite
 
 EVALUATOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?")
 SAME = str.maketrans("015i", "olsl", "_-.+")

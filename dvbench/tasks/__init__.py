@@ -1,1 +1,1 @@
-"""Tasks: one file each, holding a function named like the file that scores data values."""
+"""Tasks: each file holds one function of the same name that scores data values; see `dvbench.scoring.contract`."""

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy.stats import pearsonr
 
+from dvbench.games import tabulated_shapley_values
 from dvbench.problems.problem import Problem
-from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.contract import Outcome, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 
 
-@task(version=1, headline="spearman", higher_is_better=True, fewest=3, most=12)
-def exact_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
+def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
+    """All coalitions, in the order of `tabulated_shapley_values`."""
+    n = problem.players
+    return [np.flatnonzero(mask >> np.arange(n) & 1) for mask in range(2**n)]
+
+
+@task(version=1, headline="spearman", higher_is_better=True, coalitions=coalitions, min_players=3, max_players=12)
+def exact_agreement(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Exact agreement: do values agree with exact Shapley values of retraining, for at most 12 players?
 
-    The utility of a coalition is the test performance of a model trained from scratch on it, untrained for the empty
-    one; all 2^n are trained. Headline: ``spearman``, Spearman's correlation of values with exact Shapley values; higher
-    is better, 0 is chance and also what constant values get. Besides: its two-sided p-value, and ``pearson``, Pearson's
-    correlation, which asks for the right proportions too.
+    The utility of a coalition is the test utility of a model trained from scratch on it, and of an untrained model for
+    the empty coalition; all 2^n models are trained. Headline: ``spearman``, Spearman's correlation of values with exact
+    Shapley values; higher is better, 0 is chance and the score of constant values. Further metrics: ``p_spearman``, its
+    two-sided p-value, and ``pearson``, Pearson's correlation, which also requires the right proportions.
 
     References
     ----------
     A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019. Equation 1.
     """
-    n = problem.players
-    exact = shapley_values(retrain([np.flatnonzero(mask >> np.arange(n) & 1) for mask in range(2**n)]))
+    exact = tabulated_shapley_values(utilities)
     values = valuation.values
     spearman, p = rank_correlation(values, exact)
     constant = np.ptp(values) == 0 or np.ptp(exact) == 0
@@ -36,27 +40,3 @@ def exact_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) ->
         {"value": values.tolist(), "exact": exact.tolist()},
         x="player",
     )
-
-
-def shapley_values(utilities: np.ndarray) -> np.ndarray:
-    """Shapley values of a game, ``phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (u(S + i) - u(S))``.
-
-    Parameters
-    ----------
-    utilities : numpy.ndarray of shape (2**n,)
-        Utilities of all coalitions: player i is in the one at position k where bit i of k is set.
-
-    Returns
-    -------
-    numpy.ndarray of shape (n,)
-        Exactly rounded sums, so that players who are alike tie.
-    """
-    n = len(utilities).bit_length() - 1
-    weights = np.array([1 / (n * math.comb(n - 1, size)) for size in range(n)])
-    coalitions = np.arange(2**n)
-    values = np.empty(n)
-    for player in range(n):
-        without = coalitions[coalitions >> player & 1 == 0]
-        gains = utilities[without | 1 << player] - utilities[without]
-        values[player] = math.fsum(weights[np.bitwise_count(without)] * gains)
-    return values

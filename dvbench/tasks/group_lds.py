@@ -9,44 +9,43 @@ import numpy as np
 
 from dvbench.problems.problem import Problem
 from dvbench.randomness import generator
-from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.contract import Outcome, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 
 COALITIONS = 50
 
 
-@task(version=1, headline="lds", higher_is_better=True, fewest=3)
-def group_lds(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
-    """Group LDS: do values summed over half of the players predict how a model trained on these performs?
-
-    The linear datamodeling score, with test performance as the model's output. Coalitions of half of the players are
-    drawn, 50 distinct ones or all if there are no more, the same for all evaluators, and a model is trained from
-    scratch on each. Headline: ``lds``, Spearman's correlation of summed values with test performance; higher is better,
-    0 is chance and also what constant values get. Besides: ``p_lds``, its two-sided p-value, which takes coalitions for
-    independent though they share players.
-
-    References
-    ----------
-    S. M. Park, K. Georgiev, A. Ilyas, G. Leclerc, A. Madry. TRAK: attributing model behavior at scale. ICML 2023,
-    arXiv:2303.14186. Section 2.
-    """
-    coalitions = _halves(problem)
-    performance = retrain(coalitions)
-    # Exactly rounded: sums of the same values tie, in whatever order they are added.
-    summed = np.array([math.fsum(valuation.values[coalition]) for coalition in coalitions])
-    lds, p = rank_correlation(summed, performance)
-    curves = {"summed": summed.tolist(), "performance": performance.tolist()}
-    return Outcome({"lds": lds, "p_lds": p}, curves, x="coalition")
-
-
-def _halves(problem: Problem) -> list[np.ndarray]:
+def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     """Coalitions of half of the players, rounded down: random ones without repetition, or all where there are few."""
     n = problem.players
     half = n // 2
     if math.comb(n, half) <= COALITIONS:
         return [np.array(players) for players in combinations(range(n), half)]
     rng = generator(problem.dataset, problem.seed, "lds")
-    found: dict[tuple[int, ...], None] = {}  # a set that keeps its order
-    while len(found) < COALITIONS:
-        found[tuple(np.sort(rng.permutation(n)[:half]).tolist())] = None
-    return [np.array(players) for players in found]
+    drawn: dict[tuple[int, ...], None] = {}  # a set that keeps its order
+    while len(drawn) < COALITIONS:
+        drawn[tuple(np.sort(rng.permutation(n)[:half]).tolist())] = None
+    return [np.array(players) for players in drawn]
+
+
+@task(version=1, headline="lds", higher_is_better=True, coalitions=coalitions, min_players=3)
+def group_lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
+    """Group LDS: do values summed over half of the players predict the utility of a model trained on that half?
+
+    The linear datamodeling score, with the test utility as the model's output. Coalitions of half of the players are
+    drawn, 50 distinct ones or all if there are no more, the same for all evaluators, and a model is trained from
+    scratch on each. Headline: ``lds``, Spearman's correlation of summed values with test utilities; higher is better,
+    0 is chance and the score of constant values. Further metric: ``p_lds``, its two-sided p-value, which treats
+    coalitions as independent although they have players in common. Curves over coalitions: ``summed`` values and the
+    test utility, which is called ``performance``.
+
+    References
+    ----------
+    S. M. Park, K. Georgiev, A. Ilyas, G. Leclerc, A. Madry. TRAK: attributing model behavior at scale. ICML 2023,
+    arXiv:2303.14186. Section 2.
+    """
+    # Sums are rounded once, so that sums of the same values tie in whatever order they are added.
+    summed = np.array([math.fsum(valuation.values[players]) for players in coalitions(problem, valuation)])
+    lds, p = rank_correlation(summed, utilities)
+    curves = {"summed": summed.tolist(), "performance": utilities.tolist()}
+    return Outcome({"lds": lds, "p_lds": p}, curves, x="coalition")

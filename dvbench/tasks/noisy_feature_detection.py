@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dvbench.problems.problem import Problem
-from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.contract import Outcome, Valuation, task
 from dvbench.scoring.detection import detect
 
 
 @task(version=1, headline="auroc", higher_is_better=True, noise="features")
-def noisy_feature_detection(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
+def noisy_feature_detection(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Noisy feature detection: are points with Gaussian noise on their features valued lower than the others?
 
-    Headline: AUROC of low values as a detector of disturbed points, higher is better, 0.5 is chance. Further metrics
+    Headline: AUROC of low values as a detector of points with noise; higher is better, 0.5 is chance. Further metrics
     and curves are those of noisy label detection.
 
     References

@@ -1,4 +1,4 @@
-"""How far unlearned models are from retrained ones in what they put out."""
+"""How far the outputs of unlearned models are from those of retrained models."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from scipy.stats import gaussian_kde, norm
 
 from dvbench.problems.problem import Problem
 from dvbench.randomness import generator
-from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
-from dvbench.scoring.outputs import judged_points, outputs_of_player, pieces
+from dvbench.scoring.contract import Outcome, Valuation, task
+from dvbench.scoring.outputs import compared_points, outputs_of_player, point_batches
 from dvbench.training.losses import divergences, point_losses, predictions
 
-GRID = 101  # places at which densities are given
-DRAWN = 10_000  # losses from which a density is estimated
-SMALLEST = 1e-6  # loss that counts as none
+GRID = 101  # points at which densities are computed
+SAMPLED = 10_000  # losses from which a density is estimated
+SMALLEST = 1e-6  # smaller losses count as this one, because their logarithm is drawn
 
 
 @task(version=1, headline="lkd", higher_is_better=False, judges_unlearning=True)
-def output_divergence(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
-    """Output divergence: do models that unlearned a player say on the other players' points what retrained ones say?
+def output_divergence(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
+    """Output divergence: do models that unlearned a player predict the same on the other players as retrained ones?
 
     Headline: ``lkd``, the divergence KL(retrained || unlearned) of predicted distributions on the retain set; lower is
-    better, 0 is the retrained model. All numbers are means over players. Besides: ``lmse``, the mean squared
-    difference of logits, and ``pmse`` that of predictions; the same three for the untrained model (``_untrained``) and
-    for the full one (``_full``), from which every method starts. Curves: densities of the loss on retain sets, over
-    the ``log10_loss``.
+    better, 0 is the retrained model. All numbers are means over players. Further metrics: ``lmse``, the mean squared
+    difference of logits, and ``pmse``, that of predictions; the same three for the untrained model (``_untrained``)
+    and for the full one (``_full``), from which every method starts. Curves: densities of the loss on retain sets,
+    over the ``log10_loss``.
 
     References
     ----------
@@ -35,37 +35,40 @@ def output_divergence(problem: Problem, valuation: Valuation, retrain: Retrain) 
     machine unlearning and Shapley value. arXiv:2505.16147, 2025. Appendix B, Table 3 and Figure 4. The untrained
     models' numbers there fit this direction of the divergence, and an LMSE of probabilities, which is ``pmse`` here.
     """
-    found = valuation.outputs()
-    points = judged_points(problem, found)
-    models = {"": found.unlearned, "_untrained": found.untrained, "_full": found.full, "retrained": found.retrained}
+    outputs = valuation.outputs()
+    points = compared_points(problem, outputs)
+    models = {
+        "": outputs.unlearned,
+        "_untrained": outputs.untrained,
+        "_full": outputs.full,
+        "retrained": outputs.retrained,
+    }
     distances: dict[str, list[float]] = {}
     losses: dict[str, list[torch.Tensor]] = {name: [] for name in models}
     for player in range(problem.players):
         retain = (points.owners >= 0) & (points.owners != player)
         sums: defaultdict[str, float] = defaultdict(float)
-        for piece in pieces(problem, retain):
-            logits, y = (
-                {name: outputs_of_player(outputs, player)[:, piece].T for name, outputs in models.items()},
-                points.y[piece],
-            )
-            for name, one in logits.items():
-                losses[name].append(point_losses(one, y))
+        for batch in point_batches(problem, retain):
+            y = points.y[batch]
+            logits = {name: outputs_of_player(model, player)[:, batch].T for name, model in models.items()}
+            for name, logits_of_model in logits.items():
+                losses[name].append(point_losses(logits_of_model, y))
                 if name != "retrained":
-                    for measure, apart in _apart(one, logits["retrained"], y).items():
-                        sums[measure + name] += apart
+                    for measure, distance in _distances(logits_of_model, logits["retrained"], y).items():
+                        sums[measure + name] += distance
         for name, total in sums.items():
             distances.setdefault(name, []).append(total / int(retain.sum()))
-    metrics = {name: float(np.mean(each)) for name, each in distances.items()}
+    metrics = {name: float(np.mean(distance)) for name, distance in distances.items()}
     return Outcome(metrics, _densities(problem, losses), x="log10_loss")
 
 
-def _apart(logits: torch.Tensor, retrained: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
-    """How far outputs are from those of a retrained model, (points, outputs), summed over points."""
-    apart = predictions(logits, y) - predictions(retrained, y)
+def _distances(logits: torch.Tensor, retrained: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
+    """Distances of outputs from those of a retrained model, both (points, outputs), summed over points."""
+    differences = predictions(logits, y) - predictions(retrained, y)
     return {
         "lkd": divergences(retrained, logits, y).double().sum().item(),
         "lmse": (logits - retrained).square().double().mean(dim=1).sum().item(),
-        "pmse": apart.square().double().mean(dim=1).sum().item(),
+        "pmse": differences.square().double().mean(dim=1).sum().item(),
     }
 
 
@@ -73,13 +76,14 @@ def _densities(problem: Problem, losses: dict[str, list[torch.Tensor]]) -> dict[
     """Kernel densities of the logarithms of losses, by kind of model."""
     pooled = {name: torch.cat(parts).double().clamp(min=SMALLEST).log10().numpy() for name, parts in losses.items()}
     rng = generator(problem.dataset, problem.seed, "densities")
-    drawn = {name: rng.permutation(each)[:DRAWN] for name, each in pooled.items()}
-    grid = np.linspace(min(map(np.min, drawn.values())), max(map(np.max, drawn.values())), GRID)
+    samples = {name: rng.permutation(logarithms)[:SAMPLED] for name, logarithms in pooled.items()}
+    grid = np.linspace(min(map(np.min, samples.values())), max(map(np.max, samples.values())), GRID)
     names = {"": "unlearned", "_untrained": "untrained", "_full": "full", "retrained": "retrained"}
-    return {"log10_loss": grid.tolist(), **{names[name]: _density(each, grid) for name, each in drawn.items()}}
+    return {"log10_loss": grid.tolist(), **{names[name]: _density(sample, grid) for name, sample in samples.items()}}
 
 
 def _density(sample: np.ndarray, grid: np.ndarray) -> list[float]:
-    if np.ptp(sample) < 1e-6:  # of which no bandwidth can be told
-        return norm.pdf(grid, sample.mean(), max(grid[1] - grid[0], 1e-3)).tolist()
-    return gaussian_kde(sample)(grid).tolist()
+    """Kernel density of a sample at the points of a grid."""
+    if np.ptp(sample) < 1e-6:  # no bandwidth can be estimated from equal numbers
+        return list(map(float, norm.pdf(grid, sample.mean(), max(grid[1] - grid[0], 1e-3))))
+    return list(map(float, gaussian_kde(sample)(grid)))

@@ -5,21 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from dvbench.problems.problem import Problem
-from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
-from dvbench.scoring.retraining import ascending, random_order, steps
+from dvbench.scoring.contract import Outcome, Valuation, task
+from dvbench.scoring.player_orders import ranked_orders, removal_counts
 
 FRACTIONS = np.arange(20) / 20
 
 
-@task(version=1, headline="gap", higher_is_better=True)
-def point_removal(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
-    """Point removal: how does the model fare without the most, and without the least, valuable points?
+def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
+    """The players of each order without its first 0, 5, ..., 95%."""
+    orders = ranked_orders(problem, valuation.values)
+    return [order[removed:] for order in orders for removed in removal_counts(len(order))]
+
+
+@task(version=1, headline="gap", higher_is_better=True, coalitions=coalitions)
+def point_removal(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
+    """Point removal: how good is the model without the most, and without the least, valuable points?
 
     Points are removed in steps of 5%, up to 95%, and the model is trained anew each time. Headline: ``gap``, the mean
-    test performance with the least valuable points removed less that with the most valuable removed, over 5 to 95%;
-    higher is better, 0 is chance. Besides: the areas (mean performance) of both curves and of a random order that all
-    evaluators share, both differences to it, and the weighted accuracy drop of Schoch et al., in which early drops
-    count more: the sum over steps j of (performance at the start less that after j steps) / j.
+    test utility with the least valuable points removed minus that with the most valuable removed, over 5 to 95%;
+    higher is better, 0 is chance. Further metrics: the areas (mean utilities) of both curves and of a random order that
+    is the same for all evaluators, both differences to it, and the weighted accuracy drop of Schoch et al., in which
+    early drops count more: the sum over steps j of (utility at the start minus utility after j steps) / j.
 
     References
     ----------
@@ -27,11 +33,7 @@ def point_removal(problem: Problem, valuation: Valuation, retrain: Retrain) -> O
 
     S. Schoch, H. Xu, Y. Ji. CS-Shapley: class-wise Shapley values for data valuation in classification. NeurIPS 2022.
     """
-    order = ascending(problem, valuation.values)
-    orders = (order[::-1], order, random_order(problem))
-    # Without the first players of an order.
-    asked = [each[gone:] for each in orders for gone in steps(len(order))]
-    high, low, chance = retrain(asked).reshape(len(orders), -1)
+    high, low, chance = utilities.reshape(3, -1)
     area_high, area_low, area_random = (float(curve[1:].mean()) for curve in (high, low, chance))
     metrics = {
         "gap": area_low - area_high,

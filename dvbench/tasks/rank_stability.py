@@ -6,20 +6,20 @@ import numpy as np
 
 from dvbench.problems.problem import Problem
 from dvbench.randomness import generator
-from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.contract import Outcome, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 
 TOP = 0.1
 
 
 @task(version=1, headline="spearman", higher_is_better=True, repeats=True)
-def rank_stability(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
-    """Rank stability: does the evaluator rank the same points alike when only its own randomness changes?
+def rank_stability(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
+    """Rank stability: does the evaluator rank points in the same order when only its own randomness changes?
 
-    The problem is valued a second time with another seed. Headline: Spearman's correlation of both valuations; higher
-    is better, 1 is a deterministic evaluator, 0 is chance and also what constant values get. Besides: the share of
-    points that the 10% most valuable (``top_overlap``), and the 10% least valuable (``bottom_overlap``), have in
-    common, ties taken in random order.
+    The problem is valued a second time with another seed. Headline: ``spearman``, Spearman's correlation of both
+    valuations; higher is better, 1 is a deterministic evaluator, 0 is chance and the score of constant values. Further
+    metrics: the fraction of points that the 10% most valuable (``top_overlap``), and the 10% least valuable
+    (``bottom_overlap``), of both valuations have in common; ties are taken in random order.
     """
     first, second = valuation.values, valuation.repeat
     if second is None:

@@ -1,34 +1,34 @@
-"""Whether unlearned models perform as retrained ones do."""
+"""Agreement of unlearned models with retrained models in their utility."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from dvbench.problems.problem import Problem
-from dvbench.scoring.contract import Outcome, Retrain, Valuation, task
+from dvbench.scoring.contract import Outcome, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
-from dvbench.scoring.outputs import judged_points, performance
+from dvbench.scoring.outputs import compared_points, utility
 
 
-@task(version=1, headline="spc", higher_is_better=True, judges_unlearning=True, fewest=3)
-def retrained_agreement(problem: Problem, valuation: Valuation, retrain: Retrain) -> Outcome:
-    """Retrained agreement: do models that unlearned a player perform as models retrained without it?
+@task(version=1, headline="spc", higher_is_better=True, judges_unlearning=True, min_players=3)
+def retrained_agreement(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
+    """Retrained agreement: do models that unlearned a player have the utility of models retrained without it?
 
-    Headline: ``spc``, Spearman's correlation over players of both models' performance on the test set; higher is
-    better, 0 is chance and also what models get that all perform alike. Besides: its two-sided p-value, and ``gap``,
-    the mean absolute difference of the two utilities; ``gap_full`` is that of the full model, from which every
-    method starts.
+    Headline: ``spc``, Spearman's correlation over players of the test utilities of both models; higher is better, 0 is
+    chance and the score of models that all have the same utility. Further metrics: ``p_spc``, its two-sided p-value,
+    and ``gap``, the mean absolute difference of the two utilities; ``gap_full`` is that of the full model, from which
+    every method starts.
 
     References
     ----------
     L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
     machine unlearning and Shapley value. arXiv:2505.16147, 2025. Appendix B, SPC in Table 3.
     """
-    found = valuation.outputs()
-    points = judged_points(problem, found)
+    outputs = valuation.outputs()
+    points = compared_points(problem, outputs)
     unlearned, retrained, full = (
-        np.array([performance(problem, points, outputs[i], points.owners < 0) for i in range(len(outputs))])
-        for outputs in (found.unlearned, found.retrained, found.full)
+        np.array([utility(problem, points, models[i], points.owners < 0) for i in range(len(models))])
+        for models in (outputs.unlearned, outputs.retrained, outputs.full)
     )
     spc, p = rank_correlation(unlearned, retrained)
     gaps = {"gap": np.abs(unlearned - retrained).mean(), "gap_full": np.abs(full - retrained).mean()}

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
-from opendataval.dataval import DataShapley
+from opendataval import dataval
 
+from dvbench.randomness import random_state as as_random_state
+from evaluators.common.baseline import Baseline
 from evaluators.common.sampling import PermutationSampler
 
 
-class SampledDataShapley(DataShapley):
-    """OpenDataVal's, which values subsets just as well."""
+class DataShapley(Baseline, dataval.DataShapley):
+    """Data Shapley: Shapley values of a retrained model's utility, from random permutations.
 
-    takes_subsets = True
-
-
-def data_shapley(permutations: int = 10, random_state: int | np.random.RandomState | None = None) -> DataShapley:
-    """Data Shapley: Shapley values of a retrained model's performance, from random permutations.
+    OpenDataVal's algorithm with another sampler, which neither caches nor truncates.
 
     Parameters
     ----------
     permutations : int
-        Each costs one fit a player. Where enumerating all coalitions takes no more fits, values are exact.
+        Number of permutations. Each costs one fit for each player. If enumerating all coalitions takes no more fits
+        than the permutations, they are enumerated and the values are exact.
     random_state : int or RandomState, optional
-
-    Returns
-    -------
-    DataShapley
-        OpenDataVal's, with a sampler that neither caches nor truncates.
 
     References
     ----------
     A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019.
     """
-    return SampledDataShapley(sampler=PermutationSampler(permutations, random_state=random_state))
+
+    takes_subsets = True
+
+    def __init__(self, permutations: int = 10, random_state: int | np.random.RandomState | None = None) -> None:
+        self.permutations = permutations
+        self.random_state = as_random_state(random_state)
+        super().__init__(sampler=PermutationSampler(permutations, random_state=self.random_state))

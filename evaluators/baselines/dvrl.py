@@ -6,48 +6,50 @@ from typing import Any
 
 import numpy as np
 import torch
-from opendataval.dataval import DVRL
+from opendataval import dataval
 
 from dvbench.randomness import random_state as as_random_state
+from evaluators.common.baseline import Baseline
 from evaluators.common.requirements import require_features
 
 
-class IsolatedDVRL(DVRL):
-    """OpenDataVal's DVRL, which reseeds torch's global generator when it is given data, kept from doing so."""
+class DVRL(Baseline, dataval.DVRL):
+    """DVRL: probabilities of selection by a value estimator that is trained by reinforcement learning.
 
-    def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> IsolatedDVRL:
-        """Take the data and build the value estimator."""
-        require_features("dvrl", x_train)
-        with torch.random.fork_rng(devices=[]):
-            return super().input_data(x_train, y_train, x_valid, y_valid)
+    OpenDataVal's algorithm, without its reseeding of torch's global generator.
 
-
-def dvrl(
-    rl_epochs: int = 1000,
-    rl_batch_size: int = 32,
-    lr: float = 0.01,
-    random_state: int | np.random.RandomState | None = None,
-) -> DVRL:
-    """DVRL: selection probabilities of a value estimator that is trained by reinforcement.
+    Its values repeat to the bit on one kind of processor, but not between kinds of processors, not even approximately:
+    training amplifies differences in rounding. Spearman correlations of 0.25 to 0.51 were measured between the values
+    that different devices gave.
 
     Parameters
     ----------
     rl_epochs : int
-        Steps of the value estimator, one fit each.
+        Training steps of the value estimator. Each costs one fit.
     rl_batch_size : int
-        Points in each.
+        Points in each step.
     lr : float
         Learning rate of the value estimator.
     random_state : int or RandomState, optional
-
-    Returns
-    -------
-    DVRL
-        OpenDataVal's, kept from torch's global generator.
 
     References
     ----------
     J. Yoon, S. Arik, T. Pfister. Data valuation using reinforcement learning. ICML 2020.
     """
-    state = as_random_state(random_state)
-    return IsolatedDVRL(rl_epochs=rl_epochs, rl_batch_size=rl_batch_size, lr=lr, random_state=state)
+
+    def __init__(
+        self,
+        rl_epochs: int = 1000,
+        rl_batch_size: int = 32,
+        lr: float = 0.01,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        state = as_random_state(random_state)
+        super().__init__(rl_epochs=rl_epochs, rl_batch_size=rl_batch_size, lr=lr, random_state=state)
+
+    def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> DVRL:
+        """Set the data and build the value estimator."""
+        require_features("dvrl", x_train)
+        with torch.random.fork_rng(devices=[]):  # OpenDataVal reseeds torch's global generator here
+            super().input_data(x_train, y_train, x_valid, y_valid)
+            return self

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
-from opendataval.dataval import LeaveOneOut
+from opendataval import dataval
 
 from dvbench.randomness import random_state as as_random_state
-from evaluators.common.joint_training import Together
+from evaluators.common.baseline import Baseline
+from evaluators.common.joint_training import JointTraining
 
 
-class BatchedLeaveOneOut(Together, LeaveOneOut):
-    """OpenDataVal's, with all models trained together."""
+class LeaveOneOut(JointTraining, Baseline, dataval.LeaveOneOut):
+    """Leave-one-out: the utility that is lost by training without a point.
 
-
-def leave_one_out(random_state: int | np.random.RandomState | None = None) -> LeaveOneOut:
-    """Leave-one-out: the performance lost by training without a point.
+    OpenDataVal's algorithm, with its models trained jointly.
 
     Parameters
     ----------
     random_state : int or RandomState, optional
 
-    Returns
-    -------
-    LeaveOneOut
-        OpenDataVal's.
-
     References
     ----------
     R. D. Cook. Detection of influential observation in linear regression. Technometrics 19(1), 1977.
     """
-    return BatchedLeaveOneOut(random_state=as_random_state(random_state))
+
+    def __init__(self, random_state: int | np.random.RandomState | None = None) -> None:
+        super().__init__(random_state=as_random_state(random_state))

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from opendataval.dataval import RandomEvaluator
+from opendataval import dataval
 
 from dvbench.randomness import random_state as as_random_state
+from evaluators.common.baseline import Baseline
 
 
-def random(random_state: int | np.random.RandomState | None = None) -> RandomEvaluator:
-    """Random values: what every evaluator has to beat.
+class Random(Baseline, dataval.RandomEvaluator):
+    """Random values, uniform between 0 and 1: the baseline that every evaluator has to beat.
 
     Parameters
     ----------
     random_state : int or RandomState, optional
-
-    Returns
-    -------
-    RandomEvaluator
-        OpenDataVal's.
     """
-    return RandomEvaluator(random_state=as_random_state(random_state))
+
+    def __init__(self, random_state: int | np.random.RandomState | None = None) -> None:
+        super().__init__(random_state=as_random_state(random_state))

@@ -1,1 +1,1 @@
-"""What evaluators share."""
+"""Code that several evaluators use."""

@@ -8,5 +8,5 @@ import torch
 
 
 def inner_product(left: Iterable[torch.Tensor], right: Iterable[torch.Tensor]) -> float:
-    """Inner product of two gradients, one tensor a parameter."""
+    """Inner product of two gradients, given as one tensor for each parameter."""
     return sum(float((a * b).sum()) for a, b in zip(left, right, strict=True))

@@ -1,4 +1,4 @@
-"""Lets OpenDataVal's evaluators, which fit one model after another, have all their models trained together."""
+"""Trains the models of OpenDataVal's evaluators, which fit one model after another, jointly as one stack."""
 
 from __future__ import annotations
 
@@ -19,44 +19,49 @@ from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import require_finite
 
 Result = TypeVar("Result")
-FIT = {"batch_size", "epochs", "lr"}  # settings that all models share
-# Not really a DataEvaluator: OpenDataVal would list it among its evaluators.
+FIT_SETTINGS = {"batch_size", "epochs", "lr"}  # arguments of ``fit`` that models in a stack have in common
+# For the type checker only: OpenDataVal registers every subclass of DataEvaluator.
 if TYPE_CHECKING:
-    from opendataval.dataval import DataEvaluator as Mixin
+    from opendataval.dataval import DataEvaluator as MixinBase
 else:
-    Mixin = object
+    MixinBase = object
 
 
-def together(evaluator: DataEvaluator, run: Callable[[], Result], reset: Callable[[], None] | None = None) -> Result:
-    """Run code that clones, fits and asks an evaluator's model many times, with those fits made together.
+def train_jointly(
+    evaluator: DataEvaluator, run: Callable[[], Result], reset: Callable[[], None] | None = None
+) -> Result:
+    """Run code that clones, fits and evaluates an evaluator's model many times, and train those models jointly.
 
-    The code is run twice. In a rehearsal the model is a stand-in that only notes what its clones are fitted to; then
-    all of them are trained, many at once, and the code runs again on what came out. So it must fit the same coalitions
-    both times, whatever the models predict. Code that does anything else with its clones than fitting each once to a
-    `Subset` of the players, or to all of them, all alike, and asking for predictions, has them fitted one by one; so
-    does code that fails on the uniform predictions of the rehearsal.
+    The code runs twice. In the first run a stand-in replaces the model; it only records which players each clone is
+    fitted to, and its predictions are uniform. Then all models are trained, many at a time, and in the second run the
+    code gets their predictions. So the code must fit the same coalitions in both runs, whatever the models predict.
+
+    Models are fitted one by one instead, as without this function, if the code uses a clone in another way than this:
+    fit it once, to a `Subset` of the players or to all of them, with the same settings for every clone, and then ask
+    for predictions. The same holds if the code fails on uniform predictions.
 
     Parameters
     ----------
     evaluator : DataEvaluator
-        With data and a model. One that is no `TensorModel` is fitted by the code itself.
+        An evaluator that has its data and its model. If the model is no `TensorModel`, the code runs once, unchanged.
     run : callable
+        The code.
     reset : callable, optional
-        Undoes what the rehearsal did to the evaluator.
+        Undoes the effects of the first run on the evaluator.
 
     Returns
     -------
-    What ``run`` returns.
+    The result of ``run``.
     """
     model = evaluator.pred_model
     if not isinstance(model, TensorModel):
         return run()
     try:
-        evaluator.pred_model = rehearsal = _Rehearsal(model, evaluator.x_train, evaluator.y_train)
-        with suppress(Exception):  # a genuine one comes again below
+        evaluator.pred_model = recorder = _FitRecorder(model, evaluator.x_train, evaluator.y_train)
+        with suppress(Exception):  # an error of the code itself is raised again in the second run
             run()
-            evaluator.pred_model = _Trained(rehearsal)
-        if evaluator.pred_model is rehearsal:
+            evaluator.pred_model = _TrainedModels(recorder)
+        if evaluator.pred_model is recorder:
             evaluator.pred_model = model
         if reset is not None:
             reset()
@@ -65,28 +70,34 @@ def together(evaluator: DataEvaluator, run: Callable[[], Result], reset: Callabl
         evaluator.pred_model = model
 
 
-class Together(Mixin):
-    """Mixin before an OpenDataVal evaluator that fits one model after another: trains them `together`."""
+class JointTraining(MixinBase):
+    """Mixin, listed before an OpenDataVal evaluator that fits one model after another: trains its models jointly."""
 
-    takes_subsets = True  # its models are fitted to whatever the players stand for
+    takes_subsets = True  # models can be fitted to players that are subsets of points
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> Any:
-        """Train as OpenDataVal's class does, from new; the arguments are for the model's ``fit``."""
+        """Compute values as OpenDataVal's class does; a second call starts anew.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Arguments of the model's ``fit``.
+        """
 
         def reset() -> None:
             self.random_state.set_state(state)
             self.input_data(self.x_train, self.y_train, *(getattr(self, part, None) for part in ("x_valid", "y_valid")))
 
         state, run = self.random_state.get_state(), super().train_data_values
-        return together(self, lambda: run(*args, **kwargs), reset)
+        return train_jointly(self, lambda: run(*args, **kwargs), reset)
 
 
-class _UnsuitableError(Exception):
-    """What is done with the model cannot be done with many at once."""
+class _NotStackableError(Exception):
+    """The code uses its models in a way that a stack of models does not support."""
 
 
-class _Rehearsal:
-    """Makes clones that note what they are fitted to, and know nothing."""
+class _FitRecorder:
+    """Stands in for the model in the first run: records the fits of its clones."""
 
     def __init__(self, model: TensorModel, x: Any, y: Any) -> None:
         self.model, self.x, self.y = model, x, y
@@ -96,82 +107,88 @@ class _Rehearsal:
     def clone(self) -> _Clone:
         return _Clone(self)
 
-    def fitted(self, members: np.ndarray, settings: dict[str, Any]) -> int:
-        """Take note of a fit; its number."""
-        if set(settings) - FIT or (self.coalitions and settings != self.settings):
-            raise _UnsuitableError
+    def add_fit(self, members: np.ndarray, settings: dict[str, Any]) -> int:
+        """Record a fit and return its number."""
+        if set(settings) - FIT_SETTINGS or (self.coalitions and settings != self.settings):
+            raise _NotStackableError
         self.coalitions.append(members)
         self.settings = settings
         return len(self.coalitions) - 1
 
-    def predict(self, number: int, x: Any) -> torch.Tensor:
+    def predict(self, fit: int, x: Any) -> torch.Tensor:
         return torch.full((len(x), self.model.num_classes), 1 / self.model.num_classes)
 
-    def members(self, x: Any, y: Any) -> np.ndarray:
-        """Which players these are: all, or a subset of them with their own labels."""
+    def player_numbers(self, x: Any, y: Any) -> np.ndarray:
+        """Numbers of the players in ``x``, which must be all players or a `Subset` of them, with their own targets."""
         if x is self.x and y is self.y:
             return np.arange(len(x))
         if not (isinstance(x, Subset) and isinstance(y, Subset) and x.dataset is self.x and y.dataset is self.y):
-            raise _UnsuitableError
+            raise _NotStackableError
         members = np.asarray(x.indices)
         if x.indices is not y.indices and not np.array_equal(members, np.asarray(y.indices)):
-            raise _UnsuitableError
+            raise _NotStackableError
         return members
 
 
-class _Trained(_Rehearsal):
-    """The models of a rehearsal, in its order; they are trained as they are asked for, as many as fit at once."""
+class _TrainedModels(_FitRecorder):
+    """Stands in for the model in the second run: trains the recorded models, as many at once as fit into memory.
 
-    def __init__(self, rehearsal: _Rehearsal) -> None:
-        super().__init__(rehearsal.model, rehearsal.x, rehearsal.y)
-        self.coalitions, self.settings = rehearsal.coalitions, rehearsal.settings
-        self.count = 0
-        self.taken = self.coalitions
+    Models are trained in the order of the first run, and a batch of them only when the code asks for a prediction.
+    """
+
+    def __init__(self, recorder: _FitRecorder) -> None:
+        super().__init__(recorder.model, recorder.x, recorder.y)
+        self.coalitions, self.settings = recorder.coalitions, recorder.settings
+        self.fits = 0  # fits in this run so far
+        self.point_sets = self.coalitions
         if isinstance(self.x, Subsets):
             self.points, self.targets = self.x.points, self.y.points
-            self.taken = [self.x.expand(coalition) for coalition in self.coalitions]
+            self.point_sets = [self.x.expand(coalition) for coalition in self.coalitions]
         else:
             self.points, self.targets = as_tensor(self.x), as_tensor(self.y)
-        self.ready: dict[int, Stack] = {}
+        self.models: dict[int, Stack] = {}  # the batch of models trained last, by number of fit
 
-    def fitted(self, members: np.ndarray, settings: dict[str, Any]) -> int:
-        known = self.count < len(self.coalitions) and np.array_equal(self.coalitions[self.count], members)
-        if not known or settings != self.settings:
-            raise RuntimeError("the evaluator fits other coalitions than in rehearsal: they depend on its models")
-        self.count += 1
-        return self.count - 1
+    def add_fit(self, members: np.ndarray, settings: dict[str, Any]) -> int:
+        recorded = self.fits < len(self.coalitions) and np.array_equal(self.coalitions[self.fits], members)
+        if not recorded or settings != self.settings:
+            raise RuntimeError(
+                "the evaluator fits other coalitions in its second run than in its first: a coalition must not depend "
+                "on what models predict"
+            )
+        self.fits += 1
+        return self.fits - 1
 
-    def predict(self, number: int, x: Any) -> torch.Tensor:
-        if number not in self.ready:
-            next_ones = self.taken[number:][: self.model.at_once(self.points, **self.settings)]
-            self.ready = {
-                number + int(place): models[i : i + 1]
-                for places, models in self.model.fit_many(self.points, self.targets, next_ones, **self.settings)
-                for i, place in enumerate(places)
+    def predict(self, fit: int, x: Any) -> torch.Tensor:
+        if fit not in self.models:
+            batch = self.point_sets[fit:][: self.model.at_once(self.points, **self.settings)]
+            self.models = {
+                fit + int(number): models[i : i + 1]
+                for numbers, models in self.model.fit_many(self.points, self.targets, batch, **self.settings)
+                for i, number in enumerate(numbers)
             }
-        logits = require_finite(self.ready[number].all_outputs(as_tensor(x).to(self.model.device)))
+        logits = require_finite(self.models[fit].all_outputs(as_tensor(x).to(self.model.device)))
         return predictions(logits[0].T, self.targets)
 
 
 class _Clone:
-    """One model among those of a rehearsal."""
+    """A clone of the model in either run."""
 
-    def __init__(self, models: _Rehearsal) -> None:
-        self.models = models
-        self.number: int | None = None
+    def __init__(self, recorder: _FitRecorder) -> None:
+        self.recorder = recorder
+        self.number: int | None = None  # of its fit
 
     def clone(self) -> _Clone:
         if self.number is not None:
-            raise _UnsuitableError
-        return _Clone(self.models)
+            raise _NotStackableError
+        return _Clone(self.recorder)
 
     def fit(self, x: Any, y: Any, **settings: Any) -> _Clone:
         if self.number is not None:
-            raise _UnsuitableError
-        self.number = self.models.fitted(self.models.members(x, y), settings)
+            raise _NotStackableError
+        self.number = self.recorder.add_fit(self.recorder.player_numbers(x, y), settings)
         return self
 
     def predict(self, x: Any) -> torch.Tensor:
         if self.number is None:
-            raise _UnsuitableError
-        return self.models.predict(self.number, x)
+            raise _NotStackableError
+        return self.recorder.predict(self.number, x)

@@ -1,4 +1,4 @@
-"""What the evaluators that watch one training have in common."""
+"""Base class of evaluators that value players at the start of every epoch of one training."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dvbench.training.tensor_model import TensorModel
 from dvbench.training.tensors import as_tensor
 from evaluators.common.requirements import require_features
 
-CHUNK = 1024  # smaller ones cost time per class, larger ones only memory
+CHUNK = 1024  # rows: smaller chunks take more time for each class, larger ones only more memory
 
 
 def chunks(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Views of the same few rows of every tensor, from the first row to the last."""
-    return zip(*(tensor.split(CHUNK) for tensor in tensors), strict=True)
+    """Views of `CHUNK` consecutive rows, the same rows of every tensor, from the first row to the last."""
+    return zip(*(torch.split(tensor, CHUNK) for tensor in tensors), strict=True)
 
 
 class TrainingDynamics(DataEvaluator, ModelMixin):
-    """Values players at the start of every epoch of one training, and averages.
+    """Values players at the start of every epoch of one training, and averages the values over epochs.
 
     Parameters
     ----------
@@ -36,35 +36,35 @@ class TrainingDynamics(DataEvaluator, ModelMixin):
 
     @abstractmethod
     def epoch_values(self, network: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
-        """Values in the present state of the network, which is in evaluation mode, shape (n,)."""
+        """Values for the current parameters of the network, which is in evaluation mode; shape (n,)."""
 
     def train_data_values(self, *args: Any, epochs: int = 1, **kwargs: Any) -> TrainingDynamics:
-        """Train the model, valuing at the start of every epoch.
+        """Train the model and compute values at the start of every epoch.
 
-        OpenDataVal's own models cannot be watched while they train: they are fitted one epoch at a time, which starts
-        their optimiser anew with every epoch.
+        OpenDataVal's own models have no callback for epochs, so they are fitted one epoch at a time, which resets
+        their optimiser at every epoch.
 
         Parameters
         ----------
         epochs : int
         *args, **kwargs
-            For the model's ``fit``: ``batch_size``, ``lr``.
+            Arguments of the model's ``fit``: ``batch_size``, ``lr``.
         """
-        self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to the data seen before
+        self.__dict__.pop("data_values", None)  # OpenDataVal caches it, and the cache would outlive a change of data
         x, y = as_tensor(self.x_train), as_tensor(self.y_train)
         require_features(type(self).__name__, x)
         model = self.pred_model.clone()
         total = np.zeros(len(x))
 
-        def value() -> None:
+        def add_epoch_values() -> None:
             nonlocal total
             total += self.epoch_values(model.eval(), x, y)
 
         if isinstance(model, TensorModel):
-            model.fit(x, y, *args, epochs=epochs, on_epoch=value, **kwargs)
+            model.fit(x, y, *args, epochs=epochs, on_epoch=add_epoch_values, **kwargs)
         else:
             for _ in range(int(epochs)):
-                value()
+                add_epoch_values()
                 model.fit(x, y, *args, epochs=1, **kwargs)
         self.values_ = total / int(epochs)
         return self

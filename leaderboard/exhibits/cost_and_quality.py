@@ -1,14 +1,15 @@
-"""What quality costs."""
+"""Quality of evaluators against their cost."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from leaderboard import statistics
-from leaderboard.exhibits.common import HIGH, LOW, Exhibit
-from leaderboard.exhibits.drawing import colours, panels, plain_ticks
+from leaderboard.drawing import colours, panels, plain_ticks
+from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.suite_scores import COSTS as COLUMNS
-from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import MEGABYTE
 
 COSTS = {
@@ -18,11 +19,11 @@ COSTS = {
 }
 
 
-def cost_and_quality(stand: SuiteScores) -> Exhibit:
-    """Mean rank against seconds, with fits, unlearned models and peak memory."""
-    overall = statistics.overall(stand.scores)
+def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
+    """Draw mean rank against seconds, against trained and unlearned models, and against peak memory."""
+    overall = statistics.overall(results.scores.scores)
     overall = overall.rename(columns={"low": "mean_rank" + LOW, "high": "mean_rank" + HIGH})
-    cost = statistics.cost(stand.cells).groupby("evaluator", as_index=False)[COLUMNS].mean()
+    cost = statistics.cost(results.scores.cells).groupby("evaluator", as_index=False)[COLUMNS].mean()
     columns = ["evaluator", "mean_rank", "mean_rank" + LOW, "mean_rank" + HIGH, "n_ok", "n_failed", "n_missing"]
     table = overall[columns].merge(cost, on="evaluator")
     table["peak_memory_mb"] = table.pop("peak_memory") / MEGABYTE
@@ -31,10 +32,10 @@ def cost_and_quality(stand: SuiteScores) -> Exhibit:
     for label, axis in axes.items():
         for evaluator, colour in colours(table["evaluator"]).items():
             row = table[table["evaluator"] == evaluator].iloc[0]
-            place = sum(row[name] for name in COSTS[label]), row["mean_rank"]
+            point = sum(row[name] for name in COSTS[label]), row["mean_rank"]
             ends = [[np.nan_to_num(abs(row["mean_rank" + end] - row["mean_rank"]))] for end in (LOW, HIGH)]
-            axis.errorbar(*place, yerr=ends, fmt="o", color=colour, lw=0.8, alpha=0.7)
-            axis.annotate(evaluator, place, (5, 3), textcoords="offset points", fontsize=7)
+            axis.errorbar(*point, yerr=ends, fmt="o", color=colour, lw=0.8, alpha=0.7)
+            axis.annotate(evaluator, point, (5, 3), textcoords="offset points", fontsize=7)
         if (table[list(COSTS[label])].sum(axis=1) > 0).all():
             axis.set_xscale("log")
             plain_ticks(axis.xaxis)
@@ -45,7 +46,10 @@ def cost_and_quality(stand: SuiteScores) -> Exhibit:
         axis.set_ylabel("mean rank (better is up)", fontsize=8)
     caption = (
         "Mean rank over all problems and tasks, with its 95% bootstrap interval over problems and seeds, against the "
-        "seconds, model fits, unlearned models and peak memory (growth of the process, and on a GPU) of a valuation, "
-        "means over problems and seeds. Scoring is not part of the cost."
+        "cost of a valuation without scoring: seconds, trained and unlearned models, and peak memory (growth of the "
+        "process, and allocated on the GPU), means over problems and seeds."
     )
-    return Exhibit("cost_and_quality", "Cost against quality", caption, table, {"": figure})
+    return [Exhibit("cost_and_quality", "Cost against quality", caption, table, {"": figure})]
+
+
+EXHIBITS = (ExhibitMaker(cost_and_quality, tasks=(), position=60),)

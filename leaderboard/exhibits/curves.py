@@ -1,67 +1,116 @@
-"""Curves of detection, removal and addition: a figure a problem, a panel an evaluator."""
+"""Curves of a task over another curve of it, such as accuracy over the fraction of players removed.
+
+Every task with such curves is drawn, unless another exhibit declares it. Each problem has a figure with one panel per
+evaluator.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from leaderboard.exhibits.common import Exhibit, Found, mean_lines, metric_table, scored
-from leaderboard.exhibits.drawing import legend, panels
+from dvbench.results import Score
+from leaderboard.drawing import legend, panels
+from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, mean_lines, metric_table
+from leaderboard.text import clean
 
 
 @dataclass(frozen=True)
-class Curves:
-    """What is drawn of a task: curves over ``fraction``, and what each is called."""
+class Labels:
+    """Texts of the figures of a task; what is empty is made from the names of the task and its curves.
 
-    title: str
-    share: str
-    axis: str
-    lines: dict[str, str]
+    Parameters
+    ----------
+    title, x, y : str
+    lines : dict of str to str
+        Label of each curve, in the order in which they are drawn; other curves follow.
+    """
+
+    title: str = ""
+    x: str = ""
+    y: str = ""
+    lines: dict[str, str] = field(default_factory=dict)
 
 
-STYLES = (("C0", "-"), ("C1", "-"), ("0.5", "--"))
-FOUND = {"recall": "lowest values first", "optimal": "as well as can be", "random": "in random order"}
+DETECTED = {"recall": "lowest values first", "optimal": "noisy players first", "random": "in random order"}
 REMOVED = {"remove_high": "most valuable first", "remove_low": "least valuable first", "random": "in random order"}
 ADDED = {"add_high": "most valuable first", "add_low": "least valuable first", "random": "in random order"}
-CURVES = {
-    "noisy_label_detection": Curves(
-        "Noisy labels found (Figures 1 and 2)", "share of players inspected", "noisy players found", FOUND
+INSPECTED = "fraction of players inspected"
+LABELS = {
+    "noisy_label_detection": Labels("Noisy labels found (Figures 1 and 2)", INSPECTED, "noisy players found", DETECTED),
+    "noisy_feature_detection": Labels("Noisy features found", INSPECTED, "noisy players found", DETECTED),
+    "point_removal": Labels(
+        "Removal of players (Figures 1 and 2)", "fraction of players removed", "test utility", REMOVED
     ),
-    "noisy_feature_detection": Curves(
-        "Noisy features found", "share of players inspected", "noisy players found", FOUND
-    ),
-    "point_removal": Curves(
-        "Removal of players (Figures 1 and 2)", "share of players removed", "test performance", REMOVED
-    ),
-    "point_addition": Curves("Addition of players", "share of players added", "test performance", ADDED),
+    "point_addition": Labels("Addition of players", "fraction of players added", "test utility", ADDED),
 }
+REFERENCE = "random"  # a curve that does not depend on the evaluator: grey and dashed
 
 
-def task_curves(found: Found, task: str) -> Exhibit:
-    """A task's curves, means over seeds."""
-    curves = CURVES[task]
-    data = mean_lines(
-        [
-            {"problem": cell.key.problem, "evaluator": cell.key.evaluator, "line": line, "x": x, "y": y}
-            for cell, score in scored(found, task)
-            for line in curves.lines
-            for x, y in zip(score.curves["fraction"], score.curves[line], strict=True)
-        ]
-    )
-    figures = {f"-{problem}": _draw(part, curves) for problem, part in data.groupby("problem", sort=False)}
-    caption = f"Over the {curves.share}; means over seeds, in the table with bootstrap intervals."
-    return Exhibit(task, curves.title, caption, metric_table(found, [task]), figures, data)
+def curves(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
+    """Draw the curves of each task, means over seeds."""
+    known_first = sorted(tasks, key=lambda task: list(LABELS).index(task) if task in LABELS else len(LABELS))
+    return [exhibit for task in known_first for exhibit in _task_curves(results, task)]
 
 
-def _draw(data: pd.DataFrame, curves: Curves) -> Figure:
+def _task_curves(results: SuiteResults, task: str) -> list[Exhibit]:
+    """Make one exhibit per curve that is the x axis of others."""
+    axes = dict.fromkeys(axis for _, score in results.scores_of(task) for axis in _lines_by_axis(score))
+    labels, made = LABELS.get(task, Labels()), []
+    for number, axis in enumerate(axes, 1):
+        data = mean_lines(
+            [
+                {"problem": cell.key.problem, "evaluator": cell.key.evaluator, "line": line, "x": x, "y": y}
+                for cell, score in results.scores_of(task)
+                for line in _in_order(_lines_by_axis(score).get(axis, []), labels)
+                for x, y in zip(score.curves[axis], score.curves[line], strict=True)
+            ]
+        )
+        x_label = labels.x or _words(axis)
+        figures = {f"-{problem}": _draw(part, labels, x_label) for problem, part in data.groupby("problem", sort=False)}
+        caption = f"Over the {x_label}; means over seeds, in the table with bootstrap intervals."
+        # Names of curves come from results, and are no part of a file's name.
+        name = task if number == 1 else f"{task}-{number}"
+        title = labels.title or f"{_words(task).capitalize()}, over {_words(axis)}"
+        made.append(Exhibit(name, title, caption, metric_table(results, [task]), figures, data))
+    return made
+
+
+def _lines_by_axis(score: Score) -> dict[str, list[str]]:
+    """Group the curves of a score by the curve that is their x axis."""
+    lines: dict[str, list[str]] = {}
+    for line, axis in score.axes.items():
+        if score.curves.get(axis):
+            lines.setdefault(axis, []).append(line)
+    return lines
+
+
+def _in_order(lines: list[str], labels: Labels) -> list[str]:
+    known = list(labels.lines)
+    return sorted(lines, key=lambda line: known.index(line) if line in known else len(known))
+
+
+def _draw(data: pd.DataFrame, labels: Labels, x_label: str) -> Figure:
     figure, axes = panels(list(data["evaluator"].unique()), columns=5, size=(1.9, 1.6), shared=True)
+    lines = list(data["line"].unique())
+    colours = {line: f"C{number % 10}" for number, line in enumerate(line for line in lines if line != REFERENCE)}
     for evaluator, axis in axes.items():
-        for (line, label), (colour, style) in zip(curves.lines.items(), STYLES, strict=True):
+        for line in lines:
             part = data[(data["evaluator"] == evaluator) & (data["line"] == line)]
-            axis.plot(part["x"], part["y"], color=colour, ls=style, lw=1.3, label=label)
-    figure.supylabel(curves.axis, fontsize=8)
-    figure.supxlabel(curves.share, fontsize=8)
+            style = "--" if line == REFERENCE else "-"
+            label = labels.lines.get(line) or _words(line)
+            axis.plot(part["x"], part["y"], color=colours.get(line, "0.5"), ls=style, lw=1.3, label=label)
+    figure.supylabel(labels.y, fontsize=8)
+    figure.supxlabel(x_label, fontsize=8, parse_math=False)
     legend(figure, axes)
     return figure
+
+
+def _words(name: str) -> str:
+    return clean(name).replace("_", " ")
+
+
+EXHIBITS = (ExhibitMaker(curves, tasks=None, position=10),)

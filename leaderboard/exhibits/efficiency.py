@@ -1,28 +1,32 @@
-"""What unlearning takes against training."""
+"""Seconds of unlearning against seconds of training."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pandas as pd
 
 from dvbench.results import Result
-from leaderboard.exhibits.common import Exhibit, Found, published_name
-from leaderboard.exhibits.drawing import colours, legend, panels
+from leaderboard.drawing import colours, legend, panels
+from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, published_name
 from leaderboard.published import published
 
 SECONDS = ["train_seconds", "unlearn_seconds"]
-OF_TEXTS = ["tokens_per_second", "flop_utilisation", "peak_gigabytes"]  # of language models
+OF_LANGUAGE_MODELS = ["tokens_per_second", "flop_utilisation", "peak_gigabytes"]
 
 
-def efficiency(found: Found) -> Exhibit:
-    """Table 2: seconds to train and to unlearn, as data grow."""
-    table = _seconds(found)
+def efficiency(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
+    """Make Table 2: seconds to train and to unlearn for growing data, if the suite has unlearning methods."""
+    table = _seconds(results)
+    if table is None:
+        return []
     figure, axes = panels(list(table["dataset"].unique()))
     for dataset, axis in axes.items():
-        here = table[table["dataset"] == dataset]
+        rows = table[table["dataset"] == dataset]
         for evaluator, colour in colours(table["evaluator"]).items():
-            part = here[(here["evaluator"] == evaluator) & (here["source"] == "")].sort_values("points")
+            part = rows[(rows["evaluator"] == evaluator) & (rows["source"] == "")].sort_values("points")
             axis.plot(part["points"], part["train_over_unlearn"], "o-", color=colour, label=evaluator)
-        reported = here[here["source"] != ""]
+        reported = rows[rows["source"] != ""]
         axis.plot(reported["points"], reported["train_over_unlearn"], "k*", ms=10, label="published")
         axis.axhline(1, color="0.7", lw=0.8)
         axis.set_xscale("log")
@@ -31,23 +35,23 @@ def efficiency(found: Found) -> Exhibit:
         axis.set_ylabel("seconds to train / seconds to unlearn")
     legend(figure, axes)
     caption = (
-        "Seconds to train the full model and to unlearn all of its data in one go, each alone, means over seeds. "
-        f"Published: {published()['efficiency'].setting}. Of language models also tokens a second in training, the "
-        "share of what products of large matrices reach there, and the peak of memory."
+        "Seconds to train the full model, and to unlearn all of its data at once, measured separately; means over "
+        f"seeds. Published: {published()['efficiency'].setting}. For language models also "
+        "tokens per second in training, this speed as a fraction of that of large matrix products, and peak memory."
     )
-    return Exhibit("efficiency", "Training against unlearning (Table 2)", caption, table, {"": figure})
+    return [Exhibit("efficiency", "Training against unlearning (Table 2)", caption, table, {"": figure})]
 
 
-def _of_texts(result: Result) -> dict[str, float]:
-    """Speed of training and peak memory, where it was a language model that was trained."""
+def _of_language_model(result: Result) -> dict[str, float]:
+    """Return speed of training and peak memory if the model is a language model."""
     if result.cost is None or "tokens_per_second" not in result.diagnostics:
         return {}
-    found = {name: result.diagnostics[name] for name in OF_TEXTS if name in result.diagnostics}
-    return found | {"peak_gigabytes": (result.cost.peak_cuda_memory or result.cost.peak_memory) / 1e9}
+    numbers = {name: result.diagnostics[name] for name in OF_LANGUAGE_MODELS if name in result.diagnostics}
+    return numbers | {"peak_gigabytes": (result.cost.peak_cuda_memory or result.cost.peak_memory) / 1e9}
 
 
-def _seconds(found: Found) -> pd.DataFrame:
-    """Means over seeds, and the published seconds of the data sets that are there."""
+def _seconds(results: SuiteResults) -> pd.DataFrame | None:
+    """Tabulate means over seeds and the published seconds of the same data sets; None without unlearning methods."""
     rows = [
         {
             "problem": cell.key.problem,
@@ -56,20 +60,25 @@ def _seconds(found: Found) -> pd.DataFrame:
             "points": result.dataset.train,
             "published": published_name(cell),
             **{name: result.diagnostics[name] for name in SECONDS},
-            **_of_texts(result),
+            **_of_language_model(result),
         }
-        for cell, result in found
+        for cell, result in results.cells
         if result is not None and result.dataset is not None and cell.evaluator.kind == "unlearning"
     ]
+    if not rows:
+        return None
     keys = ["problem", "evaluator", "dataset", "points", "published"]
     table = pd.DataFrame(rows)
-    measured = [*SECONDS, *(name for name in OF_TEXTS if name in table)]
+    measured = [*SECONDS, *(name for name in OF_LANGUAGE_MODELS if name in table)]
     ours = table.groupby(keys, sort=False)[measured].mean().reset_index().assign(source="")
-    told = published()["efficiency"]
+    paper = published()["efficiency"]
     theirs = [
-        {"problem": "", "evaluator": told.evaluator, "dataset": dataset, "source": told.source, **told.numbers[name]}
+        {"problem": "", "evaluator": paper.evaluator, "dataset": dataset, "source": paper.source, **paper.numbers[name]}
         for dataset, name in dict(zip(ours["dataset"], ours["published"], strict=True)).items()
-        if name in told.numbers
+        if name in paper.numbers
     ]
     table = pd.concat([ours.drop(columns="published"), pd.DataFrame(theirs)], ignore_index=True)
     return table.assign(train_over_unlearn=table["train_seconds"] / table["unlearn_seconds"])
+
+
+EXHIBITS = (ExhibitMaker(efficiency, tasks=(), position=50),)

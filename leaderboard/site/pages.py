@@ -1,4 +1,4 @@
-"""Renders the pages of a suite from how it stands. Everything shown is untrusted and escaped."""
+"""Renders the pages of a suite. All texts from results are untrusted, and are escaped."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from leaderboard import statistics
 from leaderboard.descriptions import Description, bibtex, describe
-from leaderboard.exhibits.drawing import svg
+from leaderboard.drawing import svg
 from leaderboard.index import Index
 from leaderboard.significance import Significance, diagram, significance
-from leaderboard.site.payloads import charts, download, script, suite_data
-from leaderboard.statistics import records
+from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
+from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import MARKS, SuiteScores
-from leaderboard.tables import MEGABYTE, Entry, SuiteReport, Table, between, groups, marks, number, with_interval
+from leaderboard.tables import MEGABYTE, Entry, SuiteTables, Table, between, groups, marks, number, with_interval
 from leaderboard.text import clean
 
 CELLS = ["evaluator", "problem", "seed", "id", "status", "mark", "kind", "name", "params", "dataset", "machine"]
@@ -30,8 +29,8 @@ CELLS += ["object_version"]
 
 
 def environment() -> Environment:
-    """Templates that escape what they show."""
-    made = Environment(
+    """Load the templates; they escape all values."""
+    templates = Environment(
         loader=PackageLoader("leaderboard.site"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -39,92 +38,90 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.globals |= {"number": number, "clean": clean}
-    made.filters |= {"slug": slug}
-    return made
+    templates.globals |= {"number": number, "clean": clean}
+    templates.filters |= {"slug": slug}
+    return templates
 
 
 def slug(name: str) -> str:
-    """A name as part of a path: itself where it is a plain one."""
+    """Turn a name into a part of a path: unchanged if it has only plain characters, or else with a hash."""
     plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)
     return plain if plain == name else f"{plain[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def suite_files(
-    templates: Environment, index: Index, stand: SuiteScores, report: SuiteReport, suites: list[str]
+    templates: Environment,
+    index: Index,
+    suite: SuiteScores,
+    numbers: SuiteStatistics,
+    tables: SuiteTables,
+    suites: list[str],
 ) -> Iterator[tuple[str, bytes]]:
-    """Path and content of every file of a suite's part of the site."""
-    home = stand.suite
-    tested = significance(stand.scores)
-    common = {"suite": stand.suite, "version": stand.version, "suites": suites, "report": report}
+    """Yield path and content of every file of the site that belongs to a suite; ``suites`` names all suites."""
+    home = suite.name
+    tests = significance(suite.scores)
+    common = {"suite": home, "version": suite.version, "suites": suites, "report": tables}
 
     def page(template: str, **more: Any) -> bytes:
         return templates.get_template(template).render(**common, **more).encode()
 
-    yield f"{home}/data.js", script("receive", suite_data(stand, report))
-    yield f"{home}/scores.json", download(stand)
-    yield (
-        f"{home}/win-rates.csv",
-        statistics.wins(stand.scores).to_csv(float_format="%.4g", lineterminator="\n").encode(),
-    )
-    yield f"{home}/index.html", page("suite.html.jinja", root="../", **_overview(stand, report, tested))
+    yield f"{home}/data.js", script("receive", suite_data(suite, numbers))
+    yield f"{home}/scores.json", download(suite)
+    win_rates = statistics.wins(suite.scores).to_csv(float_format="%.4g", lineterminator="\n")
+    yield f"{home}/win-rates.csv", win_rates.encode()
+    yield f"{home}/index.html", page("suite.html.jinja", root="../", **_overview(suite, numbers, tests))
     yield f"{home}/compare.html", page("compare.html.jinja", root="../")
-    if tested:
-        yield f"{home}/critical-difference.svg", svg(diagram(tested))
-    about = {each.evaluator: each.about for each in index.store.submissions()}
-    parts = _parts(stand, report)
+    if tests:
+        yield f"{home}/critical-difference.svg", svg(diagram(tests))
+    about = {submission.evaluator: submission.about for submission in index.store.submissions()}
+    parts = _rows_by_evaluator(suite, numbers)
     descriptions = {
         name: describe(part["cells"][0]["kind"], part["cells"][0]["name"], about.get(name))
         for name, part in parts.items()
     }
     for name, part in parts.items():
-        yield (
-            f"{home}/curves/{name}.js",
-            script("curves", name, charts(_curves(index, name, part["cells"]))),
-        )
-        told = _evaluator(name, part, descriptions[name])
-        yield f"{home}/evaluators/{name}.html", page("evaluator.html.jinja", root="../../", **told)
-    tables = {table.title: table for table in report.problems}
-    for dataset, cells in groups(stand.cells, "dataset"):
-        told = _dataset(dataset, cells, tables)
-        yield f"{home}/datasets/{slug(dataset)}.html", page("dataset.html.jinja", root="../../", **told)
-    yield f"{home}/references.bib", _bibliography(stand, descriptions)
+        yield f"{home}/curves/{name}.js", script("curves", name, charts(_curves(index, name, part["cells"])))
+        values = _evaluator(name, part, descriptions[name])
+        yield f"{home}/evaluators/{name}.html", page("evaluator.html.jinja", root="../../", **values)
+    by_problem = {table.title: table for table in tables.problems}
+    for dataset, cells in groups(suite.cells, "dataset"):
+        values = _dataset(dataset, cells, by_problem)
+        yield f"{home}/datasets/{slug(dataset)}.html", page("dataset.html.jinja", root="../../", **values)
+    yield f"{home}/references.bib", _bibliography(suite, descriptions)
 
 
-def _parts(stand: SuiteScores, report: SuiteReport) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Rows of all tables by evaluator: thousands of small tables would take minutes."""
-    scores = stand.scores[["evaluator", "problem", "task", "status", "error", "metrics"]]
-    tables = {"cells": stand.cells[CELLS], "scores": scores, "summary": report.summary, "cost": report.cost}
+def _rows_by_evaluator(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Split the rows of all data frames by evaluator; thousands of small data frames would take minutes."""
+    scores = suite.scores[["evaluator", "problem", "task", "status", "error", "metrics"]]
+    frames = {"cells": suite.cells[CELLS], "scores": scores, "summary": numbers.summary, "cost": numbers.cost}
     parts: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for name, frame in tables.items():
+    for name, frame in frames.items():
         for row in records(frame):
             parts.setdefault(row["evaluator"], {}).setdefault(name, []).append(row)
     return parts
 
 
-def _curves(
-    index: Index, evaluator: str, cells: list[dict[str, Any]]
-) -> Iterator[tuple[str, str, int, dict[str, np.ndarray]]]:
-    places = {cell["id"]: (cell["problem"], cell["seed"]) for cell in cells if cell["status"] == "ok"}
-    for identity, task, lines in index.curves(evaluator):
-        if identity in places:
-            problem, seed = places[identity]
-            yield problem, task, seed, lines
+def _curves(index: Index, evaluator: str, cells: list[dict[str, Any]]) -> Iterator[SeedCurves]:
+    ok = {cell["id"]: cell for cell in cells if cell["status"] == "ok"}
+    for curves in index.curves(evaluator):
+        cell = ok.get(curves.result_id)
+        if cell is not None:
+            yield SeedCurves(cell["problem"], cell["seed"], curves)
 
 
-def home_page(templates: Environment, reports: list[dict[str, Any]]) -> bytes:
-    """The page that leads to the suites."""
-    suites = [each["suite"] for each in reports]
-    return templates.get_template("home.html.jinja").render(root="", suites=suites, suite="", found=reports).encode()
+def home_page(templates: Environment, cards: list[dict[str, Any]]) -> bytes:
+    """Render the page that links to all suites, with a card for each."""
+    suites = [card["suite"] for card in cards]
+    return templates.get_template("home.html.jinja").render(root="", suites=suites, suite="", cards=cards).encode()
 
 
-def front(stand: SuiteScores, report: SuiteReport) -> dict[str, Any]:
-    """What the home page says of a suite."""
+def suite_card(suite: SuiteScores, tables: SuiteTables) -> dict[str, Any]:
+    """Collect what the home page shows of a suite."""
     return {
-        "suite": stand.suite,
-        "description": report.description,
-        "counts": _counts(stand.cells),
-        "best": [[entry.text for entry in row[:3]] for row in report.overall.rows[:5]],
+        "suite": suite.name,
+        "description": tables.description,
+        "counts": _counts(suite.cells),
+        "best": [[entry.text for entry in row[:3]] for row in tables.overall.rows[:5]],
     }
 
 
@@ -140,51 +137,52 @@ def _counts(cells: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _mark_counts(marked: Iterable[str]) -> list[tuple[str, int]]:
-    counts = Counter(marked)
+def _mark_counts(cell_marks: Iterable[str]) -> list[tuple[str, int]]:
+    counts = Counter(cell_marks)
     return [(mark, counts[mark]) for mark in reversed(MARKS) if counts[mark]]
 
 
-def _overview(stand: SuiteScores, report: SuiteReport, tested: Significance | None) -> dict[str, Any]:
-    evaluators = report.ranking["evaluator"].tolist()
-    reach = max(len(evaluators) - 1, 1)
+def _overview(suite: SuiteScores, numbers: SuiteStatistics, tests: Significance | None) -> dict[str, Any]:
+    evaluators = numbers.ranking["evaluator"].tolist()
+    last = max(len(evaluators) - 1, 1)
 
-    def place(rank: float) -> float:
-        return round(100 * (rank - 1) / reach, 1)
+    def percent(rank: float) -> float:
+        """Position of a rank on the drawn interval, from 0 for the first to 100 for the last rank."""
+        return round(100 * (rank - 1) / last, 1)
 
-    cells = stand.cells
-    seconds, marked = statistics.seconds(report.cost), marks(cells)
+    cells = suite.cells
+    seconds, weakest_marks = statistics.seconds(numbers.cost), marks(cells)
     rows = [
         {
             **row,
             "interval": between(row["mean_rank"], row["low"], row["high"], 2),
-            "places": None if pd.isna(row["low"]) else [place(row[name]) for name in ("low", "mean_rank", "high")],
+            "percents": None if pd.isna(row["low"]) else [percent(row[name]) for name in ("low", "mean_rank", "high")],
             "seconds": seconds[row["evaluator"]],
-            "mark": marked.get(row["evaluator"], ""),
+            "mark": weakest_marks.get(row["evaluator"], ""),
         }
-        for row in records(report.ranking)
+        for row in records(numbers.ranking)
     ]
     facets = {name: sorted(cells[name].unique()) for name in ("level", "dataset", "model", "noise")}
-    facets["task"] = list(stand.scores["task"].unique())
+    facets["task"] = list(suite.scores["task"].unique())
     facets["hardware"] = sorted(cells.loc[cells["status"] == "ok", "device"].unique())
     return {
         "rows": rows,
         "facets": facets,
-        "tasks": _by_task(stand, evaluators),
+        "tasks": _by_task(suite, evaluators),
         "datasets": sorted(cells["dataset"].unique()),
         "counts": _counts(cells),
-        "tested": tested,
-        "normalised": bool(stand.random),
+        "tests": tests,
+        "normalised": bool(suite.random),
     }
 
 
-def _by_task(stand: SuiteScores, order: list[str]) -> Table:
-    """Mean rank in each task, over its problems and seeds."""
-    scores = statistics.common(stand.scores)
+def _by_task(suite: SuiteScores, order: list[str]) -> Table:
+    """Tabulate the mean rank in each task, over its problems and seeds."""
+    scores = statistics.common(suite.scores)
     ranks = statistics.seed_ranks(scores)
     means = ranks.groupby([scores["evaluator"], scores["task"], scores["problem"]]).mean()
     sheet = means.groupby(level=[0, 1]).mean().unstack()
-    tasks = [task for task in stand.scores["task"].unique() if task in sheet]
+    tasks = [task for task in suite.scores["task"].unique() if task in sheet]
     rows = [
         (
             Entry(name),
@@ -221,14 +219,14 @@ def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], descriptio
         "evaluator": evaluator,
         "settings": cells[0],
         "parameters": [
-            (clean(name), clean(str(each))) for name, each in sorted(json.loads(cells[0]["params"]).items())
+            (clean(name), clean(str(value))) for name, value in sorted(json.loads(cells[0]["params"]).items())
         ],
         "description": description,
         "about": description.about,
         "rows": rows,
         "metrics": _metrics(part["scores"]),
         "costs": costs,
-        "found_marks": _mark_counts(cell["mark"] for cell in ok),
+        "mark_counts": _mark_counts(cell["mark"] for cell in ok),
         "versions": sorted({cell["object_version"] for cell in ok}),
         "machines": sorted({cell["machine"] for cell in ok}),
         "errors": list(dict.fromkeys((row["problem"], clean(row["error"])) for row in part["scores"] if row["error"])),
@@ -236,14 +234,14 @@ def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], descriptio
 
 
 def _metrics(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Means over seeds of all metrics, also those that are no headline."""
+    """Average all metrics over seeds, not only the headline metrics."""
     values: dict[tuple[str, str, str], list[float]] = {}
     for row in scores:
         for name, value in json.loads(row["metrics"]).items() if row["status"] == "ok" else ():
             values.setdefault((row["problem"], row["task"], name), []).append(value)
     return [
-        {"problem": problem, "task": task, "metric": name, "value": sum(found) / len(found)}
-        for (problem, task, name), found in values.items()
+        {"problem": problem, "task": task, "metric": name, "value": sum(numbers) / len(numbers)}
+        for (problem, task, name), numbers in values.items()
     ]
 
 
@@ -256,14 +254,14 @@ def _dataset(dataset: str, cells: pd.DataFrame, tables: dict[str, Table]) -> dic
     return {"dataset": dataset, "description": describe("datasets", dataset), "problems": problems}
 
 
-def _bibliography(stand: SuiteScores, descriptions: dict[str, Description]) -> bytes:
+def _bibliography(suite: SuiteScores, descriptions: dict[str, Description]) -> bytes:
     own = (
-        f"@misc{{dvbench-{stand.suite},\n  title = {{{{dvbench: suite {stand.suite}, version {stand.version}}}}},\n"
+        f"@misc{{dvbench-{suite.name},\n  title = {{{{dvbench: suite {suite.name}, version {suite.version}}}}},\n"
         "  note = {Cite the evaluators too},\n}\n"
     )
     entries = [
-        bibtex(evaluator if place == 0 else f"{evaluator}-{place + 1}", reference)
+        bibtex(evaluator if number == 1 else f"{evaluator}-{number}", reference)
         for evaluator, description in descriptions.items()
-        for place, reference in enumerate(description.references)
+        for number, reference in enumerate(description.references, 1)
     ]
     return "\n".join([own, *entries]).encode()

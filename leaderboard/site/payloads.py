@@ -1,6 +1,6 @@
 """The data that scripts on the pages read: scores of a suite, and the curves of an evaluator.
 
-Pages that are opened from a disk may load scripts but fetch no files, so data come as scripts that call a function.
+Pages that are opened from a disk can load scripts but not fetch files, so the data are scripts that call a function.
 """
 
 from __future__ import annotations
@@ -8,135 +8,143 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from leaderboard.statistics import records
+from leaderboard.index import ScoreCurves
+from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import CELL, COLUMN, SuiteScores
-from leaderboard.tables import SuiteReport
+from leaderboard.text import clean
 
 PROBLEM = ["problem", "dataset", "model", "noise", "players", "level"]
-# Curves that others are drawn over, and lines that have a point an epoch.
-AXES = {"fraction": "share of players", "log10_loss": "log10 of the loss", "step": "steps of unlearning"}
-EPOCHS = ("train_loss", "test_loss")
+# Labels of known x axes; others are labelled by their names.
+AXIS_LABELS = {"fraction": "fraction of players", "log10_loss": "log10 of the loss", "step": "steps of unlearning"}
+# One player, or coalition, of a seed is not the same as that of another seed.
+PER_SEED = ("player", "coalition")
 
 
-def suite_data(stand: SuiteScores, report: SuiteReport) -> dict[str, Any]:
-    """All scores of a suite, small enough to be loaded with its pages.
+@dataclass(frozen=True)
+class SeedCurves:
+    """The curves of a task for one problem and seed."""
+
+    problem: str
+    seed: int
+    curves: ScoreCurves
+
+
+def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
+    """Collect all scores of a suite, small enough to be loaded with its pages.
 
     Returns
     -------
     dict
-        ``columns`` has for every (problem, task) one list of scores a seed, in the order of ``evaluators``: null where
-        there is none, false where none was planned. So has every problem the mean seconds of their valuations.
+        ``columns`` has for every (problem, task) one list of scores per seed, in the order of ``evaluators``: null for
+        a planned score that does not exist, false for one that is not planned. In the same order every problem has the
+        mean ``seconds`` of the valuations.
     """
-    evaluators = list(stand.cells["evaluator"].unique())
-    problems = stand.cells.drop_duplicates("problem")[PROBLEM].rename(columns={"problem": "name"})
-    places = {name: place for place, name in enumerate(problems["name"])}
+    evaluators = list(suite.cells["evaluator"].unique())
+    problems = suite.cells.drop_duplicates("problem")[PROBLEM].rename(columns={"problem": "name"})
+    positions = {name: position for position, name in enumerate(problems["name"])}
     columns: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in records(stand.scores[[*COLUMN, "evaluator", "seed", "value", "metric", "higher_is_better"]]):
-        about = {name: row[name] for name in ("task", "metric")} | {"problem": places[row["problem"]]}
-        column = about | {"up": bool(row["higher_is_better"]), "values": {}}
+    for row in records(suite.scores[[*COLUMN, "evaluator", "seed", "value", "metric", "higher_is_better"]]):
+        names = {name: row[name] for name in ("task", "metric")} | {"problem": positions[row["problem"]]}
+        column = names | {"up": bool(row["higher_is_better"]), "values": {}}
         seeds = columns.setdefault((row["problem"], row["task"]), column)["values"]
         seeds.setdefault(row["seed"], dict.fromkeys(evaluators, False))[row["evaluator"]] = short(row["value"])
-    told = [
-        each | {"values": [list(each["values"][seed].values()) for seed in sorted(each["values"])]}
-        for each in columns.values()
+    by_seed = [
+        column | {"values": [list(column["values"][seed].values()) for seed in sorted(column["values"])]}
+        for column in columns.values()
     ]
     seconds = {
         (row["problem"], row["evaluator"]): short(row["seconds"]) if row["complete"] else None
-        for row in records(report.cost)
+        for row in records(numbers.cost)
     }
     return {
-        "suite": stand.suite,
-        "evaluators": _evaluators(stand, evaluators),
+        "suite": suite.name,
+        "evaluators": _evaluators(suite, evaluators),
         "problems": [
             problem | {"seconds": [seconds.get((problem["name"], evaluator), False) for evaluator in evaluators]}
             for problem in records(problems)
         ],
-        "columns": told,
+        "columns": by_seed,
     }
 
 
-def _evaluators(stand: SuiteScores, names: list[str]) -> list[dict[str, Any]]:
-    devices = stand.cells[stand.cells["status"] == "ok"].groupby("evaluator")["device"].unique()
-    return [{"name": name, "hardware": sorted(devices.get(name, [])), "random": name in stand.random} for name in names]
+def _evaluators(suite: SuiteScores, names: list[str]) -> list[dict[str, Any]]:
+    devices = suite.cells[suite.cells["status"] == "ok"].groupby("evaluator")["device"].unique()
+    return [{"name": name, "hardware": sorted(devices.get(name, [])), "random": name in suite.random} for name in names]
 
 
-def charts(curves: Iterable[tuple[str, str, int, dict[str, np.ndarray]]]) -> list[dict[str, Any]]:
-    """Charts of an evaluator: the mean over seeds of the curves of each problem and task.
-
-    Parameters
-    ----------
-    curves : iterable of (problem, task, seed, curves)
+def charts(curves: Iterable[SeedCurves]) -> list[dict[str, Any]]:
+    """Make the charts of an evaluator: means over seeds of the curves of each problem and task.
 
     Returns
     -------
     list of dict
-        ``problem``, ``task``, ``axis`` (what x is), ``x`` and ``lines`` by name. Where seeds have other x, it is the
-        first one's.
+        ``problem``, ``task``, ``axis`` (the label of x), ``x``, ``seeds`` (how many the means are over) and ``lines``
+        by name. Only seeds with the same x as the first one are averaged.
     """
-    groups: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
-    for problem, task, _, lines in curves:
-        groups.setdefault((problem, task), []).append(lines)
-    found = []
-    for (problem, task), seeds in groups.items():
-        first = seeds[0]
-        alike = [
-            lines
-            for lines in seeds
-            if lines.keys() == first.keys()
-            and all(lines[name].shape == first[name].shape for name in first)
-            and all(np.array_equal(lines[name], first[name]) for name in AXES if name in first)
-        ]
-        drawn: dict[str, dict[str, Any]] = {}
-        for name in first:
-            if name in AXES:
-                continue
-            axis = _axis(name, first)
-            # Another seed, other subsets: the third player of one is not that of another.
-            meant = alike[:1] if axis == "player" else alike
-            mean = np.mean([lines[name] for lines in meant], axis=0)
-            x = first[axis] if axis in first else np.arange(len(mean), dtype=np.float32)
-            chart = {
-                "axis": AXES.get(axis, axis),
-                "seeds": len(meant),
-                "x": [short(float(value)) for value in x],
-                "lines": {},
-            }
-            drawn.setdefault(axis, chart)["lines"][name] = [short(value) for value in mean]
-        found += [{"problem": problem, "task": task, **chart} for chart in drawn.values()]
-    return found
+    groups: dict[tuple[str, str], list[ScoreCurves]] = {}
+    for seed in curves:
+        groups.setdefault((seed.problem, seed.curves.task), []).append(seed.curves)
+    return [
+        {"problem": problem, "task": task, **chart}
+        for (problem, task), seeds in groups.items()
+        for chart in _charts_of_task(seeds)
+    ]
 
 
-def _axis(name: str, lines: dict[str, np.ndarray]) -> str:
-    """What a line is drawn over: a curve beside it, epochs, or players."""
-    if name in EPOCHS:
-        return "epoch"
-    for axis in AXES:
-        alike = axis in lines and len(lines[axis]) == len(lines[name])
-        if alike and (axis != "step" or name.startswith("unlearning_")):
-            return axis
-    return "player"
+def _charts_of_task(seeds: list[ScoreCurves]) -> list[dict[str, Any]]:
+    """Make one chart per x axis."""
+    first = seeds[0]
+    x_curves = {axis for axis in first.axes.values() if axis in first.lines}
+    comparable = [seed for seed in seeds if _comparable(seed, first, x_curves)]
+    made: dict[str, dict[str, Any]] = {}
+    for name in first.lines:
+        if name in x_curves:
+            continue
+        axis = first.axes.get(name, "player")
+        averaged = comparable[:1] if axis in PER_SEED else comparable
+        mean = np.mean([seed.lines[name] for seed in averaged], axis=0)
+        x = first.lines[axis] if axis in first.lines else np.arange(len(mean), dtype=np.float32)
+        chart = {
+            "axis": AXIS_LABELS.get(axis, clean(axis).replace("_", " ")),
+            "seeds": len(averaged),
+            "x": [short(float(value)) for value in x],
+            "lines": {},
+        }
+        made.setdefault(axis, chart)["lines"][name] = [short(value) for value in mean]
+    return list(made.values())
+
+
+def _comparable(seed: ScoreCurves, first: ScoreCurves, x_curves: set[str]) -> bool:
+    """Whether two seeds have curves of the same names and lengths, over the same x."""
+    return (
+        seed.lines.keys() == first.lines.keys()
+        and seed.axes == first.axes
+        and all(seed.lines[name].shape == first.lines[name].shape for name in first.lines)
+        and all(np.array_equal(seed.lines[name], first.lines[name]) for name in x_curves)
+    )
 
 
 def script(function: str, *arguments: Any) -> bytes:
-    """A script that calls a function of ``dvbench`` with data, which cannot become anything else."""
-    told = ",".join(json.dumps(each, separators=(",", ":"), allow_nan=False) for each in arguments)
+    """Write a script that calls a function of ``dvbench`` with data, which are escaped: they cannot end the script."""
+    data = ",".join(json.dumps(argument, separators=(",", ":"), allow_nan=False) for argument in arguments)
     for unsafe in "<>&":
-        told = told.replace(unsafe, f"\\u{ord(unsafe):04x}")
-    return f"dvbench.{function}({told});\n".encode()
+        data = data.replace(unsafe, f"\\u{ord(unsafe):04x}")
+    return f"dvbench.{function}({data});\n".encode()
 
 
-def download(stand: SuiteScores) -> bytes:
-    """Every planned score, one a line of a JSON list."""
-    frame = stand.scores.merge(stand.cells[[*CELL, "mark"]], on=CELL).drop(columns=["metrics", "id"])
+def download(suite: SuiteScores) -> bytes:
+    """Write every planned score as JSON, one line per score."""
+    frame = suite.scores.merge(suite.cells[[*CELL, "mark"]], on=CELL).drop(columns=["metrics", "id"])
     lines = frame.to_json(orient="records", lines=True, double_precision=15).splitlines()
-    told = json.dumps({"suite": stand.suite, "version": stand.version})
-    return (told[:-1] + ', "scores": [\n' + ",\n".join(lines) + "\n]}\n").encode()
+    header = json.dumps({"suite": suite.name, "version": suite.version})
+    return (header[:-1] + ', "scores": [\n' + ",\n".join(lines) + "\n]}\n").encode()
 
 
 def short(value: float) -> float | None:
-    """Nine significant digits; None for what is no number."""
+    """Round to nine significant digits; None for NaN and infinities."""
     return float(f"{value:.9g}") if math.isfinite(value) else None

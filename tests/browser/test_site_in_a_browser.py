@@ -54,7 +54,7 @@ def results(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stand(results) -> SuiteScores:
+def suite(results) -> SuiteScores:
     with open_index(Store(results), "quick") as index:
         return suite_scores(index)
 
@@ -100,12 +100,12 @@ def rows(page: Page) -> list[list[str]]:
     )
 
 
-def chosen(stand: SuiteScores, **where: str):
+def chosen(suite: SuiteScores, **where: str):
     """What Python says of a part of the suite."""
-    problems = stand.cells
+    problems = suite.cells
     for name, value in where.items():
         problems = problems[problems[name] == value] if name != "task" else problems
-    scores = stand.scores[stand.scores["problem"].isin(problems["problem"])]
+    scores = suite.scores[suite.scores["problem"].isin(problems["problem"])]
     return scores[scores["task"] == where["task"]] if "task" in where else scores
 
 
@@ -133,9 +133,9 @@ def test_the_site_works_on_a_static_host(visit, site):
     [{}, {"dataset": "digits"}, {"level": "subsets"}, {"noise": "labels0.2", "task": "point_removal"}],
     ids=["all", "dataset", "level", "noise and task"],
 )
-def test_the_browser_ranks_as_python_does(visit, stand, where):
+def test_the_browser_ranks_as_python_does(visit, suite, where):
     page = visit("quick/index.html")
-    expected = statistics.overall(chosen(stand, **where), stand.random)
+    expected = statistics.overall(chosen(suite, **where), suite.random)
     script = """(where) => {
       const data = window.told, columns = data.columns.filter((c) => Object.entries(where).every(([name, value]) =>
         name === "task" ? c.task === value : data.problems[c.problem][name] === value));
@@ -156,26 +156,28 @@ def test_the_browser_ranks_as_python_does(visit, stand, where):
         assert ends == pytest.approx(expected[end].tolist(), abs=0.5)
 
 
-def test_win_rates_are_those_of_python(visit, stand):
+def test_win_rates_are_those_of_python(visit, suite):
     page = visit("quick/index.html")
     page.evaluate("() => { window.dvbench.receive = (data) => { window.told = data; }; }")
     page.add_script_tag(url=page.url.replace("index.html", "data.js"))
     found, names = page.evaluate("""() => { const all = told.evaluators.map((_, e) => e);
       return [rankings.wins(told, told.columns, all), told.evaluators.map((e) => e.name)]; }""")
-    expected = statistics.wins(stand.scores).loc[names, names].to_numpy()
+    expected = statistics.wins(suite.scores).loc[names, names].to_numpy()
     for i, row in enumerate(found):
         for j, share in enumerate(row):
             assert share is None if i == j else share == pytest.approx(expected[i, j])
 
 
-def test_a_filter_ranks_anew_and_is_a_link(visit, stand):
+def test_a_filter_ranks_anew_and_is_a_link(visit, suite):
     page = visit("quick/index.html")
     assert rows(page)[0][1] == "warm_start_shapley"
     page.locator("select[name=dataset]").select_option("breast_cancer")
     page.locator("select[name=task]").select_option("noisy_feature_detection")
-    expected = statistics.overall(chosen(stand, dataset="breast_cancer", task="noisy_feature_detection"), stand.random)
+    expected = statistics.overall(chosen(suite, dataset="breast_cancer", task="noisy_feature_detection"), suite.random)
     assert [row[1] for row in rows(page)] == expected["evaluator"].tolist()
-    expect(page.locator("#status")).to_contain_text("22 evaluators ranked among each other in 1 columns of 1 problems")
+    expect(page.locator("#status")).to_contain_text(
+        "22 evaluators ranked among each other in 1 problem-task pairs of 1 problems"
+    )
     assert page.locator("#by-task thead th").all_inner_texts() == ["evaluator", "noisy feature detection"]
     address = page.url
     assert "#dataset=breast_cancer&task=noisy_feature_detection" in address

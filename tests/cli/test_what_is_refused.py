@@ -43,8 +43,8 @@ def _nothing_lost(here: Path):
         (("value", "table.csv"), "Missing option '--label'"),
         ((*VALUE, "--folds", "1"), "Invalid value for '--folds': "),
         ((*VALUE, "--seed", "-1"), "Invalid value for '--seed': "),
-        (("list",), "Missing argument 'WHAT'"),
-        (("list", "everything"), "Invalid value for 'WHAT"),
+        (("list",), "Missing argument 'KIND'"),
+        (("list", "everything"), "Invalid value for 'KIND"),
         (("describe",), "Missing argument 'NAME'"),
         (("leaderboard",), "Missing command"),
         (("leaderboard", "biuld"), "No such command 'biuld'"),
@@ -73,7 +73,7 @@ def test_no_arguments_show_the_help(dvbench) -> None:
         (("run", "qick"), "no suite is named 'qick': did you mean 'quick'?"),
         (("run", "no.toml"), "cannot read suite no.toml: No such file or directory"),
         ((*RUN, "--evaluator", "knn_shaply"), "no evaluator is named 'knn_shaply': did you mean 'knn_shapley'?"),
-        ((*RUN, "--dataset", "digit"), "no dataset is named 'digit': did you mean 'digits'?"),
+        ((*RUN, "--dataset", "digit"), "no data set is named 'digit': did you mean 'digits'?"),
         ((*RUN, "--task", "noisy_labels"), "no task is named 'noisy_labels': "),
         ((*VALUE, "--evaluator", "knn_shaply"), "no evaluator is named 'knn_shaply': did you mean 'knn_shapley'?"),
         ((*VALUE, "--model", "mpl"), "no model is named 'mpl': did you mean 'mlp'?"),
@@ -251,7 +251,7 @@ def test_results_below_a_file(refused) -> None:
 
 def test_leaderboards_of_nothing(refused) -> None:
     assert refused("leaderboard", "build", "--results", "no").startswith("there is no results folder no: ")
-    assert refused("leaderboard", "build", "--results", "runs").startswith("runs holds no suite ")
+    assert refused("leaderboard", "build", "--results", "runs").startswith("runs has no suite ")
 
 
 def test_a_leaderboard_below_a_file(refused, done: Path) -> None:

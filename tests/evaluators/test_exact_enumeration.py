@@ -14,8 +14,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import beta as beta_function
 
 from dvbench.games import enumerable, exact_marginal_contributions
-from evaluators.baselines.beta_shapley import beta_shapley
-from evaluators.baselines.data_shapley import data_shapley
+from evaluators import BetaShapley, DataShapley
 from evaluators.common.sampling import PermutationSampler
 
 WEIGHTS = [4, 3, 2, 1, 1]
@@ -86,10 +85,10 @@ def sampled(evaluator, game, n):
 
 def test_data_shapley_of_few_players_is_exact():
     game = majority_game(WEIGHTS)
-    values, asked = sampled(data_shapley(permutations=8, random_state=0), game, 5)
+    values, asked = sampled(DataShapley(permutations=8, random_state=0), game, 5)
     np.testing.assert_allclose(values, shapley_by_definition(game, 5), atol=1e-12)
     assert len(asked) == 32
-    other, asked = sampled(data_shapley(permutations=7, random_state=0), game, 5)
+    other, asked = sampled(DataShapley(permutations=7, random_state=0), game, 5)
     assert len(asked) == 2 + 7 * 4
     assert not np.allclose(other, values)
 
@@ -97,7 +96,7 @@ def test_data_shapley_of_few_players_is_exact():
 @pytest.mark.parametrize(("alpha", "beta"), [(1, 1), (4, 1), (1, 4), (2, 3)])
 def test_beta_shapley_of_few_players_is_the_semivalue(alpha, beta):
     game = tabled(np.random.default_rng(0).normal(size=32))
-    values, _ = sampled(beta_shapley(permutations=8, alpha=alpha, beta=beta, random_state=0), game, 5)
+    values, _ = sampled(BetaShapley(permutations=8, alpha=alpha, beta=beta, random_state=0), game, 5)
     np.testing.assert_allclose(values, semivalue(game, 5, alpha, beta), atol=1e-12)
 
 

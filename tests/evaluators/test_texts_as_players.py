@@ -21,9 +21,7 @@ from dvbench.settings import EvaluatorSettings, Noise, ProblemSettings, Sizes
 from dvbench.training.build import build_model
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
-from evaluators import PartialUnlearningShapley, UnlearningShapley
-from evaluators.baselines.data_shapley import data_shapley
-from evaluators.baselines.leave_one_out import leave_one_out
+from evaluators import DataShapley, LeaveOneOut, PartialUnlearningShapley, UnlearningShapley
 
 FIT = {"epochs": HOW.epochs, "batch_size": HOW.batch_size, "lr": HOW.lr}
 UNLEARN = {"steps": 3, "batch_size": 4, "lr": 5e-3}
@@ -109,7 +107,7 @@ def retrained(problem, model, coalition):
 
 
 def test_data_shapley_of_few_corpora_is_that_of_retrained_models(problem, model):
-    evaluator = data_shapley(permutations=3, random_state=0)
+    evaluator = DataShapley(permutations=3, random_state=0)
     evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
     expected = shapley_by_definition(lambda coalition: retrained(problem, model, sorted(coalition)), 3)
     np.testing.assert_allclose(evaluator.data_values, expected, rtol=1e-4)
@@ -117,7 +115,7 @@ def test_data_shapley_of_few_corpora_is_that_of_retrained_models(problem, model)
 
 def test_leaving_one_corpus_out_is_the_perplexity_without_it(problem, model):
     """OpenDataVal takes the others in an order that it draws, and trains on their texts in that order."""
-    evaluator = leave_one_out(random_state=0).train(problem.subset_fetcher(), model, problem.metric, **FIT)
+    evaluator = LeaveOneOut(random_state=0).train(problem.subset_fetcher(), model, problem.metric, **FIT)
     order, everything = random_state(0).permutation(3), retrained(problem, model, [0, 1, 2])
     for player in range(3):
         others = [problem.points_of(np.array([other])) for other in order if other != player]
@@ -173,4 +171,4 @@ def test_these_read_features_and_say_that_they_cannot_value_texts(name, groups):
 def test_texts_of_which_nothing_counts_are_nobodys_performance(problem, model):
     nothing = replace(problem, validation=Split(problem.validation.x, problem.validation.y + 100))
     with pytest.raises(ValueError, match="the loss includes no token of these texts"):
-        leave_one_out(random_state=0).train(nothing.subset_fetcher(), model, nothing.metric, **FIT)
+        LeaveOneOut(random_state=0).train(nothing.subset_fetcher(), model, nothing.metric, **FIT)

@@ -18,8 +18,7 @@ from dvbench.problems.perplexity import negative_perplexity
 from dvbench.problems.subsets import Subsets
 from dvbench.settings import Groups, ModelSettings, Noise, Sizes
 from dvbench.training.build import build_model
-from evaluators import TracIn
-from evaluators.baselines.influence_function import influence_function
+from evaluators import InfluenceFunction, TracIn
 
 TEXT_FIT = {"epochs": 3, "batch_size": 6, "lr": 0.01}
 
@@ -64,7 +63,7 @@ def test_of_one_epoch_the_last_checkpoint_is_all_there_are(problem, model):
 
 
 def test_the_last_checkpoint_is_the_influence_function_up_to_a_factor(problem, model):
-    influence = influence_function().train(problem.fetcher(), model, accuracy, **FIT).data_values
+    influence = InfluenceFunction().train(problem.fetcher(), model, accuracy, **FIT).data_values
     found = value(problem, model, FIT, checkpoints="last")
     factor = FIT["lr"] / len(problem.train) / len(problem.validation)
     np.testing.assert_allclose(found, factor * influence, rtol=1e-4, atol=1e-9)

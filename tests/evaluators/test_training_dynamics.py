@@ -21,9 +21,9 @@ from dvbench.settings import ModelSettings, Noise, Sizes
 from dvbench.training.build import build_model
 from dvbench.training.heads import last_linear
 from evaluators import CHGShapley, GradientShapley, HardnessShapley
-from evaluators import chg_shapley as chg
 from evaluators.chg_shapley import chg_shapley_values
 from evaluators.common import training_dynamics as dynamics
+from evaluators.common.spool import Spool
 from evaluators.hardness_shapley import hardness_shapley_values
 
 FULL = Path("/dev/full")
@@ -191,9 +191,9 @@ def test_one_forward_pass_an_epoch(name, make, files):
 def test_what_lies_on_disk_and_for_how_long(name, numbers, files, monkeypatch, tmp_path):
     """Residuals, and the last layer's inputs if they are not the data; gone afterwards, also if something fails."""
     model, (x, y), sizes = logistic_regression_or_mlp(name), points(), []
-    rewind = chg._Spool.rewind
+    rewind = Spool.rewind
     monkeypatch.setattr(
-        chg._Spool, "rewind", lambda spool: sizes.append(os.fstat(spool._file.fileno()).st_size) or rewind(spool)
+        Spool, "rewind", lambda spool: sizes.append(os.fstat(spool._file.fileno()).st_size) or rewind(spool)
     )
     CHGShapley().epoch_values(model, x, y)
     assert sum(sizes) == 4 * numbers * len(x)

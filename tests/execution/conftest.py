@@ -53,14 +53,15 @@ def script(tmp_path: Path, trace: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture
 def install_tasks(script, tmp_path: Path) -> Callable[[str, str], None]:
-    """Write a module of tasks, from an installed distribution: all its functions."""
+    """Write a module of tasks, as an installed distribution would: all its functions with a decorator."""
 
     def install(name: str, code: str) -> None:
         script(name, f"from dvbench.scoring.contract import Outcome, task\n{code}")
         info = tmp_path / "scripts" / f"{name}-1.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-        points = [f"{function} = {name}:{function}" for function in re.findall(r"^def (\w+)", code, re.MULTILINE)]
+        functions = re.findall(r"^@task.*\ndef (\w+)", code, re.MULTILINE)
+        points = [f"{function} = {name}:{function}" for function in functions]
         (info / "entry_points.txt").write_text("\n".join(["[dvbench.tasks]", *points]))
 
     return install

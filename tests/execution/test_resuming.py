@@ -176,7 +176,7 @@ def test_a_crash_after_a_change_does_not_keep_old_values(valuations, store: Stor
 
 def test_a_failure_names_its_cell_and_evaluator() -> None:
     result = failure(made_up_cell("random"), "boom", "cpu")
-    assert (result.error, result.evaluator_object) == ("boom", "evaluators.baselines.random:random")
+    assert (result.error, result.evaluator_object) == ("boom", "evaluators.baselines.random:Random")
 
 
 def test_a_foreign_file_stops_before_anything_is_done(store: Store) -> None:

@@ -10,15 +10,19 @@ import pytest
 from changed_cells import with_problem
 from loose_scripts import made_up_cell, run_cell
 
+from dvbench.errors import UserError
 from dvbench.execution import scoring
 from dvbench.execution.job_queue import Job
+from dvbench.execution.planning import check
 from dvbench.execution.resume import unfinished
 from dvbench.execution.scoring import score_cells
 from dvbench.execution.valuation import value_cell
 from dvbench.execution.workers import run_here, score_here, score_in_workers, start_server
 from dvbench.problems.build import build_from_settings
 from dvbench.results import Cell, Result, Store
-from dvbench.scoring.retraining import Retraining, ascending, random_order, steps
+from dvbench.scoring.player_orders import ascending, random_order, removal_counts
+from dvbench.scoring.retraining import Retraining
+from dvbench.suite import Suite
 
 CURVES = ("noisy_label_detection", "point_removal", "point_addition")
 NAMES = ("knn_shapley", "random", "lava")
@@ -55,10 +59,10 @@ def test_each_subset_is_trained_once_for_all_evaluators(retrainings: list[Retrai
     cells = [made_up_cell(name, tasks=CURVES) for name in NAMES]
     results = run(cells, store)
     (retrain,) = retrainings
-    problem, subsets, n = retrain.problem, set(), 30
+    problem, subsets, n, counts = retrain.problem, set(), 30, removal_counts(30)
     orders = [ascending(problem, values(store, result)) for result in results.values()]
     for order in (*orders, *(order[::-1] for order in orders), random_order(problem)):
-        subsets |= {frozenset(order[gone:]) for gone in steps(n)} | {frozenset(order[: n - gone]) for gone in steps(n)}
+        subsets |= {frozenset(order[gone:]) for gone in counts} | {frozenset(order[: n - gone]) for gone in counts}
     assert retrain.model.fits.count == len(subsets)
     assert retrain.calls[0] == 3 * 2 * 60  # all at once; later calls only look up
     assert len({tuple(result.scores["point_removal"].curves["random"]) for result in results.values()}) == 1
@@ -82,70 +86,128 @@ def test_what_is_scored_is_not_trained_again(retrainings: list[Retraining], stor
     assert retrainings[1].calls[0] == 2 * 60
 
 
-def test_tasks_that_train_nothing_are_run_once_and_train_nothing(
-    install_tasks, retrainings: list[Retraining], store: Store, trace: Path
-) -> None:
-    code = (
-        "def note(name):\n    with open(TRACE, 'a') as file: file.write(name + '\\n')\n"
-        "@task(version=1, headline='score', higher_is_better=True)\n"
-        "def silent(problem, valuation, retrain):\n    note('silent')\n    return Outcome({'score': 1.0})\n"
-        "@task(version=1, headline='score', higher_is_better=True)\n"
-        "def asking(problem, valuation, retrain):\n    note('asking')\n"
-        "    return Outcome({'score': float(retrain([np.arange(30)])[0])})\n"
-    )
-    install_tasks("loose_noting", code)
-    run([made_up_cell(name, tasks=("silent",)) for name in NAMES], store)
-    assert trace.read_text().split() == ["silent"] * 3
-    assert retrainings[0].model.fits.count == 0
-    run([made_up_cell("random", tasks=("silent", "asking"))], store)
-    assert trace.read_text().split()[3:] == ["asking"] * 2
-    assert retrainings[1].model.fits.count == 1
-
-
-ADAPTIVE = """
+NOTING = """
+def note(name):
+    with open(TRACE, "a") as file: file.write(name + "\\n")
 @task(version=1, headline="score", higher_is_better=True)
-def halving(problem, valuation, retrain):
-    players, seen = np.arange(30), []
-    while len(players) > 1:
-        halves = players[::2], players[1::2]
-        left, right = retrain(halves)
-        players = halves[int(right > left)]
-        seen.append(float(max(left, right)))
-    return Outcome({"score": seen[-1]}, {"seen": seen}, x="epoch")
-@task(version=1, headline="score", higher_is_better=True)
-def insistent(problem, valuation, retrain):
-    for size in range(1, 31):
-        try:
-            if retrain([np.arange(size)])[0] > 0.1: return Outcome({"score": float(size)})
-        except Exception: pass
-    raise RuntimeError("never good enough")
+def silent(problem, valuation, utilities):
+    note("silent")
+    return Outcome({"score": float(len(utilities))})
+def everyone(problem, valuation):
+    note("asked")
+    return [np.arange(30)]
+@task(version=1, headline="score", higher_is_better=True, coalitions=everyone)
+def asking(problem, valuation, utilities):
+    note("asking")
+    return Outcome({"score": float(utilities[0])})
 """
 
 
-def test_a_task_may_ask_depending_on_the_answers(install_tasks, store: Store) -> None:
-    install_tasks("loose_adaptive", ADAPTIVE)
-    cells = [made_up_cell(name, tasks=("halving", "insistent", "point_removal")) for name in NAMES]
+def test_tasks_are_run_once_and_train_nothing_that_they_do_not_ask_for(
+    install_tasks, retrainings: list[Retraining], store: Store, trace: Path
+) -> None:
+    install_tasks("loose_noting", NOTING)
+    run([made_up_cell(name, tasks=("silent",)) for name in NAMES], store)
+    assert trace.read_text().split() == ["silent"] * 3
+    assert retrainings[0].model.fits.count == 0
+    results = run([made_up_cell(name, tasks=("asking", "silent")) for name in NAMES[:2]], store)
+    assert trace.read_text().split()[3:] == ["asked", "asked", "asking", "asking"]
+    assert retrainings[1].model.fits.count == 1
+    assert all(result.scores["silent"].value == 0 for result in results.values())
+    assert all(result.scores["asking"].value > 0 for result in results.values())
+
+
+NESTED = """
+def growing(problem, valuation): return [np.argsort(valuation.values)[:size] for size in (20, 1, 10, 20)]
+@task(version=1, headline="score", higher_is_better=True, coalitions=growing)
+def nested(problem, valuation, utilities):
+    return Outcome({"score": float(utilities[0])}, {"seen": utilities.tolist()}, x="coalition")
+def nobody(problem, valuation): return iter([])
+@task(version=1, headline="score", higher_is_better=True, coalitions=nobody)
+def empty(problem, valuation, utilities): return Outcome({"score": float(len(utilities))})
+"""
+
+
+def test_utilities_are_in_the_order_of_the_coalitions(install_tasks, store: Store) -> None:
+    install_tasks("loose_nested", NESTED)
+    cells = [made_up_cell(name, tasks=("nested", "empty", "point_removal")) for name in NAMES]
     results, first = run(cells, store), cells[0]
     problem = build_from_settings(first.problem, 0)
     retrain = Retraining(problem, first.problem.model, first.problem.training)
-    players, seen = np.arange(30), []
-    while len(players) > 1:
-        scores = [retrain([half])[0] for half in (players[::2], players[1::2])]
-        players = players[int(scores[1] > scores[0]) :: 2]
-        seen.append(max(scores))
-    enough = next(size for size in range(1, 31) if retrain([np.arange(size)])[0] > 0.1)
     for result in results.values():
-        assert result.scores["halving"].curves["seen"] == pytest.approx(seen)
-        assert result.scores["insistent"].value == enough
+        order = np.argsort(values(store, result))
+        expected = [retrain([order[:size]])[0] for size in (20, 1, 10, 20)]
+        assert result.scores["nested"].curves["seen"] == pytest.approx(expected)
+        assert result.scores["nested"].axes == {"seen": "coalition"}
+        assert result.scores["empty"].value == 0
         assert result.scores["point_removal"].value is not None
 
 
-FRAGILE = """
+WRONG = """
+def raising(problem, valuation): raise RuntimeError("nothing to ask for")
+@task(version=1, headline="score", higher_is_better=True, coalitions=raising)
+def unasked(problem, valuation, utilities): return Outcome({"score": 1.0})
+def nothing(problem, valuation): pass
+@task(version=1, headline="score", higher_is_better=True, coalitions=nothing)
+def unsaid(problem, valuation, utilities): return Outcome({"score": 1.0})
+def one(problem, valuation): return [np.arange(5)]
+@task(version=1, headline="score", higher_is_better=True, coalitions=one)
+def leaving(problem, valuation, utilities): sys.exit(3)
 @task(version=1, headline="score", higher_is_better=True)
-def fragile(problem, valuation, retrain):
+def headless(problem, valuation, utilities): return Outcome({"gap": 1.0, "area": 2.0})
+@task(version=1, headline="score", higher_is_better=True)
+def silent(problem, valuation, utilities): pass
+"""
+
+
+def test_what_is_wrong_with_a_task_is_one_line_in_its_score(install_tasks, store: Store) -> None:
+    install_tasks("loose_wrong", WRONG)
+    tasks = ("unasked", "unsaid", "leaving", "headless", "silent", "point_removal")
+    result = run_cell(made_up_cell("random", tasks=tasks), store)
+    errors = {name: score.error for name, score in result.scores.items()}
+    assert errors.pop("point_removal") is None
+    for name, start in {
+        "unasked": "RuntimeError: nothing to ask for (scripts/loose_wrong.py:",
+        "unsaid": "TypeError: 'NoneType' object is not iterable",
+        "leaving": "SystemExit: 3 (",
+        "headless": "task returned no metric 'score', its headline; it returned 'gap', 'area'",
+        "silent": "TypeError: the task must return an Outcome; it returned a NoneType",
+    }.items():
+        assert errors[name].startswith(start)
+
+
+EARLIER = """
+@task(version=1, headline="score", higher_is_better=True)
+def earlier(problem, valuation, retrain): return Outcome({"score": float(retrain([np.arange(30)])[0])})
+"""
+
+
+def test_a_task_of_the_earlier_form_is_refused_before_anything_runs(install_tasks, store: Store) -> None:
+    install_tasks("loose_earlier", EARLIER)
+    problem = {
+        "dataset": "digits", "sizes": {"train": 30, "validation": 20, "test": 40}, "model": "logistic_regression",
+        "tasks": ["earlier"],
+    }  # fmt: skip
+    suite = {
+        "name": "small", "version": 1, "description": "Small.", "seeds": [0], "problems": [problem],
+        "evaluators": [{"name": "random"}],
+    }  # fmt: skip
+    with pytest.raises(
+        UserError, match=r"^the parameters of task 'earlier' must be \(problem, valuation, utilities\), "
+    ):
+        check(Suite.model_validate(suite))
+
+
+FRAGILE = """
+def first_ten(problem, valuation):
     players = np.arange(10) + 10**6 * (valuation.values[0] == -1)
     valuation.values[:] = -1
-    return Outcome({"score": float(retrain([players])[0])})
+    return [players]
+@task(version=1, headline="score", higher_is_better=True, coalitions=first_ten)
+def fragile(problem, valuation, utilities):
+    first = float(valuation.values[0])
+    valuation.values[:] = -1
+    return Outcome({"score": float(utilities[0]), "first": first})
 """
 MARKED = "class Marked(Base):\n    def answer(self, n): return np.full(n, -1.0)\n"
 
@@ -164,8 +226,9 @@ def test_a_failure_stays_with_its_cell(install_tasks, script, store: Store, tmp_
         scores = results[cell.key.evaluator].scores
         alone = run_cell(cell, Store(tmp_path / "alone")).scores
         assert scores["point_removal"].value == pytest.approx(alone["point_removal"].value, abs=1 / 40)
-        if "Marked" not in cell.key.evaluator:  # the task spoils the values it is given, not those of its second run
+        if "Marked" not in cell.key.evaluator:  # the task spoils the values that it is given, and no others
             assert scores["fragile"].error is None
+            assert scores["fragile"].metrics["first"] == values(store, results[cell.key.evaluator])[0]
             assert scores["fragile"] == alone["fragile"]
 
 

@@ -17,7 +17,7 @@ from dvbench.registry import find
 from dvbench.results import Store
 from dvbench.scoring.contract import Valuation
 from dvbench.scoring.retraining import Retraining
-from dvbench.scoring.unlearned_models import UnlearningExperiment
+from dvbench.scoring.unlearned_points import PointUnlearningExperiment
 from dvbench.suite import Suite, load_suite
 from dvbench.tasks.output_divergence import output_divergence
 from dvbench.unlearning_methods.plain_ascent import PlainAscent
@@ -78,10 +78,10 @@ def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
     # By hand: the same models.
     cell = mine.cell
     problem = build_from_settings(cell.problem, 0)
-    judge = UnlearningExperiment(Retraining(problem, cell.problem.model, cell.problem.training))
+    judge = PointUnlearningExperiment(Retraining(problem, cell.problem.model, cell.problem.training))
     method = PlainAscent(steps=10, lr=0.01)
     np.testing.assert_array_equal(store.array(mine, "values"), judge.utilities_lost(judge.unlearner(method)))
-    outcome = output_divergence(problem, Valuation(np.zeros(10), None, lambda: judge.outputs(method)), lambda _: None)
+    outcome = output_divergence(problem, Valuation(np.zeros(10), None, lambda: judge.outputs(method)), np.empty(0))
     assert mine.scores["output_divergence"].metrics == outcome.metrics
     # Stronger unlearning goes further from retrained models and forgets more.
     strong = results["strong"]
@@ -100,7 +100,7 @@ def test_the_same_cell_has_the_same_scores(suite: Suite, store: Store, tmp_path:
 def test_models_to_judge_by_are_trained_once_for_all_methods(suite: Suite, store: Store, monkeypatch) -> None:
     made = []
 
-    class Seen(UnlearningExperiment):
+    class Seen(PointUnlearningExperiment):
         def __init__(self, retraining: Retraining) -> None:
             super().__init__(retraining)
             made.append(self)

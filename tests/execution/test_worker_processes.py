@@ -93,7 +93,7 @@ def test_a_worker_killed_while_scoring_keeps_values_and_what_is_scored(script, i
     install_tasks(
         "loose_deadly",
         "@task(version=1, headline='score', higher_is_better=True)\n"
-        "def deadly(problem, valuation, retrain):\n"
+        "def deadly(problem, valuation, utilities):\n"
         "    if valuation.values[0] == -1: os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return Outcome({'score': 1.0})\n",
     )

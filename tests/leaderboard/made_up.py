@@ -8,14 +8,21 @@ from typing import Any
 from dvbench.results import Cell, CellKey, Cost, Dataset, Environment, Result, Score, Store
 from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, ProblemSettings, Sizes, Training
 from leaderboard.index import open_index
+from leaderboard.statistics import suite_statistics
 from leaderboard.suite_scores import SuiteScores, suite_scores
+from leaderboard.tables import SuiteTables, suite_tables
 
 HERE = Environment(platform="Linux", processor="cpu", cores=4, device="cpu", python="3.11", packages={})
 
 
-def stand(store: Store, suite: str = "small") -> SuiteScores:
+def scores_of(store: Store, suite: str = "small") -> SuiteScores:
     with open_index(store, suite) as index:
         return suite_scores(index)
+
+
+def tables_of(store: Store) -> SuiteTables:
+    scores = scores_of(store)
+    return suite_tables(scores, suite_statistics(scores))
 
 
 def a_cell(

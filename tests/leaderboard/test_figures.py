@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from changed_cells import with_problem
-from made_up import a_cell, a_result, stand
+from made_up import a_cell, a_result, scores_of
 
 from dvbench.cli import main
 from dvbench.registry import entries
 from dvbench.results import Cell, Dataset, Plan, Result, Score, Store
 from dvbench.settings import Noise
 from leaderboard import statistics
-from leaderboard.exhibits import exhibits
+from leaderboard.exhibits import exhibit_makers, exhibits
 from leaderboard.figures import write_figures
 from leaderboard.published import published
 
@@ -26,8 +26,10 @@ CORRELATIONS = {"mine": (0.2, 0.4, 0.9), "random": (-0.1, 0.0, 0.1)}
 FRACTIONS = [0.0, 0.5, 1.0]
 
 
-def score(headline: str, metrics: dict[str, float], up: bool = True, **curves: list[float]) -> Score:
-    return Score(version=1, headline=headline, higher_is_better=up, metrics=metrics, curves=curves)
+def score(headline: str, metrics: dict[str, float], up: bool = True, x: str = "", **curves: list[float]) -> Score:
+    """A score whose curves of the length of the curve ``x`` are drawn over it, and the others over epochs."""
+    axes = {name: x if x and len(curve) == len(curves[x]) else "epoch" for name, curve in curves.items() if name != x}
+    return Score(version=1, headline=headline, higher_is_better=up, metrics=metrics, curves=curves, axes=axes)
 
 
 def partial(value: float) -> Score:
@@ -39,7 +41,7 @@ def partial(value: float) -> Score:
 
 def detection(share: float) -> Score:
     lines = {"recall": [0.0, share, 1.0], "optimal": [0.0, 1.0, 1.0], "random": FRACTIONS}
-    return score("auroc", {"auroc": share}, fraction=FRACTIONS, **lines)
+    return score("auroc", {"auroc": share}, x="fraction", fraction=FRACTIONS, **lines)
 
 
 def unlearning(scale: float) -> dict[str, Score]:
@@ -54,10 +56,13 @@ def unlearning(scale: float) -> dict[str, Score]:
             "lkd",
             {name: k * scale for k, name in enumerate(metrics, 1)},
             up=False,
+            x="log10_loss",
             log10_loss=[-2.0, 0.0, 1.0],
             **density,
         ),
-        "knowledge_retention": score("kr_error", {name: k * scale for k, name in enumerate(kr, 11)}, up=False, **lines),
+        "knowledge_retention": score(
+            "kr_error", {name: k * scale for k, name in enumerate(kr, 11)}, up=False, x="step", **lines
+        ),
         "retrained_agreement": score("spc", {"spc": -scale, "gap": 21 * scale, "gap_full": 22 * scale}),
     }
 
@@ -94,7 +99,7 @@ def fill(tmp_path: Path) -> Callable[..., Store]:
 
 
 def named(store: Store, name: str):
-    return next(each for each in exhibits(store, stand(store)) if each.name == name)
+    return next(each for each in exhibits(store, scores_of(store)) if each.name == name)
 
 
 def test_table_1_has_means_intervals_and_the_published_row_of_clean_problems(fill):
@@ -124,9 +129,43 @@ def test_curves_are_means_over_seeds(fill):
     assert drawn.get_ydata() == pytest.approx([0.0, 0.7, 1.0])
 
 
+def test_a_new_task_gets_its_curves_without_a_list(fill, tmp_path: Path):
+    def scored(evaluator, seed):
+        lines = {"accuracy": [0.5, 0.6 + 0.1 * seed, 0.9], "cost_$": [1.0, 2.0, 3.0], "other": [1.0, 2.0]}
+        return {"label_repair": score("gain", {"gain": 0.5}, x="labels_repaired", labels_repaired=FRACTIONS, **lines)}
+
+    store = fill(scored)
+    exhibit = named(store, "label_repair")
+    assert exhibit.title == "Label repair, over labels repaired"
+    assert list(exhibit.figures) == ["-cifar10", "-noisy"]
+    assert list(exhibit.data["line"].unique()) == ["accuracy", "cost_$"]
+    line = exhibit.data.query("problem == 'noisy' and evaluator == 'mine' and line == 'accuracy'")
+    assert (line["x"].tolist(), line["y"].tolist()) == (FRACTIONS, pytest.approx([0.5, 0.7, 0.9]))
+    drawn = exhibit.figures["-noisy"]
+    assert drawn.get_supxlabel() == "labels repaired"
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["accuracy", "cost $"]
+    assert "label_repair-noisy.svg" in {path.name for path in write_figures(store.root, "small", tmp_path / "out")}
+
+
+def test_names_of_curves_are_no_part_of_a_path(fill):
+    def scored(evaluator, seed):
+        curves = {"../x": FRACTIONS, "a": FRACTIONS, "../../y": FRACTIONS, "b": FRACTIONS}
+        axes = {"a": "../x", "b": "../../y"}
+        made = Score(version=1, headline="f", higher_is_better=True, metrics={"f": 1.0}, curves=curves, axes=axes)
+        return {"strange": made}
+
+    store = fill(scored)
+    assert [each.name for each in exhibits(store, scores_of(store))] == ["strange", "strange-2", "cost_and_quality"]
+
+
+def test_every_declared_task_is_registered():
+    declared = [task for maker in exhibit_makers() for task in maker.tasks or ()]
+    assert set(declared) <= set(entries("tasks"))
+
+
 def test_unlearning_has_table_3_and_both_figures(fill):
     store = fill(lambda evaluator, seed: unlearning(0.1 * 2**seed))
-    made = {each.name: each for each in exhibits(store, stand(store))}
+    made = {each.name: each for each in exhibits(store, scores_of(store))}
     assert list(made) == ["unlearning_quality", "loss_densities", "loss_curves", "cost_and_quality"]
     table = made["unlearning_quality"].table
     ours = table[(table["evaluator"] == "mine") & (table["problem"] == "cifar10")].iloc[0]
@@ -176,7 +215,7 @@ def test_a_suite_that_failed_is_shown_as_failed(tmp_path: Path):
     cell = a_cell("cifar10", "mine", 0, ("partial_agreement",))
     store.write(a_result(cell, error="it broke", dataset=None, cost=None))
     store.write_plan(Plan(suite="small", suite_version=1, description="Small.", cells=(cell,)))
-    (exhibit,) = exhibits(store, stand(store))
+    (exhibit,) = exhibits(store, scores_of(store))
     assert exhibit.table["n_failed"].tolist() == [1]
     assert write_figures(tmp_path, "small", tmp_path / "out")[-1].read_text().count("mine") == 1
 
@@ -198,7 +237,7 @@ def test_files_are_whole_and_the_same_each_time(fill, tmp_path: Path):
 
 def removal(seed: int) -> Score:
     lines = {"remove_high": [0.9, 0.5, 0.1], "remove_low": [0.9, 0.8, 0.4], "random": [0.9, 0.7, 0.3]}
-    return score("gap", {"gap": 0.2 + seed}, fraction=FRACTIONS, **lines)
+    return score("gap", {"gap": 0.2 + seed}, x="fraction", fraction=FRACTIONS, **lines)
 
 
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys, fill):
@@ -286,7 +325,9 @@ def test_densities_are_those_of_the_first_seed_that_has_them(fill):
 def test_columns_that_are_no_intervals_are_on_the_page(fill, tmp_path: Path):
     def scored(evaluator, seed):
         lines = {"remove_high": FRACTIONS, "remove_low": FRACTIONS, "random": FRACTIONS}
-        return {"point_removal": score("gap", {"gap": 0.5, "area_low": 0.25}, fraction=FRACTIONS, **lines)}
+        return {
+            "point_removal": score("gap", {"gap": 0.5, "area_low": 0.25}, x="fraction", fraction=FRACTIONS, **lines)
+        }
 
     page = write_figures(fill(scored).root, "small", tmp_path / "out")[-1].read_text()
     assert "| area_low |" in page

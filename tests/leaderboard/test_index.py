@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_up import a_cell, a_result, a_score, stand
+from made_up import a_cell, a_result, a_score, scores_of
 
 from dvbench.errors import UserError
 from dvbench.results import About, Plan, Score, Store, Submission
-from leaderboard.index import index_path, open_index, suites, whole_plan
+from leaderboard.index import index_path, open_index
+from leaderboard.plans import merged_plan, suite_names
 
 TABLE = {("p", name, seed): {"f": 0.1 * seed} for name in "AB" for seed in (0, 1)}
 VALUES = {"values": np.zeros(20)}
@@ -29,13 +30,13 @@ def reads(monkeypatch) -> list[str]:
 
 def test_only_what_changed_is_read_again(write, reads):
     store = write(TABLE)
-    before = stand(store).scores
+    before = scores_of(store).scores
     assert sorted(reads) == ["A-seed-0", "A-seed-1", "B-seed-0", "B-seed-1"]
     reads.clear()
-    assert stand(store).scores.equals(before)
+    assert scores_of(store).scores.equals(before)
     assert reads == []
     store.write(a_result(a_cell("p", "B", 1, ("f",)), {"f": a_score(0.7)}), VALUES)
-    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.7]
+    assert scores_of(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.7]
     assert reads == ["B-seed-1"]
 
 
@@ -43,49 +44,49 @@ def test_a_changed_file_of_the_same_size_and_time_is_read_again(write):
     import os
 
     store = write(TABLE)
-    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
+    assert scores_of(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
     path = store.root / "small/p/B/seed-1/result.json"
     old = path.stat()
     store.write(a_result(a_cell("p", "B", 1, ("f",)), {"f": a_score(0.2)}, seconds=2.0), VALUES)
     os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
     assert path.stat().st_size == old.st_size
-    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.2]
+    assert scores_of(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.2]
 
 
 def test_what_is_gone_is_forgotten(write):
     store = write(TABLE)
-    stand(store)
+    scores_of(store)
     store.remove(a_cell("p", "A", 0, ("f",)).key)
-    assert stand(store).scores["status"].tolist() == ["missing", "ok", "ok", "ok"]
+    assert scores_of(store).scores["status"].tolist() == ["missing", "ok", "ok", "ok"]
     write({("p", "A", 1): {"f": 0.5}})
-    assert stand(store).scores["value"].tolist() == [0.5]
+    assert scores_of(store).scores["value"].tolist() == [0.5]
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no database", b"SQLite format 3\x00" + b"\xff" * 5000])
 def test_an_index_that_is_broken_is_made_anew(write, content):
     store = write(TABLE)
     index_path(store.root, "small").write_bytes(content)
-    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
+    assert scores_of(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
 
 
 def test_a_damaged_page_is_found(write, reads):
     store = write({("p", name, seed): {"f": 0.1} for name in "ABCDEFGH" for seed in range(10)})
-    before = stand(store).scores
+    before = scores_of(store).scores
     path = index_path(store.root, "small")
     content = bytearray(path.read_bytes())
     content[8192:12288] = bytes(4096)
     path.write_bytes(content)
     reads.clear()
-    assert stand(store).scores.equals(before)
+    assert scores_of(store).scores.equals(before)
     assert len(reads) == 80
 
 
 def test_an_index_of_another_version_is_another_file(write, reads, monkeypatch):
     store = write(TABLE)
-    stand(store)
+    scores_of(store)
     reads.clear()
     monkeypatch.setattr("leaderboard.index.VERSION", 1000)
-    stand(store)
+    scores_of(store)
     assert len(reads) == 4
 
 
@@ -93,21 +94,21 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(write, monkeypatch, t
     store = write(TABLE)
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DVBENCH_CACHE", str(tmp_path / "file" / "below"))
-    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
+    assert scores_of(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
 
 
 def test_nothing_is_written_among_results_and_nothing_there_is_believed(write):
     """An index beside results could come from whoever made them, with triggers that change what is put in."""
     store = write(TABLE)
     before = sorted(store.root.rglob("*"))
-    stand(store)
+    scores_of(store)
     assert sorted(store.root.rglob("*")) == before
     made = index_path(store.root, "small").read_bytes()
     for place in (store.root, store.root / "small"):
         for name in (".index.sqlite", index_path(store.root, "small").name):
             (place / name).write_bytes(made)
     store.write(a_result(a_cell("p", "B", 1, ("f",)), {"f": a_score(0.7)}), VALUES)
-    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.7]
+    assert scores_of(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.7]
 
 
 def test_several_may_begin_an_index_at_once(write):
@@ -117,39 +118,40 @@ def test_several_may_begin_an_index_at_once(write):
     for _ in range(10):
         index_path(store.root, "small").unlink(missing_ok=True)
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: stand(store).scores["value"].tolist(), range(4)))
+            found = list(pool.map(lambda _: scores_of(store).scores["value"].tolist(), range(4)))
         assert found == [[0.0, 0.1, 0.0, 0.1]] * 4
 
 
 def test_a_renamed_suite_has_an_index_of_its_own(write):
     store = write(TABLE)
-    stand(store)
+    scores_of(store)
     (store.root / "small").rename(store.root / "large")
     with pytest.raises(UserError, match="plan of another suite"):
-        stand(store, "large")
+        scores_of(store, "large")
 
 
 def test_a_broken_result_changes_nothing(write):
     store = write(TABLE)
-    stand(store)
+    scores_of(store)
     path = store.root / "small/p/B/seed-1/result.json"
     whole = path.read_bytes()
     path.write_bytes(b"{}")
     with pytest.raises(UserError, match="is not a result"):
-        stand(store)
+        scores_of(store)
     path.write_bytes(whole)
-    assert stand(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
+    assert scores_of(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.1]
 
 
 def test_curves_come_back_as_they_were(write):
     curves = {"fraction": [0.0, 0.5, 1.0], "recall": [0.0, 0.75, 1.0], "single": [0.25]}
-    score = Score(version=1, headline="f1", higher_is_better=True, metrics={"f1": 0.5}, curves=curves)
+    axes = {"recall": "fraction", "single": "player"}
+    score = Score(version=1, headline="f1", higher_is_better=True, metrics={"f1": 0.5}, curves=curves, axes=axes)
     store = write({("p", "A", 0): {"f": score, "g": 0.5}, ("p", "B", 0): {"f": 0.5, "g": 0.5}}, ("f", "g"))
     with open_index(store, "small") as index:
-        ((_, task, found),) = index.curves("A")
+        (read,) = index.curves("A")
         assert list(index.curves("B")) == []
-    assert task == "f"
-    assert {name: line.tolist() for name, line in found.items()} == curves
+    assert (read.task, read.axes) == ("f", axes)
+    assert {name: line.tolist() for name, line in read.lines.items()} == curves
 
 
 def submitted(store: Store, evaluator: str, cells, suite="small", version=1) -> None:
@@ -164,20 +166,20 @@ def test_submissions_are_planned_beside_the_suites_own(write):
     store = write({("p", "A", 0): {"f": 0.5}})
     cells = [a_cell("p", "Mine", seed, ("f",)) for seed in (0, 1)]
     store.write(a_result(cells[0], {"f": a_score(0.9)}), VALUES)
-    assert stand(store).remarks == ("1 result(s) outside the plan are left out.",)
+    assert scores_of(store).remarks == ("1 result(s) that are not planned are left out.",)
     submitted(store, "Mine", cells)
-    scores = stand(store).scores
+    scores = scores_of(store).scores
     assert scores[["evaluator", "seed", "status"]].to_numpy().tolist() == [
         ["A", 0, "ok"], ["Mine", 0, "ok"], ["Mine", 1, "missing"],
     ]  # fmt: skip
-    assert stand(store).remarks == ()
+    assert scores_of(store).remarks == ()
 
 
 def test_the_suites_own_plan_goes_before_that_of_a_submission(write):
     store = write({("p", "A", 0): {"f": 0.5}})
     other = a_cell("p", "A", 0, ("f", "g"))
     submitted(store, "A", [other])
-    assert whole_plan(store, "small").cells == store.plan("small").cells
+    assert merged_plan(store, "small").cells == store.plan("small").cells
 
 
 def test_a_submission_to_another_version_of_the_suite_is_refused(write):
@@ -185,7 +187,7 @@ def test_a_submission_to_another_version_of_the_suite_is_refused(write):
     cell = a_cell("p", "Mine", 0, ("f",), version=2)
     store.write(a_result(cell, {"f": a_score(0.9)}), VALUES)
     submitted(store, "Mine", [cell], version=2)
-    scores = stand(store).scores
+    scores = scores_of(store).scores
     assert scores["status"].tolist() == ["ok", "missing"]
     assert "other settings than planned" in scores["error"].iloc[1]
 
@@ -193,5 +195,5 @@ def test_a_submission_to_another_version_of_the_suite_is_refused(write):
 def test_a_suite_that_was_only_submitted_to_is_there(write):
     store = write({("p", "A", 0): {"f": 0.5}})
     submitted(store, "Mine", [a_cell("p", "Mine", 0, ("f",), suite="other")], suite="other")
-    assert suites(store) == ["other", "small"]
-    assert stand(store, "other").scores["status"].tolist() == ["missing"]
+    assert suite_names(store) == ["other", "small"]
+    assert scores_of(store, "other").scores["status"].tolist() == ["missing"]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from made_up import a_cell, a_score, stand
+from made_up import a_cell, a_score, scores_of, tables_of
 from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
@@ -75,7 +75,7 @@ def test_clean_keeps_to_one_short_line():
 
 
 def test_problem_table(store):
-    (table,) = tables.report(stand(store)).problems
+    (table,) = tables_of(store).problems
     assert [(entry.text, entry.note) for entry in table.header] == [("evaluator", ""), ("f", "f1 ↑"), ("loss", "f1 ↓")]
     a, b, c = table.rows
     assert [row[0].text for row in table.rows] == ["A", "B", "C"]
@@ -88,18 +88,18 @@ def test_problem_table(store):
 
 
 def test_a_mean_over_some_seeds_is_marked(write):
-    (table,) = tables.report(stand(write({("p", "A", 0): {"f": 0.5}, ("p", "A", 1): None}))).problems
+    (table,) = tables_of(write({("p", "A", 0): {"f": 0.5}, ("p", "A", 1): None})).problems
     assert table.rows[0][1] == tables.Entry("0.500", note="#1", alarm="1 missing", best=True)
 
 
 def test_nobody_is_best_where_all_failed(write):
-    report = tables.report(stand(write({("p", "A", 0): "broke", ("p", "B", 0): None})))
+    report = tables_of(write({("p", "A", 0): "broke", ("p", "B", 0): None}))
     assert not any(entry.best for table in (report.overall, *report.problems) for row in table.rows for entry in row)
     assert [row[1].alarm for row in report.problems[0].rows] == ["failed", "missing"]
 
 
 def test_evaluators_are_shown_where_they_are_planned(write):
-    report = tables.report(stand(write({("p", "A", 0): {"f": 0.5}, ("q", "B", 0): {"f": 0.5}})))
+    report = tables_of(write({("p", "A", 0): {"f": 0.5}, ("q", "B", 0): {"f": 0.5}}))
     assert [[row[0].text for row in table.rows] for table in report.problems] == [["A"], ["B"]]
 
 
@@ -107,13 +107,13 @@ def test_unplanned_places_say_so(write):
     store = write({("p", "A", 0): {"f": 0.5, "g": 0.5}}, ("f", "g"))
     cells = (*store.plan("small").cells, a_cell("p", "B", 0, ("f",)))
     store.write_plan(store.plan("small").model_copy(update={"cells": cells}))
-    rows = tables.report(stand(store)).problems[0].rows
+    rows = tables_of(store).problems[0].rows
     assert [(entry.text, entry.alarm) for entry in rows[1]] == [("B", ""), ("", "missing"), ("not planned", "")]
-    assert tables.rows_for_console(stand(store))[1][1][2:4] == ["-", ""]
+    assert tables.rows_for_console(scores_of(store))[1][1][2:4] == ["-", ""]
 
 
 def test_overall_table(store):
-    overall = tables.report(stand(store)).overall
+    overall = tables_of(store).overall
     # Seed 0 and 1 alike: A is (2, 1), B is (1, 2.5), C is (3, 2.5).
     texts = [[entry.text or entry.alarm for entry in row] for row in overall.rows]
     assert texts == [
@@ -124,7 +124,7 @@ def test_overall_table(store):
 
 
 def test_a_failed_valuation_is_told_once(store):
-    failures = tables.report(stand(store)).failures
+    failures = tables_of(store).failures
     assert [(each.evaluator, each.problem, each.tasks, each.seeds) for each in failures] == [
         ("B", "digits", "loss", "seeds 0, 1"),
         ("C", "digits", "all tasks", "seed 0"),
@@ -132,7 +132,7 @@ def test_a_failed_valuation_is_told_once(store):
 
 
 def test_console_rows(store):
-    headers, rows = tables.rows_for_console(stand(store))
+    headers, rows = tables.rows_for_console(scores_of(store))
     assert headers == ["evaluator", "rank", "f ↑", "loss ↓", "sec", "failed", "missing"]
     assert rows == [
         ["A", "1.5", "0.70", "3.00", "1.5", "0", "0"],
@@ -181,7 +181,7 @@ def test_suites_can_be_chosen(write, tmp_path):
 
 
 def test_markdown_says_the_same_and_cannot_be_broken(store):
-    text = markdown.render(tables.report(stand(store)))
+    text = markdown.render(tables_of(store))
     assert "| A | 0.700 ± 1.271 (#2) | **3.000 ± 12.706** (#1) |" in text
     assert "| B | **0.900 ± 0.000** (#1) | ⚠ failed |" in text
     html = html_of(text)
@@ -194,7 +194,7 @@ def test_markdown_says_the_same_and_cannot_be_broken(store):
 
 
 def test_a_name_cannot_add_a_column_to_a_markdown_table(store):
-    report = tables.report(stand(store))
+    report = tables_of(store)
     (table,) = report.problems
     rows = tuple((tables.Entry(tables.clean(EVIL)), *row[1:]) for row in table.rows)
     html = html_of(markdown.render(dataclasses.replace(report, problems=(dataclasses.replace(table, rows=rows),))))
@@ -217,7 +217,7 @@ def test_no_folder(tmp_path, suites):
 
 
 def test_no_suite(tmp_path):
-    with pytest.raises(UserError, match="holds no suite"):
+    with pytest.raises(UserError, match="has no suite"):
         build(tmp_path, tmp_path / "out")
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import a_cell, a_result, a_score, stand
+from made_up import a_cell, a_result, a_score, scores_of
 
 from dvbench.errors import UserError
 from dvbench.results import Dataset, Plan
@@ -41,7 +41,7 @@ def test_scores_tell_ok_failed_and_missing_apart(write):
     store = write(
         {("p", "A", 0): {"f": 0.5, "g": broken}, ("p", "B", 0): "out of memory", ("p", "C", 0): None}, ("f", "g")
     )
-    frame = stand(store).scores
+    frame = scores_of(store).scores
     told = frame.set_index(["evaluator", "task"])[["status", "error"]].apply(tuple, axis=1).to_dict()
     assert told == {
         ("A", "f"): ("ok", ""),
@@ -62,16 +62,16 @@ def test_scores_tell_ok_failed_and_missing_apart(write):
 
 def test_a_planned_task_that_is_not_scored_is_missing(write):
     store = write({("p", "A", 0): {"f": 0.5}}, ("f", "new"))
-    assert stand(store).scores["status"].tolist() == ["ok", "missing"]
+    assert scores_of(store).scores["status"].tolist() == ["ok", "missing"]
 
 
 def test_a_result_of_other_settings_is_missing(write):
     store = write({("p", "A", 0): {"f": 0.5}, ("p", "B", 0): None})
     store.write(a_result(a_cell("p", "B", 0, ("f",), version=2), {"f": a_score(0.9)}), {"values": np.zeros(20)})
-    frame = stand(store).scores
+    frame = scores_of(store).scores
     assert frame["status"].tolist() == ["ok", "missing"]
     assert "other settings" in frame["error"].iloc[1]
-    assert math.isnan(by_evaluator(statistics.cost(stand(store).cells), "seconds")["B"])
+    assert math.isnan(by_evaluator(statistics.cost(scores_of(store).cells), "seconds")["B"])
 
 
 def test_a_result_scored_for_more_tasks_than_planned_counts(write):
@@ -80,7 +80,7 @@ def test_a_result_scored_for_more_tasks_than_planned_counts(write):
         a_result(a_cell("p", "A", 0, ("f", "more")), {"f": a_score(0.5), "more": a_score(0.1)}),
         {"values": np.zeros(20)},
     )
-    assert stand(store).scores[["task", "value"]].to_numpy().tolist() == [["f", 0.5]]
+    assert scores_of(store).scores[["task", "value"]].to_numpy().tolist() == [["f", 0.5]]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_result_scored_for_more_tasks_than_planned_counts(write):
 )
 def test_a_score_measured_otherwise_than_most_is_missing(write, odd):
     store = write({("p", "A", 0): {"f": 0.5}, ("p", "B", 0): {"f": odd}, ("p", "C", 0): {"f": 0.4}})
-    frame = stand(store).scores
+    frame = scores_of(store).scores
     assert by_evaluator(frame, "status") == {"A": "ok", "B": "missing", "C": "ok"}
     assert set(frame["metric"]) == {"f1"}
     assert set(frame["higher_is_better"]) == {True}
@@ -101,7 +101,7 @@ def test_summary_means_and_intervals(write):
     store = write(
         {("p", "A", 0): {"f": 0.6}, ("p", "A", 1): {"f": 0.8}, ("p", "B", 0): {"f": 0.5}, ("p", "B", 1): "broke"}
     )
-    frame = statistics.summary(stand(store).scores)
+    frame = statistics.summary(scores_of(store).scores)
     assert by_evaluator(frame, "mean") == pytest.approx({"A": 0.7, "B": 0.5})
     assert by_evaluator(frame, "ci") == pytest.approx({"A": T1 * 0.1, "B": math.nan}, nan_ok=True, rel=1e-6)
     assert by_evaluator(frame, "n_ok") == {"A": 2, "B": 1}
@@ -113,7 +113,7 @@ def test_summary_ranks_average_ties_and_put_those_without_a_score_last(write):
     values = {"A": 0.5, "B": 0.9, "C": 0.5, "D": 0.1}
     table = {("p", name, 0): {"f": value, "loss": value} for name, value in values.items()}
     store = write({**table, ("p", "E", 0): "broke", ("p", "F", 0): None}, ("f", "loss"))
-    frame = statistics.summary(stand(store).scores)
+    frame = statistics.summary(scores_of(store).scores)
     assert by_evaluator(frame, "rank", task="f") == {"A": 2.5, "B": 1, "C": 2.5, "D": 4, "E": 5.5, "F": 5.5}
     assert by_evaluator(frame, "rank", task="loss") == {"A": 2.5, "B": 4, "C": 2.5, "D": 1, "E": 5.5, "F": 5.5}
 
@@ -128,7 +128,7 @@ def test_overall_averages_the_ranks_of_each_seed(write):
         ("p", "B", 1): {"f": 0.8, "loss": 2.0},
         ("p", "C", 1): "broke",
     }
-    frame = statistics.overall(stand(write(table, ("f", "loss"))).scores)
+    frame = statistics.overall(scores_of(write(table, ("f", "loss"))).scores)
     assert frame["evaluator"].tolist() == ["A", "B", "C"]
     assert frame["rank"].tolist() == [1, 2, 3]
     assert frame["mean_rank"].tolist() == pytest.approx([1.5, 1.875, 2.625])
@@ -141,8 +141,8 @@ def test_overall_averages_the_ranks_of_each_seed(write):
 
 def test_failing_where_it_is_weak_does_not_help(write):
     table = {("p", "A", 0): {"f": 0.9}, ("q", "A", 0): {"f": 0.1}, ("p", "B", 0): {"f": 0.8}, ("q", "B", 0): {"f": 0.2}}
-    honest = statistics.overall(stand(write(table)).scores)
-    failing = statistics.overall(stand(write({**table, ("q", "A", 0): "gave up"}, suite="s2"), "s2").scores)
+    honest = statistics.overall(scores_of(write(table)).scores)
+    failing = statistics.overall(scores_of(write({**table, ("q", "A", 0): "gave up"}, suite="s2"), "s2").scores)
     assert by_evaluator(honest, "mean_rank") == by_evaluator(failing, "mean_rank") == {"A": 1.5, "B": 1.5}
     assert honest["rank"].tolist() == [1, 1]
 
@@ -150,7 +150,7 @@ def test_failing_where_it_is_weak_does_not_help(write):
 def test_what_is_not_planned_for_one_in_a_shared_column_is_missing(write):
     # C is planned for q alone, and best there.
     table = {("p", "A", 0): {"f": 0.9}, ("q", "A", 0): {"f": 0.1}, ("p", "B", 0): {"f": 0.8}, ("q", "C", 0): {"f": 0.2}}
-    frame = statistics.overall(stand(write(table)).scores)
+    frame = statistics.overall(scores_of(write(table)).scores)
     assert by_evaluator(frame, "mean_rank") == {"A": 1.5, "B": 2.5, "C": 2.0}
     assert by_evaluator(frame, "n_missing") == {"A": 0, "B": 1, "C": 1}
 
@@ -159,31 +159,31 @@ def test_a_rank_in_a_small_field_does_not_count(write):
     """Whoever is run alone somewhere is first there, which says nothing."""
     table = {("p", name, 0): {"f": value} for name, value in (("A", 0.9), ("B", 0.8), ("C", 0.1))}
     alone = {("q", "C", seed): {"f": 1.0} for seed in range(5)}
-    frame = statistics.overall(stand(write({**table, **alone})).scores)
+    frame = statistics.overall(scores_of(write({**table, **alone})).scores)
     assert by_evaluator(frame, "mean_rank") == {"A": 1.0, "B": 2.0, "C": 3.0}
 
 
 def test_all_missing_tie(write):
-    frame = statistics.overall(stand(write({("p", "A", 0): None, ("p", "B", 0): None})).scores)
+    frame = statistics.overall(scores_of(write({("p", "A", 0): None, ("p", "B", 0): None})).scores)
     assert frame[["mean_rank", "n_missing"]].to_numpy().tolist() == [[1.5, 1], [1.5, 1]]
 
 
 def test_cost_is_the_mean_over_seeds_that_are_ok(write):
     table = {("p", "A", 0): {"f": 1.0}, ("p", "A", 1): {"f": 1.0}, ("p", "B", 0): {"f": 1.0}, ("p", "B", 1): "broke"}
-    frame = statistics.cost(stand(write({**table, ("p", "C", 0): None})).cells).set_index("evaluator")
+    frame = statistics.cost(scores_of(write({**table, ("p", "C", 0): None})).cells).set_index("evaluator")
     assert frame["seconds"].to_dict() == pytest.approx({"A": 1.5, "B": 1.0, "C": math.nan}, nan_ok=True)
     assert frame.loc["A", ["fits", "unlearned", "peak_memory", "peak_cuda_memory"]].tolist() == [3, 2, 5e6, 0]
 
 
 def test_remarks_name_what_is_not_comparable(write):
     store = write({("p", name, 0): {"f": 1.0} for name in "ABC"})
-    assert stand(store).remarks == ()
+    assert scores_of(store).remarks == ()
     result = a_result(a_cell("p", "B", 0, ("f",)), {"f": a_score(1.0)})
     faster = result.environment.model_copy(update={"processor": "fast", "device": "cuda"})
     store.write(result.model_copy(update={"environment": faster}), {"values": np.zeros(20)})
     store.write(a_result(a_cell("p", "Unplanned", 0, ("f",)), {"f": a_score(1.0)}), {"values": np.zeros(20)})
-    assert stand(store).remarks == (
-        "1 result(s) outside the plan are left out.",
+    assert scores_of(store).remarks == (
+        "1 result(s) that are not planned are left out.",
         "Seconds were measured on 2 kinds of machine: cpu (4 cores, cpu); fast (4 cores, cuda).",
     )
 
@@ -192,7 +192,7 @@ def test_another_revision_of_the_data_is_refused(write):
     store = write({("p", name, 0): {"f": 1.0} for name in "ABC"})
     other = Dataset(revision="1" * 64, kind="classification", train=20, validation=10, test=10)
     store.write(a_result(a_cell("p", "B", 0, ("f",)), {"f": a_score(9.0)}, dataset=other), {"values": np.zeros(20)})
-    found = stand(store)
+    found = scores_of(store)
     assert by_evaluator(found.scores, "status") == {"A": "ok", "B": "missing", "C": "ok"}
     assert "another revision of the data" in by_evaluator(found.scores, "error")["B"]
     assert found.remarks == ("1 result(s) on another revision of the data than most others are refused.",)
@@ -207,30 +207,30 @@ def test_a_claim_about_the_data_does_not_stand_against_what_is_verified(write):
     for name in "BC":
         cell = a_cell("p", name, 0, ("f",))
         store.write(a_result(cell, {"f": a_score(9.0)}, dataset=other), {"values": np.zeros(20)})
-    assert by_evaluator(stand(store).scores, "status") == {"A": "missing", "B": "ok", "C": "ok"}
+    assert by_evaluator(scores_of(store).scores, "status") == {"A": "missing", "B": "ok", "C": "ok"}
     with open_index(store, "small") as index:
         found = index.read().results.set_index("evaluator")["sha256"]
     cells = {"p/seed-0": VerifiedCell(sha256=found["A"], how="recomputed")}
     store.write_verified(Verified(suite="small", evaluator="A", dvbench_version="0", cells=cells))
-    assert by_evaluator(stand(store).scores, "status") == {"A": "ok", "B": "missing", "C": "missing"}
+    assert by_evaluator(scores_of(store).scores, "status") == {"A": "ok", "B": "missing", "C": "missing"}
 
 
 def test_results_of_several_versions_of_an_evaluator_are_told(write):
     store = write({("p", "A", seed): {"f": 1.0} for seed in (0, 1)})
     newer = a_result(a_cell("p", "A", 1, ("f",)), {"f": a_score(1.0)}, evaluator_version="2")
     store.write(newer, {"values": np.zeros(20)})
-    assert stand(store).remarks == ("Results of A come from 2 versions of it.",)
+    assert scores_of(store).remarks == ("The results of A are of 2 versions of it.",)
 
 
 def test_a_plan_of_another_suite_is_refused(write):
     store = write({("p", "A", 0): None})
     (store.root / "small").rename(store.root / "renamed")
     with pytest.raises(UserError, match="plan of another suite"):
-        stand(store, "renamed")
+        scores_of(store, "renamed")
 
 
 def test_a_plan_without_scores_is_refused(write):
     store = write({("p", "A", 0): None})
     store.write_plan(Plan(suite="small", suite_version=1, description="", cells=(a_cell("p", "A", 0, ()),)))
     with pytest.raises(UserError, match="no task to score"):
-        stand(store)
+        scores_of(store)

@@ -10,23 +10,27 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from made_up import a_cell, a_result, a_score, stand
+from made_up import a_cell, a_result, a_score, scores_of
 from test_index import submitted
 
 from dvbench.results import Score
 from leaderboard.build import build
 from leaderboard.descriptions import bibtex, describe
+from leaderboard.index import ScoreCurves
 from leaderboard.site.assets import assets
 from leaderboard.site.pages import slug
-from leaderboard.site.payloads import charts, script, short, suite_data
-from leaderboard.tables import report
+from leaderboard.site.payloads import SeedCurves, charts, script, short, suite_data
+from leaderboard.statistics import suite_statistics
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=y> &\u2028"
 CURVES = {"fraction": [0.0, 0.5, 1.0], "recall": [0.0, 0.75, 1.0]}
+AXES = {"recall": "fraction"}
 
 
 def detection(value: float) -> Score:
-    return Score(version=1, headline="f1", higher_is_better=True, metrics={"f1": value, "other": 1.0}, curves=CURVES)
+    return Score(
+        version=1, headline="f1", higher_is_better=True, metrics={"f1": value, "other": 1.0}, curves=CURVES, axes=AXES
+    )
 
 
 @pytest.fixture
@@ -100,8 +104,8 @@ def test_scripts_with_data_cannot_be_broken_out_of():
 
 def test_data_have_every_score_of_every_seed(write):
     store = write({("p", "A", 0): {"f": 1 / 3}, ("p", "A", 1): "broke", ("p", "random", 1): {"f": 2.0}})
-    found = stand(store)
-    data = suite_data(found, report(found))
+    scores = scores_of(store)
+    data = suite_data(scores, suite_statistics(scores))
     assert [(each["name"], each["random"]) for each in data["evaluators"]] == [("A", False), ("random", True)]
     (column,) = data["columns"]
     assert column == {
@@ -116,40 +120,56 @@ def test_numbers_that_are_none_are_told_as_none():
     assert [short(each) for each in (float("inf"), float("nan"), 1 / 3)] == [None, None, 0.333333333]
 
 
+def of_seed(seed: int, lines: dict[str, np.ndarray], axes: dict[str, str]) -> SeedCurves:
+    return SeedCurves("p", seed, ScoreCurves(seed, "f", lines, axes))
+
+
 def test_charts_are_means_over_seeds():
-    def lines(scale, **more):
-        return {"fraction": np.array([0.0, 1.0]), "recall": scale * np.array([1.0, 2.0])} | more
+    def curves(seed, scale):
+        lines = {"fraction": np.array([0.0, 1.0]), "recall": scale * np.array([1.0, 2.0])}
+        return of_seed(seed, lines, {"recall": "fraction"})
 
-    (chart,) = charts([("p", "f", 0, lines(1.0)), ("p", "f", 1, lines(3.0))])
+    (chart,) = charts([curves(0, 1.0), curves(1, 3.0)])
     assert chart["lines"] == {"recall": [2.0, 4.0]}
-    assert (chart["x"], chart["axis"], chart["seeds"]) == ([0.0, 1.0], "share of players", 2)
+    assert (chart["x"], chart["axis"], chart["seeds"]) == ([0.0, 1.0], "fraction of players", 2)
 
 
-def test_seeds_with_another_axis_are_not_averaged():
-    def density(x):
-        return {"log10_loss": np.array(x), "unlearned": np.array([x[0], 1.0])}
+def test_seeds_with_another_x_axis_are_not_averaged():
+    def density(seed, x):
+        return of_seed(seed, {"log10_loss": np.array(x), "full": np.array([x[0], 1.0])}, {"full": "log10_loss"})
 
-    (chart,) = charts([("p", "f", 0, density([0.0, 1.0])), ("p", "f", 1, density([5.0, 6.0]))])
-    assert (chart["x"], chart["lines"], chart["seeds"]) == ([0.0, 1.0], {"unlearned": [0.0, 1.0]}, 1)
+    (chart,) = charts([density(0, [0.0, 1.0]), density(1, [5.0, 6.0])])
+    assert (chart["x"], chart["lines"], chart["seeds"]) == ([0.0, 1.0], {"full": [0.0, 1.0]}, 1)
 
 
-def test_points_by_player_are_those_of_one_seed():
+@pytest.mark.parametrize("axis", ["player", "coalition"])
+def test_points_by_player_are_those_of_one_seed(axis):
     """The first player of another seed is another subset."""
     (chart,) = charts(
-        [("p", "f", seed, {"exact": np.array([scale, 2 * scale])}) for seed, scale in ((0, 1.0), (1, 3.0))]
+        [
+            of_seed(seed, {"exact": np.array([scale, 2 * scale])}, {"exact": axis})
+            for seed, scale in ((0, 1.0), (1, 3.0))
+        ]
     )
-    assert (chart["axis"], chart["seeds"], chart["lines"]) == ("player", 1, {"exact": [1.0, 2.0]})
+    assert (chart["axis"], chart["seeds"], chart["lines"]) == (axis, 1, {"exact": [1.0, 2.0]})
 
 
-def test_lines_are_drawn_over_what_they_belong_to():
+def test_every_line_is_drawn_over_its_own_x_axis():
     two = np.array([1.0, 2.0])
     lines = {"step": np.array([0.0, 5.0]), "unlearning_forget": two, "train_loss": two, "retrained_forget": two}
-    found = {chart["axis"]: (chart["x"], list(chart["lines"])) for chart in charts([("p", "f", 0, lines)])}
-    assert found == {
+    axes = {"unlearning_forget": "step", "train_loss": "epoch", "retrained_forget": "player"}
+    by_axis = {chart["axis"]: (chart["x"], list(chart["lines"])) for chart in charts([of_seed(0, lines, axes)])}
+    assert by_axis == {
         "steps of unlearning": ([0.0, 5.0], ["unlearning_forget"]),
         "epoch": ([0, 1], ["train_loss"]),
         "player": ([0, 1], ["retrained_forget"]),
     }
+
+
+def test_an_axis_that_no_list_names_is_labelled_by_its_name():
+    two = np.array([1.0, 2.0])
+    (chart,) = charts([of_seed(0, {"noise_rate": np.array([0.1, 0.2]), "accuracy": two}, {"accuracy": "noise_rate"})])
+    assert (chart["axis"], chart["x"], chart["lines"]) == ("noise rate", [0.1, 0.2], {"accuracy": [1.0, 2.0]})
 
 
 def test_the_download_has_every_planned_score(site):

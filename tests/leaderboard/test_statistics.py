@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import stand
+from made_up import scores_of
 from scipy import stats
 
 from leaderboard import statistics
@@ -252,7 +252,7 @@ def test_marks_are_the_weakest_of_the_cells(write):
     from leaderboard.tables import marks
 
     store = write({("p", name, seed): {"f": 0.5} for name in "AB" for seed in (0, 1)})
-    assert marks(stand(store).cells) == {"A": "claimed", "B": "claimed"}
+    assert marks(scores_of(store).cells) == {"A": "claimed", "B": "claimed"}
     import hashlib
 
     def sha(name, seed):
@@ -261,8 +261,8 @@ def test_marks_are_the_weakest_of_the_cells(write):
     for name, hows in (("A", ("re-run", "recomputed")), ("B", ("re-run", "re-run"))):
         cells = {f"p/seed-{seed}": VerifiedCell(sha256=sha(name, seed), how=how) for seed, how in enumerate(hows)}
         store.write_verified(Verified(suite="small", evaluator=name, dvbench_version="0", cells=cells))
-    assert marks(stand(store).cells) == {"A": "recomputed", "B": "re-run"}
+    assert marks(scores_of(store).cells) == {"A": "recomputed", "B": "re-run"}
     # Another result, another hash: what was verified is not this.
     result = next(store.results("small"))
     store.write(result.model_copy(update={"diagnostics": {"x": 1.0}}))
-    assert marks(stand(store).cells) == {"A": "claimed", "B": "re-run"}
+    assert marks(scores_of(store).cells) == {"A": "claimed", "B": "re-run"}

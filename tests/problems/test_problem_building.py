@@ -299,5 +299,5 @@ def test_features_that_do_not_fit_float32_are_refused(stranger: Callable, bad: f
 
 
 def test_an_unknown_name_is_met_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="no dataset is named 'diggits': did you mean 'digits'"):
+    with pytest.raises(UserError, match="no data set is named 'diggits': did you mean 'digits'"):
         build_problem("diggits", SIZES, CLEAN, 0)

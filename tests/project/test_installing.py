@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("dvbench", "evaluators", "leaderboard")
 UV = shutil.which("uv")
 needs_uv = pytest.mark.skipif(UV is None, reason="uv is not on the PATH")
@@ -86,7 +89,7 @@ def test_the_overrides_are_those_of_the_project():
 
 @needs_uv
 def test_it_installs_and_runs_in_an_empty_environment(wheel, tmp_path):
-    """The commands of README, in a folder that has nothing of this project."""
+    """The commands of docs/installing.md, in a folder that has nothing of this project."""
     environment = tmp_path / "environment"
     must_run(UV, "venv", "--quiet", "--python", sys.executable, environment, cwd=tmp_path)
     scripts = environment / ("Scripts" if os.name == "nt" else "bin")
@@ -94,9 +97,7 @@ def test_it_installs_and_runs_in_an_empty_environment(wheel, tmp_path):
     try:
         must_run(UV, "pip", "install", "--quiet", "--python", scripts / "python", *frozen, wheel, cwd=tmp_path)
         dvbench = scripts / "dvbench"
-        assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] in must_run(
-            dvbench, "--version", cwd=tmp_path
-        )
+        assert PYPROJECT["project"]["version"] in must_run(dvbench, "--version", cwd=tmp_path)
         assert "knn_shapley" in must_run(dvbench, "list", "evaluators", cwd=tmp_path)
         words = "run quick --evaluator knn_shapley --dataset digits --seeds 0 --jobs 0"
         must_run(dvbench, *words.split(), cwd=tmp_path, DVBENCH_CACHE=str(tmp_path / "cache"))
@@ -110,14 +111,17 @@ def test_it_installs_and_runs_in_an_empty_environment(wheel, tmp_path):
 @needs_uv
 @pytest.mark.parametrize("overridden", [True, False])
 def test_a_project_that_depends_on_dvbench_needs_the_overrides(wheel, tmp_path, overridden):
-    """What CONTRIBUTING says of one's own uv project; without the overrides there is no solution."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]
-    overrides = settings["override-dependencies"] if overridden else []
-    (tmp_path / "pyproject.toml").write_text(
-        '[project]\nname = "mine"\nversion = "1"\nrequires-python = ">=3.11,<3.14"\n'
-        f'dependencies = ["dvbench @ {wheel.as_uri()}"]\n'
-        f"[tool.uv]\noverride-dependencies = {overrides}\nexclude-newer = {settings['exclude-newer']!r}\n"
-    )
+    """The pyproject.toml of docs/installing.md; without the overrides there is no solution."""
+    page = (ROOT / "docs/installing.md").read_text()
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    lines = (ROOT / "overrides.txt").read_text().splitlines()
+    quoted = "".join(f"    {json.dumps(line)},\n" for line in lines if not line.startswith("#"))
+    frozen = f'[tool.uv]\nexclude-newer = "{PYPROJECT["tool"]["uv"]["exclude-newer"]}"\n'
+    text = text.replace("[tool.uv]\n", frozen)
+    filled = re.sub(r" +# the lines of overrides.*\n", quoted if overridden else "", text)
+    assert filled != text
+    (tmp_path / "pyproject.toml").write_text(filled)
+    shutil.copy(wheel, tmp_path)
     done = run(UV, "lock", cwd=tmp_path)
     assert (done.returncode == 0) == overridden, done.stderr
     assert overridden or "opendataval" in done.stderr

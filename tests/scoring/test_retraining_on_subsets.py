@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from small_problems import a_problem
+from small_problems import a_problem, scored
 
 from dvbench.randomness import integer_seed
 from dvbench.scoring.contract import Valuation
@@ -70,8 +70,8 @@ def test_models_trained_together_are_those_trained_one_at_a_time(kind):
 def test_a_curve_is_that_of_models_trained_one_at_a_time(task):
     retrain = retraining(kind="regression")
     values = Valuation(np.random.default_rng(0).normal(size=40))
-    expected = task(retrain.problem, values, lambda asked: np.array(one_at_a_time(retrain.problem, asked)))
-    outcome = task(retrain.problem, values, retrain)
+    expected = scored(task, retrain.problem, values, lambda asked: np.array(one_at_a_time(retrain.problem, asked)))
+    outcome = scored(task, retrain.problem, values, retrain)
     assert outcome.curves.keys() == expected.curves.keys()
     for name, curve in expected.curves.items():
         assert outcome.curves[name] == pytest.approx(curve, rel=1e-4)
@@ -128,9 +128,9 @@ def test_what_was_trained_before_others_diverged_stays_known():
 def test_removal_and_addition_share_their_models():
     retrain = retraining()
     values = Valuation(np.random.default_rng(0).normal(size=40))
-    removal = point_removal(retrain.problem, values, retrain)
+    removal = scored(point_removal, retrain.problem, values, retrain)
     fits = retrain.model.fits.count
-    addition = point_addition(retrain.problem, values, retrain)
+    addition = scored(point_addition, retrain.problem, values, retrain)
     assert fits == 3 * 19 + 1  # three orders, which share the model of all players
     assert retrain.model.fits.count - fits == 19  # the random order's beginnings; the others are ends of removal
     assert addition.curves["add_low"][::-1] == removal.curves["remove_high"]
@@ -142,7 +142,7 @@ def test_every_evaluator_and_every_call_gets_the_same_scores():
     state = torch.get_rng_state()
     for seed in (1, 2):
         torch.manual_seed(seed)
-        outcomes.append(point_removal(a_problem(40), values, retraining()))
+        outcomes.append(scored(point_removal, a_problem(40), values, retraining()))
     torch.set_rng_state(state)
     assert outcomes[0] == outcomes[1]
     assert len(set(outcomes[0].curves["remove_high"])) > 3

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 import numpy as np
 import pytest
-from small_problems import Worths, a_problem, never
+from small_problems import Worths, a_problem, scored
 
+from dvbench.errors import UserError
 from dvbench.registry import entries
+from dvbench.scoring import contract
 from dvbench.scoring.contract import Outcome, Task, Valuation, task
 
 HEADLINES = {
@@ -29,7 +32,7 @@ def players(name, wanted):
 
 
 def outcome_of(name, values, repeat):
-    return entries("tasks")[name].load()(a_problem(len(values)), Valuation(values, repeat), Worths(values))
+    return scored(entries("tasks")[name].load(), a_problem(len(values)), Valuation(values, repeat), Worths(values))
 
 
 def test_the_tasks_there_are():
@@ -69,7 +72,9 @@ def test_higher_headlines_mean_better_values(name):
     values = np.random.default_rng(0).permutation(n).astype(float)
     problem = a_problem(n, corrupted=values < n // 5)
     scores = [
-        entries("tasks")[name].load()(problem, Valuation(said, values), Worths(values)).metrics[HEADLINES[name][0]]
+        scored(entries("tasks")[name].load(), problem, Valuation(said, values), Worths(values)).metrics[
+            HEADLINES[name][0]
+        ]
         for said in (values, -values)
     ]
     assert scores[0] > scores[1]
@@ -91,7 +96,7 @@ def test_what_is_not_finite_is_an_error(bad, where):
     getattr(outcome, where).update(broken)
     made = task(version=1, headline="good", higher_is_better=True)(lambda *_: outcome)
     with pytest.raises(ValueError, match="worst is not finite"):
-        made(a_problem(), Valuation(np.zeros(20)), never)
+        scored(made, a_problem(), Valuation(np.zeros(20)))
 
 
 def test_a_curve_does_not_hide_the_metric_of_the_same_name():
@@ -99,7 +104,7 @@ def test_a_curve_does_not_hide_the_metric_of_the_same_name():
         lambda *_: Outcome({"area": math.nan}, {"area": [1.0]}, x="epoch")
     )
     with pytest.raises(ValueError, match="area is not finite"):
-        made(a_problem(), Valuation(np.zeros(20)), never)
+        scored(made, a_problem(), Valuation(np.zeros(20)))
 
 
 def test_one_x_axis_for_all_curves():
@@ -114,9 +119,9 @@ def test_an_x_axis_for_each_curve():
     outcome = Outcome({"good": 1.0}, curves, axes)
     assert outcome.axes == axes
     made = task(version=1, headline="good", higher_is_better=True)(lambda *_: outcome)
-    assert made(a_problem(), Valuation(np.zeros(20)), never) is outcome
+    assert scored(made, a_problem(), Valuation(np.zeros(20))) is outcome
     with pytest.raises(ValueError, match="the curve 'value' has 20 numbers for 10 players"):
-        made(a_problem(10), Valuation(np.zeros(10)), never)
+        scored(made, a_problem(10), Valuation(np.zeros(10)))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +148,45 @@ def test_a_task_is_given_everything_and_returns_its_outcome():
         given.extend(arguments)
         return Outcome({"good": 1.0})
 
-    problem, valuation = a_problem(), Valuation(np.zeros(20))
-    assert mine(problem, valuation, never) == Outcome({"good": 1.0})
-    assert given == [problem, valuation, never]
+    problem, valuation, utilities = a_problem(), Valuation(np.zeros(20)), np.empty(0)
+    assert mine(problem, valuation, utilities) == Outcome({"good": 1.0})
+    assert given == [problem, valuation, utilities]
     assert (mine.version, mine.higher_is_better, mine.noise, mine.repeats) == (3, False, "labels", True)
+
+
+@pytest.fixture
+def example():
+    """The task that the contract shows, run as written there."""
+    lines = contract.__doc__.split("::\n", 1)[1].splitlines()
+    code = [line for line in lines[1:] if line.startswith("    ") or not line]
+    names = {}
+    exec(textwrap.dedent("\n".join(code)), names)
+    return names["best_players"]
+
+
+def test_the_example_of_the_contract_is_a_task(example):
+    values = np.random.default_rng(0).permutation(20).astype(float)
+    retrain = Worths(values)
+    outcome = scored(example, a_problem(20), Valuation(values), retrain)
+    best = np.argsort(-values)
+    assert retrain.asked == [frozenset(best[:5].tolist()), frozenset(best[:10].tolist())]
+    assert outcome.metrics == {"utility": sum(range(10, 20)) / 20}
+    assert outcome.axes == {"best": "size"}
+    assert example.score.__doc__.startswith("Best players: ")
+    with pytest.raises(UserError, match="9 players are too few: at least 10"):
+        example.wanted_coalitions(a_problem(9), Valuation(np.zeros(9)))
+
+
+def test_a_missing_headline_is_named_with_what_there_is():
+    made = task(version=1, headline="good", higher_is_better=True)(lambda *_: Outcome({"fine": 1.0, "better": 2.0}))
+    message = "^task returned no metric 'good', its headline; it returned 'fine', 'better'$"
+    with pytest.raises(UserError, match=message):
+        scored(made, a_problem(), Valuation(np.zeros(20)))
+
+
+def test_coalitions_are_copies():
+    players = np.arange(3)
+    made = task(version=1, headline="good", higher_is_better=True, coalitions=lambda *_: [players])(lambda *_: None)
+    (asked,) = made.wanted_coalitions(a_problem(), Valuation(np.zeros(20)))
+    asked[0] = 7
+    assert players.tolist() == [0, 1, 2]

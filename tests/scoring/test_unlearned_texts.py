@@ -11,17 +11,18 @@ import torch
 import torch.nn.functional as F
 from plain_texts import counted
 from scipy.stats import spearmanr
-from small_problems import a_problem, never
+from small_problems import a_problem, never, scored
 from text_problems import HOW, TINY, a_text_problem
 
 from dvbench.problems.perplexity import mean_log_loss, negative_perplexity
 from dvbench.randomness import integer_seed
 from dvbench.scoring import outputs as outputs_module
 from dvbench.scoring import unlearned_texts
+from dvbench.scoring.build import make_unlearning_experiment
 from dvbench.scoring.contract import Valuation
 from dvbench.scoring.retraining import Retraining
-from dvbench.scoring.unlearned_models import UnlearningExperiment
-from dvbench.scoring.unlearned_texts import TextUnlearningExperiment, make_unlearning_experiment
+from dvbench.scoring.unlearned_points import PointUnlearningExperiment
+from dvbench.scoring.unlearned_texts import TextUnlearningExperiment
 from dvbench.settings import ModelSettings
 from dvbench.tasks.knowledge_retention import knowledge_retention
 from dvbench.tasks.output_divergence import output_divergence
@@ -76,13 +77,13 @@ def at_tokens(model: LanguageModel, split) -> torch.Tensor:
 
 
 def scores(task, problem, found):
-    return task(problem, Valuation(np.zeros(problem.players), None, lambda: found), never)
+    return scored(task, problem, Valuation(np.zeros(problem.players), None, lambda: found), never)
 
 
 def test_texts_are_judged_by_tokens_and_points_as_ever(forgetting):
     assert isinstance(forgetting, TextUnlearningExperiment)
     points = make_unlearning_experiment(Retraining(a_problem(6), ModelSettings(name="logistic_regression"), HOW))
-    assert type(points) is UnlearningExperiment
+    assert type(points) is PointUnlearningExperiment
 
 
 def test_the_tokens_are_all_that_count_with_their_owners(problem, found):
@@ -180,7 +181,7 @@ def test_agreement_from_the_models_themselves(problem, found, models):
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.score.__name__)
 def test_in_how_many_pieces_tokens_are_looked_at_does_not_matter(task, problem, found, monkeypatch):
     whole = scores(task, problem, found)
-    monkeypatch.setattr(outputs_module, "AT_ONCE", 7 * problem.outputs)
+    monkeypatch.setattr(outputs_module, "LOGITS_PER_BATCH", 7 * problem.outputs)
     pieces = scores(task, problem, found)
     assert pieces.metrics == pytest.approx(whole.metrics, rel=1e-5)
     for name, curve in whole.curves.items():
@@ -220,7 +221,7 @@ def test_performances_lost_are_those_of_the_models_judged(problem, forgetting, m
 
 
 def test_of_long_corpora_some_texts_are_kept_whole(problem, monkeypatch):
-    monkeypatch.setattr(unlearned_texts, "KEPT", 12)
+    monkeypatch.setattr(unlearned_texts, "COMPARED", 12)
     found = make_unlearning_experiment(Retraining(problem, TINY, HOW)).outputs(METHOD)
     whole = lengths(problem.train.x).numpy()
     for player in range(problem.players):

@@ -23,12 +23,12 @@ from made_up_bundles import (
 )
 
 from dvbench.errors import UserError
-from dvbench.registry import entries
+from dvbench.registry import entries, suite_files
 from dvbench.results import Store
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import Bundle, read_bundle
 from dvbench.submission.checks import check_cells, check_identity, check_plans, confusable_form, remarks
-from dvbench.suite import load_suite, suite_files
+from dvbench.suite import load_suite
 
 KNN = EvaluatorSettings(name="knn_shapley")
 

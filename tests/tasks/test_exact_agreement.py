@@ -1,33 +1,22 @@
-"""Agreement with exact Shapley values: of games solved by hand, by brute force, and by the axioms."""
+"""Agreement with exact Shapley values, on games that are solved by hand."""
 
 from __future__ import annotations
 
-from itertools import permutations
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from small_problems import Worths, a_problem, never
+from small_problems import Worths, a_problem, never, scored
 
 from dvbench.errors import UserError
 from dvbench.scoring.contract import Valuation
 from dvbench.scoring.retraining import Retraining
 from dvbench.settings import ModelSettings, Training
-from dvbench.tasks.exact_agreement import exact_agreement, shapley_values
+from dvbench.tasks.exact_agreement import exact_agreement
 
 WORTH = np.array([3.0, -1.0, 4.0, 1.5, -5.0, 9.0])
-numbers = st.floats(-10, 10, allow_subnormal=False)
-
-
-def tables(low, high):
-    """Utilities of games of as many players."""
-    return st.integers(low, high).flatmap(lambda n: arrays(np.float64, 2**n, elements=numbers))
 
 
 def run(values, retrain):
-    return exact_agreement(a_problem(len(values)), Valuation(np.asarray(values, dtype=float)), retrain)
+    return scored(exact_agreement, a_problem(len(values)), Valuation(np.asarray(values, dtype=float)), retrain)
 
 
 def game(utility):
@@ -38,18 +27,6 @@ def game(utility):
 def gloves(players):
     """Worth something is a pair: of player 0's left glove and one of the right ones of 1 and 2; 3 has none."""
     return 0 in players and bool(players & {1, 2})
-
-
-def by_brute_force(utilities):
-    """Mean over all orders of what each player adds to those before it."""
-    n = len(utilities).bit_length() - 1
-    values, orders = np.zeros(n), list(permutations(range(n)))
-    for order in orders:
-        present = 0
-        for player in order:
-            values[player] += (utilities[present + 2**player] - utilities[present]) / len(orders)
-            present += 2**player
-    return values
 
 
 def test_worths_agree_and_their_opposites_do_not():
@@ -93,49 +70,10 @@ def test_what_is_constant_is_chance(values, utility):
     assert run(values, game(utility)).metrics == {"spearman": 0.0, "p_spearman": 1.0, "pearson": 0.0}
 
 
-@settings(max_examples=40, deadline=None)
-@given(tables(1, 5))
-def test_values_are_means_over_all_orders(utilities):
-    np.testing.assert_allclose(shapley_values(utilities), by_brute_force(utilities), atol=1e-12)
-
-
-@settings(max_examples=40, deadline=None)
-@given(tables(1, 8))
-def test_efficiency(utilities):
-    assert shapley_values(utilities).sum() == pytest.approx(utilities[-1] - utilities[0], abs=1e-12)
-
-
-@settings(max_examples=40, deadline=None)
-@given(arrays(np.float64, st.integers(1, 8), elements=numbers))
-def test_of_an_additive_game_values_are_worths(worth):
-    inside = np.arange(2 ** len(worth))[:, np.newaxis] >> np.arange(len(worth)) & 1
-    np.testing.assert_allclose(shapley_values(inside @ worth + 0.5), worth, atol=1e-12)
-
-
-@settings(max_examples=40, deadline=None)
-@given(tables(1, 6), st.data())
-def test_a_player_who_adds_nothing_gets_nothing(utilities, data):
-    n = len(utilities).bit_length() - 1
-    player = data.draw(st.integers(0, n - 1))
-    without = utilities[np.arange(2**n) & ~(1 << player)]
-    assert shapley_values(without)[player] == 0
-
-
-@settings(max_examples=40, deadline=None)
-@given(tables(2, 6), st.data())
-def test_players_have_no_names(utilities, data):
-    """Renaming players renames values, to the bit; so players who are alike get the same."""
-    n = len(utilities).bit_length() - 1
-    order = np.array(data.draw(st.permutations(range(n))))
-    inside = np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1
-    renamed = utilities[inside @ 2**order]  # player i is called order[i] in the table
-    assert shapley_values(renamed).tolist() == shapley_values(utilities)[order].tolist()
-
-
 def test_retrained_models_share_out_what_training_brings():
     problem = a_problem(6, kind="regression")
     retrain = Retraining(problem, ModelSettings(name="logistic_regression"), Training(epochs=3, batch_size=2, lr=0.05))
-    exact = exact_agreement(problem, Valuation(WORTH), retrain).curves["exact"]
+    exact = scored(exact_agreement, problem, Valuation(WORTH), retrain).curves["exact"]
     untrained, trained = retrain([np.arange(0), np.arange(6)])
     assert sum(exact) == pytest.approx(trained - untrained)
     assert len(set(exact)) == 6

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from small_problems import Worths, a_problem, never
+from small_problems import Worths, a_problem, never, scored
 
 from dvbench.errors import UserError
 from dvbench.scoring.contract import Valuation
@@ -18,12 +18,14 @@ WORTH = np.random.default_rng(0).permutation(20).astype(float)
 
 def run(values, worth=None, **problem):
     values = np.asarray(values, dtype=float)
-    return group_lds(a_problem(len(values), **problem), Valuation(values), Worths(values if worth is None else worth))
+    return scored(
+        group_lds, a_problem(len(values), **problem), Valuation(values), Worths(values if worth is None else worth)
+    )
 
 
 def coalitions(n, values=None, **problem):
     retrain = Worths(np.zeros(n))
-    group_lds(a_problem(n, **problem), Valuation(np.zeros(n) if values is None else values), retrain)
+    scored(group_lds, a_problem(n, **problem), Valuation(np.zeros(n) if values is None else values), retrain)
     assert retrain.calls == 1
     return retrain.asked
 
@@ -92,4 +94,4 @@ def test_only_the_order_of_sums_counts(values, scale, shift):
 
 def test_too_few_players_are_refused_before_anything_is_trained():
     with pytest.raises(UserError, match="2 players are too few: at least 3 are needed"):
-        group_lds(a_problem(2), Valuation(np.arange(2.0)), never)
+        scored(group_lds, a_problem(2), Valuation(np.arange(2.0)), never)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_problems import a_problem, never
+from small_problems import a_problem, never, scored
 
 from dvbench.scoring.contract import Valuation
 from dvbench.scoring.detection import detect
@@ -155,4 +155,4 @@ def test_curves_run_from_nothing_to_everything(n):
 def test_tasks_compare_values_with_the_noise_of_the_problem(task):
     problem = a_problem(30, corrupted=np.arange(30) % 3 == 1)
     values = np.random.default_rng(0).normal(size=30)
-    assert task(problem, Valuation(values), never) == detect(values, problem.corrupted)
+    assert scored(task, problem, Valuation(values), never) == detect(values, problem.corrupted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from small_problems import a_problem, never
+from small_problems import a_problem, never, scored
 
 from dvbench.scoring.contract import Valuation
 from dvbench.tasks.rank_stability import rank_stability
@@ -13,7 +13,9 @@ VALUES = np.random.default_rng(0).permutation(30).astype(float)
 
 
 def stability(first, second):
-    return rank_stability(a_problem(len(first)), Valuation(np.asarray(first), np.asarray(second)), never).metrics
+    return scored(
+        rank_stability, a_problem(len(first)), Valuation(np.asarray(first), np.asarray(second)), never
+    ).metrics
 
 
 @pytest.mark.parametrize("same", [VALUES, 3 * VALUES - 1, np.exp(VALUES)])
@@ -63,4 +65,4 @@ def test_the_same_scores_every_time():
 
 def test_a_second_valuation_is_needed():
     with pytest.raises(ValueError, match="second valuation"):
-        rank_stability(a_problem(30), Valuation(VALUES), never)
+        scored(rank_stability, a_problem(30), Valuation(VALUES), never)

@@ -10,14 +10,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_problems import a_problem, never
+from small_problems import a_problem, never, scored
 
 from dvbench.errors import UserError
 from dvbench.problems.problem import Problem, Split
 from dvbench.registry import entries
-from dvbench.scoring.contract import Task, UnlearningOutputs, Valuation
+from dvbench.scoring.contract import Task, Valuation
+from dvbench.scoring.outputs import UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
-from dvbench.scoring.unlearned_models import UnlearningExperiment
+from dvbench.scoring.unlearned_points import PointUnlearningExperiment
 from dvbench.settings import ModelSettings, Training
 from dvbench.tasks.knowledge_retention import knowledge_retention
 from dvbench.tasks.output_divergence import output_divergence
@@ -55,7 +56,7 @@ def right(problem: Problem) -> np.ndarray:
 
 
 def metrics(task: Task, problem: Problem, found: UnlearningOutputs) -> dict[str, float]:
-    return task(problem, Valuation(np.zeros(problem.players), None, lambda: found), never).metrics
+    return scored(task, problem, Valuation(np.zeros(problem.players), None, lambda: found), never).metrics
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_densities_integrate_to_one_and_tell_models_apart(perfect):
     problem, found = perfect
     noise = torch.from_numpy(np.random.default_rng(0).normal(size=found.retrained.shape)).float()
     found = replace(found, retrained=found.retrained + noise, unlearned=found.untrained + noise)
-    curves = output_divergence(problem, Valuation(np.zeros(4), None, lambda: found), never).curves
+    curves = scored(output_divergence, problem, Valuation(np.zeros(4), None, lambda: found), never).curves
     grid = np.array(curves["log10_loss"])
     assert len(grid) == 101
     for name in ("unlearned", "retrained"):
@@ -203,7 +204,7 @@ def test_too_few_players_are_refused():
 @pytest.mark.parametrize("task", TASKS)
 def test_values_of_an_evaluator_cannot_be_judged(task):
     with pytest.raises(ValueError, match="these values come from no unlearning method"):
-        task(classes_apart(), Valuation(np.zeros(4)), never)
+        scored(task, classes_apart(), Valuation(np.zeros(4)), never)
 
 
 def test_every_task_that_judges_is_tested_and_tells_what_it_is():
@@ -223,7 +224,7 @@ HOW = Training(epochs=5, batch_size=4, lr=0.02)
 
 @pytest.fixture(scope="module")
 def forgetting():
-    return UnlearningExperiment(Retraining(classes_apart(each=10, test=40), MODEL, HOW))
+    return PointUnlearningExperiment(Retraining(classes_apart(each=10, test=40), MODEL, HOW))
 
 
 @pytest.mark.parametrize("parameters", ["all", "head"])
@@ -284,7 +285,7 @@ def test_performances_lost_are_those_of_the_models_judged(forgetting):
     assert np.array_equal(lost, forgetting.utilities_lost(forgetting.unlearner(method)))
     # The validation set in place of the test set: the same models, told of the same points.
     swapped = replace(problem, test=problem.validation)
-    again = UnlearningExperiment(Retraining(swapped, MODEL, HOW)).outputs(method)
+    again = PointUnlearningExperiment(Retraining(swapped, MODEL, HOW)).outputs(method)
     n, y = len(problem.train), problem.validation.y.argmax(dim=1)
     accuracy = [(o[:, :, n:].argmax(dim=1) == y).double().mean(dim=1) for o in (again.full, again.unlearned)]
     np.testing.assert_allclose(lost, (accuracy[0] - accuracy[1]).numpy(), atol=1e-6)
@@ -293,4 +294,4 @@ def test_performances_lost_are_those_of_the_models_judged(forgetting):
 def test_points_as_players_are_too_many():
     problem = a_problem(101)
     with pytest.raises(UserError, match=r"101 players are too many to judge unlearning by: at most 100; give the prob"):
-        UnlearningExperiment(Retraining(problem, ModelSettings(name="logistic_regression"), HOW))
+        PointUnlearningExperiment(Retraining(problem, ModelSettings(name="logistic_regression"), HOW))

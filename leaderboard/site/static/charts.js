@@ -1,10 +1,10 @@
-// Charts by plotly, which is loaded when the first one is about to be seen.
+// Charts by plotly, which is loaded when the first chart comes near the window.
 "use strict";
 const charts = (() => {
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f"];
   const DASHES = ["solid", "dot", "dash", "dashdot"];
   const OPTIONS = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
-  // Lines that are the same for all evaluators.
+  // Names of lines that are the same for all evaluators.
   const SHARED = new Set(["random", "optimal", "retrained", "full", "untrained", "train_loss", "test_loss"]);
   const drawn = new Map();
   let loading = null;
@@ -34,7 +34,7 @@ const charts = (() => {
     };
   }
 
-  // Draw into an element as soon as it comes near the window; again with other data if it was drawn before.
+  // Draw into an element as soon as it comes near the window, or at once if it was drawn before with other data.
   function show(element, make) {
     drawn.set(element, make);
     if (element.dataset.seen) return void paint(element);
@@ -57,22 +57,22 @@ const charts = (() => {
     }
   }
 
-  // Curves of several evaluators over each other.
+  // Curves of several evaluators in one chart.
   function overlay(title, axis, curves) {
     const names = [...new Set(curves.flatMap(({ chart }) => Object.keys(chart.lines)))];
     const own = names.filter((name) => !SHARED.has(name));
     const traces = [], mode = axis === "player" ? "markers" : "lines";
-    for (const name of names.filter((each) => SHARED.has(each))) {
+    for (const name of names.filter((name) => SHARED.has(name))) {
       const { chart } = curves.find(({ chart }) => name in chart.lines);
       traces.push({ name, x: chart.x, y: chart.lines[name], mode, line: { color: "#888", width: 1.5, dash: DASHES[traces.length % 4] } });
     }
-    curves.forEach(({ evaluator, chart }, place) => {
-      const colour = COLOURS[place % COLOURS.length];
-      own.forEach((name, which) => {
+    curves.forEach(({ evaluator, chart }, position) => {
+      const colour = COLOURS[position % COLOURS.length];
+      own.forEach((name, number) => {
         if (!(name in chart.lines)) return;
         const label = [curves.length > 1 ? evaluator : "", own.length > 1 || curves.length === 1 ? name.replaceAll("_", " ") : ""];
-        const color = curves.length > 1 ? colour : COLOURS[which % COLOURS.length];
-        const dash = curves.length > 1 ? DASHES[which % 4] : "solid";
+        const color = curves.length > 1 ? colour : COLOURS[number % COLOURS.length];
+        const dash = curves.length > 1 ? DASHES[number % 4] : "solid";
         traces.push({ name: label.filter(Boolean).join(", "), x: chart.x, y: chart.lines[name], mode, line: { color, width: 2, dash } });
       });
     });

@@ -1,10 +1,10 @@
-// Ranks, normalised scores and win rates of what was chosen: what leaderboard/statistics.py does, for filters.
-// A score is a number, null where it was planned and is not there, or false where it was not planned.
+// Ranks, normalised scores and win rates of the chosen problems and evaluators, as in leaderboard/statistics.py.
+// A score is a number, null if it is planned but does not exist, or false if it is not planned.
 "use strict";
 const rankings = (() => {
   const RESAMPLES = 1000;
 
-  // 1 is best; ties share the average of their places, as do all without a score, which are last.
+  // 1 is best; ties get the average of their ranks, and so do all without a score, which are last.
   function ranks(values, up) {
     const keys = values.map((v) => (typeof v === "number" ? (up ? -v : v) : Infinity));
     const sorted = [...keys].sort((a, b) => a - b);
@@ -14,32 +14,32 @@ const rankings = (() => {
     });
   }
 
-  // The columns that count: for each the seeds that are planned for at least half of the evaluators chosen, or where
-  // none is, for as many as any.
+  // The columns that count, each with the seeds that are planned for at least half of the chosen evaluators; if there are
+  // none, the seeds that are planned for the most evaluators.
   function sheets(data, columns, evaluators) {
-    const found = [], field = ({ row }) => row.filter((v) => v !== false).length;
+    const counted = [], planned = ({ row }) => row.filter((v) => v !== false).length;
     const all = columns.map((column) => column.values.map((row, seed) => ({ seed, row: evaluators.map((e) => row[e]) })));
-    const fewest = Math.min(evaluators.length / 2, Math.max(0, ...all.flat().map(field)));
-    for (const [place, column] of columns.entries()) {
-      const seeds = all[place].filter((each) => field(each) >= Math.max(fewest, 1));
-      if (seeds.length) found.push({ column, seeds, ranks: seeds.map(({ row }) => ranks(row, column.up)) });
+    const fewest = Math.min(evaluators.length / 2, Math.max(0, ...all.flat().map(planned)));
+    for (const [position, column] of columns.entries()) {
+      const seeds = all[position].filter((seed) => planned(seed) >= Math.max(fewest, 1));
+      if (seeds.length) counted.push({ column, seeds, ranks: seeds.map(({ row }) => ranks(row, column.up)) });
     }
-    return found;
+    return counted;
   }
 
   const mean = (list) => (list.length ? list.reduce((a, b) => a + b, 0) / list.length : null);
 
-  // Each evaluator's mean over the seeds, null where it has none.
+  // The mean of each evaluator over the seeds, null if it has none.
   function normalised(sheet, random) {
-    const sign = sheet.column.up ? 1 : -1, there = (row) => random >= 0 && typeof row[random] === "number";
-    const above = sheet.seeds.map(({ row }) => row.map((v) => (typeof v !== "number" ? null : there(row) ? sign * (v - row[random]) : undefined)));
-    const best = above.filter((_, place) => there(sheet.seeds[place].row)).map((row) => Math.max(...row.filter((v) => typeof v === "number")));
-    const reach = mean(best);
-    const scaled = (v) => (v === null ? -1 : reach > 0 ? Math.max(v / reach, -1) : v < 0 ? -1 : 0);
+    const sign = sheet.column.up ? 1 : -1, hasZero = (row) => random >= 0 && typeof row[random] === "number";
+    const above = sheet.seeds.map(({ row }) => row.map((v) => (typeof v !== "number" ? null : hasZero(row) ? sign * (v - row[random]) : undefined)));
+    const best = above.filter((_, position) => hasZero(sheet.seeds[position].row)).map((row) => Math.max(...row.filter((v) => typeof v === "number")));
+    const scale = mean(best);
+    const scaled = (v) => (v === null ? -1 : scale > 0 ? Math.max(v / scale, -1) : v < 0 ? -1 : 0);
     return above[0].map((_, e) => mean(above.map((row) => row[e]).filter((v) => v !== undefined).map(scaled)));
   }
 
-  // A generator with a seed, so that the same view shows the same numbers: mulberry32.
+  // A random generator with a fixed seed, so that equal views show equal numbers: mulberry32.
   function generator(state) {
     return () => {
       state = (state + 0x6d2b79f5) | 0;
@@ -51,10 +51,10 @@ const rankings = (() => {
 
   const draw = (count, next) => Array.from({ length: count }, () => Math.floor(next() * count));
 
-  // Percentile bootstrap of mean ranks, over problems and the seeds of each.
-  function intervals(found, size) {
-    const problems = [...new Set(found.map(({ column }) => column.problem))].map((problem) => {
-      const sheets = found.filter(({ column }) => column.problem === problem);
+  // Percentile bootstrap intervals of mean ranks, over problems and the seeds of each.
+  function intervals(counted, size) {
+    const problems = [...new Set(counted.map(({ column }) => column.problem))].map((problem) => {
+      const sheets = counted.filter(({ column }) => column.problem === problem);
       return { sheets, seeds: [...new Set(sheets.flatMap((s) => s.seeds.map(({ seed }) => seed)))] };
     });
     if (problems.reduce((sum, p) => sum + p.seeds.length, 0) < 2) return null;
@@ -64,9 +64,9 @@ const rankings = (() => {
       for (const p of draw(problems.length, next)) times[p] += 1;
       let count = 0;
       problems.forEach(({ sheets, seeds }, p) => {
-        const drawn = draw(seeds.length, next).map((place) => seeds[place]);
+        const drawn = draw(seeds.length, next).map((position) => seeds[position]);
         for (const sheet of times[p] ? sheets : []) {
-          const rows = drawn.flatMap((seed) => sheet.ranks.filter((_, place) => sheet.seeds[place].seed === seed));
+          const rows = drawn.flatMap((seed) => sheet.ranks.filter((_, position) => sheet.seeds[position].seed === seed));
           if (!rows.length) continue;
           count += times[p];
           for (const row of rows) for (let e = 0; e < size; e++) total[e] += (times[p] * row[e]) / rows.length;
@@ -74,28 +74,28 @@ const rankings = (() => {
       });
       if (count) means.forEach((list, e) => list.push(total[e] / count));
     }
-    return means.map((list) => [0.025, 0.975].map((share) => quantile(list.sort((a, b) => a - b), share)));
+    return means.map((list) => [0.025, 0.975].map((level) => quantile(list.sort((a, b) => a - b), level)));
   }
 
-  function quantile(sorted, share) {
-    const place = share * (sorted.length - 1), below = Math.floor(place);
-    return sorted[below] + (place - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
+  function quantile(sorted, level) {
+    const position = level * (sorted.length - 1), below = Math.floor(position);
+    return sorted[below] + (position - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
   }
 
-  // One entry an evaluator, best first; columns and evaluators are those to count.
+  // One entry per evaluator, best first; only the given columns and evaluators count.
   function overall(data, columns, evaluators) {
-    const found = sheets(data, columns, evaluators);
-    if (!found.length) return [];
+    const counted = sheets(data, columns, evaluators);
+    if (!counted.length) return [];
     const random = evaluators.findIndex((e) => data.evaluators[e].random);
-    const scaled = random < 0 ? [] : found.map((sheet) => normalised(sheet, random));
-    const ends = intervals(found, evaluators.length);
-    const entries = evaluators.map((e, place) => {
-      const all = found.flatMap((sheet) => sheet.seeds.map(({ row }) => row[place]));
+    const scaled = random < 0 ? [] : counted.map((sheet) => normalised(sheet, random));
+    const ends = intervals(counted, evaluators.length);
+    const entries = evaluators.map((e, position) => {
+      const all = counted.flatMap((sheet) => sheet.seeds.map(({ row }) => row[position]));
       return {
         evaluator: e,
-        meanRank: mean(found.map((sheet) => mean(sheet.ranks.map((row) => row[place])))),
-        interval: ends && ends[place],
-        normalised: mean(scaled.map((each) => each[place]).filter((v) => v !== null)),
+        meanRank: mean(counted.map((sheet) => mean(sheet.ranks.map((row) => row[position])))),
+        interval: ends && ends[position],
+        normalised: mean(scaled.map((values) => values[position]).filter((v) => v !== null)),
         ok: all.filter((v) => typeof v === "number").length,
         lacking: all.filter((v) => typeof v !== "number").length,
       };
@@ -106,7 +106,7 @@ const rankings = (() => {
     return entries.sort((a, b) => a.rank - b.rank || (name(a) < name(b) ? -1 : 1));
   }
 
-  // Mean seconds of a valuation over the problems chosen; null for an evaluator that lacks one it was planned for.
+  // Mean seconds of a valuation over the chosen problems; null for an evaluator without one of its planned valuations.
   function seconds(data, columns, evaluator) {
     const problems = [...new Set(columns.map(({ problem }) => problem))];
     const all = problems.map((problem) => data.problems[problem].seconds[evaluator]).filter((v) => v !== false);
@@ -117,13 +117,13 @@ const rankings = (() => {
   function byTask(data, columns, evaluators) {
     const tasks = new Map();
     for (const sheet of sheets(data, columns, evaluators)) {
-      const means = evaluators.map((_, place) => mean(sheet.ranks.map((row) => row[place])));
+      const means = evaluators.map((_, position) => mean(sheet.ranks.map((row) => row[position])));
       tasks.set(sheet.column.task, [...(tasks.get(sheet.column.task) || []), means]);
     }
-    return new Map([...tasks].map(([task, all]) => [task, evaluators.map((_, place) => mean(all.map((m) => m[place])))]));
+    return new Map([...tasks].map(([task, all]) => [task, evaluators.map((_, position) => mean(all.map((means) => means[position])))]));
   }
 
-  // The share of (column, seed) in which the row's evaluator is better than the column's.
+  // The fraction of (column, seed) in which the row's evaluator is better than the column's.
   function wins(data, columns, evaluators) {
     const rows = sheets(data, columns, evaluators).flatMap((sheet) => sheet.ranks);
     return evaluators.map((_, i) =>

@@ -1,11 +1,11 @@
-// Tables that are sorted and searched, filters with links to what they show, and the pages' charts.
+// Sorting and searching of tables, filters with links to the filtered view, and the charts of the pages.
 "use strict";
 window.dvbench = (() => {
   const find = (selector, within = document) => within.querySelector(selector);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const received = new Map(), waiting = new Map();
 
-  // The view is in the address, after the #.
+  // The state of the view is in the address, after the #.
   const view = () => new URLSearchParams(location.hash.slice(1));
   function remember(changes) {
     const state = view();
@@ -40,7 +40,7 @@ window.dvbench = (() => {
         await navigator.clipboard.writeText(location.href);
         button.textContent = "Copied";
       } catch {
-        button.textContent = "Copy it from the address bar";
+        button.textContent = "Copy the link from the address bar";
       }
       setTimeout(() => { button.textContent = "Copy link to this view"; }, 2000);
     });
@@ -50,10 +50,10 @@ window.dvbench = (() => {
 
   function overview(data) {
     const form = find("#filters"), ranking = find("#ranking");
-    const place = new Map(data.evaluators.map((each, e) => [each.name, e]));
-    const rows = all("tbody tr", ranking).map((row) => ({ row, evaluator: place.get(find("th", row).textContent) }));
+    const positions = new Map(data.evaluators.map((evaluator, e) => [evaluator.name, e]));
+    const rows = all("tbody tr", ranking).map((row) => ({ row, evaluator: positions.get(find("th", row).textContent) }));
     const hasNormalised = find("thead", ranking).textContent.includes("normalised");
-    const names = [...form.elements].filter((each) => each.name).map((each) => each.name);
+    const names = [...form.elements].filter((field) => field.name).map((field) => field.name);
     let table = null, chosen = null;
 
     function choose() {
@@ -72,24 +72,24 @@ window.dvbench = (() => {
       table?.destroy();
       const order = new Map(chosen.entries.map((entry) => [entry.evaluator, entry]));
       const body = find("tbody", ranking);
-      const shown = chosen.filtered ? chosen.entries.map((entry) => filled(rows.find((each) => each.evaluator === entry.evaluator).row, entry)) : rows.map(({ row }) => row);
+      const shown = chosen.filtered ? chosen.entries.map((entry) => filled(rows.find((other) => other.evaluator === entry.evaluator).row, entry)) : rows.map(({ row }) => row);
       body.replaceChildren(...shown);
-      const state = view(), [column, way] = (state.get("sort") || "").split("-");
+      const state = view(), [column, direction] = (state.get("sort") || "").split("-");
       table = interactive(ranking, {
-        order: /^\d+$/.test(column) && Number(column) < find("thead tr", ranking).children.length ? [[Number(column), way === "desc" ? "desc" : "asc"]] : [],
+        order: /^\d+$/.test(column) && Number(column) < find("thead tr", ranking).children.length ? [[Number(column), direction === "desc" ? "desc" : "asc"]] : [],
         search: { search: state.get("q") || "" },
       });
       table.on("order", () => { const [first] = table.order(); remember({ sort: first ? `${first[0]}-${first[1]}` : "" }); });
       table.on("search", () => remember({ q: table.search() }));
-      const problems = new Set(chosen.columns.map((each) => each.problem)).size;
+      const problems = new Set(chosen.columns.map((column) => column.problem)).size;
       find("#status").textContent = chosen.filtered
-        ? `${order.size} evaluators ranked among each other in ${chosen.columns.length} columns of ${problems} problems.` + (order.size ? "" : " No score is left: choose less narrowly.")
-        : `All ${data.evaluators.length} evaluators in all ${data.columns.length} columns.`;
+        ? `${order.size} evaluators ranked among each other in ${chosen.columns.length} problem-task pairs of ${problems} problems.` + (order.size ? "" : " No score is left: remove a filter.")
+        : `All ${data.evaluators.length} evaluators in all ${data.columns.length} problem-task pairs.`;
     }
 
     function filled(row, entry) {
-      const copy = row.cloneNode(true), cells = [...copy.children], reach = Math.max(chosen.entries.length - 1, 1);
-      const where = (rank) => Math.min(Math.max((100 * (rank - 1)) / reach, 0), 100);
+      const copy = row.cloneNode(true), cells = [...copy.children], last = Math.max(chosen.entries.length - 1, 1);
+      const percent = (rank) => Math.min(Math.max((100 * (rank - 1)) / last, 0), 100);
       const [low, high] = entry.interval || [null, null];
       cells[0].textContent = entry.rank;
       cells[2].textContent = number(entry.meanRank, 2) + (entry.interval ? ` [${number(low, 2)}, ${number(high, 2)}]` : "");
@@ -97,9 +97,9 @@ window.dvbench = (() => {
       cells[3].replaceChildren();
       if (entry.interval) {
         const track = element("span", { class: "track", role: "presentation" }, element("i"), element("b"));
-        track.firstChild.style.left = `${where(low)}%`;
-        track.firstChild.style.right = `${100 - where(high)}%`;
-        track.lastChild.style.left = `${where(entry.meanRank)}%`;
+        track.firstChild.style.left = `${percent(low)}%`;
+        track.firstChild.style.right = `${100 - percent(high)}%`;
+        track.lastChild.style.left = `${percent(entry.meanRank)}%`;
         cells[3].append(track);
       }
       const rest = cells.slice(hasNormalised ? 5 : 4);
@@ -217,10 +217,10 @@ window.dvbench = (() => {
     charts.show(figure, make);
   }
 
-  function ownCurves(evaluator, found) {
+  function showCurves(evaluator, list) {
     const holder = find("#curves");
-    if (!found.length) holder.append("No task of this suite draws curves of it.");
-    for (const chart of found) {
+    if (!list.length) holder.append("No task of this suite has curves of this evaluator.");
+    for (const chart of list) {
       const title = `${chart.task} on ${chart.problem}`;
       panel(holder, title, () => charts.overlay(`${chart.task}<br>${chart.problem} (${chart.seeds} ${chart.seeds === 1 ? "seed" : "seeds"})`, chart.axis, [{ evaluator, chart }]));
     }
@@ -230,18 +230,18 @@ window.dvbench = (() => {
 
   function comparison(data) {
     const form = find("#comparison"), problem = form.elements.problem, boxes = all("input[type=checkbox]", form);
-    const place = new Map(data.evaluators.map((each, e) => [each.name, e]));
-    problem.append(...data.problems.map((each) => element("option", {}, each.name)));
+    const positions = new Map(data.evaluators.map((evaluator, e) => [evaluator.name, e]));
+    problem.append(...data.problems.map(({ name }) => element("option", {}, name)));
     let latest = 0;
 
     function table(names) {
-      const which = data.problems.findIndex((each) => each.name === problem.value);
+      const number = data.problems.findIndex(({ name }) => name === problem.value);
       const head = element("tr", {}, element("th", { scope: "col" }, "task"), ...names.map((name) => element("th", { scope: "col" }, name)));
-      const body = data.columns.filter((column) => column.problem === which).map((column) => {
-        const means = names.map((name) => rankings.mean(column.values.map((row) => row[place.get(name)]).filter((v) => typeof v === "number")));
-        // A mean over some of the seeds is no best one.
-        const whole = names.map((name) => column.values.every((row) => typeof row[place.get(name)] === "number"));
-        const there = means.filter((v, i) => v !== null && whole[i]), best = column.up ? Math.max(...there) : Math.min(...there);
+      const body = data.columns.filter((column) => column.problem === number).map((column) => {
+        const means = names.map((name) => rankings.mean(column.values.map((row) => row[positions.get(name)]).filter((v) => typeof v === "number")));
+        // A mean over some of the seeds cannot be the best.
+        const whole = names.map((name) => column.values.every((row) => typeof row[positions.get(name)] === "number"));
+        const complete = means.filter((v, i) => v !== null && whole[i]), best = column.up ? Math.max(...complete) : Math.min(...complete);
         const label = `${column.task.replaceAll("_", " ")}, ${column.metric} ${column.up ? "↑" : "↓"}`;
         const cells = means.map((value, i) => {
           const text = value === null ? "–" : number(value) + (whole[i] ? "" : " (not all seeds)");
@@ -259,10 +259,10 @@ window.dvbench = (() => {
       const status = find("#status"), holder = find("#overlaid");
       status.textContent = names.length ? `${names.length} side by side on ${problem.value}; means over seeds.` : "Choose evaluators to compare.";
       try {
-        const found = await Promise.all(names.map((name) => curvesOf(name, "curves/")));
+        const lists = await Promise.all(names.map((name) => curvesOf(name, "curves/")));
         if (turn !== latest) return;
         holder.replaceChildren();
-        const charted = names.flatMap((evaluator, i) => found[i].filter((chart) => chart.problem === problem.value).map((chart) => ({ evaluator, chart })));
+        const charted = names.flatMap((evaluator, i) => lists[i].filter((chart) => chart.problem === problem.value).map((chart) => ({ evaluator, chart })));
         for (const key of new Set(charted.map(({ chart }) => `${chart.task} ${chart.axis}`))) {
           const curves = charted.filter(({ chart }) => `${chart.task} ${chart.axis}` === key);
           panel(holder, `${curves[0].chart.task} of ${names.join(", ")}`, () => charts.overlay(curves[0].chart.task, curves[0].chart.axis, curves));
@@ -276,7 +276,7 @@ window.dvbench = (() => {
       const state = view(), names = (state.get("evaluators") || "").split(",");
       for (const box of boxes) box.checked = names.includes(box.value);
       if (!boxes.some((box) => box.checked)) boxes.slice(0, 3).forEach((box) => { box.checked = true; });
-      if (data.problems.some((each) => each.name === state.get("problem"))) problem.value = state.get("problem");
+      if (data.problems.some(({ name }) => name === state.get("problem"))) problem.value = state.get("problem");
       update();
     }
 
@@ -288,7 +288,7 @@ window.dvbench = (() => {
     restore();
   }
 
-  // DataTables goes by a class.
+  // DataTables reads the colour scheme from a class.
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const follow = () => document.documentElement.classList.toggle("dark", dark.matches);
   dark.addEventListener("change", follow);
@@ -300,9 +300,9 @@ window.dvbench = (() => {
 
   return {
     receive: (data) => (find("#ranking") ? overview(data) : comparison(data)),
-    curves(evaluator, found) {
-      received.set(evaluator, found);
-      if (find("#curves")?.dataset.evaluator === evaluator) ownCurves(evaluator, found);
+    curves(evaluator, list) {
+      received.set(evaluator, list);
+      if (find("#curves")?.dataset.evaluator === evaluator) showCurves(evaluator, list);
     },
   };
 })();

@@ -1,0 +1,53 @@
+"""Which suites a results folder has, and what is planned in each: the plan of the suite and those of submissions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dvbench.errors import UserError
+from dvbench.results import Plan, Store
+from dvbench.results.store import PLAN
+
+
+def results_store(results: Path) -> Store:
+    """Return the store of a results folder.
+
+    Raises
+    ------
+    UserError
+        If the folder does not exist.
+    """
+    if not results.is_dir():
+        raise UserError(f"there is no results folder {results}: run a suite first, or give its folder with --results")
+    return Store(results)
+
+
+def suite_names(store: Store) -> list[str]:
+    """Return the names of the suites that have a plan of their own or the plan of a submission."""
+    submitted = {plan.suite for submission in store.submissions() for plan in submission.plans}
+    return sorted({*store.suites(), *submitted})
+
+
+def merged_plan(store: Store, suite: str) -> Plan:
+    """Merge the plan of a suite with the plans of submissions to it.
+
+    A cell that is in several plans is taken from the first: the plan of the suite precedes those of submissions.
+
+    Raises
+    ------
+    UserError
+        If there is no plan of the suite, the plan belongs to another suite, or it plans no score.
+    """
+    submitted = [plan for submission in store.submissions() for plan in submission.plans if plan.suite == suite]
+    own = store.plan(suite)
+    if own is None and not submitted:
+        raise UserError(f"{store.root / suite} has no {PLAN}: run the suite '{suite}' first")
+    first = own or max(submitted, key=lambda plan: plan.suite_version)
+    plans = [first, *submitted]
+    cells = {cell.key: cell for plan in reversed(plans) for cell in plan.cells}
+    if {first.suite, *(key.suite for key in cells)} != {suite}:
+        raise UserError(f"{store.root / suite} holds the plan of another suite, or an empty plan: move it away")
+    if not any(cell.tasks for cell in cells.values()):
+        raise UserError(f"the plan of suite '{suite}' has no task to score: run the suite again with tasks")
+    order = {cell.key: None for plan in plans for cell in plan.cells}
+    return first.model_copy(update={"cells": tuple(cells[key] for key in order)})

@@ -1,0 +1,47 @@
+"""Links and terms of the documentation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+GLOSSARY = (ROOT / "docs/glossary.md").read_text()
+TERMS = (
+    "evaluator, data value, utility, coalition, player, permutation, marginal contribution, semivalue, shapley value, "
+    "training set, validation set, test set, forget set, retain set, unlearning method, subset, group, problem, cell, "
+    "suite, task, headline metric, valuation, scoring, claimed, recomputed, re-run, plan, bundle, revision, seed, noise"
+)
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_inside_the_repository_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+def test_the_glossary_defines_each_term_once():
+    defined = [term.lower() for term in re.findall(r"\*\*(.+?)\*\*", GLOSSARY)]
+    assert len(defined) == len(set(defined))
+    assert set(TERMS.split(", ")) <= set(defined)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_paths_that_pages_name_exist(page):
+    """Paths in backticks that begin with a folder of the repository, such as `dvbench/tasks/`."""
+    pattern = r"`((?:dvbench|evaluators|leaderboard|tests|docs)/[\w./-]*)`"
+    missing = [path for path in re.findall(pattern, page.read_text()) if not (ROOT / path).exists()]
+    assert not missing
