@@ -1,3 +1,228 @@
-"""dvbench: a reproducible benchmark for data valuation, built on OpenDataVal."""
+"""dvbench: a reproducible benchmark for data valuation, built on OpenDataVal.
+
+The functions here do in Python what the command line does::
+
+    import dvbench
+
+    scores = dvbench.run("quick", evaluators=["knn_shapley", "my_module:MyEvaluator"], seeds=[0])
+    scores = dvbench.load_results("runs")
+    page = dvbench.build_leaderboard("runs")
+
+Importing dvbench imports neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dvbench.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dvbench.submission.verify import Verification
+    from dvbench.suite import Suite
+
+__all__ = ["__version__", "build_leaderboard", "load_results", "run", "verify"]
+
+
+def run(
+    suite: str | Path | Suite,
+    *,
+    evaluators: Sequence[str | Mapping[str, Any]] | None = None,
+    datasets: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    results: str | Path = "runs",
+    jobs: int | None = None,
+    device: str = "auto",
+    mirror: str | Path | None = None,
+    fresh: bool = False,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Run a suite: compute data values, score them and store the results.
+
+    Finished cells in the results folder are not computed again. After an interruption, the same call continues.
+
+    Parameters
+    ----------
+    suite : str, Path or dvbench.suite.Suite
+        Name of a suite, path of a TOML file, or a suite.
+    evaluators : sequence of str or mapping, optional
+        Evaluators to run: names, ``"module:Class"``, or mappings with ``name``, and optionally ``label`` and
+        ``params``. Evaluators that the suite does not have are added. By default all evaluators of the suite. In a
+        suite of unlearning methods these are methods.
+    datasets : sequence of str, optional
+        Data sets to run: names, or ``"csv:PATH?label=COLUMN"``. A data set that the suite does not have replaces the
+        first one of the suite. By default all data sets of the suite.
+    tasks : sequence of str, optional
+        Tasks to score. By default all tasks of the suite.
+    seeds : sequence of int, optional
+        By default the seeds of the suite.
+    results : str or Path
+        Results folder.
+    jobs : int, optional
+        Number of cells that are computed at the same time, each in its own process. By default one for each core, or 1
+        on a GPU. With 0, all cells are computed in this process.
+    device : {"auto", "cpu", "cuda"}
+        Device on which models are trained; ``"auto"`` is a GPU if there is one.
+    mirror : str or Path, optional
+        Folder with the layout of the Hugging Face hub that is searched before the hub.
+    fresh : bool
+        Whether finished cells are computed again.
+    progress : bool, optional
+        Whether progress is printed. By default only if standard output is a terminal.
+
+    Returns
+    -------
+    pandas.DataFrame
+        All scores of the suite in the results folder; see `load_results`. Cells that failed have the status
+        ``"failed"``.
+
+    Raises
+    ------
+    dvbench.errors.UserError
+        If something does not exist, does not fit together, or cannot be read or written.
+    """
+    from dvbench.console import RunDisplay, out
+    from dvbench.execution.planning import narrow
+    from dvbench.execution.run import RunOptions, run_suite
+    from dvbench.suite import Suite, load_suite
+
+    whole = suite if isinstance(suite, Suite) else load_suite(str(suite))
+    chosen = narrow(whole, evaluators or (), datasets or (), tasks or (), seeds)
+    options = RunOptions(jobs, device, None if mirror is None else Path(mirror), fresh)
+    if out.is_terminal if progress is None else progress:
+        with RunDisplay(chosen.name) as display:
+            run_suite(chosen, Path(results), options, display)
+    else:
+        run_suite(chosen, Path(results), options)
+    return load_results(results, chosen.name)
+
+
+def load_results(folder: str | Path, suite: str | None = None) -> pd.DataFrame:
+    """Load scores and costs from a results folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Results folder.
+    suite : str, optional
+        Name of a suite. By default all suites with results are loaded.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each planned score, with the columns ``suite``, ``problem``, ``dataset``, ``model``, ``noise``,
+        ``players``, ``evaluator``, ``seed``, ``task``, ``metric`` (the headline metric), ``value`` (of that metric, NaN
+        without a score), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"`` or ``"missing"``), ``error``,
+        ``seconds``, ``fits``, ``unlearned`` and ``peak_memory`` (bytes) of the valuation, ``device``,
+        ``evaluator_version`` and ``mark`` (``"claimed"``, ``"recomputed"`` or ``"re-run"``).
+
+    Raises
+    ------
+    dvbench.errors.UserError
+        If there is no such folder or suite, or a file cannot be read.
+    """
+    from leaderboard.score_frame import score_frame
+
+    return score_frame(Path(folder), suite)
+
+
+def build_leaderboard(results: str | Path = "runs", out: str | Path | None = None) -> Path:
+    """Build the leaderboard of all suites in a results folder: Markdown, CSV and a static site.
+
+    Parameters
+    ----------
+    results : str or Path
+        Results folder.
+    out : str or Path, optional
+        Folder to write to. By default the folder ``leaderboard`` in the results folder.
+
+    Returns
+    -------
+    Path
+        ``index.html``, where the site starts.
+
+    Raises
+    ------
+    dvbench.errors.UserError
+        If there are no results, or a file cannot be read or written.
+    """
+    from leaderboard.build import build
+
+    return build(Path(results), Path(results, "leaderboard") if out is None else Path(out))[-1]
+
+
+def verify(
+    bundle: str | Path,
+    *,
+    sample: int = 0,
+    into: str | Path | None = None,
+    tolerance: float = 0.01,
+    suites: Sequence[str] = (),
+    evaluators: Sequence[str] = (),
+    trust: Sequence[str] = (),
+    jobs: int | None = None,
+    device: str = "auto",
+    mirror: str | Path | None = None,
+    progress: bool | None = None,
+) -> Verification:
+    """Verify results: the form of the files, the plans, and every score, which is computed again from the values.
+
+    Nothing in a bundle is executed. ``sample`` runs evaluators that are installed, or named by ``trust``.
+
+    Parameters
+    ----------
+    bundle : str or Path
+        A .zip file, the ``submissions/NAME.json`` of a results folder, or a results folder.
+    sample : int
+        Number of cells, drawn at random, whose values are computed again.
+    into : str or Path, optional
+        Results folder to which the bundle is copied if there is no mismatch.
+    tolerance : float
+        Largest difference of a number that is not a mismatch. It is relative for scores above 1, and for values
+        relative to their range.
+    suites, evaluators : sequence of str
+        Of a results folder, verify only these. By default all.
+    trust : sequence of str
+        Evaluators ``"module:Class"`` that may be imported and run.
+    jobs : int, optional
+        Number of worker processes. By default one for each core. With 0, all is computed in this process.
+    device : {"auto", "cpu", "cuda"}
+        Device on which models are trained.
+    mirror : str or Path, optional
+        Folder with the layout of the Hugging Face hub that is searched before the hub.
+    progress : bool, optional
+        Whether steps and remarks are printed. By default only if standard output is a terminal.
+
+    Returns
+    -------
+    dvbench.submission.verify.Verification
+        ``ok``, ``mismatches`` and ``counts``.
+
+    Raises
+    ------
+    dvbench.errors.UserError
+        If the bundle is refused.
+    """
+    from dvbench.console import out, reporting, say
+    from dvbench.submission.verify import Options, no_reporting
+    from dvbench.submission.verify import verify as verify_bundle
+
+    options = Options(
+        tolerance=tolerance,
+        sample=sample,
+        into=None if into is None else Path(into),
+        suites=tuple(suites),
+        evaluators=tuple(evaluators),
+        trusted=tuple(trust),
+        device=device,
+        jobs=jobs,
+        mirror=None if mirror is None else Path(mirror),
+    )
+    if out.is_terminal if progress is None else progress:
+        return verify_bundle(Path(bundle), options, say, reporting)
+    return verify_bundle(Path(bundle), options, lambda _: None, no_reporting)

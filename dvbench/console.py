@@ -1,13 +1,14 @@
-"""What the command line shows: progress, tables, descriptions."""
+"""Prints what the command line shows: lines, tables, errors and progress."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     from dvbench.results import Result
 
-# A file or a pipe has no width, and tables are folded at 80 columns if nothing is said.
+# A file or a pipe has no width, and rich would assume 80 columns.
 out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+GAP = 1  # columns between two columns of a table
 
 
 def error(message: str) -> None:
@@ -29,64 +32,121 @@ def error(message: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line as it is."""
+    """Print a line unchanged."""
     out.print(Text(line), soft_wrap=True)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; only the last column of two is folded."""
-    grid = Table(header_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    """Print a table of names and descriptions; the last column is folded where it is too wide."""
+    grid = _grid()
     for header in headers:
-        words = header if len(headers) == 2 else header.replace(" ", "\n").replace("\n↑", " ↑").replace("\n↓", " ↓")
-        grid.add_column(Text(words), no_wrap=len(headers) > 2 or header != headers[-1], overflow="fold", min_width=4)
+        grid.add_column(Text(header), no_wrap=header != headers[-1], overflow="fold")
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     out.print(grid)
 
 
+def number_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    important: Sequence[str] = (),
+    console: Console | None = None,
+) -> list[str]:
+    """Print a table of names and numbers, without the columns for which there is no space.
+
+    Numbers are printed in full or not at all. The first column, of names, is folded if it does not fit.
+
+    Parameters
+    ----------
+    headers : sequence of str
+        Each word is printed in a line of its own.
+    rows : iterable of sequence of str
+    important : sequence of str
+        Headers of columns that are left out last. Of the others, the last ones are left out first.
+    console : rich.console.Console, optional
+        By default standard output.
+
+    Returns
+    -------
+    list of str
+        Headers of the columns that are left out.
+    """
+    console, rows = console or out, [list(row) for row in rows]
+    titles = [header.replace(" ", "\n").replace("\n↑", " ↑").replace("\n↓", " ↓") for header in headers]
+    columns = list(zip(titles, *rows, strict=True))
+    widths = [max(cell_len(line) for text in column for line in text.split("\n")) for column in columns]
+    ranked = sorted(range(len(headers)), key=lambda column: headers[column] not in important)
+    shown = _fitting(widths, ranked, console.width)
+    names = min(widths[0], console.width - sum(widths[column] + GAP for column in shown[1:]))
+    grid = _grid()
+    for column in shown:
+        width = widths[column] if column else max(names, 1)
+        grid.add_column(Text(titles[column]), no_wrap=bool(column), overflow="fold", min_width=width, max_width=width)
+    for row in rows:
+        grid.add_row(*(Text(row[column]) for column in shown))
+    console.print(grid)
+    return [header for column, header in enumerate(headers) if column not in shown]
+
+
+def _fitting(widths: Sequence[int], ranked: Sequence[int], width: int) -> list[int]:
+    """Return the columns that fit: the first, which may be folded to half the width, and as many others as possible."""
+    shown, used = {0}, min(widths[0], width // 2)
+    for column in ranked:
+        if column and used + GAP + widths[column] > width:
+            break
+        if column:
+            used += GAP + widths[column]
+            shown.add(column)
+    return sorted(shown)
+
+
+def _grid() -> Table:
+    return Table(header_style="bold", box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+
+
 class ProgressReport:
-    """Called with every cell that is valued, and with every finished one; counts failures.
+    """Shows every cell that is valued and every one that is finished, and counts them.
 
     Parameters
     ----------
     total : int
-        How many cells there are.
+        Number of cells.
     progress : rich.progress.Progress, optional
-        A bar to draw. It moves twice for a cell: scores come many at a time, long after the first valuation.
+        A progress bar. It advances twice for each cell, because cells are scored long after the first one is valued.
+        Without it, lines are printed.
     valued : int
-        How many are valued from the start.
+        Number of cells that are valued from the start.
     """
 
     def __init__(self, total: int, progress: Progress | None, valued: int = 0) -> None:
         self.total = total
         self.valued = valued
         self.finished = 0
-        self.failed: list[Result] = []
         self._progress = progress
         self._task = progress.add_task("starting", total=2 * total - valued, finished=0) if progress else None
 
     def on_valued(self, result: Result) -> None:
-        """Show a cell that waits to be scored."""
+        """Show a cell that is valued and not yet scored."""
         self.valued += 1
         seconds = result.cost.seconds if result.cost else 0.0
         self._advance(1, result, f"{result.cell.key}: valued in {seconds:.1f} s")
 
-    def __call__(self, result: Result) -> None:
+    def on_finished(self, result: Result) -> None:
         """Show a finished cell."""
+        from dvbench.execution.failures import failure_reasons
+
         self.finished += 1
         self.valued -= result.status == "ok"
-        problems = complaints(result)
-        if problems:
-            self.failed.append(result)
-            if self._progress:
-                self._progress.console.print(Text.assemble(("failed ", "red"), f"{result.cell.key}: {problems[0]}"))
-        status = f"failed: {problems[0]}" if problems else "done"
+        reasons = failure_reasons(result)
+        if reasons and self._progress:
+            self._progress.console.print(Text.assemble(("failed ", "red"), f"{result.cell.key}: {reasons[0]}"))
+        status = f"failed: {reasons[0]}" if reasons else "done"
         steps = 2 if result.status == "failed" else 1
         self._advance(steps, result, f"[{self.finished}/{self.total}] {result.cell.key}: {status}")
 
     def _advance(self, steps: int, result: Result, line: str) -> None:
         if self._progress is None or self._task is None:
-            out.print(Text(line), soft_wrap=True)
+            say(line)
         else:
             key = escape(str(result.cell.key))
             self._progress.update(self._task, advance=steps, finished=self.finished, description=key)
@@ -94,7 +154,7 @@ class ProgressReport:
 
 @contextmanager
 def reporting(total: int, valued: int = 0) -> Iterator[ProgressReport]:
-    """Show progress with the time left on a terminal, and elsewhere lines when a cell is valued and when it is done."""
+    """Show a progress bar on a terminal, and elsewhere a line for every cell that is valued or finished."""
     if not out.is_terminal:
         yield ProgressReport(total, None, valued)
         return
@@ -112,8 +172,48 @@ def reporting(total: int, valued: int = 0) -> Iterator[ProgressReport]:
         yield ProgressReport(total, progress, valued)
 
 
-def complaints(result: Result) -> list[str]:
-    """What went wrong in a cell: the valuation's error, or those of its tasks."""
-    if result.status == "failed":
-        return [result.error or "failed"]
-    return [f"{name}: {score.error}" for name, score in sorted(result.scores.items()) if score.error]
+class RunDisplay:
+    """Shows the run of a suite; a `dvbench.execution.run.RunObserver` and a context manager.
+
+    Parameters
+    ----------
+    suite : str
+        Name of the suite.
+    """
+
+    def __init__(self, suite: str) -> None:
+        self.suite = suite
+        self._stack = ExitStack()
+        self._report: ProgressReport | None = None
+        self._planned = self._done = 0
+
+    def __enter__(self) -> RunDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def on_planned(self, planned: int, to_do: int, jobs: int) -> None:
+        """Show how many cells there are, and start to show progress."""
+        self._planned, self._done = planned, planned - to_do
+        where = f"{jobs} at a time" if jobs else "in this process"
+        say(f"{self.suite}: {planned} cells, {self._done} done before, {to_do} to do, {where}")
+        self._report = self._stack.enter_context(reporting(to_do))
+
+    def on_valued(self, result: Result) -> None:
+        """Show a cell that is valued and not yet scored."""
+        if self._report:
+            self._report.on_valued(result)
+
+    def on_finished(self, result: Result) -> None:
+        """Show a finished cell."""
+        if self._report:
+            self._report.on_finished(result)
+
+    def on_interrupt(self, results: object) -> None:
+        """Print what is kept in a results folder after Ctrl-C; nothing if no cell had been started."""
+        if self._report:
+            err.print(
+                f"interrupted: {self._done + self._report.finished} of {self._planned} cells are done and "
+                f"{self._report.valued} more valued, in {results}; the same command continues from there"
+            )

@@ -1,56 +1,45 @@
-"""Finds evaluators, datasets, models, tasks and unlearning methods by name, ours and strangers' alike.
+"""Finds evaluators, data sets, models, tasks, unlearning methods and suites by name.
 
-Each kind is an entry-point group, ``dvbench.<kind>``. An entry point that names an object, ``package.module:Name``,
-adds that one; an entry point that names a package adds every module in it that defines a class or function named like
-the file (``chg_shapley.py`` holds ``CHGShapley``). So adding one is adding one file.
+Each kind is an entry-point group, ``dvbench.<kind>``, so that any installed package can add to it. An entry point that
+names an object, ``package.module:Name``, adds that object. One that names a package adds every module of the package
+that defines a class or function named like its file (``chg_shapley.py`` defines ``CHGShapley``); in the group
+``dvbench.suites`` it adds every TOML file. So a new plug-in is a new file.
 
 Names, summaries and docstrings are read from source text, so that listing them imports nothing.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib
-import inspect
-import re
 import sys
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from dvbench.definitions import Definition, docstrings, package_folders, read_definition, source_file
 from dvbench.errors import UserError, unknown
 
 Kind = Literal["evaluators", "datasets", "models", "tasks", "unlearning"]
 KINDS: tuple[Kind, ...] = ("evaluators", "datasets", "models", "tasks", "unlearning")
-
-
-class Definition(NamedTuple):
-    """A class or function as its source shows it.
-
-    ``parameters`` is None where the source does not tell; ``metadata`` are the keywords of a function's decorator, as a
-    task's.
-    """
-
-    docstring: str
-    parameters: tuple[str, ...] | None
-    metadata: dict[str, Any]
+CLASS_KINDS = ("evaluators", "unlearning")  # plug-ins of the other kinds are functions
+SINGULAR = {"datasets": "data set", "unlearning": "unlearning method"}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One registered thing.
+    """A registered plug-in.
 
     Parameters
     ----------
     kind : {"evaluators", "datasets", "models", "tasks", "unlearning"}
     name : str
-        What users call it.
+        The name that users write.
     target : str
-        Where it lives, ``module:attribute``.
+        Its class or function, as ``module:attribute``.
     """
 
     kind: Kind
@@ -58,76 +47,82 @@ class Entry:
     target: str
 
     def load(self) -> Any:
-        """Import it.
+        """Import the class or function.
 
         Raises
         ------
         UserError
-            If the module cannot be imported, or has no such thing, or it cannot be called.
+            If the module cannot be imported, or lacks the attribute, or the attribute is not callable.
         """
         module, _, attribute = self.target.partition(":")
-        what = f"{singular(self.kind)} '{self.name}'"
-        what += "" if self.name == self.target else f" from {self.target}"
+        title = f"{singular(self.kind)} '{self.name}'"
+        title += "" if self.name == self.target else f" from {self.target}"
         try:
-            found = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # whatever importing a stranger's module brings about
-            raise UserError(f"cannot load {what}: {type(error).__name__}: {' '.join(str(error).split())}") from error
-        if not callable(found):
-            raise UserError(f"cannot load {what}: it is a {type(found).__name__}, neither a class nor a function")
-        return found
+            loaded = getattr(importlib.import_module(module), attribute)
+        except (Exception, SystemExit) as error:  # code of other authors may raise anything when it is imported
+            raise UserError(f"cannot load {title}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        if not callable(loaded):
+            raise UserError(f"cannot load {title}: it is a {type(loaded).__name__}, neither a class nor a function")
+        return loaded
 
     @cached_property
     def definition(self) -> Definition:
-        """What its source says about it."""
+        """Its parameters and metadata, read from the source."""
         module, _, attribute = self.target.partition(":")
-        return _definitions(_source(module)).get(attribute, Definition("", None, {}))
+        return read_definition(module, attribute)
 
     @property
     def docstring(self) -> str:
-        """Its docstring; empty if it has none or the source is not at hand."""
-        return self.definition.docstring
-
-    def check_parameters(self, names: Iterable[str]) -> None:
-        """Raise a `UserError` if a parameter does not exist, as far as the source tells."""
-        known = self.definition.parameters
-        for name in names:
-            if known is not None and name not in known:
-                raise unknown(f"parameter of {self.name}", name, known)
-
-    @property
-    def source(self) -> Path | None:
-        """Source file, or None if there is none."""
-        path = _source(self.target.partition(":")[0])
-        return path if path.is_file() else None
+        """Its docstring; empty if it has none or there is no source file."""
+        path = self.source
+        return "" if path is None else docstrings(path).get(self.target.partition(":")[2], "")
 
     @property
     def summary(self) -> str:
         """First line of the docstring."""
         return self.docstring.partition("\n")[0]
 
+    @property
+    def source(self) -> Path | None:
+        """Source file, or None if there is none."""
+        return source_file(self.target.partition(":")[0])
+
+    def check_parameters(self, names: Iterable[str]) -> None:
+        """Raise a `UserError` if a parameter does not exist. Nothing is raised where the source does not show it."""
+        parameters = self.definition.parameters
+        known = [parameter.name for parameter in parameters or ()]
+        for name in names:
+            if parameters is not None and name not in known:
+                raise unknown(f"parameter of {self.name}", name, known)
+
 
 def entries(kind: Kind) -> dict[str, Entry]:
-    """All that is registered of one kind, by name, in alphabetical order."""
-    found: dict[str, Entry] = {}
+    """Return all registered plug-ins of a kind by name, in alphabetical order."""
+    registered: dict[str, Entry] = {}
     for point in _points(f"dvbench.{kind}", tuple(sys.path)):
-        targets = {point.name: point.value} if ":" in point.value else _modules(point.value)
+        targets = {point.name: point.value} if ":" in point.value else _package_targets(kind, point.value)
         for name, target in targets.items():
-            if name in found and found[name].target != target:
-                raise UserError(
-                    f"two {kind} are named '{name}': {found[name].target} and {target}; uninstall one of them"
-                )
-            found[name] = Entry(kind, name, target)
-    return dict(sorted(found.items()))
+            if name in registered and registered[name].target != target:
+                raise _named_twice(kind, name, registered[name].target, target)
+            registered[name] = Entry(kind, name, target)
+    return dict(sorted(registered.items()))
 
 
-@lru_cache(maxsize=16)
-def _points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Entry points of a group that this path offers; looking through all distributions takes a while."""
-    return tuple(entry_points(group=group))
+def suite_files() -> dict[str, Path]:
+    """Return the TOML files of all registered suites by name, in alphabetical order."""
+    files: dict[str, Path] = {}
+    for point in _points("dvbench.suites", tuple(sys.path)):
+        for path in (path for folder in package_folders(point.value) for path in folder.glob("*.toml")):
+            if files.get(path.stem, path) != path:
+                raise _named_twice("suites", path.stem, files[path.stem], path)
+            files[path.stem] = path
+    if not files:
+        raise UserError("no suite is registered: install dvbench again, for example with 'uv sync'")
+    return dict(sorted(files.items()))
 
 
 def find(kind: Kind, name: str) -> Entry:
-    """Look one up.
+    """Find a plug-in by name.
 
     Parameters
     ----------
@@ -138,93 +133,57 @@ def find(kind: Kind, name: str) -> Entry:
     Raises
     ------
     UserError
-        If there is no such thing; the message names the nearest.
+        If there is no such plug-in; the message suggests the nearest name.
     """
     if ":" in name:
-        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
-            raise UserError(f"'{name}' is not of the form module:Name, such as 'mine:MyEvaluator'")
-        # A script beside which the command is run is importable, as it is for `python script.py`.
-        if "" not in sys.path:
-            sys.path.insert(0, "")
-        return Entry(kind, name, name)
+        return Entry(kind, name, _importable(name))
     known = entries(kind)
     for entry in known.values():
-        if _plain(entry.name) == _plain(name):
+        if _simplified(entry.name) == _simplified(name):
             return entry
     raise unknown(singular(kind), name, known, f"See 'dvbench list {kind}'.")
 
 
-def singular(kind: Kind) -> str:
-    """What one thing of a kind is called."""
-    return "unlearning method" if kind == "unlearning" else kind.removesuffix("s")
+def singular(kind: str) -> str:
+    """Return what one plug-in of a kind is called, such as ``data set``."""
+    return SINGULAR.get(kind, kind.removesuffix("s"))
 
 
-def _plain(name: str) -> str:
-    return name.replace("_", "").replace("-", "").lower()
+def _importable(name: str) -> str:
+    """Check a ``module:attribute``, and make modules in the working folder importable, as for ``python script.py``."""
+    target = unicodedata.normalize("NFKC", name)  # as Python itself does with names
+    module, _, attribute = target.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), attribute)):
+        raise UserError(f"'{name}' is not of the form module:Name, such as 'mine:MyEvaluator'")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    return target
 
 
-def _modules(package: str) -> dict[str, str]:
-    """``{file name: module:attribute}`` for every module of a package that keeps the naming rule."""
-    found = {}
-    for path in sorted(_source(package).parent.glob("*.py")):
-        for attribute in _definitions(path):
-            if _plain(attribute) == _plain(path.stem):
-                found[path.stem] = f"{package}.{path.stem}:{attribute}"
-    return found
+@lru_cache(maxsize=16)
+def _points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group for a search path; searching all distributions takes a while."""
+    return tuple(entry_points(group=group))
 
 
-def _source(module: str) -> Path:
-    """Source file of a module, found without importing it or its parents; one that does not exist if there is none."""
-    search: list[str] | None = None
-    origin = None
-    for part in module.split("."):
-        spec = PathFinder.find_spec(part, search)
-        if spec is None:
-            return Path("no-such-module", "__init__.py")
-        origin, search = spec.origin, list(spec.submodule_search_locations or [])
-    return Path(origin or "no-source")
+def _package_targets(kind: Kind, package: str) -> dict[str, str]:
+    """Return ``{file name: module:attribute}`` for every module of a package that defines what it is named after.
+
+    A file may define both a class and a function of that name, such as a network ``TinyNet`` and the model
+    ``tiny_net``. Plug-ins of some kinds are classes; of the other kinds, the function is the plug-in.
+    """
+    choose = min if kind in CLASS_KINDS else max  # capital letters sort before small letters
+    targets = {}
+    for path in (path for folder in package_folders(package) for path in sorted(folder.glob("*.py"))):
+        names = [name for name in docstrings(path) if _simplified(name) == _simplified(path.stem)]
+        if names:
+            targets[path.stem] = f"{package}.{path.stem}:{choose(names)}"
+    return targets
 
 
-def _definitions(path: Path) -> dict[str, Definition]:
-    """The public classes and functions a file defines, by name."""
-    try:
-        return _parse(path, path.stat().st_mtime_ns)
-    except OSError:
-        return {}
+def _simplified(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).replace("_", "").replace("-", "").casefold()
 
 
-@lru_cache(maxsize=1024)
-def _parse(path: Path, modified: int) -> dict[str, Definition]:
-    """Definitions of a file as it was when it was last modified; parsing is most of the cost of looking up a name."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, UnicodeDecodeError):
-        return {}
-    return {
-        node.name: Definition(inspect.cleandoc(ast.get_docstring(node) or ""), _parameters(node), _metadata(node))
-        for node in tree.body
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
-    }
-
-
-def _parameters(node: ast.ClassDef | ast.FunctionDef) -> tuple[str, ...] | None:
-    if isinstance(node, ast.ClassDef):
-        constructors = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-        return _parameters(constructors[0]) if constructors else None
-    arguments = node.args
-    if arguments.kwarg or arguments.vararg:
-        return None
-    names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    return tuple(name for name in names if name != "self")
-
-
-def _metadata(node: ast.ClassDef | ast.FunctionDef) -> dict[str, Any]:
-    if isinstance(node, ast.ClassDef):
-        return {}
-    return {
-        keyword.arg: keyword.value.value
-        for decorator in node.decorator_list
-        if isinstance(decorator, ast.Call)
-        for keyword in decorator.keywords
-        if keyword.arg and isinstance(keyword.value, ast.Constant)
-    }
+def _named_twice(kind: str, name: str, first: object, second: object) -> UserError:
+    return UserError(f"two {kind} are named '{name}': {first} and {second}; uninstall one of them")

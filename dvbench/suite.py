@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from dvbench.errors import UserError, describe_error, unknown
+from dvbench.registry import suite_files
 from dvbench.settings import EvaluatorSettings, Name, ProblemSettings, Strict
 
 RESERVED = ("assets", "figures", "leaderboard", "submissions", "verified")  # other folders among results and pages
@@ -96,18 +97,13 @@ class Suite(Strict):
         return self.evaluators[0].kind
 
 
-def suite_files() -> dict[str, Path]:
-    """The suites that come with dvbench, by name."""
-    return {path.stem: path for path in sorted((Path(__file__).parent / "suites").glob("*.toml"))}
-
-
 def load_suite(name: str) -> Suite:
     """Load a suite.
 
     Parameters
     ----------
     name : str
-        One of `suite_files`, or the path of a TOML file, whose stem becomes the suite's name.
+        A registered name, or the path of a TOML file, whose stem becomes the suite's name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Where a cell runs: hardware, package versions, and how much memory it takes."""
+"""Reads the hardware and the package versions with which cells are computed, and measures memory."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, unknown
 from dvbench.results import Environment
 
+DEVICES = ("auto", "cpu", "cuda")
 PACKAGES = ("datasets", "numpy", "opendataval", "pandas", "scikit-learn", "scipy", "torch", "torchvision")
 
 
-def describe_environment(device: str) -> Environment:
-    """Describe this machine and its packages."""
+def current_environment(device: str) -> Environment:
+    """Return the hardware of this machine and the versions of its packages."""
     name = device
     if device == "cuda":
         import torch
@@ -32,29 +33,31 @@ def describe_environment(device: str) -> Environment:
     )
 
 
-def check_device(asked: str) -> None:
-    """Raise a `UserError` if CUDA is asked for and there is none."""
-    if asked == "cuda":
+def check_device(device: str) -> None:
+    """Raise a `UserError` if ``device`` is not known, or is ``cuda`` and there is no GPU."""
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    if device == "cuda":
         import torch
 
         if not torch.cuda.is_available():
-            raise UserError("torch finds no CUDA device here; use --device cpu")
+            raise UserError("torch finds no CUDA device on this machine; use the device cpu")
 
 
-def resolve_device(asked: str) -> str:
-    """Turn ``auto`` into ``cuda`` where there is a GPU and ``cpu`` elsewhere."""
+def resolve_device(device: str) -> str:
+    """Replace ``auto`` by ``cuda`` if there is a GPU, and by ``cpu`` otherwise."""
     import torch
 
-    return asked if asked != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def default_jobs(asked: str) -> int:
-    """How many cells run at a time if nobody says: one a core, or one where they would share a GPU."""
-    return 1 if resolve_device(asked) == "cuda" else os.cpu_count() or 1
+def default_jobs(device: str) -> int:
+    """Return how many cells run at a time by default: one for each core, or one in all on a GPU."""
+    return 1 if resolve_device(device) == "cuda" else os.cpu_count() or 1
 
 
-class Memory:
-    """What `watch_memory` saw: ``peak`` and ``peak_cuda``, in bytes."""
+class PeakMemory:
+    """Memory measured by `watch_memory` in bytes: ``peak`` of this process, ``peak_cuda`` of the GPU."""
 
     def __init__(self) -> None:
         self.peak = 0
@@ -62,24 +65,24 @@ class Memory:
 
 
 @contextmanager
-def watch_memory(device: str) -> Iterator[Memory]:
-    """Measure by how much the resident set grows at its peak, and the most that torch allocates on the GPU.
+def watch_memory(device: str) -> Iterator[PeakMemory]:
+    """Measure the growth of the resident set up to its peak, and the largest allocation of torch on the GPU.
 
-    On Linux the high-water mark is reset first; elsewhere it is that of the process's life, which for a worker is its
-    one cell.
+    On Linux the peak is reset first. Elsewhere it is the peak since the process started, which for a worker process is
+    the start of its only job.
     """
     import torch
 
-    seen = Memory()
+    memory = PeakMemory()
     start = _reset_peak()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     try:
-        yield seen
+        yield memory
     finally:
-        seen.peak = max(0, _peak() - start)
+        memory.peak = max(0, _peak() - start)
         if device == "cuda":
-            seen.peak_cuda = torch.cuda.max_memory_allocated(device)
+            memory.peak_cuda = torch.cuda.max_memory_allocated(device)
 
 
 def _reset_peak() -> int:
@@ -89,7 +92,7 @@ def _reset_peak() -> int:
 
 
 def _peak() -> int:
-    """High-water mark of the resident set in bytes."""
+    """Return the peak of the resident set in bytes."""
     try:
         status = Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) * 1024
@@ -108,3 +111,6 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
+
+
+describe_environment = current_environment

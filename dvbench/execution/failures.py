@@ -1,4 +1,4 @@
-"""What went wrong, as it is recorded: a failure is a result too.
+"""Records failures as results, with the error in one line.
 
 It imports neither torch nor OpenDataVal.
 """
@@ -8,28 +8,35 @@ from __future__ import annotations
 import traceback
 
 from dvbench.errors import UserError
-from dvbench.execution.environment import describe_environment
+from dvbench.execution.environment import current_environment
 from dvbench.execution.resume import evaluator_version, reusable, saved, task_metadata, task_versions
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
 from dvbench.version import __version__
 
 
-def describe_exception(error: BaseException) -> str:
-    """An exception in one line, with the place it came from unless it was raised for the user."""
+def error_line(error: BaseException) -> str:
+    """Return an exception in one line, with the file and line that raised it unless it is a `UserError`."""
     try:
         text = " ".join(str(error).split()) or "no message"
-    except Exception:  # a stranger's exception may not even print
+    except Exception:  # an exception of another package may fail to print
         text = "no message"
     if isinstance(error, UserError):
         return text
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = "/".join(frame.filename.replace("\\", "/").split("/")[-2:])
-    return f"{type(error).__name__}: {text} ({place}:{frame.lineno})"
+    file = "/".join(frame.filename.replace("\\", "/").split("/")[-2:])
+    return f"{type(error).__name__}: {text} ({file}:{frame.lineno})"
 
 
-def failure(cell: Cell, error: str, device: str) -> Result:
-    """Result of a cell whose valuation failed."""
+def failure_reasons(result: Result) -> list[str]:
+    """Return the error of a cell's valuation, or the errors of its tasks; none if all went well."""
+    if result.status == "failed":
+        return [result.error or "failed"]
+    return [f"{name}: {score.error}" for name, score in sorted(result.scores.items()) if score.error]
+
+
+def failed_result(cell: Cell, error: str, device: str) -> Result:
+    """Return the result of a cell whose valuation failed."""
     entry = find(cell.evaluator.kind, cell.evaluator.name)
     return Result(
         dvbench_version=__version__,
@@ -38,27 +45,35 @@ def failure(cell: Cell, error: str, device: str) -> Result:
         error=error,
         evaluator_object=entry.target,
         evaluator_version=evaluator_version(entry),
-        environment=describe_environment(device),
+        environment=current_environment(device),
     )
 
 
 def failed_score(task: str, error: str) -> Score:
-    """Score of a task that failed."""
+    """Return the score of a task that failed."""
     return Score.model_validate({**task_metadata(task), "error": error})
 
 
-def crashed(cell: Cell, store: Store, error: str, device: str = "cpu") -> Result:
-    """Record that a cell could not be valued. If it had values, they stay and the tasks it owes get the error."""
-    return _recorded(cell, reusable(cell, store), store, error, device)
+def record_failed_valuation(cell: Cell, store: Store, error: str, device: str = "cpu") -> Result:
+    """Write that a cell could not be valued. If it has values, they are kept and its missing scores get the error."""
+    return _write(cell, reusable(cell, store), store, error, device)
 
 
-def unscored(cell: Cell, store: Store, error: str, device: str = "cpu") -> Result:
-    """Record that a cell could not be scored: its values stay, and the tasks it owes get the error."""
-    return _recorded(cell, saved(cell, store), store, error, device)
+def record_failed_scoring(cell: Cell, store: Store, error: str, device: str = "cpu") -> Result:
+    """Write that a cell could not be scored. Its values are kept, and its missing scores get the error."""
+    return _write(cell, saved(cell, store), store, error, device)
 
 
-def _recorded(cell: Cell, result: Result | None, store: Store, error: str, device: str) -> Result:
+def _write(cell: Cell, result: Result | None, store: Store, error: str, device: str) -> Result:
     if result is None:
-        return store.write(failure(cell, error, device))
-    owed = result.lacks(task_versions(cell))
-    return store.write(result.with_scores(cell, {name: failed_score(name, error) for name in owed}))
+        return store.write(failed_result(cell, error, device))
+    missing = result.lacks(task_versions(cell))
+    return store.write(result.with_scores(cell, {name: failed_score(name, error) for name in missing}))
+
+
+describe_exception, crashed, unscored, failure = (
+    error_line,
+    record_failed_valuation,
+    record_failed_scoring,
+    failed_result,
+)

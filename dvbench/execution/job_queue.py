@@ -1,4 +1,4 @@
-"""What a run does and in which order: cells are valued one by one, and scored together by problem and seed."""
+"""Decides in which order a run does its work: cells are valued one by one, then scored together by problem and seed."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import Literal
 from dvbench.execution.planning import problem_of
 from dvbench.results import Cell, Result, Store
 
-TOGETHER = 250  # cells scored in one go: a worker names them in a pipe of 64 KiB, which is read when it has ended
+# A worker process writes the names of its cells to a pipe of 64 KiB that is read when the process has ended.
+MAX_CELLS_SCORED_TOGETHER = 250
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is done in one go, in a process of its own if there are workers.
+    """Work that is done without interruption, in one process.
 
     Parameters
     ----------
     step : {"value", "score"}
     cells : tuple of Cell
-        One to be valued, or those of one problem and seed to be scored.
+        One cell to value, or the cells of one problem and seed to score.
     """
 
     step: Literal["value", "score"]
     cells: tuple[Cell, ...]
 
     def run(self, store: Store, device: str) -> Iterator[Result]:
-        """Do it. A result is on disk when it is yielded."""
+        """Value or score the cells. Every result is on disk when it is yielded."""
         from dvbench.execution.scoring import score_cells
         from dvbench.execution.valuation import value_cell
 
@@ -37,59 +38,60 @@ class Job:
         else:
             yield from (value_cell(cell, store, device) for cell in self.cells)
 
-    def give_up(self, cell: Cell, store: Store, error: str) -> Result:
-        """Record that one of its cells could not be done."""
-        from dvbench.execution.failures import crashed, unscored
+    def record_failure(self, cell: Cell, store: Store, error: str) -> Result:
+        """Record that one of the cells could not be valued or scored."""
+        from dvbench.execution.failures import record_failed_scoring, record_failed_valuation
 
-        return unscored(cell, store, error) if self.step == "score" else crashed(cell, store, error)
+        record = record_failed_scoring if self.step == "score" else record_failed_valuation
+        return record(cell, store, error)
 
 
 class JobQueue:
-    """Hands out jobs. Cells of one problem and seed are scored as soon as all of them are valued, or have failed.
+    """A queue of jobs. Cells of one problem and seed are scored once all of them are valued or have failed.
 
     Parameters
     ----------
     cells : iterable of Cell
-        To be valued and scored.
+        Cells to value and to score.
     valued : iterable of Cell
-        To be scored only.
+        Cells whose values are on disk, to score only.
     """
 
     def __init__(self, cells: Iterable[Cell] = (), valued: Iterable[Cell] = ()) -> None:
         self._jobs = deque(Job("value", (cell,)) for cell in cells)
-        self._open = Counter(_unit(cell) for job in self._jobs for cell in job.cells)
+        self._not_valued = Counter(_problem_and_seed(cell) for job in self._jobs for cell in job.cells)
         self._valued: defaultdict[tuple[str, int], list[Cell]] = defaultdict(list)
         for cell in valued:
-            self._valued[_unit(cell)].append(cell)
-        for unit in [unit for unit in self._valued if not self._open[unit]]:
-            self._score(unit)
+            self._valued[_problem_and_seed(cell)].append(cell)
+        for group in [group for group in self._valued if not self._not_valued[group]]:
+            self._add_scoring(group)
 
     def next(self) -> Job | None:
-        """The job to begin now, or None if there is none."""
+        """Remove and return the next job; None if no job can start now."""
         return self._jobs.popleft() if self._jobs else None
 
-    def take(self, job: Job, result: Result) -> bool:
-        """Take note of one of a job's results; whether that was its cell's last."""
+    def add_result(self, job: Job, result: Result) -> bool:
+        """Register a result of a job. Return whether its cell is finished, that is scored or failed."""
         if job.step == "score":
             return True
         (cell,) = job.cells
-        unit, valued = _unit(cell), result.status == "ok"
+        group, valued = _problem_and_seed(cell), result.status == "ok"
         if valued:
-            self._valued[unit].append(cell)
-        self._open[unit] -= 1
-        if not self._open[unit]:
-            self._score(unit)
+            self._valued[group].append(cell)
+        self._not_valued[group] -= 1
+        if not self._not_valued[group]:
+            self._add_scoring(group)
         return not valued
 
-    def _score(self, unit: tuple[str, int]) -> None:
-        waiting = self._valued.pop(unit, [])
-        for start in range(0, len(waiting), TOGETHER):
-            self._jobs.appendleft(Job("score", tuple(waiting[start : start + TOGETHER])))
-
     def score_alone(self, cell: Cell) -> None:
-        """Score a cell again, after the process that scored it with others has died."""
+        """Score a cell in a job of its own, after the process that scored it with others has died."""
         self._jobs.appendleft(Job("score", (cell,)))
 
+    def _add_scoring(self, group: tuple[str, int]) -> None:
+        cells = self._valued.pop(group, [])
+        for start in range(0, len(cells), MAX_CELLS_SCORED_TOGETHER):
+            self._jobs.appendleft(Job("score", tuple(cells[start : start + MAX_CELLS_SCORED_TOGETHER])))
 
-def _unit(cell: Cell) -> tuple[str, int]:
+
+def _problem_and_seed(cell: Cell) -> tuple[str, int]:
     return problem_of(cell), cell.key.seed

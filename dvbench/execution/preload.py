@@ -1,4 +1,4 @@
-"""Imported once by the server that worker processes are forked from, so that none of them spends its time on this."""
+"""Imported once by the server that worker processes are forked from, so that no worker process has to import it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from dvbench.registry import KINDS, entries
 
-for module in (
+MODULES = (
     "opendataval.dataval",
     "opendataval.experiment.util",
     "sklearn.datasets",
@@ -15,12 +15,14 @@ for module in (
     "dvbench.execution.valuation",
     "dvbench.execution.workers",
     "dvbench.training.tensor_model",
+    "dvbench.scoring.correlation",
     "dvbench.scoring.detection",
-    "dvbench.tasks.rank_stability",
-):
+)
+
+for module in MODULES:
     importlib.import_module(module)
 
-# Sources that are looked through for names are remembered. Whatever is wrong with them is found where it can be said.
+# Parsed source files are kept in memory. An error in one of them is reported when the plug-in is used.
 for kind in KINDS:
     with suppress(Exception):
         entries(kind)

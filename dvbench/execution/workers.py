@@ -1,7 +1,7 @@
-"""Runs cells in this process or in others, each forked from a server that has imported everything once.
+"""Runs jobs in worker processes that are forked from a server, which has imported all packages once.
 
-Importing OpenDataVal takes many seconds, so no cell may pay for it. A process of its own means that a cell that is
-killed or crashes takes nothing with it, and that its memory can be measured.
+Importing OpenDataVal takes many seconds, so no cell should pay for it. Because every job has its own process, a cell
+that is killed or crashes stops no other cell, and the memory it takes can be measured.
 """
 
 from __future__ import annotations
@@ -9,90 +9,71 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
+from typing import Any
 
 from dvbench.execution.environment import resolve_device
 from dvbench.execution.job_queue import Job, JobQueue
-from dvbench.results import Cell, Result, Store
+from dvbench.results import Result, Store
 
-OnValued = Callable[[Result], None]
+ResultCallback = Callable[[Result], None]
+THREADS = "OMP_NUM_THREADS"
 
 
 def start_server(jobs: int) -> None:
-    """Start the server that worker processes are forked from, which then imports while the caller goes on."""
-    if jobs:
-        os.environ["OMP_NUM_THREADS"] = "1"
+    """Start the server that worker processes are forked from. It imports packages while the caller continues."""
+    if not jobs:
+        return
+    before = os.environ.get(THREADS)
+    os.environ[THREADS] = "1"  # the server inherits it; this process goes on with as many threads as before
+    try:
         forkserver.set_forkserver_preload(["dvbench.execution.preload"])
         forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ[THREADS]
+        else:
+            os.environ[THREADS] = before
 
 
-def run_here(
-    cells: Sequence[Cell], store: Store, device: str, on_valued: OnValued = lambda _: None
-) -> Generator[Result]:
-    """Run cells in this process, one thing after the other; see `run_in_workers`."""
-    return _here(JobQueue(cells), store, device, on_valued)
+def run_queue(queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback) -> Generator[Result]:
+    """Do all jobs of a queue in worker processes, at most ``jobs`` at a time.
 
-
-def score_here(cells: Sequence[Cell], store: Store, device: str) -> Generator[Result]:
-    """Score cells whose values are on disk in this process; see `score_in_workers`."""
-    return _here(JobQueue(valued=cells), store, device, lambda _: None)
-
-
-def _here(agenda: JobQueue, store: Store, device: str, on_valued: OnValued) -> Generator[Result]:
-    device = resolve_device(device)
-    while job := agenda.next():
-        for result in job.run(store, device):
-            if agenda.take(job, result):
-                yield result
-            else:
-                on_valued(result)
-
-
-def run_in_workers(
-    cells: Sequence[Cell], store: Store, device: str, jobs: int, on_valued: OnValued = lambda _: None
-) -> Generator[Result]:
-    """Run cells in processes of `start_server`, at most ``jobs`` at a time.
-
-    Every process uses one thread, so that values do not depend on ``jobs``. When the caller stops early, running
-    processes are ended; what they had not finished is not written.
+    Every process uses one thread, so that values do not depend on ``jobs``. When the caller closes the generator,
+    running processes are ended, and what they have not finished is not written.
 
     Parameters
     ----------
-    cells : sequence of Cell
+    queue : JobQueue
     store : Store
     device : str
     jobs : int
-    on_valued : callable, optional
-        Called with the result of a cell that is valued and waits to be scored.
+        At least 1.
+    on_valued : callable
+        Called with the result of a cell that is valued and not yet scored.
 
-    Returns
-    -------
-    generator of Result
-        In the order in which cells finish.
+    Yields
+    ------
+    Result
+        Finished cells, in the order in which they finish.
     """
-    return _in_workers(JobQueue(cells), store, device, jobs, on_valued)
-
-
-def score_in_workers(cells: Sequence[Cell], store: Store, device: str, jobs: int) -> Generator[Result]:
-    """Score cells whose values are on disk, in processes as in `run_in_workers`; their evaluators are not needed."""
-    return _in_workers(JobQueue(valued=cells), store, device, jobs, lambda _: None)
-
-
-def _in_workers(agenda: JobQueue, store: Store, device: str, jobs: int, on_valued: OnValued) -> Generator[Result]:
-    running = list[_Worker]()
+    running = list[_WorkerProcess]()
     try:
         while True:
-            while len(running) < jobs and (job := agenda.next()):
-                running.append(_Worker(job, store, device))
+            while len(running) < jobs and (job := queue.next()):
+                running.append(_WorkerProcess(job, store, device))
             if not running:
                 return
             wait([worker.process.sentinel for worker in running])
             for worker in [worker for worker in running if not worker.process.is_alive()]:
                 running.remove(worker)
-                for result in worker.results(store, agenda):
-                    if agenda.take(worker.job, result):
+                for result in worker.results(store, queue):
+                    if queue.add_result(worker.job, result):
                         yield result
                     else:
                         on_valued(result)
@@ -103,32 +84,49 @@ def _in_workers(agenda: JobQueue, store: Store, device: str, jobs: int, on_value
             worker.process.join()
 
 
-class _Worker:
-    """A process that does a job, and names in a pipe every result it has written."""
+class _WorkerProcess:
+    """A process that does one job, and writes to a pipe the name of every cell whose result it has written."""
 
     def __init__(self, job: Job, store: Store, device: str) -> None:
         context = multiprocessing.get_context("forkserver")
         self.job = job
-        self._written, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(target=_work, args=(job, store, device, theirs))
-        self.process.start()
-        theirs.close()
+        self._written, worker_end = context.Pipe(duplex=False)
+        # The server has the environment of the time when it was started.
+        variables = {name: value for name, value in os.environ.items() if name.startswith("DVBENCH_")}
+        self.process = context.Process(target=_work, args=(job, store, device, worker_end, variables))
+        with _hidden_main_module():
+            self.process.start()
+        worker_end.close()
 
-    def results(self, store: Store, agenda: JobQueue) -> Iterator[Result]:
-        """What a process that has ended wrote, and the failure of a cell that it did not finish.
+    def results(self, store: Store, queue: JobQueue) -> Iterator[Result]:
+        """Yield what the process wrote before it ended, and a failure for a cell that it did not finish.
 
-        Of several unfinished cells one may be to blame, so that each is scored alone.
+        If several cells are unfinished, one of them may have ended the process, so each is queued to be scored alone.
         """
         self.process.join()
         names = set(_messages(self._written))
         for cell in self.job.cells:
-            # What is on disk does not tell whether it is finished: it may be from an earlier run.
+            # A result on disk may be of an earlier run, so it does not show that the cell is finished.
             if cell.key.folder in names and (result := store.read(cell.key)):
                 yield result
             elif len(self.job.cells) > 1:
-                agenda.score_alone(cell)
+                queue.score_alone(cell)
             else:
-                yield self.job.give_up(cell, store, f"the worker process {_ending(self.process.exitcode)}")
+                yield self.job.record_failure(cell, store, f"the worker process {_ending(self.process.exitcode)}")
+
+
+@contextmanager
+def _hidden_main_module() -> Iterator[None]:
+    """Hide the script that is being run from `multiprocessing`, which would run it again in every worker process.
+
+    Jobs need nothing from it, and a script that calls `dvbench.run` needs no ``if __name__ == "__main__"`` this way.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _messages(pipe: Connection) -> Iterator[str]:
@@ -146,10 +144,31 @@ def _ending(exitcode: int | None) -> str:
     return f"was killed by {signal.Signals(-exitcode).name}" + " (out of memory?)" * (exitcode == -signal.SIGKILL)
 
 
-def _work(job: Job, store: Store, device: str, written: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+def _work(job: Job, store: Store, device: str, written: Connection, variables: Mapping[str, str]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent process handles it
+    os.environ.update(variables)
     import torch
 
     torch.set_num_threads(1)
     for result in job.run(store, resolve_device(device)):
         written.send_bytes(result.cell.key.folder.encode())
+
+
+def run_here(cells: Any, store: Store, device: str, on_valued: ResultCallback = lambda _: None) -> Generator[Result]:
+    from dvbench.execution.run import run_cells
+    return run_cells(cells, store, device, 0, on_valued)
+
+
+def run_in_workers(cells: Any, store: Store, device: str, jobs: int, on_valued: ResultCallback = lambda _: None) -> Generator[Result]:
+    from dvbench.execution.run import run_cells
+    return run_cells(cells, store, device, jobs, on_valued)
+
+
+def score_here(cells: Any, store: Store, device: str) -> Generator[Result]:
+    from dvbench.execution.run import score_saved_values
+    return score_saved_values(cells, store, device, 0)
+
+
+def score_in_workers(cells: Any, store: Store, device: str, jobs: int) -> Generator[Result]:
+    from dvbench.execution.run import score_saved_values
+    return score_saved_values(cells, store, device, jobs)

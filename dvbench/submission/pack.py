@@ -16,13 +16,15 @@ from pydantic import ValidationError
 
 from dvbench.errors import UserError, describe_error
 from dvbench.files import write_atomically
+from dvbench.registry import suite_files
 from dvbench.results import About, Cell, Plan, Store, Submission
 from dvbench.results.schema import as_json
+from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import read_bundle, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, fault_of, planned_cells, remarks
 from dvbench.submission.folder import suites_of
 from dvbench.submission.plain_text import counted
-from dvbench.suite import load_suite, suite_files
+from dvbench.suite import load_suite
 
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same results, the same archive
 
@@ -66,7 +68,7 @@ def pack(results: Path, evaluator: str, about: Path, out: Path | None = None) ->
     UserError
         If there is nothing to pack, or it would be refused.
     """
-    title = evaluator.replace(":", ".")
+    title = EvaluatorSettings(name=evaluator).title
     packed = Packed(out or Path(f"{title}.zip"))
     if packed.path.suffix != ".zip":
         raise UserError(f"{packed.path} must end in .zip")

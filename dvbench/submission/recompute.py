@@ -99,7 +99,7 @@ def recompute(
     UserError
         If a data set cannot be had: that would say nothing about what is claimed.
     """
-    from dvbench.execution.workers import score_here, score_in_workers
+    from dvbench.execution.run import score_saved_values
     from dvbench.problems.build import load_source
 
     for dataset in {str(cell.problem.dataset): cell.problem.dataset for cell in cells}.values():
@@ -108,10 +108,7 @@ def recompute(
         claimed = bundle.result(cell.key)
         arrays = {name: bundle.store.array(claimed, name) for name in claimed.arrays}
         scratch.write(claimed.model_copy(update={"scores": {}}), arrays)
-    stream: Generator[Result] = (
-        score_in_workers(cells, scratch, device, jobs) if jobs else score_here(cells, scratch, device)
-    )
-    return collected(stream, on_scored)
+    return collected(score_saved_values(cells, scratch, device, jobs), on_scored)
 
 
 def collected(stream: Generator[Result], on_result: Callable[[Result], None]) -> dict[str, Result]:

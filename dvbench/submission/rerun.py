@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -70,13 +70,10 @@ def rerun(
     dict of str to Result
         By the cell's folder.
     """
-    from dvbench.execution.workers import run_here, run_in_workers
+    from dvbench.execution.run import run_cells
 
     asked = [cell.model_copy(update={"tasks": _repeating(cell, bundle)}) for cell in cells]
-    stream: Generator[Result] = (
-        run_in_workers(asked, scratch, device, jobs) if jobs else run_here(asked, scratch, device)
-    )
-    return collected(stream, on_valued)
+    return collected(run_cells(asked, scratch, device, jobs), on_valued)
 
 
 def _repeating(cell: Cell, bundle: Bundle) -> tuple[str, ...]:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dvbench.registry import KINDS, entries, singular
-from dvbench.suite import suite_files
+from dvbench.registry import KINDS, entries, singular, suite_files
 
 
 def first_words(text: str) -> list[str]:
@@ -18,14 +17,14 @@ def first_words(text: str) -> list[str]:
 def test_list_names_everything_once_with_its_summary(dvbench, kind) -> None:
     said = dvbench("list", kind)
     assert (said.code, said.err) == (0, "")
-    assert first_words(said.out) == [kind.removesuffix("s"), *entries(kind)]
+    assert first_words(said.out) == ["name", *entries(kind)]
     for entry in entries(kind).values():
         assert entry.summary in said.out
 
 
 def test_list_suites(dvbench) -> None:
     said = dvbench("list", "suites")
-    assert first_words(said.out) == ["suite", *suite_files()]
+    assert first_words(said.out) == ["name", *suite_files()]
 
 
 @pytest.mark.parametrize("name", [name for kind in KINDS for name in entries(kind)])
@@ -50,7 +49,7 @@ def test_a_suite_shows_its_file(dvbench, name: str) -> None:
 def test_an_evaluator_of_ones_own_is_described(dvbench, here: Path) -> None:
     (here / "loose_described.py").write_text('class Mine:\n    """Mine, [b]all[/b] mine."""\n')
     said = dvbench("describe", "loose_described:Mine")
-    assert said.out == ("loose_described:Mine (evaluator, loose_described:Mine)\n\nMine, [b]all[/b] mine.\n\n")
+    assert said.out == ("loose_described:Mine (evaluator, loose_described:Mine)\n\nMine, [b]all[/b] mine.\n")
 
 
 def test_version(dvbench) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_inputs import FOLDER, tree
 
-from dvbench.execution import workers
+from dvbench.execution import run as execution
 from dvbench.results import Store
 
 EVALUATORS = """
@@ -146,7 +146,7 @@ def test_ctrl_c_keeps_what_is_finished(dvbench, here: Path) -> None:
     said = run_tiny(dvbench, *(word for name in names for word in ("--evaluator", name)), "--seeds", "0")
     assert said.code == 130
     assert said.err == (
-        "interrupted: 0 of 3 cells are done and 1 more valued, in runs; the same command goes on from there\n"
+        "interrupted: 0 of 3 cells are done and 1 more valued, in runs; the same command continues from there\n"
     )
     assert [result.cell.key.evaluator for result in Store(here / "runs").results("tiny")] == ["random"]
     said = run_tiny(dvbench, "--seeds", "0")
@@ -176,11 +176,13 @@ def test_ctrl_c_at_any_other_time_says_nothing(dvbench, monkeypatch: pytest.Monk
 def test_jobs_is_handed_on(dvbench, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
+    run_cells = execution.run_cells
+
     def no_workers(cells, store, device, jobs, on_valued):
         seen.append((len(cells), device, jobs))
-        return workers.run_here(cells, store, device, on_valued)
+        return run_cells(cells, store, device, 0, on_valued)
 
-    monkeypatch.setattr(workers, "run_in_workers", no_workers)
+    monkeypatch.setattr(execution, "run_cells", no_workers)
     said = dvbench("run", "tiny.toml", "--jobs", 3, "--evaluator", "random", "--device", "cpu")
     assert said.out.startswith("tiny: 2 cells, 0 done before, 2 to do, 3 at a time\n")
     assert seen == [(2, "cpu", 3)]

@@ -16,6 +16,8 @@ from made_up_bundles import (
     TITLE,
     Files,
     made_up_files,
+    relisted,
+    result_path,
     with_result,
     with_submission,
     with_values,
@@ -23,12 +25,12 @@ from made_up_bundles import (
 )
 
 from dvbench.errors import UserError
-from dvbench.registry import entries
+from dvbench.registry import entries, suite_files
 from dvbench.results import Store
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import Bundle, read_bundle
 from dvbench.submission.checks import check_cells, check_identity, check_plans, confusable_form, remarks
-from dvbench.suite import load_suite, suite_files
+from dvbench.suite import load_suite
 
 KNN = EvaluatorSettings(name="knn_shapley")
 
@@ -168,6 +170,15 @@ def test_a_name_of_dvbench_for_something_else(read) -> None:
     files = made_up_files(1, KNN)
     with pytest.raises(UserError, match=r"knn_shapley is evaluators\.\S+, and its results are those of knn_shapley"):
         checked(read(files))
+
+
+@pytest.mark.parametrize("attribute", ["knn_shapley", "KNNShapley"])
+def test_results_of_a_baseline_from_before_it_was_a_class(read, attribute: str) -> None:
+    files = made_up_files(1, KNN)
+    result = json.loads(files[result_path(files)])
+    result["evaluator_object"] = f"evaluators.baselines.knn_shapley:{attribute}"
+    files[result_path(files)] = json.dumps(result).encode()
+    checked(read(relisted(files, "submissions/knn_shapley.json")))
 
 
 def test_a_name_that_only_another_suite_has(read) -> None:

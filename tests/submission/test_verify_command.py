@@ -62,7 +62,7 @@ def test_every_alteration_is_named(dvbench, bundle, honest: Files, here: Path) -
 
     def features(said: Any) -> None:
         said["diagnostics"]["distinct_values"] = 7.0
-        said["scores"]["noisy_feature_detection"]["curves"] = {}
+        said["scores"]["noisy_feature_detection"] |= {"curves": {}, "axes": {}}
 
     files = altered(altered(honest, LABELS, labels), FEATURES, features)
     values = np.arange(10.0)

@@ -174,7 +174,7 @@ def test_an_unknown_suite() -> None:
 
 @pytest.mark.parametrize("name", ["submissions", "verified", "small.csv"])
 def test_a_suite_is_not_named_like_another_folder_of_results(tmp_path, name):
-    from dvbench.suite import suite_files
+    from dvbench.registry import suite_files
 
     path = tmp_path / f"{name}.toml"
     path.write_text(suite_files()["quick"].read_text())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dvbench.execution.planning import check, make_plan, narrow
-from dvbench.registry import entries, find
+from dvbench.registry import entries, find, suite_files
 from dvbench.settings import Sizes
-from dvbench.suite import Suite, load_suite, suite_files
+from dvbench.suite import Suite, load_suite
 from dvbench.unlearning.factory import make_method
 
 

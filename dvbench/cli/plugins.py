@@ -1,0 +1,127 @@
+"""The commands that show what can be named: ``list`` and ``describe``."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dvbench.errors import UserError, unknown
+from dvbench.registry import KINDS, Entry, Kind, entries, find, singular, suite_files
+
+NOUNS = "evaluator, data set, model, task, unlearning method or suite"
+
+
+class Listing(StrEnum):
+    """Kinds of plug-ins."""
+
+    evaluators = "evaluators"
+    datasets = "datasets"
+    models = "models"
+    tasks = "tasks"
+    unlearning = "unlearning"
+    suites = "suites"
+
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def list_command(
+    kind: Annotated[Listing, typer.Argument(help="Kind of plug-ins to list.")], as_json: JsonOption = False
+) -> None:
+    """List the plug-ins of a kind, each with a summary; 'unlearning' lists the unlearning methods."""
+    from dvbench import console
+
+    summaries = _summaries(kind.value)
+    if as_json:
+        _print_json([{"name": name, "summary": summary} for name, summary in summaries.items()])
+    else:
+        console.table(["name", "summary"], [[name, summary] for name, summary in summaries.items()])
+
+
+def describe_command(
+    name: Annotated[str, typer.Argument(help=f"Name of an {NOUNS}, or 'module:Name' for your own evaluator.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a plug-in is, its parameters with their types and defaults, and its reference."""
+    if name in suite_files():
+        _describe_suite(name, suite_files()[name], as_json)
+    elif (entry := _find_any(name)) is not None:
+        _describe(entry, as_json)
+    else:
+        names = {*suite_files(), *(known for kind in KINDS for known in entries(kind))}
+        raise unknown(NOUNS, name, names)
+
+
+def _summaries(kind: str) -> dict[str, str]:
+    if kind == "suites":
+        return {name: str(_content(path).get("description", "")) for name, path in suite_files().items()}
+    registered: list[Kind] = [known for known in KINDS if known == kind]
+    return {name: entry.summary for known in registered for name, entry in entries(known).items()}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read suite {path}: {error}") from error
+
+
+def _find_any(name: str) -> Entry | None:
+    """Find a plug-in of any kind that has a docstring."""
+    for kind in KINDS:
+        try:
+            entry = find(kind, name)
+        except UserError:
+            continue
+        if entry.docstring:
+            return entry
+    return None
+
+
+def _describe_suite(name: str, path: Path, as_json: bool) -> None:
+    from dvbench import console
+
+    if as_json:
+        _print_json({"kind": "suite", "name": name, "file": str(path), **_content(path)})
+        return
+    console.say(f"{name} (suite, {path})\n")
+    console.say(path.read_text(encoding="utf-8"))
+
+
+def _describe(entry: Entry, as_json: bool) -> None:
+    from dvbench import console
+
+    definition = entry.definition
+    if as_json:
+        parameters = definition.parameters
+        _print_json(
+            {
+                "kind": singular(entry.kind),
+                "name": entry.name,
+                "target": entry.target,
+                "summary": entry.summary,
+                "docstring": entry.docstring,
+                "parameters": None if parameters is None else [vars(parameter) for parameter in parameters],
+                "metadata": definition.metadata,
+            }
+        )
+        return
+    console.say(f"{entry.name} ({singular(entry.kind)}, {entry.target})\n")
+    console.say(entry.docstring)
+    if definition.parameters and entry.kind != "tasks":
+        console.say("\nTypes and defaults\n------------------")
+        for parameter in definition.parameters:
+            console.say(str(parameter))
+    if definition.metadata:
+        console.say("")
+    for key, setting in definition.metadata.items():
+        console.say(f"{key.replace('_', ' ')}: {setting}")
+
+
+def _print_json(content: object) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -1,0 +1,123 @@
+"""The commands that run suites and show results: ``run``, ``leaderboard build`` and ``leaderboard figures``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dvbench.cli.options import RUNS, Device, DeviceOption, MirrorOption, ResultsOption, parse_seeds
+
+
+def run(
+    suite: Annotated[str, typer.Argument(help="Name of a suite ('dvbench list suites') or path of a .toml file.")],
+    evaluator: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Run only this evaluator of the suite, or add another one: a name, or 'module:Class' for your own. "
+            "Repeatable. By default all evaluators of the suite."
+        ),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Run only this data set of the suite, or add another one: a name, or 'csv:PATH?label=COLUMN' for your "
+            "own table. Repeatable. By default all data sets of the suite."
+        ),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Score only this task of the suite. Repeatable. By default all tasks of the suite."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds, such as '0-4' or '0,3'. By default those of the suite.")
+    ] = None,
+    results: Annotated[
+        Path, typer.Option(help="Results folder. Finished cells in it are not computed again.", metavar="DIR")
+    ] = RUNS,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Number of cells that are computed at the same time, each in its own process. By default one for each "
+            "core, or 1 on a GPU. 0 computes all cells in this process.",
+        ),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    mirror: MirrorOption = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute finished cells again.")] = False,
+) -> None:
+    """Run a suite: compute data values, score them, store the results and build the leaderboard.
+
+    Ctrl-C stops the run. Cells that are valued or finished are kept, and the same command continues from there. The
+    exit code is 1 if a cell failed.
+    """
+    from dvbench.console import RunDisplay
+    from dvbench.execution.planning import narrow
+    from dvbench.execution.run import RunOptions, run_suite
+    from dvbench.suite import load_suite
+
+    chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), parse_seeds(seeds))
+    with RunDisplay(chosen.name) as display:
+        try:
+            failed = run_suite(chosen, results, RunOptions(jobs, device.value, mirror, fresh), display)
+        except KeyboardInterrupt:
+            display.on_interrupt(results)
+            raise typer.Exit(130) from None
+    _show(results, chosen.name)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show(results: Path, suite: str) -> None:
+    """Print the summary of a suite, and build the leaderboard of all suites in the results folder."""
+    import dvbench
+    from dvbench import console
+    from leaderboard.index import open_index
+    from leaderboard.plans import results_store
+    from leaderboard.suite_scores import suite_scores
+    from leaderboard.tables import rows_for_console
+
+    with open_index(results_store(results), suite) as index:
+        headers, rows = rows_for_console(suite_scores(index))
+    left_out = console.number_table(headers, rows, ["evaluator", "rank", "failed", "missing"])
+    page = dvbench.build_leaderboard(results)
+    if left_out:
+        columns = f"{len(left_out)} column{'s' if len(left_out) > 1 else ''}"
+        file = page.with_name(f"{suite}.md")
+        console.say(f"{columns} did not fit here and can be found in {file}: {', '.join(left_out)}")
+    console.say(f"leaderboard: {page}")
+
+
+def build(
+    results: ResultsOption = RUNS,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write to. By default the folder 'leaderboard' in the results folder.", metavar="DIR"
+        ),
+    ] = None,
+) -> None:
+    """Write Markdown tables, CSV files and a static site from results. The site starts at index.html."""
+    from leaderboard.build import build as build_pages
+
+    for path in build_pages(results, out or results / "leaderboard"):
+        typer.echo(path)
+
+
+def figures(
+    suite: Annotated[str, typer.Argument(help="Name of a suite that has results.")],
+    results: ResultsOption = RUNS,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write to. By default the folder 'figures/SUITE' in the results folder.", metavar="DIR"
+        ),
+    ] = None,
+) -> None:
+    """Write the tables and figures of the papers from results, next to the published numbers."""
+    from leaderboard.figures import write_figures
+
+    for path in write_figures(results, suite, out or results / "figures" / suite):
+        typer.echo(path)

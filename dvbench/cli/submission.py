@@ -1,0 +1,118 @@
+"""The commands that pack and verify results, and the one that starts a new evaluator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dvbench.cli.options import Device, DeviceOption, MirrorOption
+
+
+def submit(
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    evaluator: Annotated[
+        str, typer.Option(help="Name of the evaluator in the results, or 'module:Class'.", metavar="NAME")
+    ],
+    about: Annotated[
+        Path, typer.Option(help="TOML file that describes the evaluator and its authors.", metavar="FILE")
+    ] = Path("submission.toml"),
+    out: Annotated[Path | None, typer.Option(help="File to write. By default NAME.zip.", metavar="FILE.zip")] = None,
+) -> None:
+    """Pack all results of an evaluator into one file, so that others can verify them."""
+    from dvbench import console
+    from dvbench.submission.pack import pack, summary
+
+    for line in summary(pack(results, evaluator, about, out)):
+        console.say(line)
+
+
+def verify(
+    bundle: Annotated[
+        Path,
+        typer.Argument(help="A .zip file, the submissions/NAME.json of a results folder, or a results folder."),
+    ],
+    sample: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Number of cells whose values are computed again, which runs the evaluator. They are random."
+        ),
+    ] = 0,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="Results folder to which the bundle is copied if there is no mismatch.", metavar="RESULTS"),
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Largest difference of a number that is not a mismatch. It is relative for scores above 1, and for "
+            "values relative to their range.",
+        ),
+    ] = 0.01,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(help="Verify only this suite of a results folder. Repeatable. By default all suites."),
+    ] = None,
+    evaluator: Annotated[
+        list[str] | None,
+        typer.Option(help="Verify only this evaluator of a results folder. Repeatable. By default all evaluators."),
+    ] = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(help="A 'module:Class' that may be imported and run. Repeatable.", metavar="NAME"),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Number of worker processes. By default one for each core. 0 computes all in this process."
+        ),
+    ] = None,
+    device: DeviceOption = Device.auto,
+    mirror: MirrorOption = None,
+) -> None:
+    """Verify results: the form of the files, the plans, and every score, which is computed again from the values.
+
+    Nothing in a bundle is executed. --sample runs evaluators that are installed, or named by --trust. The exit code is
+    1 if there is a mismatch, and 2 if the bundle is refused.
+    """
+    from dvbench import console
+    from dvbench.submission.verify import Options
+    from dvbench.submission.verify import verify as verify_bundle
+
+    options = Options(
+        tolerance=tolerance,
+        sample=sample,
+        into=into,
+        suites=tuple(suite or ()),
+        evaluators=tuple(evaluator or ()),
+        trusted=tuple(trust or ()),
+        device=device.value,
+        jobs=jobs,
+        mirror=mirror,
+    )
+    try:
+        verification = verify_bundle(bundle, options, console.say, console.reporting)
+    except KeyboardInterrupt:
+        console.err.print("interrupted: nothing was copied or recorded")
+        raise
+    if not verification.ok:
+        raise typer.Exit(1)
+
+
+def new_evaluator(
+    name: Annotated[str, typer.Argument(help="Name in lower case with underscores, such as 'margin_values'.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder in which the folder of the evaluator is made. By default the current folder.", metavar="DIR"
+        ),
+    ] = Path(),
+) -> None:
+    """Start a new evaluator: write a folder with a working example, its test, and a form for submitting it."""
+    from dvbench import console
+    from dvbench.submission.new_evaluator import write_skeleton
+
+    for line in write_skeleton(name, out):
+        console.say(line)

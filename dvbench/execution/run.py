@@ -1,0 +1,185 @@
+"""Runs a suite, or given cells, in this process or in worker processes. Other packages use execution through this file.
+
+Nothing is printed here: the caller is notified through a `RunObserver`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dvbench.execution.environment import check_device, default_jobs, resolve_device
+from dvbench.execution.failures import failure_reasons
+from dvbench.execution.job_queue import JobQueue
+from dvbench.execution.planning import check, make_plan, merged
+from dvbench.execution.resume import unfinished
+from dvbench.execution.workers import ResultCallback, run_queue, start_server
+from dvbench.results import Cell, Plan, Result, Store
+from dvbench.suite import Suite
+
+
+class RunObserver(Protocol):
+    """Receives the events of a run, for example to show progress."""
+
+    def on_planned(self, planned: int, to_do: int, jobs: int) -> None:
+        """Receive the numbers of planned cells and of unfinished ones, and how many run at a time."""
+
+    def on_valued(self, result: Result) -> None:
+        """Receive the result of a cell that is valued and not yet scored."""
+
+    def on_finished(self, result: Result) -> None:
+        """Receive the result of a cell that is scored, or whose valuation failed."""
+
+
+class SilentObserver:
+    """A `RunObserver` that does nothing."""
+
+    def on_planned(self, planned: int, to_do: int, jobs: int) -> None:
+        """Do nothing."""
+
+    def on_valued(self, result: Result) -> None:
+        """Do nothing."""
+
+    def on_finished(self, result: Result) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a suite is run.
+
+    Parameters
+    ----------
+    jobs : int, optional
+        How many worker processes run at a time. By default one for each core, or one in all on a GPU. With 0, cells run
+        in this process.
+    device : {"auto", "cpu", "cuda"}
+        Device on which models are trained.
+    mirror : Path, optional
+        Folder with the layout of the Hugging Face hub, which is searched before the hub.
+    fresh : bool
+        Whether finished cells are computed again.
+    """
+
+    jobs: int | None = None
+    device: str = "auto"
+    mirror: Path | None = None
+    fresh: bool = False
+
+
+def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObserver | None = None) -> int:
+    """Run the unfinished cells of a suite and write their results.
+
+    Parameters
+    ----------
+    suite : Suite
+    results : Path
+        Results folder. Finished cells in it are kept.
+    options : RunOptions
+    observer : RunObserver, optional
+
+    Returns
+    -------
+    int
+        How many cells failed, in their valuation or in a task.
+
+    Raises
+    ------
+    UserError
+        If the suite cannot work, a data set cannot be loaded, or a file cannot be read or written.
+    KeyboardInterrupt
+        Cells that are valued or finished by then are kept.
+    """
+    observer = observer or SilentObserver()
+    check_device(options.device)
+    jobs = default_jobs(options.device) if options.jobs is None else options.jobs
+    with mirror_variable(options.mirror):
+        start_server(jobs)
+        check(suite)
+        store = Store(results)
+        plan = make_plan(suite)
+        to_do = _prepare(plan, store, options.fresh)
+        observer.on_planned(len(plan.cells), len(to_do), jobs)
+        failed = 0
+        with closing(run_cells(to_do, store, options.device, jobs, observer.on_valued)) as stream:
+            for result in stream:
+                failed += bool(failure_reasons(result))
+                observer.on_finished(result)
+    return failed
+
+
+def run_cells(
+    cells: Sequence[Cell], store: Store, device: str, jobs: int, on_valued: ResultCallback = lambda _: None
+) -> Generator[Result]:
+    """Value and score cells.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+    store : Store
+    device : str
+    jobs : int
+        Worker processes that run at a time; with 0, cells run in this process.
+    on_valued : callable, optional
+        Called with the result of a cell that is valued and not yet scored.
+
+    Returns
+    -------
+    generator of Result
+        Finished cells, in the order in which they finish. Close it to stop early.
+    """
+    return _run(JobQueue(cells), store, device, jobs, on_valued)
+
+
+def score_saved_values(cells: Sequence[Cell], store: Store, device: str, jobs: int) -> Generator[Result]:
+    """Score cells whose values are on disk, as in `run_cells`; their evaluators are not needed."""
+    return _run(JobQueue(valued=cells), store, device, jobs, lambda _: None)
+
+
+@contextmanager
+def mirror_variable(mirror: Path | None) -> Iterator[None]:
+    """Set the environment variable ``DVBENCH_MIRROR``, which worker processes get too, and restore it afterwards."""
+    name = "DVBENCH_MIRROR"
+    before = os.environ.get(name)
+    if mirror is not None:
+        os.environ[name] = str(mirror.resolve())
+    try:
+        yield
+    finally:
+        if mirror is not None and before is None:
+            del os.environ[name]
+        elif before is not None:
+            os.environ[name] = before
+
+
+def _run(queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback) -> Generator[Result]:
+    if not jobs:
+        return _run_queue_here(queue, store, device, on_valued)
+    start_server(jobs)
+    return run_queue(queue, store, device, jobs, on_valued)
+
+
+def _run_queue_here(queue: JobQueue, store: Store, device: str, on_valued: ResultCallback) -> Generator[Result]:
+    """Do all jobs of a queue in this process, one after the other."""
+    device = resolve_device(device)
+    while job := queue.next():
+        for result in job.run(store, device):
+            if queue.add_result(job, result):
+                yield result
+            else:
+                on_valued(result)
+
+
+def _prepare(plan: Plan, store: Store, fresh: bool) -> list[Cell]:
+    """Write the plan and return its unfinished cells; with ``fresh``, remove all its results first."""
+    before = store.plan(plan.suite)
+    if fresh:
+        for cell in plan.cells:
+            store.remove(cell.key)
+    to_do = [cell for cell in plan.cells if unfinished(cell, store)]
+    store.write_plan(merged(plan, before))
+    return to_do
