@@ -126,16 +126,28 @@ def check_identity(bundle: Bundle, target: Store | None = None) -> None:
     for other in sorted(known - {title}):
         if confusable_form(other) == confusable_form(title):
             raise UserError(f"{title} looks like {other}, which exists already; give it another label")
-    objects = {result.evaluator_object for result in bundle.results()}
+    objects = {_object_key(result.evaluator_object): result.evaluator_object for result in bundle.results()}
     if len(objects) > 1:
-        raise UserError(f"its results are of several evaluators: {', '.join(sorted(objects))}")
+        raise UserError(f"its results are of several evaluators: {', '.join(sorted(objects.values()))}")
     for expected in _objects(title, settings):
-        if objects != {expected}:
-            raise UserError(
-                f"{title} is the name of {expected}, but its results are of {min(objects)}; give it another label"
-            )
+        if set(objects) != {_object_key(expected)}:
+            other = min(objects.values())
+            raise UserError(f"{title} is the name of {expected}, but its results are of {other}; give it another label")
     if target:
-        _check_earlier_results(submission, min(objects), target)
+        _check_earlier_results(submission, min(objects.values()), target)
+
+
+def _object_key(target: str) -> str:
+    """Return a ``module:attribute`` for comparison, without the attribute if it has the name of the module.
+
+    The evaluators from OpenDataVal were functions, ``evaluators.baselines.data_shapley:data_shapley``, before they were
+    classes, ``:DataShapley``. Results of both are results of the same evaluator. Other objects are compared unchanged.
+    """
+    module, _, attribute = target.partition(":")
+    if not module.startswith("evaluators.baselines."):
+        return target
+    same = attribute.replace("_", "").lower() == module.rpartition(".")[2].replace("_", "").lower()
+    return module if same else target
 
 
 def confusable_form(title: str) -> str:
@@ -174,7 +186,9 @@ def _check_earlier_results(submission: Submission, evaluator_object: str, target
         raise UserError(f"{target.root} has a {title} from {earlier.about.code}; give yours another label")
     for plan in earlier.plans:
         for result in target.results(plan.suite):
-            if result.cell.key.evaluator == title and result.evaluator_object != evaluator_object:
+            if result.cell.key.evaluator == title and _object_key(result.evaluator_object) != _object_key(
+                evaluator_object
+            ):
                 raise UserError(f"{title} is {result.evaluator_object} in {target.root}; give yours another label")
 
 
@@ -205,10 +219,10 @@ def remarks(bundle: Bundle, target: Store | None = None) -> list[str]:
 
 
 def _missing(bundle: Bundle) -> list[str]:
-    there = {key.folder for key in bundle.keys}
+    submitted = {key.folder for key in bundle.keys}
     lines = []
     for plan in bundle.plans:
-        missing = [cell.key.folder for cell in plan.cells if cell.key.folder not in there]
+        missing = [cell.key.folder for cell in plan.cells if cell.key.folder not in submitted]
         if missing:
             named = ", ".join(missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")
             lines.append(
