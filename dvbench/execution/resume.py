@@ -45,7 +45,7 @@ def task_metadata(name: str) -> dict[str, int | str | bool]:
     missing = {"version", "headline", "higher_is_better"} - set(metadata)
     if missing:
         raise UserError(f"task '{name}' must be decorated with @task(version=, headline=, higher_is_better=)")
-    names = [getattr(parameter, "name", parameter) for parameter in parameters or ()]
+    names = [parameter.name for parameter in parameters or ()]
     if parameters is not None and names[2:3] != ["utilities"]:
         raise UserError(
             f"the parameters of task '{name}' must be (problem, valuation, utilities), where utilities are the test "
