@@ -41,6 +41,11 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     return UserError(f"no {what} is named '{name}': {advice}{' ' + hint if hint else ''}")
 
 
+def one_line(error: Exception, limit: int = 300) -> str:
+    """Message of any error in one line of at most ``limit`` characters; the name of its type if it has no message."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
 def describe_error(error: Exception) -> str:
     """Summarise a validation error in one line: the location and message of its first complaint."""
     complaints: list[Any] = getattr(error, "errors", list)()

@@ -72,10 +72,10 @@ class TracIn(DataEvaluator, ModelMixin):
             return self._inner_products(model).tolist()
 
         if isinstance(model, LanguageModel):
-            looks_at = [as_tensor(part) for part in (self.x_valid, self.y_valid)]
+            callback_data = [as_tensor(part) for part in (self.x_valid, self.y_valid)]
             note = value if everywhere else None
-            model.fit(x, y, *args, epochs=epochs, lr=lr, on_epoch=note, looks_at=looks_at, **kwargs)
-            found = model.seen[1:]  # what was noted before the first epoch is of the untrained model
+            model.fit(x, y, *args, epochs=epochs, lr=lr, on_epoch=note, callback_data=callback_data, **kwargs)
+            found = model.epoch_results[1:]  # what was noted before the first epoch is of the untrained model
         elif isinstance(model, TensorModel):
             found = []
             append = (lambda: found.append(value())) if everywhere else None

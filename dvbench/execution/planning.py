@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, describe_error
+from dvbench.errors import UserError, describe_error, one_line
 from dvbench.execution.resume import task_metadata
 from dvbench.registry import Entry, Kind, entries, find, singular
 from dvbench.results import Cell, CellKey, Plan
@@ -170,9 +170,11 @@ def check(suite: Suite) -> None:
         title: load_source(dataset)
         for title, dataset in sorted({str(p.dataset): p.dataset for p in suite.problems}.items())
     }
-    for problem in suite.problems:
-        if problem.groups is not None and problem.groups.column is not None:
-            load_source(problem.dataset, problem.groups.column)
+    grouped = {
+        problem.title: load_source(problem.dataset, problem.groups.column)
+        for problem in suite.problems
+        if problem.groups is not None and problem.groups.column is not None
+    }
     for problem in suite.problems:
         find("models", problem.model.name).check_parameters({"shape", "outputs", *problem.model.params})
         for name in problem.tasks:
@@ -207,6 +209,30 @@ def check(suite: Suite) -> None:
                 check_texts(source, problem.sizes)
             except UserError as error:
                 raise UserError(f"suite '{suite.name}': {problem.title}: {error}") from error
+    _check_models(suite, {p.title: grouped.get(p.title, sources[str(p.dataset)]) for p in suite.problems})
+
+
+def _check_models(suite: Suite, sources: Mapping[str, Source]) -> None:
+    """Build the model of every problem once, so that a model that does not fit the data is found before anything runs.
+
+    ``sources`` are the data sets by the titles of the problems.
+    """
+    import numpy as np
+
+    from dvbench.training.build import check_model
+
+    checked = set()
+    for problem in suite.problems:
+        source = sources[problem.title]
+        try:
+            shape = source.take(np.arange(1)).shape[1:]
+        except Exception as error:  # a third-party data set can raise anything
+            raise UserError(f"data set '{problem.dataset}': cannot read its first row: {one_line(error)}") from error
+        outputs = {"language": source.vocabulary, "regression": 1}.get(source.kind, len(source.classes))
+        key = (problem.model.model_dump_json(), shape, outputs, source.kind)
+        if key not in checked:
+            check_model(problem.model, shape, outputs, source.kind)
+        checked.add(key)
 
 
 def _players(problem: SuiteProblem, source: Source) -> int | None:

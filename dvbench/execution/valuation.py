@@ -168,7 +168,7 @@ def valuate(
         fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
         made.train(fetcher, trained, problem.metric, **fit)
         values = made.evaluate_data_values()
-        seconds = time.perf_counter() - started + trained.fits.seconds_before
+        seconds = time.perf_counter() - started + trained.fits.resumed_seconds
     summed = problem.groups is not None and not whole
     values = _checked(values, len(problem.train) if summed else problem.players)
     arrays: dict[ArrayName, np.ndarray] = {"values": problem.summed(values) if summed else values}

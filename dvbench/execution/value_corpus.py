@@ -172,7 +172,7 @@ def _value(
     fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr, "on_epoch": on_epoch}
     utilities = evaluator.value(loaded.model, texts["target"], texts["test"], untrained=loaded.untrained, **fit)
     fits = loaded.untrained.fits
-    unlearn_seconds = time.perf_counter() - started - (fits.seconds - fits.seconds_before)
+    unlearn_seconds = time.perf_counter() - started - (fits.seconds - fits.resumed_seconds)
     lost = (0.0, utilities.lost_by_unlearning, utilities.lost_by_rest, utilities.lost_by_all)
     full, unlearned, alone, untrained = (loss - utilities.full for loss in lost)  # utilities are negative perplexities
     return CorpusValue(full, unlearned, alone, untrained, fits.seconds, unlearn_seconds, 0)

@@ -1,1 +1,1 @@
-"""Models: one file each, holding a function named like the file that builds a network."""
+"""Models: one file per model. The file defines a function of the same name, which builds an untrained network."""

@@ -17,17 +17,17 @@ def cnn(shape: tuple[int, ...], outputs: int, channels: int = 16) -> nn.Module:
     outputs : int
         Number of classes, or 1.
     channels : int
-        Filters of the first convolution; the second has twice as many.
+        Number of filters of the first convolution; the second has twice as many.
 
     Returns
     -------
     torch.nn.Module
-        (n, *shape) to (n, outputs) logits.
+        Maps (n, *shape) to logits (n, outputs).
 
     Raises
     ------
     UserError
-        If points are not images.
+        If the points are not images, or too small.
     """
     require_images("cnn", shape, smallest=4)
     depth, height, width = shape

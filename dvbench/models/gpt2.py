@@ -1,4 +1,4 @@
-"""GPT-2 from scratch."""
+"""GPT-2, untrained."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ def gpt2(
 ) -> nn.Module:
     """GPT-2, untrained; the default is the smallest published size, of 124 million parameters.
 
-    It differs from the published models in that nothing is dropped out, so that training repeats and can be taken up
-    where it was left.
+    Unlike the published models it has no dropout, so that training is deterministic and can be resumed.
 
     Parameters
     ----------
     shape : tuple of int
-        Length of a text in tokens; there are at least 1,024 positions.
+        Length of a text in tokens. The network has at least 1,024 positions.
     outputs : int
-        Size of the vocabulary; its last token stands at the beginning of every text.
+        Size of the vocabulary. Its last token marks the beginning of every text.
     layers, width, heads : int
-        Of the transformer.
+        Number of blocks, their width, and attention heads per block.
     recompute : bool
-        Keep no activations within a block but compute them again for the gradient: a third more time for much less
-        memory.
+        Compute the activations within a block again for the gradient instead of storing them: training takes a third
+        longer and much less memory.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""GPT-2 in a size that a processor trains within a minute."""
+"""A small GPT-2, which a CPU trains within a minute."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dvbench.training.gpt2_network import gpt2_network
 
 
 def gpt2_tiny(shape: tuple[int, ...], outputs: int, layers: int = 2, width: int = 64, heads: int = 2) -> nn.Module:
-    """GPT-2 with two layers of width 64: for tests, and for texts of a small vocabulary.
+    """GPT-2 with two blocks of width 64, for tests and for texts with a small vocabulary.
 
     Parameters
     ----------
@@ -17,11 +17,11 @@ def gpt2_tiny(shape: tuple[int, ...], outputs: int, layers: int = 2, width: int 
     outputs : int
         Size of the vocabulary.
     layers, width, heads : int
-        Of the transformer.
+        Number of blocks, their width, and attention heads per block.
 
     Returns
     -------
     torch.nn.Module
-        See `dvbench.training.gpt2_network.gpt2_network`.
+        A transformers ``GPT2LMHeadModel``.
     """
     return gpt2_network(shape, outputs, layers, width, heads)

@@ -1,4 +1,4 @@
-"""GPT2-XL from scratch, the Unlearning Shapley paper's language model."""
+"""GPT2-XL, untrained: the language model of the Unlearning Shapley paper."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dvbench.training.gpt2_network import gpt2_network
 
 
 def gpt2_xl(shape: tuple[int, ...], outputs: int, recompute: bool = True) -> nn.Module:
-    """GPT2-XL, untrained: 1.5 billion parameters in 48 layers of width 1,600.
+    """GPT2-XL, untrained: 1.5 billion parameters in 48 blocks of width 1,600.
 
-    Training takes about 28 GB with the texts of one pass, a run that trains and unlearns 43 GB (docs/performance.md).
+    Training takes about 28 GB of memory; a run that trains and unlearns takes 43 GB (docs/performance.md).
 
     Parameters
     ----------
@@ -19,12 +19,12 @@ def gpt2_xl(shape: tuple[int, ...], outputs: int, recompute: bool = True) -> nn.
     outputs : int
         Size of the vocabulary.
     recompute : bool
-        Keep no activations within a block but compute them again for the gradient.
+        Compute the activations within a block again for the gradient instead of storing them.
 
     Returns
     -------
     torch.nn.Module
-        See `dvbench.training.gpt2_network.gpt2_network`.
+        A transformers ``GPT2LMHeadModel``.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Logistic regression; with one output, linear regression."""
+"""Logistic regression, or linear regression for real targets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 def logistic_regression(shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """Logistic regression: one linear layer on the flattened features; linear regression for real targets.
+    """Logistic regression: one linear layer on the flattened features. For real targets it is linear regression.
 
     Parameters
     ----------
@@ -20,6 +20,6 @@ def logistic_regression(shape: tuple[int, ...], outputs: int) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        (n, *shape) to (n, outputs) logits.
+        Maps (n, *shape) to logits (n, outputs).
     """
     return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), outputs))

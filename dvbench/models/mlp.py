@@ -10,7 +10,7 @@ from torch import nn
 
 
 def mlp(shape: tuple[int, ...], outputs: int, hidden: Sequence[int] = (512,)) -> nn.Module:
-    """Multilayer perceptron with ReLU; the default is the Unlearning Shapley paper's 784-512-10 on Fashion-MNIST.
+    """Multilayer perceptron with ReLU; the default has one hidden layer of 512, as in the Unlearning Shapley paper.
 
     Parameters
     ----------
@@ -24,10 +24,10 @@ def mlp(shape: tuple[int, ...], outputs: int, hidden: Sequence[int] = (512,)) ->
     Returns
     -------
     torch.nn.Module
-        (n, *shape) to (n, outputs) logits.
+        Maps (n, *shape) to logits (n, outputs).
     """
     widths = [math.prod(shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for width, following in pairwise(widths):
-        layers += [nn.Linear(width, following), nn.ReLU()]
+    for width, next_width in pairwise(widths):
+        layers += [nn.Linear(width, next_width), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))

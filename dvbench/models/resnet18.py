@@ -8,24 +8,24 @@ from dvbench.training.images import require_images
 
 
 def resnet18(shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """ResNet-18 as torchvision has it, with the stem that 32 x 32 images need: a 3x3 convolution and no pooling.
+    """ResNet-18 of torchvision with the stem for 32 x 32 images: a 3x3 convolution and no pooling.
 
     Parameters
     ----------
     shape : tuple of int
-        (channels, height, width) of one image.
+        (channels, height, width) of one image, at least 9 x 9.
     outputs : int
         Number of classes, or 1.
 
     Returns
     -------
     torch.nn.Module
-        (n, *shape) to (n, outputs) logits.
+        Maps (n, *shape) to logits (n, outputs).
 
     Raises
     ------
     UserError
-        If points are not images.
+        If the points are not images, or too small.
 
     References
     ----------

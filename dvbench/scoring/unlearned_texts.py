@@ -47,7 +47,7 @@ class TextUnlearningExperiment(UnlearningExperiment):
             train.y,
             **self._fit_settings,
             on_epoch=lambda: monitor.training_losses(model),
-            looks_at=[monitor.texts.x, monitor.texts.y],
+            callback_data=[monitor.texts.x, monitor.texts.y],
         )
 
     def unlearner(self, method: UnlearningMethod) -> LanguageModelUnlearner:
@@ -124,7 +124,7 @@ class TextUnlearningExperiment(UnlearningExperiment):
     @cached_property
     def _training_losses(self) -> dict[str, list[float]]:
         end = self._monitor.training_losses(self.full)
-        train, test = zip(*self.full.seen, end, strict=True)
+        train, test = zip(*self.full.epoch_results, end, strict=True)
         return {"train": list(train), "test": list(test)}
 
 

@@ -1,8 +1,8 @@
-"""Keeps what long training has reached, so that it can be taken up again, or need not be done a second time.
+"""Saves checkpoints of long training, so that it can be resumed, and is not repeated once it is complete.
 
-A checkpoint is a folder with the state of a run after some step: tensors in safetensors files, from which nothing is
-ever executed, and ``state.json``, written last, with their hashes. A run is known by the hash of all that decides what
-it computes, so that only the same run takes it up.
+A checkpoint is a folder with the state of a run after some step: tensors in safetensors files, which contain no code,
+and ``state.json`` with the hashes of these files, which is written last. A run is identified by a hash of everything
+that its result depends on, so that only the same run can resume it.
 """
 
 from __future__ import annotations
@@ -22,29 +22,30 @@ from torch import nn
 from dvbench.errors import UserError
 from dvbench.files import cache_folder
 
-EVERY_SECONDS = 600.0  # between checkpoints; what trains faster leaves none
+EVERY_SECONDS = 600.0  # between two checkpoints; shorter training writes none
 STATE = "state.json"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-STATED = {"step", "seconds", "seen", "sha256"}
+STATE_KEYS = {"step", "seconds", "epoch_results", "sha256"}
+FORMAT = b"2"  # part of every key: a checkpoint in another format is never resumed
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """How far a run has come.
+    """Progress of a training run.
 
     Parameters
     ----------
     step : int
-        Optimiser steps taken.
+        Number of optimiser steps taken.
     seconds : float
-        They took, in all runs together.
-    seen : list
-        What was noted at the start of every epoch so far; anything that JSON holds.
+        Duration of these steps, including those before the run was resumed.
+    epoch_results : list
+        What ``on_epoch`` returned at the start of each epoch so far. JSON must be able to store it.
     """
 
     step: int
     seconds: float
-    seen: list[Any] = field(default_factory=list)
+    epoch_results: list[Any] = field(default_factory=list)
 
 
 class Checkpoints:
@@ -53,9 +54,9 @@ class Checkpoints:
     Parameters
     ----------
     key : str
-        Hash of all that decides what the run computes.
+        Hash of everything that the result of the run depends on, from `run_key`.
     folder : Path, optional
-        Of all runs; by default ``checkpoints`` in dvbench's cache.
+        Folder of the checkpoints of all runs; by default ``checkpoints`` in dvbench's cache.
     every : float
         Seconds between two checkpoints.
     """
@@ -65,116 +66,129 @@ class Checkpoints:
         self.every = every
 
     def load(self, network: nn.Module, optimiser: torch.optim.Optimizer) -> TrainingProgress | None:
-        """Take a run up where it was left; None if there is nothing to take up.
+        """Restore weights and moments from the latest checkpoint.
+
+        Returns
+        -------
+        TrainingProgress, optional
+            None if there is no checkpoint.
 
         Raises
         ------
         UserError
-            If what is there does not match its hash.
+            If a file of the checkpoint does not match its hash.
         """
         steps = sorted(int(path.parent.name) for path in self.folder.glob(f"[0-9]*/{STATE}"))
         if not steps:
             return None
-        place = self.folder / str(steps[-1])
-        state = self._state(place)
-        weights, moments = (self._read(place, name, state["sha256"]) for name in ("weights", "moments"))
-        _put(network, weights)
+        checkpoint = self.folder / str(steps[-1])
+        state = self._read_state(checkpoint)
+        weights, moments = (self._read_tensors(checkpoint, name, state["sha256"]) for name in ("weights", "moments"))
+        _copy_weights_into(network, weights)
         for name, parameter in network.named_parameters() if moments else ():
-            # A fused optimiser wants all of them beside the parameter.
-            optimiser.state[parameter] = {part: moments[f"{part} {name}"].to(parameter.device) for part in MOMENTS}
-        return TrainingProgress(state["step"], state["seconds"], state["seen"])
+            # A fused optimiser needs all of them on the device of the parameter.
+            optimiser.state[parameter] = {key: moments[f"{key} {name}"].to(parameter.device) for key in MOMENTS}
+        return TrainingProgress(state["step"], state["seconds"], state["epoch_results"])
 
     @staticmethod
-    def _state(place: Path) -> dict[str, Any]:
-        path = place / STATE
+    def _read_state(checkpoint: Path) -> dict[str, Any]:
+        path = checkpoint / STATE
         with suppress(ValueError):
             state = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(state, dict) and set(state) == STATED and "weights" in state["sha256"]:
+            if isinstance(state, dict) and set(state) == STATE_KEYS and "weights" in state["sha256"]:
                 return state
-        raise UserError(f"{path} is not what was saved: delete {place.parent} to train anew")
+        raise UserError(f"{path} is damaged: delete {checkpoint.parent} to train from the start")
 
     @staticmethod
-    def _read(place: Path, name: str, hashes: dict[str, str]) -> dict[str, torch.Tensor]:
+    def _read_tensors(checkpoint: Path, name: str, hashes: dict[str, str]) -> dict[str, torch.Tensor]:
         from safetensors.torch import load_file
 
-        path = place / f"{name}.safetensors"
+        path = checkpoint / f"{name}.safetensors"
         if name not in hashes:
             return {}
         if not path.is_file() or _sha256(path) != hashes[name]:
-            raise UserError(f"{path} is not what was saved: delete {place.parent} to train anew")
+            raise UserError(f"{path} is damaged: delete {checkpoint.parent} to train from the start")
         return load_file(path)
 
-    def save(self, reached: TrainingProgress, network: nn.Module, optimiser: torch.optim.Optimizer | None) -> None:
-        """Keep the state of a run, whole or not at all, in place of earlier ones.
+    def save(self, progress: TrainingProgress, network: nn.Module, optimiser: torch.optim.Optimizer | None) -> None:
+        """Write a checkpoint atomically, and then delete earlier ones.
 
         Parameters
         ----------
-        reached : TrainingProgress
+        progress : TrainingProgress
         network : torch.nn.Module
         optimiser : torch.optim.Optimizer, optional
-            None when training has come to its end.
+            None when training is complete: no moments are needed then.
 
         Raises
         ------
         UserError
-            If it cannot be written.
+            If the checkpoint cannot be written.
         """
         from safetensors.torch import save_file
 
-        tensors = {"weights": _taken(network)}
+        tensors = {"weights": _weights_on_cpu(network)}
         if optimiser is not None:
             tensors["moments"] = {
-                f"{part} {name}": value.detach().cpu().contiguous()
+                f"{key} {name}": value.detach().cpu().contiguous()
                 for name, parameter in network.named_parameters()
-                for part, value in optimiser.state[parameter].items()
+                for key, value in optimiser.state[parameter].items()
             }
-        place, temporary = self.folder / str(reached.step), self.folder / f".{reached.step}-{os.getpid()}"
+        checkpoint, temporary = self.folder / str(progress.step), self.folder / f".{progress.step}-{os.getpid()}"
         try:
             temporary.mkdir(parents=True, exist_ok=True)
-            for name, parts in tensors.items():
-                save_file(parts, temporary / f"{name}.safetensors")
+            for name, named_tensors in tensors.items():
+                save_file(named_tensors, temporary / f"{name}.safetensors")
             hashes = {name: _sha256(temporary / f"{name}.safetensors") for name in tensors}
-            state = {**asdict(reached), "sha256": hashes}
+            state = {**asdict(progress), "sha256": hashes}
             (temporary / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-            shutil.rmtree(place, ignore_errors=True)
-            temporary.replace(place)
-        except Exception as error:  # safetensors raises errors of its own where a disk is full
+            shutil.rmtree(checkpoint, ignore_errors=True)
+            temporary.replace(checkpoint)
+        except Exception as error:  # safetensors has its own exceptions, such as for a full disk
             shutil.rmtree(temporary, ignore_errors=True)
             raise UserError(
-                f"cannot keep a checkpoint in {self.folder}: {' '.join(str(error).split())}; set DVBENCH_CACHE to a "
-                "folder on a disk with more room"
+                f"cannot write a checkpoint in {self.folder}: {' '.join(str(error).split())}; set DVBENCH_CACHE to a "
+                "folder on a disk with more space"
             ) from error
-        for old in self.folder.glob("[0-9]*"):
-            if old != place:
-                shutil.rmtree(old, ignore_errors=True)
+        for path in self.folder.glob("[0-9]*"):
+            if path != checkpoint:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's weights; those that are shared once."""
+    """Write the weights of a network to a safetensors file. Shared weights are written once."""
     from safetensors.torch import save_file
 
-    save_file(_taken(network), path)
+    save_file(_weights_on_cpu(network), path)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Read what `save_weights` wrote into a network of the same shape, wherever it lives."""
+    """Copy weights from a file that `save_weights` wrote into a network of the same shapes, on any device."""
     from safetensors.torch import load_file
 
-    _put(network, load_file(path))
+    _copy_weights_into(network, load_file(path))
 
 
-def _taken(network: nn.Module) -> dict[str, torch.Tensor]:
+def _weights_on_cpu(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: parameter.detach().cpu().contiguous() for name, parameter in network.named_parameters()}
 
 
-def _put(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+def _copy_weights_into(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
     for name, parameter in network.named_parameters():
         parameter.data.copy_(weights[name])
 
 
 def run_key(network: nn.Module, *parts: object) -> str:
-    """Hash of a network's weights and of whatever else decides what a run computes, by its text or its bytes."""
-    digest = hashlib.sha256()
+    """Hash of everything that the result of a training run depends on.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Its initial weights are part of the hash.
+    *parts : object
+        The data, of which the bytes are hashed, and the settings, of which the ``repr`` is hashed.
+    """
+    digest = hashlib.sha256(FORMAT)
     for name, parameter in network.named_parameters():
         digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
         digest.update(_bytes(parameter.detach()))

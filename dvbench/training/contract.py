@@ -1,7 +1,7 @@
-"""Interfaces of models: what evaluators, tasks and unlearning use of models of points and of texts alike.
+"""Interfaces of models, which evaluators, tasks and unlearning use for models of points and models of texts.
 
 `dvbench.training.tensor_model.TensorModel` and `dvbench.training.language_model.LanguageModel` are trainable models.
-Both train one model for every coalition they are given, `TensorModel` many of them at once.
+Both train one model per coalition; `TensorModel` trains many of them together.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import torch
 
 if TYPE_CHECKING:
     from dvbench.settings import Kind
-    from dvbench.training.tensor_model import Fits
+    from dvbench.training.tensor_model import FitStatistics
 
 OutputFunction = Callable[[torch.Tensor], torch.Tensor]
-"""From points (n, ...) to the outputs of k models on them, (k, outputs, n)."""
+"""Maps points (n, ...) to the outputs of k models, (k, outputs, n)."""
 
 
 class Models(Protocol):
-    """One or several models of the same architecture that were trained, or have unlearned something."""
+    """One or several models of the same architecture, after training or unlearning."""
 
     def all_outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """Outputs on many points, in evaluation mode, without gradients.
+        """Compute the outputs on many points, in evaluation mode and without gradients.
 
         Parameters
         ----------
@@ -38,7 +38,7 @@ class Models(Protocol):
         """
 
     def finite(self) -> torch.Tensor:
-        """Which of the models have finite parameters only, bool of shape (k,)."""
+        """Whether all parameters of each model are finite: bool of shape (k,)."""
 
 
 @runtime_checkable
@@ -48,18 +48,18 @@ class TrainableModel(Protocol):
     Attributes
     ----------
     kind : {"classification", "regression", "language"}
-    fits : Fits
-        How many times this model and its clones were fitted.
+    fits : FitStatistics
+        Number and duration of the fits of this model and all its clones.
     """
 
     @property
     def kind(self) -> Kind:
         """What the model predicts: classes, a number, or tokens."""
 
-    fits: Fits
+    fits: FitStatistics
 
     def clone(self) -> Self:
-        """Copy with the same weights, which shares the count of fits."""
+        """Return a copy with the same weights. Both count their fits in the same ``fits``."""
 
     def fit(self, x_train: Any, y_train: Any, *, batch_size: int = ..., epochs: int = ..., lr: float = ...) -> Self:
         """Train from the current weights."""
@@ -74,7 +74,7 @@ class TrainableModel(Protocol):
         epochs: int = ...,
         lr: float = ...,
     ) -> Iterator[tuple[np.ndarray, Models]]:
-        """Train a copy on every coalition; yields numbers of coalitions with their models."""
+        """Train a copy on every coalition; yield positions of coalitions and their models."""
 
     def all_outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Outputs on many points, see `Models.all_outputs`, with k = 1."""

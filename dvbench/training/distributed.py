@@ -1,7 +1,7 @@
-"""Trains a language model on several GPUs: one process each, which share every minibatch, by accelerate.
+"""Trains a language model on several GPUs with accelerate: one process per GPU, and each minibatch split among them.
 
-What is trained is what one GPU would train, up to rounding. Processes are started for one training and end with it;
-weights go to them and come back as safetensors files.
+The result equals that of a single GPU up to rounding. The processes are started for one training run and end with it.
+Weights are sent back as safetensors files.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -24,7 +25,8 @@ from torch import nn
 from dvbench.training.checkpoints import Checkpoints, TrainingProgress, load_weights, save_weights
 from dvbench.training.text_training import train_texts
 
-PATIENCE = timedelta(days=1)  # that processes wait for one another, while one keeps a checkpoint or is watched
+# How long processes wait for each other: the first one may write a checkpoint or call on_epoch meanwhile.
+TIMEOUT = timedelta(days=1)
 
 
 def train_on_several(
@@ -35,37 +37,47 @@ def train_on_several(
     processes: int,
     checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[], Any] | None = None,
-    **how: Any,
+    **settings: Any,
 ) -> tuple[TrainingProgress, float]:
-    """Train as `dvbench.training.text_training.train_texts` does, with its parameters and results.
+    """Train with several processes. Parameters and results are those of `dvbench.training.text_training.train_texts`.
 
     Parameters
     ----------
     processes : int
-        One a GPU; on a processor they share it.
+        Number of GPUs. On a CPU, the processes share it.
 
     Raises
     ------
     FloatingPointError
         If training diverged.
     RuntimeError
-        If a process died.
+        If a process ended with an error.
     """
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    device, sent = next(network.parameters()).device.type, copy.deepcopy(network).cpu()
+    parent_end, child_end = context.Pipe()
+    device, sent_network = next(network.parameters()).device.type, copy.deepcopy(network).cpu()
     with tempfile.TemporaryDirectory(prefix="dvbench-") as folder:
-        weights = Path(folder, "weights.safetensors")
-        shared = (processes, _free_port(), device, sent, x, y, how, checkpoints, on_epoch is not None, weights)
+        job = _Job(
+            processes=processes,
+            port=_free_port(),
+            device=device,
+            network=sent_network,
+            x=x,
+            y=y,
+            settings=settings,
+            checkpoints=checkpoints,
+            reports_epochs=on_epoch is not None,
+            weights=Path(folder, "weights.safetensors"),
+        )
         started = [
-            context.Process(target=_work, args=(rank, *shared, theirs if rank == 0 else None))
+            context.Process(target=_train_in_process, args=(job, rank, child_end if rank == 0 else None))
             for rank in range(processes)
         ]
         try:
             for process in started:
                 process.start()
-            theirs.close()
-            return _attend(network, started, ours, weights, on_epoch)
+            child_end.close()
+            return _answer_messages(network, started, parent_end, job.weights, on_epoch)
         finally:
             for process in started:
                 if process.is_alive():
@@ -73,73 +85,84 @@ def train_on_several(
                 process.join()
 
 
-def _attend(
+@dataclass(frozen=True)
+class _Job:
+    """What is sent to every process; ``settings`` are keyword arguments of `train_texts`."""
+
+    processes: int
+    port: int
+    device: str
+    network: nn.Module
+    x: torch.Tensor
+    y: torch.Tensor
+    settings: dict[str, Any]
+    checkpoints: Checkpoints | None
+    reports_epochs: bool
+    weights: Path
+
+
+def _answer_messages(
     network: nn.Module,
     processes: Sequence[BaseProcess],
-    ours: Connection,
+    connection: Connection,
     weights: Path,
     on_epoch: Callable[[], Any] | None,
 ) -> tuple[TrainingProgress, float]:
-    """Answer the first process until it is done."""
+    """Answer the messages of the first process until training is complete."""
     while True:
-        wait([ours, *(process.sentinel for process in processes)])
-        if not ours.poll():
+        wait([connection, *(process.sentinel for process in processes)])
+        if not connection.poll():
             if any(process.exitcode for process in processes):
-                raise RuntimeError("a process of a training on several GPUs died; its error is above")
+                raise RuntimeError("a process that trained on one of several GPUs failed; its error is printed above")
             continue
-        kind, content = ours.recv()
-        if kind == "diverged":
+        message, content = connection.recv()
+        if message == "diverged":
             raise FloatingPointError(content)
         load_weights(network, weights)
-        if kind == "done":
+        if message == "done":
             for process in processes:
                 process.join()
             network.eval()
-            return content
-        ours.send(on_epoch() if on_epoch is not None else None)
+            result: tuple[TrainingProgress, float] = content
+            return result
+        connection.send(on_epoch() if on_epoch is not None else None)
 
 
-def _work(
-    rank: int,
-    processes: int,
-    port: int,
-    device: str,
-    network: nn.Module,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    how: dict[str, Any],
-    checkpoints: Checkpoints | None,
-    watched: bool,
-    weights: Path,
-    theirs: Connection | None,
-) -> None:
+def _train_in_process(job: _Job, rank: int, connection: Connection | None) -> None:
+    """Train in the process number ``rank``. Only the first process has a connection to the parent."""
     from accelerate import Accelerator, InitProcessGroupKwargs
 
-    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in places.items()}, MASTER_ADDR="127.0.0.1")
-    team = Accelerator(cpu=device == "cpu", kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
-    network.to(team.device)
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": job.processes, "MASTER_PORT": job.port}
+    os.environ.update({name: str(value) for name, value in variables.items()}, MASTER_ADDR="127.0.0.1")
+    accelerator = Accelerator(cpu=job.device == "cpu", kwargs_handlers=[InitProcessGroupKwargs(timeout=TIMEOUT)])
+    network = job.network.to(accelerator.device)
 
-    def show() -> Any:
-        if theirs is None:  # the others wait in the next step
+    def report_epoch() -> Any:
+        if connection is None:  # the other processes wait for the first one in the next step
             return None
-        save_weights(network, weights)
-        theirs.send(("epoch", None))
-        return theirs.recv()
+        save_weights(network, job.weights)
+        connection.send(("epoch", None))
+        return connection.recv()
 
     try:
-        found = train_texts(
-            network, x, y, **how, checkpoints=checkpoints, on_epoch=show if watched else None, team=team
+        result = train_texts(
+            network,
+            job.x,
+            job.y,
+            **job.settings,
+            checkpoints=job.checkpoints,
+            on_epoch=report_epoch if job.reports_epochs else None,
+            accelerator=accelerator,
         )
     except FloatingPointError as error:
-        if theirs is not None:
-            theirs.send(("diverged", str(error)))
+        if connection is not None:
+            connection.send(("diverged", str(error)))
         return
-    if theirs is not None:
-        save_weights(network, weights)
-        theirs.send(("done", found))
-    team.wait_for_everyone()
-    team.end_training()
+    if connection is not None:
+        save_weights(network, job.weights)
+        connection.send(("done", result))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
 
 
 def _free_port() -> int:

@@ -14,19 +14,19 @@ def gpt2_network(
 ) -> nn.Module:
     """Build an untrained GPT-2.
 
-    Nothing is dropped out, unlike in the published models, so that training repeats and can be resumed.
+    It has no dropout, unlike the published models, so that training is deterministic and can be resumed.
 
     Parameters
     ----------
     shape : tuple of int
-        Length of a text in tokens; there are at least 1,024 positions.
+        Length of a text in tokens. The network has at least 1,024 positions.
     outputs : int
-        Size of the vocabulary; its last token stands at the beginning of every text.
+        Size of the vocabulary. Its last token marks the beginning of every text.
     layers, width, heads : int
-        Size of the transformer.
+        Number of blocks, their width, and attention heads per block.
     recompute : bool
-        Keep no activations within a block and compute them again for the gradient: a third more time for much less
-        memory.
+        Compute the activations within a block again for the gradient instead of storing them: training takes a third
+        longer and much less memory.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def gpt2_network(
         n_layer=layers,
         n_embd=width,
         n_head=heads,
-        activation_function="gelu_pytorch_tanh",  # the published function in one kernel
+        activation_function="gelu_pytorch_tanh",  # the published activation, in one kernel
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,

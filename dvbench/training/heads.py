@@ -1,7 +1,7 @@
-"""The last linear layer of a network: its input are the features of a point, its output the logits.
+"""Reads features and logits of a network: the input and the output of its last linear layer.
 
-OpenDataVal's own classifiers end in a softmax or a sigmoid. What enters that last function are logits all the same, and
-for those cross-entropy is the right loss; so logits are always read from the last linear layer.
+OpenDataVal's own classifiers end in a softmax or a sigmoid. The input of that function is the logits, for which
+cross-entropy is the right loss. So logits are always read from the last linear layer.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def last_linear(network: nn.Module) -> nn.Linear:
     """
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not layers:
-        raise ValueError(f"{type(network).__name__} has no linear layer, which its last layer must be")
+        raise ValueError(f"{type(network).__name__} has no linear layer; its last layer must be one")
     return layers[-1]
 
 
 def features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run a network on one batch and read input and output of its last linear layer.
+    """Run a network on one batch; return the input and the output of its last linear layer.
 
     Parameters
     ----------
@@ -47,30 +47,30 @@ def features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tens
     Raises
     ------
     ValueError
-        If the layer is not used just once.
+        If there is no linear layer, or the network does not call the last one exactly once.
     """
     if isinstance(network, nn.Linear):
         return x, network(x)
-    seen: list[torch.Tensor] = []
-    hook = last_linear(network).register_forward_hook(lambda _, inputs, output: seen.extend((inputs[0], output)))
+    recorded: list[torch.Tensor] = []
+    hook = last_linear(network).register_forward_hook(lambda _, inputs, output: recorded.extend((inputs[0], output)))
     try:
         network(x)
     finally:
         hook.remove()
-    if len(seen) != 2:
-        raise ValueError(f"{type(network).__name__} does not use its last linear layer just once")
-    return seen[0], seen[1]
+    if len(recorded) != 2:
+        raise ValueError(f"{type(network).__name__} must call its last linear layer exactly once in a forward pass")
+    return recorded[0], recorded[1]
 
 
 @torch.no_grad()
 def all_features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Like `features_and_logits` for many points: in evaluation mode, without gradients, in chunks.
+    """Compute `features_and_logits` of many points in chunks, in evaluation mode and without gradients.
 
     Parameters
     ----------
     network : torch.nn.Module
     x : torch.Tensor of shape (n, ...)
-        Anywhere; chunks are moved to the network's device.
+        On any device; chunks are moved to the network's device.
 
     Returns
     -------
@@ -85,17 +85,17 @@ def all_features_and_logits(network: nn.Module, x: torch.Tensor) -> tuple[torch.
 
 
 def logits_network(model: nn.Module) -> nn.Module:
-    """Copy of a model that puts out logits: without the softmax or sigmoid that OpenDataVal's classifiers end in.
+    """Copy a model without the softmax or sigmoid at its end, so that it computes logits.
 
     Parameters
     ----------
     model : torch.nn.Module
-        With a linear last layer.
+        With a last linear layer.
 
     Returns
     -------
     torch.nn.Module
-        (n, ...) to logits (n, outputs).
+        Maps (n, ...) to logits (n, outputs).
     """
     if isinstance(model, TensorModel):
         return copy.deepcopy(model.network)

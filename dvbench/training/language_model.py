@@ -19,41 +19,43 @@ from dvbench.problems.perplexity import NOT_PREDICTED
 from dvbench.settings import Kind, Precision
 from dvbench.training.checkpoints import Checkpoints, TrainingProgress, run_key
 from dvbench.training.memory import parameter_count
-from dvbench.training.tensor_model import Fits
+from dvbench.training.tensor_model import FitStatistics
 from dvbench.training.tensors import as_tensor
 from dvbench.training.text_batches import TextLoss, logits, passes
 from dvbench.training.text_training import finite, train_texts
 
-LONG = 10**10  # parameters times texts times epochs from which on training may be long enough to keep checkpoints
+# Training writes checkpoints if parameters x texts x epochs are at least this many. Shorter training is repeated faster
+# than its weights are hashed and written.
+LONG_TRAINING = 10**10
 
 
 class LanguageModel(GradientModel, TorchModel):
-    """A causal language model of transformers, trained by AdamW on texts.
+    """A causal language model of transformers, trained with AdamW on texts.
 
-    Texts are rows of token numbers, and a target is the position from which on a text's tokens count, see
-    `dvbench.problems.perplexity`. What the model says of a text are the log-probabilities of its tokens. Like a
-    `dvbench.training.tensor_model.TensorModel`, a fit is a function of initial weights, data and seed, and clones share the initial
-    weights.
+    Texts are rows of token numbers. The target of a text is the position of its first token that counts in the loss,
+    see `dvbench.problems.perplexity`. The model predicts the log-probability of every token. As for a
+    `dvbench.training.tensor_model.TensorModel`, the result of a fit depends only on initial weights, data and seed, and
+    clones have the same initial weights.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Maps token numbers to logits. Its dropout is switched off: training would not repeat.
+        Maps token numbers to logits. Its dropout is switched off, because training must be deterministic.
     seed : int
         Seed of the order of minibatches.
     weight_decay : float
-        AdamW's.
+        Weight decay of AdamW.
     precision : {"float32", "bfloat16"}
-        Of the products.
+        Precision of matrix products.
 
     Attributes
     ----------
-    fits : Fits
-        How many times this model and its clones were fitted, and how much of that checkpoints had.
-    seen : list
-        What was noted at the start of every epoch of the last fit.
+    fits : FitStatistics
+        Number and duration of the fits of this model and all its clones.
+    epoch_results : list
+        What ``on_epoch`` returned at the start of each epoch of the last fit.
     seconds : float
-        That the last fit took, in all runs together.
+        Duration of the last fit, including steps before it was resumed.
     """
 
     kind: Kind = "language"
@@ -67,48 +69,48 @@ class LanguageModel(GradientModel, TorchModel):
         self.seed = seed
         self.weight_decay = weight_decay
         self.precision: Precision = precision
-        self.fits = Fits()
-        self.seen: list[Any] = []
+        self.fits = FitStatistics()
+        self.epoch_results: list[Any] = []
         self.seconds = 0.0
 
     def clone(self) -> LanguageModel:
-        """Copy with the same weights, which shares the count of fits."""
+        """Return a copy with the same weights. Both count their fits in the same ``fits``."""
         return copy.deepcopy(self)
 
     def fit(
         self,
-        x_train: torch.Tensor | Dataset,
-        y_train: torch.Tensor | Dataset,
+        x_train: torch.Tensor | Dataset[Any],
+        y_train: torch.Tensor | Dataset[Any],
         *args: Any,
         batch_size: int = 32,
         epochs: int = 5,
         lr: float = 3e-4,
         on_epoch: Callable[[], Any] | None = None,
-        looks_at: Sequence[torch.Tensor] = (),
+        callback_data: Sequence[torch.Tensor] = (),
     ) -> LanguageModel:
         """Train from the current weights.
 
-        Training that takes long is kept in checkpoints, is taken up again where it was left, and is not done a second
-        time; where there are several GPUs, all of them do it.
+        Long training writes checkpoints: it is resumed after an interruption, and the same training is not repeated. It
+        uses all GPUs if the model is on a GPU.
 
         Parameters
         ----------
         x_train, y_train : torch.Tensor or Dataset of length n
-            Nothing happens where n is 0: the model of the empty coalition is the untrained one.
+            If n is 0, weights do not change: the model of the empty coalition is the untrained one.
         batch_size, epochs : int
         lr : float
-            AdamW's learning rate.
+            Learning rate of AdamW.
         on_epoch : callable, optional
-            Called at the start of every epoch. What it returns is noted in ``seen``, and must be something that JSON
-            holds.
-        looks_at : sequence of torch.Tensor
-            What ``on_epoch`` looks at beside the model and its training data: a checkpoint is taken up only where it
-            looked at the same.
+            Called at the start of every epoch. Its results are collected in ``epoch_results``. JSON must be able to
+            store them.
+        callback_data : sequence of torch.Tensor
+            Data that ``on_epoch`` uses besides the model and its training data. A checkpoint is used only if they are
+            the same.
 
         Returns
         -------
         LanguageModel
-            Itself.
+            This model.
 
         Raises
         ------
@@ -121,7 +123,7 @@ class LanguageModel(GradientModel, TorchModel):
         self.fits.count += 1
         if len(x) == 0:
             return self
-        how: dict[str, Any] = {
+        settings: dict[str, Any] = {
             "batch_size": int(batch_size),
             "epochs": int(epochs),
             "lr": lr,
@@ -129,19 +131,22 @@ class LanguageModel(GradientModel, TorchModel):
             "seed": self.seed,
             "precision": self.precision,
         }
-        long = len(x) * epochs * parameter_count(self.network) >= LONG
-        watcher = (getattr(on_epoch, "__module__", None), getattr(on_epoch, "__qualname__", None))
-        kept = Checkpoints(run_key(self.network, x, y, how, watcher, self.device.type, *looks_at)) if long else None
+        long = len(x) * epochs * parameter_count(self.network) >= LONG_TRAINING
+        checkpoints = None
+        if long:
+            callback = (getattr(on_epoch, "__module__", None), getattr(on_epoch, "__qualname__", None))
+            key = run_key(self.network, x, y, settings, callback, self.device.type, *callback_data)
+            checkpoints = Checkpoints(key)
         train: Callable[..., tuple[TrainingProgress, float]] = train_texts
         gpus = torch.cuda.device_count() if self.device.type == "cuda" else 1
         if long and gpus > 1:
             from dvbench.training.distributed import train_on_several
 
             train = partial(train_on_several, processes=gpus)
-        reached, spared = train(self.network, x, y, **how, checkpoints=kept, on_epoch=on_epoch)
-        self.fits.seconds_before += spared
-        self.fits.seconds += reached.seconds
-        self.seen, self.seconds = reached.seen, reached.seconds
+        progress, resumed_seconds = train(self.network, x, y, **settings, checkpoints=checkpoints, on_epoch=on_epoch)
+        self.fits.resumed_seconds += resumed_seconds
+        self.fits.seconds += progress.seconds
+        self.epoch_results, self.seconds = progress.epoch_results, progress.seconds
         return self
 
     def fit_many(
@@ -149,7 +154,7 @@ class LanguageModel(GradientModel, TorchModel):
         x_train: torch.Tensor,
         y_train: torch.Tensor,
         coalitions: Sequence[np.ndarray],
-        **how: Any,
+        **settings: Any,
     ) -> Iterator[tuple[np.ndarray, LanguageModel]]:
         """Train a clone on every coalition, one after the other.
 
@@ -157,23 +162,24 @@ class LanguageModel(GradientModel, TorchModel):
         ----------
         x_train, y_train : torch.Tensor of length n
         coalitions : sequence of numpy.ndarray of int
-            Texts of each.
-        **how
-            As for `fit`.
+            Row numbers of the texts of each coalition.
+        **settings
+            Keyword arguments of `fit`.
 
         Yields
         ------
         numbers : numpy.ndarray of int, shape (1,)
-            Which coalition.
+            Position of the coalition in ``coalitions``.
         model : LanguageModel
+            The model that was trained on it.
         """
         for number, coalition in enumerate(coalitions):
             rows = torch.from_numpy(np.asarray(coalition, dtype=np.int64))
-            yield np.array([number]), self.clone().fit(x_train[rows], y_train[rows], **how)
+            yield np.array([number]), self.clone().fit(x_train[rows], y_train[rows], **settings)
 
     @torch.no_grad()
-    def predict(self, x: torch.Tensor | Dataset, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Log-probability of every token given those before it.
+    def predict(self, x: torch.Tensor | Dataset[Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Log-probability of every token given the tokens before it.
 
         Parameters
         ----------
@@ -182,39 +188,39 @@ class LanguageModel(GradientModel, TorchModel):
         Returns
         -------
         torch.Tensor of shape (n, length)
-            On the CPU; `dvbench.problems.perplexity.NOT_PREDICTED` where there is no token, or the first one of a text.
+            On the CPU. `dvbench.problems.perplexity.NOT_PREDICTED` for padding and for the first token of a text.
 
         Raises
         ------
         FloatingPointError
-            If one of them is NaN or infinite.
+            If a log-probability is NaN or infinite.
         """
         self.network.eval()
         x = as_tensor(x)
-        found = torch.full(x.shape, NOT_PREDICTED)
-        for part, batch in passes(self.network, x, torch.ones(len(x), 1)):
+        predicted = torch.full(x.shape, NOT_PREDICTED)
+        for rows, batch in passes(self.network, x, torch.ones(len(x), 1)):
             with self.autocast():
-                said = -F.cross_entropy(logits(self.network, batch), batch.targets, reduction="none").cpu()
-            if not bool(said.isfinite().all()):
-                raise FloatingPointError("a model diverged: its outputs are NaN or infinite; lower the learning rate")
-            # Rounding can take a probability of one above it.
-            found[part, 1 : batch.tokens.shape[1]][batch.counts.cpu()] = said.clamp(max=0.0).to(found)
-        return found
+                log_p = -F.cross_entropy(logits(self.network, batch), batch.targets, reduction="none").cpu()
+            if not bool(log_p.isfinite().all()):
+                raise FloatingPointError("a model diverged: its outputs are NaN or infinite; use a lower learning rate")
+            # Rounding can make a probability larger than one.
+            predicted[rows, 1 : batch.tokens.shape[1]][batch.counts.cpu()] = log_p.clamp(max=0.0).to(predicted)
+        return predicted
 
     def all_outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Log-probabilities of tokens as `predict` returns them, transposed: (n, length) to (1, length, n)."""
         return self.predict(x).T.unsqueeze(0)
 
     def finite(self) -> torch.Tensor:
-        """Whether all parameters are finite, bool of shape (1,), as of a stack of one model."""
+        """Whether all parameters are finite: bool of shape (1,)."""
         return finite(self.network)
 
     def autocast(self) -> torch.autocast:
-        """The context in which products have the model's precision."""
+        """Return the context manager that gives matrix products the precision of this model."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def loss_gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[list[torch.Tensor], int]:
-        """Gradient of the negative log-probability of texts, summed over their tokens; and how many those are.
+        """Gradient of the summed negative log-probability of the tokens that count, and the number of these tokens.
 
         Parameters
         ----------
@@ -223,11 +229,11 @@ class LanguageModel(GradientModel, TorchModel):
         Returns
         -------
         gradient : list of torch.Tensor
-            One a parameter.
+            One tensor per parameter.
         tokens : int
-            That count.
+            Number of tokens that count.
         """
-        # In evaluation mode a network keeps all activations, whatever it was told.
+        # Training mode, because activation checkpointing works only there. Dropout is switched off in both modes.
         network, loss, tokens = self.network.train(), TextLoss(self.network), 0
         parameters = list(network.parameters())
         total = [torch.zeros_like(parameter) for parameter in parameters]
@@ -235,15 +241,15 @@ class LanguageModel(GradientModel, TorchModel):
             tokens += int(batch.counts.sum())
             with self.autocast():
                 summed = loss(batch.tokens, batch.counts)
-            for into, part in zip(total, torch.autograd.grad(summed, parameters), strict=True):
-                into += part
+            for total_part, part in zip(total, torch.autograd.grad(summed, parameters), strict=True):
+                total_part += part
         network.eval()
         return total, tokens
 
     def grad(
-        self, x_data: torch.Tensor | Dataset, y_data: torch.Tensor | Dataset, *args: Any, **kwargs: Any
+        self, x_data: torch.Tensor | Dataset[Any], y_data: torch.Tensor | Dataset[Any], *args: Any, **kwargs: Any
     ) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Gradient of each text's mean loss with respect to all parameters, one tensor a parameter."""
+        """Yield the gradient of each text's mean loss with respect to all parameters, one tensor per parameter."""
         x, y = as_tensor(x_data), as_tensor(y_data)
         for i in range(len(x)):
             gradient, tokens = self.loss_gradient(x[i : i + 1], y[i : i + 1])
@@ -251,7 +257,7 @@ class LanguageModel(GradientModel, TorchModel):
 
 
 def silence_dropout(network: nn.Module) -> None:
-    """Switch dropout off, in whichever of their ways transformers' models have it."""
+    """Switch dropout off: both in dropout layers and in the attributes that models of transformers use instead."""
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

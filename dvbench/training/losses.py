@@ -1,7 +1,7 @@
-"""The one loss of each kind of problem, on logits, with its gradient and its divergence between two models.
+"""The loss of each kind of problem as a function of logits, its gradient, and the divergence between two models.
 
 One column of targets means regression, several columns mean classification with one-hot labels. Logits and targets have
-shape (n, outputs), or (copies, outputs, n) where many models are at work.
+shape (n, outputs), or (copies, outputs, n) for a stack of models.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def point_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def model_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Loss of every point by each of many models.
+    """Loss of every point under each of several models.
 
     Parameters
     ----------
@@ -48,26 +48,30 @@ def model_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def residuals(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Gradient of `point_losses` with respect to the logits: predicted minus true.
+    """Gradient of `point_losses` with respect to the logits: prediction minus target.
+
+    Parameters
+    ----------
+    logits, y : torch.Tensor of shape (n, outputs), or both (copies, outputs, n)
 
     Returns
     -------
-    torch.Tensor of shape (n, outputs)
+    torch.Tensor of the shape of ``logits``
     """
     return predictions(logits, y) - y
 
 
 def divergences(logits: torch.Tensor, reference: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Divergence of every point's predicted distribution from a reference model's.
+    """Divergence of a model's prediction from that of a reference model, for every point.
 
-    Kullback-Leibler divergence KL(f || f_reference) of class probabilities; for regression that of two Gaussians with
-    unit variance, half the squared difference.
+    For classification it is the Kullback-Leibler divergence KL(f || f_reference) of class probabilities. For regression
+    it is that of two Gaussians with unit variance: half the squared difference.
 
     Parameters
     ----------
     logits, reference : torch.Tensor of shape (n, outputs)
     y : torch.Tensor of shape (any, outputs)
-        Tells the kind of problem.
+        Targets; only their shape and type are used, which determine the kind of problem.
 
     Returns
     -------
@@ -79,15 +83,15 @@ def divergences(logits: torch.Tensor, reference: torch.Tensor, y: torch.Tensor) 
     return 0.5 * (logits - reference).square().sum(dim=1)
 
 
-def divergence_slopes(logits: torch.Tensor, reference: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Gradient of `divergences` with respect to the logits, of their shape; parameters are those of `divergences`."""
+def divergence_gradients(logits: torch.Tensor, reference: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Gradient of `divergences` with respect to ``logits``, of the same shape. It has the same parameters."""
     if not is_classification(y):
         return logits - reference
     log_p = logits.log_softmax(dim=1)
-    p, gap = log_p.exp(), log_p - reference.log_softmax(dim=1)
-    return p * (gap - (p * gap).sum(dim=1, keepdim=True))
+    p, log_ratio = log_p.exp(), log_p - reference.log_softmax(dim=1)
+    return p * (log_ratio - (p * log_ratio).sum(dim=1, keepdim=True))
 
 
 def predictions(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Class probabilities, or the outputs themselves for regression; ``y`` tells which."""
+    """Class probabilities for classification, or the logits unchanged for regression; ``y`` determines which."""
     return logits.softmax(dim=1) if is_classification(y) else logits

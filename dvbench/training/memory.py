@@ -1,12 +1,12 @@
-"""How much memory a causal language model takes to train or to unlearn, before it is built.
+"""Estimates the memory that training and unlearning a causal language model take, before the model is built.
 
-Everything is counted from the shapes of a network, which may be on torch's ``meta`` device, where it takes none.
+Estimates use only the shapes of a network, which may be on torch's ``meta`` device, where it takes no memory.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,30 +17,30 @@ from torch import nn
 from dvbench.errors import UserError
 from dvbench.training.recompute import recomputes_activations
 
-# In floats a token, of what one block keeps for its gradient, in widths of the model: its two normalisations (input and
-# output each), queries, keys and values, attention's output, and twice the inner layer, of four widths.
-KEPT_IN_A_BLOCK = 2 + 2 + 3 + 1 + 2 * 4
-# As many numbers a token as the vocabulary has, when training: log-probabilities, for which logits are given up, and
-# the gradient of each. When unlearning, in the rule that takes most: logits, targets, the full model's logits, and five
-# of which the slope of a divergence is made.
+# Floats per token that one block stores for its gradient, divided by the width of the model: input and output of its
+# two normalisations, queries, keys and values, the output of attention, and twice the inner layer of four widths.
+STORED_PER_BLOCK = 2 + 2 + 3 + 1 + 2 * 4
+# Tensors of one float per token and word of the vocabulary. Training has three: log-probabilities, whose memory the
+# logits no longer need, and two gradients. Unlearning has eight in the method that needs most: logits, targets, the
+# logits of the full model, and five intermediate results of the gradient of a divergence.
 LOGITS_TRAINING, LOGITS_UNLEARNING = 3, 8
-# Weights, gradients and AdamW's two moments, all float32.
-TRAINING = 4
-# The allocator's blocks, matrix products' workspace and what lives for a moment only.
+# Floats per parameter in training: weight, gradient and two moments of AdamW.
+FLOATS_PER_PARAMETER = 4
+# Factor for blocks of the allocator, workspace of matrix products and temporary tensors.
 SLACK = 1.1
 CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 @dataclass(frozen=True)
-class Footprint:
-    """Bytes of memory, and what they are for.
+class MemoryEstimate:
+    """Estimated bytes of memory.
 
     Parameters
     ----------
     weights : int
-        Weights, gradients, the optimiser's moments, and the full model to compare with where one unlearns.
+        Bytes of weights, gradients, AdamW's moments and, for unlearning, the weights of the full model.
     activations : int
-        Of one pass.
+        Bytes of the activations of one pass.
     """
 
     weights: int
@@ -48,107 +48,118 @@ class Footprint:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes in total."""
         return round((self.weights + self.activations) * SLACK)
 
 
 def parameter_count(network: nn.Module) -> int:
-    """Parameters of a network; those that are shared count once."""
+    """Number of parameters of a network. Shared parameters count once."""
     return sum(parameter.numel() for parameter in {id(p): p for p in network.parameters()}.values())
 
 
 def pass_bytes(network: nn.Module, width: int, logits: int = LOGITS_TRAINING) -> int:
-    """What a pass with gradients keeps for one text of so many tokens.
+    """Bytes that a pass with gradients stores for one text.
 
     Parameters
     ----------
     network : torch.nn.Module
     width : int
+        Tokens per text.
     logits : int
-        How many numbers a token are as many as the vocabulary.
+        Number of tensors with one float per token and word of the vocabulary.
     """
     config: Any = network.config
     d, layers = config.hidden_size, config.num_hidden_layers
-    block = KEPT_IN_A_BLOCK * d
+    block = STORED_PER_BLOCK * d
     blocks = layers * d + block if recomputes_activations(network) else layers * block
     return 4 * width * (blocks + logits * config.vocab_size)
 
 
-def training_footprint(network: nn.Module, width: int, texts: int = 1) -> Footprint:
-    """To train a network on so many texts of so many tokens at once."""
-    return Footprint(4 * TRAINING * parameter_count(network), texts * pass_bytes(network, width))
+def estimate_training(network: nn.Module, width: int, texts: int = 1) -> MemoryEstimate:
+    """Memory for training a network on ``texts`` texts of ``width`` tokens in one pass."""
+    return MemoryEstimate(4 * FLOATS_PER_PARAMETER * parameter_count(network), texts * pass_bytes(network, width))
 
 
-def unlearning_footprint(network: nn.Module, width: int, texts: int = 1) -> Footprint:
-    """To unlearn from a network that stays as it is, beside the copy that changes."""
-    weights = 4 * (TRAINING + 1) * parameter_count(network)
-    return Footprint(weights, texts * pass_bytes(network, width, LOGITS_UNLEARNING))
+def estimate_unlearning(network: nn.Module, width: int, texts: int = 1) -> MemoryEstimate:
+    """Memory for unlearning: the copy that unlearns, and the full model beside it, which does not change."""
+    weights = 4 * (FLOATS_PER_PARAMETER + 1) * parameter_count(network)
+    return MemoryEstimate(weights, texts * pass_bytes(network, width, LOGITS_UNLEARNING))
 
 
-def run_footprint(network: nn.Module, width: int, texts: int = 1) -> Footprint:
-    """To do both in one run, in which the untrained network stays too: others are trained from it."""
-    unlearning = unlearning_footprint(network, width, texts)
-    return Footprint(unlearning.weights + 4 * parameter_count(network), unlearning.activations)
+def estimate_run(network: nn.Module, width: int, texts: int = 1) -> MemoryEstimate:
+    """Memory for a run that trains and unlearns. It also keeps the untrained weights, from which others are trained."""
+    unlearning = estimate_unlearning(network, width, texts)
+    return MemoryEstimate(unlearning.weights + 4 * parameter_count(network), unlearning.activations)
 
 
 def memory_of(device: str) -> int:
-    """Bytes of a device's memory that are there to be used: what is free of a GPU, or all of this machine's."""
+    """Bytes of memory that can be used: the free memory of a GPU, or the whole memory of this machine or container."""
     if device.startswith("cuda"):
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for the next
-        return torch.cuda.mem_get_info(device)[0] + kept
-    all_of_it = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        # torch keeps memory that its tensors no longer use, and gives it to new tensors.
+        reusable = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + reusable
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
-        return min(all_of_it, int(CONTAINER.read_text()))
+        return min(physical, int(CONTAINER.read_text()))
     except (OSError, ValueError):  # no container, or no limit
-        return all_of_it
+        return physical
 
 
 def require_room(
     name: str, network: nn.Module, shape: tuple[int, ...], outputs: int, device: str, memory: int | None = None
 ) -> None:
-    """See to it that a model can be trained and unlearned on a device, text by text at least.
+    """Check that a model can be trained and unlearned on a device, with at least one text in a pass.
 
     Parameters
     ----------
     name : str
+        Name of the model, for the message.
     network : torch.nn.Module
-        Its shapes, on torch's ``meta`` device.
+        A network of the model's shapes, which may be on torch's ``meta`` device.
     shape : tuple of int
-        Length of a text.
+        Length of a text in tokens.
     outputs : int
         Size of the vocabulary.
     device : str
     memory : int, optional
-        Bytes; by default `memory_of` the device.
+        Bytes of memory that can be used; by default `memory_of` the device.
 
     Raises
     ------
     UserError
-        If it does not fit; the message says how much it needs, and which of GPT-2's sizes would fit.
+        If the memory is too small. The message says how much is needed, and which registered model fits.
     """
-    there = memory_of(device) if memory is None else memory
-    needed = run_footprint(network, *shape).total
-    if needed <= there:
+    available = memory_of(device) if memory is None else memory
+    needed = estimate_run(network, *shape).total
+    if needed <= available:
         return
-    where = "the GPU" if device.startswith("cuda") else "this machine"
-    smaller = next((f"; {size} fits" for size in _smaller(needed, shape, outputs, there)), "")
-    gpu = "" if device.startswith("cuda") else "; run it on a GPU of that size"
+    on_gpu = device.startswith("cuda")
+    where = "the GPU" if on_gpu else "this machine"
+    smaller = _largest_that_fits(min(needed - 1, available), shape, outputs)
+    gpu = "" if on_gpu else "; run it on a GPU with enough memory"
     raise UserError(
-        f"{name} needs {_gigabytes(needed)} to be trained and unlearned on texts of {shape[0]} tokens, and {where} has "
-        f"{_gigabytes(there)}{gpu}{smaller}"
+        f"{name} needs {_gigabytes(needed)} of memory for training and unlearning on texts of {shape[0]} tokens, and "
+        f"{where} has {_gigabytes(available)}{gpu}{smaller}"
     )
 
 
-def _smaller(needed: int, shape: tuple[int, ...], outputs: int, memory: int) -> Iterator[str]:
-    """Sizes of GPT-2 that need less than that and fit, the largest first."""
-    from dvbench.registry import find
+def _largest_that_fits(memory: int, shape: tuple[int, ...], outputs: int) -> str:
+    """Advice to use the largest registered language model that fits; empty if none does."""
+    from dvbench.registry import entries
 
-    for name in ("gpt2_xl", "gpt2", "gpt2_tiny"):
-        build = find("models", name).load()
-        with torch.device("meta"):
-            total = run_footprint(build(shape, outputs), *shape).total
-        if total < needed and total <= memory:
-            yield f"{name}, with {_gigabytes(total)},"
+    totals = {}
+    for name, entry in entries("models").items():
+        with suppress(Exception):  # models of points and third-party models can raise anything
+            build = entry.load()
+            with torch.device("meta"):
+                network = build(shape, outputs)
+            if hasattr(network, "get_output_embeddings"):
+                totals[name] = estimate_run(network, *shape).total
+    fitting = {name: total for name, total in totals.items() if total <= memory}
+    if not fitting:
+        return ""
+    name = max(fitting, key=fitting.__getitem__)
+    return f"; {name} fits, with {_gigabytes(fitting[name])}"
 
 
 def _gigabytes(size: int) -> str:

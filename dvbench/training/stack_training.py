@@ -1,4 +1,4 @@
-"""Trains stacks: every copy on its own coalition, in its own minibatches, by AdamW."""
+"""Trains a stack with AdamW: each copy of the network is trained on its own coalition, in its own minibatches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dvbench.settings import Precision
 from dvbench.training.losses import residuals
 from dvbench.training.stacks import LogitGradient, Stack
 
-STEPS = 256  # minibatches drawn at once
+PREFETCHED_STEPS = 256  # minibatches of each coalition that are prepared together
 
 
 def train(
@@ -27,12 +27,12 @@ def train(
     lr: float,
     weight_decay: float,
     seed: int,
-    moving: Sequence[bool] | None = None,
+    trainable: Sequence[bool] | None = None,
     precision: Precision = "float32",
-    weight: torch.Tensor | None = None,
+    sample_weight: torch.Tensor | None = None,
     on_epoch: Callable[[], None] | None = None,
 ) -> None:
-    """Train each copy of a network on its coalition.
+    """Train each copy of a network on its own coalition.
 
     Parameters
     ----------
@@ -41,38 +41,38 @@ def train(
     x, y : torch.Tensor of shape (n, ...) and (n, outputs)
         On the stack's device.
     coalitions : sequence of torch.Tensor of int64, each (k,) with k >= 1
-        A copy's points; from the largest coalition to the smallest.
+        Row numbers of each copy's points, sorted from the largest coalition to the smallest.
     batch_size, epochs : int
     lr, weight_decay : float
-        AdamW's.
+        Learning rate and weight decay of AdamW.
     seed : int
         Seed of the order of minibatches.
-    moving : sequence of bool, optional
-        Which of the parameters are trained.
+    trainable : sequence of bool, optional
+        Whether each parameter is trained; by default all are.
     precision : {"float32", "bfloat16"}
-        Of the products.
-    weight : torch.Tensor of shape (n,), optional
+        Precision of matrix products.
+    sample_weight : torch.Tensor of shape (n,), optional
         Weight of each point's loss.
     on_epoch : callable, optional
-        Called at the start of every epoch of the first copy.
+        Called at the start of every epoch of the first copy, which has the largest coalition.
 
     Raises
     ------
     FloatingPointError
         If training diverged: a parameter is NaN or infinite.
     """
-    optimiser, every = AdamW(copies, lr, weight_decay, moving), -(-len(coalitions[0]) // batch_size)
-    lower, active = torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"), copies
-    for step, (points, shares) in enumerate(stacked_minibatches(coalitions, batch_size, epochs, seed)):
-        if on_epoch is not None and step % every == 0:
+    optimiser, steps_per_epoch = AdamW(copies, lr, weight_decay, trainable), -(-len(coalitions[0]) // batch_size)
+    autocast, active = torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"), copies
+    for step, (points, weights) in enumerate(stacked_minibatches(coalitions, batch_size, epochs, seed)):
+        if on_epoch is not None and step % steps_per_epoch == 0:
             on_epoch()
-        points, shares = points.to(x.device), shares.to(y)  # not to x, which may hold whole numbers
+        points, weights = points.to(x.device), weights.to(y)  # the dtype of y, because x may hold integers
         if len(points) < active.copies:
             active = active[: len(points)]
         targets = gather(y, points).transpose(1, 2)
-        shares = shares.unsqueeze(1) if weight is None else (shares * weight[points]).unsqueeze(1)
-        with lower:
-            active.accumulate_gradient(gather(x, points), _loss_gradient(targets, shares))
+        weights = weights.unsqueeze(1) if sample_weight is None else (weights * sample_weight[points]).unsqueeze(1)
+        with autocast:
+            active.accumulate_gradient(gather(x, points), _loss_gradient(targets, weights))
         optimiser.step(active)
     diverged = [len(coalitions[int(number)]) for number in (~copies.finite()).nonzero()]
     if diverged:
@@ -82,71 +82,79 @@ def train(
         )
 
 
-def _loss_gradient(targets: torch.Tensor, shares: torch.Tensor) -> LogitGradient:
-    """Gradient of the weighted loss with respect to the logits, which is known."""
-    return lambda logits: residuals(logits, targets).mul_(shares)
+def _loss_gradient(targets: torch.Tensor, weights: torch.Tensor) -> LogitGradient:
+    """Return the function that computes the gradient of the weighted loss with respect to the logits."""
+    return lambda logits: residuals(logits, targets).mul_(weights)
 
 
-def group_by_size(sizes: np.ndarray, most: int, *, exactly: bool) -> Iterator[np.ndarray]:
-    """Which coalitions to train together, at most ``most``: those of like size take like numbers of steps.
+def group_by_size(sizes: np.ndarray, max_group: int, *, equal_sizes: bool) -> Iterator[np.ndarray]:
+    """Group coalitions that are trained together.
+
+    Coalitions are sorted by size, because coalitions of similar size take a similar number of steps.
 
     Parameters
     ----------
     sizes : numpy.ndarray of int, shape (k,)
-    most : int
-    exactly : bool
-        Only coalitions of equal size go together.
+        Number of points of each coalition.
+    max_group : int
+        Largest number of coalitions in a group.
+    equal_sizes : bool
+        Whether all coalitions of a group must have the same size.
 
     Yields
     ------
     numpy.ndarray of int
-        Positions in ``sizes``, from the largest coalition to the smallest; empty coalitions apart from others.
+        Positions in ``sizes`` of one group, from the largest coalition to the smallest. Empty coalitions are never in
+        a group with others.
     """
     order = np.argsort(-sizes, kind="stable")
-    kinds = sizes[order] if exactly else sizes[order] > 0
-    for group in np.split(order, np.flatnonzero(kinds[1:] != kinds[:-1]) + 1):
-        yield from (group[start : start + most] for start in range(0, len(group), most))
+    sort_keys = sizes[order] if equal_sizes else sizes[order] > 0
+    for group in np.split(order, np.flatnonzero(sort_keys[1:] != sort_keys[:-1]) + 1):
+        yield from (group[start : start + max_group] for start in range(0, len(group), max_group))
 
 
 def gather(x: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Points of each copy: (n, ...) and numbers (copies, points) to (copies, points, ...); faster than indexing."""
+    """Select each copy's points: x (n, ...) and row numbers (copies, points) to (copies, points, ...).
+
+    This is faster than ``x[points]``.
+    """
     return x.index_select(0, points.reshape(-1)).view(*points.shape, *x.shape[1:])
 
 
 class AdamW:
     """AdamW with torch's defaults, on stacked parameters and their gradients.
 
-    It calls torch's fused kernel directly: `torch.optim.AdamW` spends ten times as long on finding it as a small step
-    takes.
+    It calls torch's fused kernel directly, because the other work of `torch.optim.AdamW.step` takes ten times as long
+    as the kernel itself when the parameters are few.
 
     Parameters
     ----------
     stack : Stack
     lr, weight_decay : float
-    moving : sequence of bool, optional
-        Which of the parameters it moves; by default all.
+    trainable : sequence of bool, optional
+        Whether each parameter is updated; by default all are.
     """
 
-    def __init__(self, stack: Stack, lr: float, weight_decay: float, moving: Sequence[bool] | None = None) -> None:
+    def __init__(self, stack: Stack, lr: float, weight_decay: float, trainable: Sequence[bool] | None = None) -> None:
         self.lr, self.weight_decay = lr, weight_decay
-        self.moving = [i for i in range(len(stack.parameters)) if moving is None or moving[i]]
-        self.moments = [[torch.zeros_like(stack.parameters[i]) for i in self.moving] for _ in range(2)]
-        self.counts = [torch.zeros((), device=stack.parameters[0].device)] * len(self.moving)
+        self.trained = [i for i in range(len(stack.parameters)) if trainable is None or trainable[i]]
+        self.moments = [[torch.zeros_like(stack.parameters[i]) for i in self.trained] for _ in range(2)]
+        self.step_counts = [torch.zeros((), device=stack.parameters[0].device)] * len(self.trained)
 
     def step(self, stack: Stack) -> None:
-        """Move the stack given at the start, or the first copies of it."""
-        if not self.moving:
+        """Update the stack that was given to the constructor, or a view of its first copies."""
+        if not self.trained:
             return
         if len(self.moments[0][0]) > stack.copies:
-            self.moments = [[moment[: stack.copies] for moment in part] for part in self.moments]
-        self.counts[0] += 1
+            self.moments = [[moment[: stack.copies] for moment in moments] for moments in self.moments]
+        self.step_counts[0] += 1  # all parameters share one counter
         torch._fused_adamw_(
-            [stack.parameters[i] for i in self.moving],
-            [stack.gradients[i] for i in self.moving],
+            [stack.parameters[i] for i in self.trained],
+            [stack.gradients[i] for i in self.trained],
             self.moments[0],
             self.moments[1],
             [],
-            self.counts,
+            self.step_counts,
             lr=self.lr,
             beta1=0.9,
             beta2=0.999,
@@ -160,56 +168,58 @@ class AdamW:
 def stacked_minibatches(
     coalitions: Sequence[torch.Tensor], batch_size: int, epochs: int, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """What each coalition's model sees in every step: its points in shuffled minibatches, anew each epoch.
+    """Yield the minibatches of all coalitions, one step at a time. Each coalition is shuffled again in every epoch.
 
-    Every coalition is shuffled by a generator that starts from the seed, so what it gets does not depend on what else
-    is in the list. Smaller coalitions take fewer steps and drop out first.
+    Each coalition is shuffled by its own generator, and all generators start from the same seed. So the minibatches of
+    a coalition do not depend on the other coalitions in the list. Smaller coalitions have fewer steps and end earlier.
 
     Parameters
     ----------
     coalitions : sequence of torch.Tensor of int64, each (k,) with k >= 1
-        From the largest to the smallest.
+        Row numbers, sorted from the largest coalition to the smallest.
     batch_size, epochs : int
     seed : int
 
     Yields
     ------
     points : torch.Tensor of int64, shape (active, width)
-        Minibatches of the coalitions that are not done yet; those shorter than the longest are filled up.
-    shares : torch.Tensor of shape (active, width)
-        One over the size of the minibatch, and 0 where it was filled up.
+        Minibatches of the coalitions that have steps left. Minibatches shorter than the longest are padded.
+    weights : torch.Tensor of shape (active, width)
+        Weight of each point's loss: one over the size of its minibatch, and 0 for padding.
     """
     width = min(batch_size, len(coalitions[0]))
-    feeds = [_feed(coalition, batch_size, width, epochs, seed) for coalition in coalitions]
+    streams = [_minibatch_blocks(coalition, batch_size, width, epochs, seed) for coalition in coalitions]
     steps = [epochs * -(-len(coalition) // batch_size) for coalition in coalitions]
     active = len(coalitions)
-    for start in range(0, steps[0], STEPS):
-        drawn = [next(feed) for feed, count in zip(feeds, steps, strict=True) if count > start]
-        points = torch.nn.utils.rnn.pad_sequence(drawn, padding_value=-1)
-        there = points >= 0
-        counts = there.sum(dim=2, keepdim=True)
-        shares = there.double() / counts.clamp(min=1)
-        # With a point of their own: another's could be infinite.
-        points = torch.where(there, points, points[:, :, :1]).clamp_(min=0)
+    for start in range(0, steps[0], PREFETCHED_STEPS):
+        blocks = [next(stream) for stream, count in zip(streams, steps, strict=True) if count > start]
+        points = torch.nn.utils.rnn.pad_sequence(blocks, padding_value=-1)
+        is_point = points >= 0
+        counts = is_point.sum(dim=2, keepdim=True)
+        weights = is_point.double() / counts.clamp(min=1)
+        # Pad with a point of the same minibatch: the features of another coalition's point could be infinite.
+        points = torch.where(is_point, points, points[:, :, :1]).clamp_(min=0)
         for step, longest in enumerate(counts.amax(dim=(1, 2)).tolist()):
             while steps[active - 1] <= start + step:
                 active -= 1
-            yield points[step, :active, :longest], shares[step, :active, :longest]
+            yield points[step, :active, :longest], weights[step, :active, :longest]
 
 
-def _feed(members: torch.Tensor, batch_size: int, width: int, epochs: int, seed: int) -> Iterator[torch.Tensor]:
-    """Minibatches of one coalition, `STEPS` at a time: (steps, width), filled up with -1."""
+def _minibatch_blocks(
+    members: torch.Tensor, batch_size: int, width: int, epochs: int, seed: int
+) -> Iterator[torch.Tensor]:
+    """Yield the minibatches of one coalition in blocks of `PREFETCHED_STEPS`: (steps, width), padded with -1."""
     generator = torch_generator(seed)
     steps = -(-len(members) // batch_size)
-    missing = steps * width - len(members)
-    held: list[torch.Tensor] = []
+    padding = steps * width - len(members)
+    pending: list[torch.Tensor] = []
     for epoch in range(1, epochs + 1):
         order = members[torch.randperm(len(members), generator=generator)]
-        held.append((F.pad(order, (0, missing), value=-1) if missing else order).view(steps, width))
-        if epoch == epochs or steps * len(held) >= STEPS:
-            *whole, last = torch.cat(held).split(STEPS)
-            yield from whole
-            held = [last]
-            if epoch == epochs or len(last) == STEPS:
+        pending.append((F.pad(order, (0, padding), value=-1) if padding else order).view(steps, width))
+        if epoch == epochs or steps * len(pending) >= PREFETCHED_STEPS:
+            *full_blocks, last = torch.cat(pending).split(PREFETCHED_STEPS)
+            yield from full_blocks
+            pending = [last]
+            if epoch == epochs or len(last) == PREFETCHED_STEPS:
                 yield last
-                held = []
+                pending = []

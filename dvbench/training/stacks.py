@@ -1,9 +1,10 @@
-"""Many copies of a network side by side: their parameters are stacked, and one operation serves all of them.
+"""Stacks: many copies of a network whose parameters are stacked, so that one operation computes all copies.
 
-Stacked tensors have the copies first. Points come last: logits have shape (copies, outputs, points), because products
-and softmaxes along a middle dimension run over contiguous points, which is more than twice as fast on a CPU.
+The first dimension of a stacked tensor is the copy. Logits have shape (copies, outputs, points), with the points last:
+matrix products and softmaxes over the middle dimension then read contiguous points, which is more than twice as fast on
+a CPU.
 
-A chain of linear layers with ReLU is written out in matrix products; any other network goes through `torch.func`.
+A chain of linear layers with ReLU is computed with batched matrix products; any other network with `torch.func`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from torch.func import functional_call, vmap
 
 LogitGradient = Callable[[torch.Tensor], torch.Tensor]
 
-POINTS, CHUNK = 4096, 2**18  # in one forward pass without gradients: points, and points times copies
-BUDGET = {"cpu": 2**22, "cuda": 2**32}  # bytes; on a CPU a share of its cache, or memory is what limits the speed
+# Limits of one forward pass without gradients: the number of points, and points times copies.
+MAX_POINTS, MAX_COPIED_POINTS = 4096, 2**18
+# Bytes of copies that are trained together. On a CPU they should fit its cache: otherwise reading memory takes longest.
+BUDGET = {"cpu": 2**22, "cuda": 2**32}
 
 
 class Stack(ABC):
@@ -30,6 +33,7 @@ class Stack(ABC):
     parameters, gradients : list of torch.Tensor of shape (copies, ...)
         In the order of ``network.parameters()``.
     copies : int
+        Number of copies.
     """
 
     def __init__(self, parameters: list[torch.Tensor], gradients: list[torch.Tensor] | None = None) -> None:
@@ -39,11 +43,12 @@ class Stack(ABC):
 
     @abstractmethod
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Run all copies, without gradients.
+        """Compute the logits of all copies, without gradients.
 
         Parameters
         ----------
-        x : torch.Tensor of shape (copies, points, ...), or (1, points, ...) for points that all copies see
+        x : torch.Tensor of shape (copies, points, ...)
+            Each copy's own points; or of shape (1, points, ...), points that are given to all copies.
 
         Returns
         -------
@@ -51,94 +56,96 @@ class Stack(ABC):
         """
 
     @abstractmethod
-    def accumulate_gradient(self, x: torch.Tensor, slope: LogitGradient, beta: float = 0.0) -> None:
-        """Pull a gradient in the logits back to the parameters: gradients = beta * gradients + J^T slope(logits).
+    def accumulate_gradient(self, x: torch.Tensor, logit_gradient: LogitGradient, beta: float = 0.0) -> None:
+        """Compute ``gradients = beta * gradients + J^T logit_gradient(logits)``, with J = d logits / d parameters.
 
         Parameters
         ----------
         x : torch.Tensor
             As for `logits`.
-        slope : callable
-            From logits to the gradient of a loss with respect to them, both (copies, outputs, points).
+        logit_gradient : callable
+            Maps logits to the gradient of a loss with respect to them, both of shape (copies, outputs, points).
         beta : float
-            How much of the gradients that are there is kept.
+            Factor of the present gradients; 0 replaces them.
         """
 
     @abstractmethod
     def __getitem__(self, part: slice) -> Stack:
-        """View of some of the copies."""
+        """Return some of the copies, as a view of the same memory."""
 
     def eval(self) -> Stack:
-        """Switch to evaluation mode; returns itself."""
+        """Switch to evaluation mode and return this stack."""
         return self
 
     def all_outputs(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits of all copies on many points, computed in chunks: (points, ...) to (copies, outputs, points)."""
-        points = max(16, min(POINTS, CHUNK // self.copies))
+        """Compute the logits of all copies on many points, in chunks: (points, ...) to (copies, outputs, points)."""
+        points = max(16, min(MAX_POINTS, MAX_COPIED_POINTS // self.copies))
         chunks = x.to(self.parameters[0].device).split(points)
         return torch.cat([self.logits(chunk.unsqueeze(0)) for chunk in chunks], dim=2)
 
     def finite(self) -> torch.Tensor:
-        """Which copies have finite parameters only, bool of shape (copies,)."""
+        """Whether all parameters of each copy are finite: bool of shape (copies,)."""
         return torch.stack([p.reshape(len(p), -1).isfinite().all(dim=1) for p in self.parameters]).all(dim=0)
 
 
 class LinearStack(Stack):
-    """Copies of a chain of linear layers with ReLU in between."""
+    """Copies of a chain of linear layers with ReLU between them."""
 
     def __getitem__(self, part: slice) -> LinearStack:
         return LinearStack([p[part] for p in self.parameters], [g[part] for g in self.gradients])
 
     def _outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Input and output of every layer, each (copies, width, points); the input's copies may be 1."""
+        """Return the input, of which copies may be 1, and the output of every layer, each (copies, width, points)."""
         outputs = [x.flatten(2).transpose(1, 2)]
         for weight, bias in zip(self.parameters[::2], self.parameters[1::2], strict=True):
             if len(outputs) > 1:
                 outputs[-1].relu_()
-            inputs, shift = outputs[-1], bias.unsqueeze(2)
+            inputs, bias_column = outputs[-1], bias.unsqueeze(2)
             if len(inputs) < self.copies:  # one large product instead of many small ones
-                product = torch.addmm(shift.reshape(-1, 1), weight.reshape(-1, weight.shape[2]), inputs[0])
+                product = torch.addmm(bias_column.reshape(-1, 1), weight.reshape(-1, weight.shape[2]), inputs[0])
                 outputs.append(product.view(self.copies, -1, inputs.shape[2]))
             else:
-                outputs.append(torch.baddbmm(shift, weight, inputs))
+                outputs.append(torch.baddbmm(bias_column, weight, inputs))
         return outputs
 
     @torch.no_grad()
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Run all copies, without gradients."""
+        """Compute the logits of all copies, without gradients."""
         return self._outputs(x)[-1]
 
     @torch.no_grad()
-    def accumulate_gradient(self, x: torch.Tensor, slope: LogitGradient, beta: float = 0.0) -> None:
-        """Pull a gradient in the logits back to the parameters."""
+    def accumulate_gradient(self, x: torch.Tensor, logit_gradient: LogitGradient, beta: float = 0.0) -> None:
+        """Add the gradient of a loss to the gradients of the parameters."""
         *inputs, logits = self._outputs(x)
-        downstream = slope(logits)
+        downstream = logit_gradient(logits)
         for i in reversed(range(len(inputs))):
-            weight, into, shift = self.parameters[2 * i], self.gradients[2 * i], self.gradients[2 * i + 1]
-            if torch.is_autocast_enabled(x.device.type):  # which knows of no sums in place
-                _add(into, torch.bmm(downstream, inputs[i].transpose(1, 2).expand(self.copies, -1, -1)), beta)
+            weight, weight_gradient = self.parameters[2 * i], self.gradients[2 * i]
+            if torch.is_autocast_enabled(x.device.type):  # autocast does not apply to the in-place operations below
+                _add(
+                    weight_gradient, torch.bmm(downstream, inputs[i].transpose(1, 2).expand(self.copies, -1, -1)), beta
+                )
             elif len(inputs[i]) < self.copies:
                 flat = downstream.reshape(-1, downstream.shape[2])
-                into.view(-1, into.shape[2]).addmm_(flat, inputs[i][0].T, beta=beta)
+                weight_gradient.view(-1, weight_gradient.shape[2]).addmm_(flat, inputs[i][0].T, beta=beta)
             else:
-                torch.baddbmm(into, downstream, inputs[i].transpose(1, 2), beta=beta, out=into)
-            _add(shift, downstream.sum(dim=2), beta)
+                torch.baddbmm(weight_gradient, downstream, inputs[i].transpose(1, 2), beta=beta, out=weight_gradient)
+            _add(self.gradients[2 * i + 1], downstream.sum(dim=2), beta)
             if i:
-                # After ReLU an input is positive, or zero and lets nothing through: its sign is ReLU's derivative.
+                # The input comes out of ReLU, so it is positive or zero: its sign is the derivative of ReLU.
                 downstream = torch.bmm(weight.transpose(1, 2), downstream).mul_(inputs[i].sign_())
 
 
 class FunctionalStack(Stack):
-    """Copies of any network, by `torch.func`.
+    """Copies of any network, computed with `torch.func`.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Its modules, its mode and its buffers are used; (points, ...) to (points, outputs).
+        Maps (points, ...) to (points, outputs). Its modules, its mode and its buffers are used.
     parameters, gradients : list of torch.Tensor of shape (copies, ...)
     buffers : dict of str to torch.Tensor, optional
-        Stacked buffers, where each copy has its own: batch normalisation that is being trained. Without, all copies
-        use the network's.
+        Stacked buffers. Each copy needs its own when batch normalisation is trained. By default all copies use the
+        network's buffers.
     """
 
     def __init__(
@@ -160,12 +167,12 @@ class FunctionalStack(Stack):
         )
 
     def eval(self) -> FunctionalStack:
-        """Switch to evaluation mode; returns itself."""
+        """Switch to evaluation mode and return this stack."""
         self.network.eval()
         return self
 
     def _call(self, parameters: Sequence[torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        """Logits (copies, points, outputs)."""
+        """Compute logits of shape (copies, points, outputs)."""
 
         def call(parameters: list[torch.Tensor], buffers: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
             named = dict(zip(self._names, parameters, strict=True))
@@ -173,43 +180,44 @@ class FunctionalStack(Stack):
 
         if self.copies == 1:
             buffers = {name: b[0] for name, b in (self.buffers or {}).items()}
-            # Not p[0], whose gradient is first filled with zeros.
+            # Not p[0]: the gradient of an index is written into a tensor of zeros first.
             return call([p.squeeze(0) for p in parameters], buffers, x[0]).unsqueeze(0)
-        shared = len(x) < self.copies
-        batched = vmap(call, in_dims=(0, 0, None if shared else 0))
-        return batched(list(parameters), self.buffers or {}, x[0] if shared else x)
+        same_points = len(x) < self.copies
+        batched = vmap(call, in_dims=(0, 0, None if same_points else 0))
+        return batched(list(parameters), self.buffers or {}, x[0] if same_points else x)
 
     @torch.no_grad()
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Run all copies, without gradients."""
+        """Compute the logits of all copies, without gradients."""
         return self._call(self.parameters, x).transpose(1, 2)
 
-    def accumulate_gradient(self, x: torch.Tensor, slope: LogitGradient, beta: float = 0.0) -> None:
-        """Pull a gradient in the logits back to the parameters."""
+    def accumulate_gradient(self, x: torch.Tensor, logit_gradient: LogitGradient, beta: float = 0.0) -> None:
+        """Add the gradient of a loss to the gradients of the parameters."""
         with torch.enable_grad():
             leaves = [p.detach().requires_grad_() for p in self.parameters]
             logits = self._call(leaves, x)
-            downstream = slope(logits.detach().transpose(1, 2)).transpose(1, 2).to(logits.dtype)
-            found = torch.autograd.grad(logits, leaves, downstream, materialize_grads=True)
-        for gradient, new in zip(self.gradients, found, strict=True):
+            downstream = logit_gradient(logits.detach().transpose(1, 2)).transpose(1, 2).to(logits.dtype)
+            new_gradients = torch.autograd.grad(logits, leaves, downstream, materialize_grads=True)
+        for gradient, new in zip(self.gradients, new_gradients, strict=True):
             _add(gradient, new, beta)
 
 
-def _add(total: torch.Tensor, part: torch.Tensor, beta: float) -> None:
-    """Make a total beta times itself, whatever it is where beta is 0, plus a part."""
+def _add(total: torch.Tensor, summand: torch.Tensor, beta: float) -> None:
+    """Compute ``total = beta * total + summand`` in place; with beta 0, a NaN in the total does not stay."""
     if beta:
-        total.mul_(beta).add_(part)
+        total.mul_(beta).add_(summand)
     else:
-        total.copy_(part)
+        total.copy_(summand)
 
 
 def stack(network: nn.Module, copies: int) -> Stack:
-    """Copies of a network that start from its present weights.
+    """Make copies of a network with its present weights.
 
     Parameters
     ----------
     network : torch.nn.Module
-        (points, ...) to (points, outputs). It is not changed; its mode stays that of the copies.
+        Maps (points, ...) to (points, outputs). It is not changed. The copies are in the same mode, training or
+        evaluation.
     copies : int
 
     Returns
@@ -220,75 +228,79 @@ def stack(network: nn.Module, copies: int) -> Stack:
     if _is_chain(network):
         return LinearStack(parameters)
     network = copy.deepcopy(network)
-    own = {name: b.detach().expand(copies, *b.shape).clone() for name, b in network.named_buffers()}
-    return FunctionalStack(network, parameters, buffers=own if network.training else None)
+    buffers = {name: b.detach().expand(copies, *b.shape).clone() for name, b in network.named_buffers()}
+    return FunctionalStack(network, parameters, buffers=buffers if network.training else None)
 
 
 def view_as_stack(network: nn.Module) -> Stack:
-    """A network as a stack of one, whose parameters and buffers are the network's own and move with it."""
+    """Return a stack of one copy that shares its parameters and buffers with the network.
+
+    What changes the stack changes the network.
+    """
     parameters = [p.detach().unsqueeze(0) for p in network.parameters()]
     return LinearStack(parameters) if _is_chain(network) else FunctionalStack(network, parameters)
 
 
 def stackable(network: nn.Module, x: torch.Tensor) -> bool:
-    """Whether copies of a network can move together, in the mode that it is in.
+    """Whether copies of a network can be trained together, in its present mode.
 
-    `torch.func` refuses what draws random numbers or takes a number out of a tensor, and forgets buffers that are
-    replaced instead of changed. Whatever else fails here fails for one copy too, and says why there.
+    `torch.func` refuses networks that draw random numbers or read a number from a tensor, and it loses buffers that are
+    replaced instead of changed in place. An error of any other cause occurs again when a single copy is trained, where
+    it is reported.
 
     Parameters
     ----------
     network : torch.nn.Module
     x : torch.Tensor of shape (n, ...)
-        Points.
+        Points, of which two are used.
     """
     if _is_chain(network):
         return True
-    one, two = copy.deepcopy(network), stack(network, 2)
+    single, copies = copy.deepcopy(network), stack(network, 2)
     try:
         with torch.no_grad():
-            one(x[:2])
-        two.logits(x[:2].expand(2, *x[:2].shape))
+            single(x[:2])
+        copies.logits(x[:2].expand(2, *x[:2].shape))
     except Exception:
         return False
-    buffers = getattr(two, "buffers", None) or {}
+    buffers = getattr(copies, "buffers", None) or {}
     return all(
-        torch.allclose(buffers[name][0], b, equal_nan=True) for name, b in one.named_buffers() if name in buffers
+        torch.allclose(buffers[name][0], b, equal_nan=True) for name, b in single.named_buffers() if name in buffers
     )
 
 
 @torch.no_grad()
 def mixes_points(network: nn.Module, x: torch.Tensor) -> bool:
-    """Whether the points of a minibatch act on each other, or leave something behind, in the mode a network is in.
+    """Whether an output depends on the other points of a minibatch, or a pass changes a buffer, in the present mode.
 
     Parameters
     ----------
     network : torch.nn.Module
     x : torch.Tensor of shape (n, ...)
-        Points, of which it is given a few.
+        Points, of which two are used.
     """
     if _is_chain(network):
         return False
-    network, before = copy.deepcopy(network), [b.clone() for b in network.buffers()]
+    network, buffers = copy.deepcopy(network), [b.clone() for b in network.buffers()]
     try:
-        two, three = network(x[:2]), network(x[[0, 1, 0]])
+        of_two, of_three = network(x[:2]), network(x[[0, 1, 0]])
     except Exception:
         return True
-    changed = any(not torch.equal(old, new) for old, new in zip(before, network.buffers(), strict=True))
-    return changed or not torch.allclose(two, three[:2], rtol=1e-4, atol=1e-6)
+    changed = any(not torch.equal(old, new) for old, new in zip(buffers, network.buffers(), strict=True))
+    return changed or not torch.allclose(of_two, of_three[:2], rtol=1e-4, atol=1e-6)
 
 
 def copies_within(budget: int | None, network: nn.Module, x: torch.Tensor, batch_size: int) -> int:
-    """How many copies to move at once.
+    """How many copies of a network can be trained together within a budget of memory.
 
     Parameters
     ----------
     budget : int, optional
-        Bytes for parameters, gradients, the optimiser's state and one minibatch with all layers' outputs. By default
-        `BUDGET` of the device.
+        Bytes for parameters, gradients, the optimiser's moments and one minibatch with the outputs of all layers. By
+        default `BUDGET` of the device.
     network : torch.nn.Module
     x : torch.Tensor of shape (n, ...)
-        Points; their number does not matter.
+        Points. Their shape and device count, and not their number.
     batch_size : int
 
     Returns
@@ -304,7 +316,7 @@ def copies_within(budget: int | None, network: nn.Module, x: torch.Tensor, batch
 
 
 def _activations(network: nn.Module, x: torch.Tensor) -> int:
-    """Numbers that all layers together put out for one point."""
+    """Total size of the outputs of all layers for one point, in numbers."""
     total = 0
 
     def count(module: nn.Module, inputs: object, output: object) -> None:
@@ -316,7 +328,7 @@ def _activations(network: nn.Module, x: torch.Tensor) -> int:
     modes = {module: module.training for module in network.modules()}
     try:
         with torch.no_grad():
-            network.eval()(x[:2])  # two: batch normalisation without running statistics needs them
+            network.eval()(x[:2])  # batch normalisation without running statistics needs two points
     finally:
         for module, training in modes.items():
             module.training = training
@@ -326,7 +338,7 @@ def _activations(network: nn.Module, x: torch.Tensor) -> int:
 
 
 def _is_chain(network: nn.Module) -> bool:
-    """Whether a network is: perhaps Flatten; then Linear, and any number of ReLU and Linear."""
+    """Whether a network is an optional Flatten, then Linear, then any number of pairs of ReLU and Linear."""
     if type(network) is nn.Linear:
         return network.bias is not None
     if type(network) is not nn.Sequential:
@@ -334,12 +346,12 @@ def _is_chain(network: nn.Module) -> bool:
     layers = list(network)
     if layers and type(layers[0]) is nn.Flatten and (layers[0].start_dim, layers[0].end_dim) == (1, -1):
         layers = layers[1:]
-    linear, between = layers[::2], layers[1::2]
+    linear, activations = layers[::2], layers[1::2]
     return (
         len(layers) % 2 == 1
         and all(type(layer) is nn.Linear and layer.bias is not None for layer in linear)
-        and all(type(layer) is nn.ReLU for layer in between)
-        # Neither weights that layers share, nor parametrised ones, nor hooks that look on.
+        and all(type(layer) is nn.ReLU for layer in activations)
+        # No shared weights, no parametrised weights and no hooks, which matrix products would not respect.
         and [id(p) for layer in linear for p in (layer.weight, layer.bias)] == [id(p) for p in network.parameters()]
         and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in network.modules())
     )

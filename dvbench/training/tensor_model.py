@@ -1,4 +1,4 @@
-"""An OpenDataVal model that trains straight on tensors, in logits, with one loss, from its own generator."""
+"""An OpenDataVal model of points, which trains on tensors, with one loss on logits and its own random generator."""
 
 from __future__ import annotations
 
@@ -22,47 +22,58 @@ from dvbench.training.tensors import as_indices, as_tensor
 from dvbench.training.utilities import require_finite
 
 PREDICTION_CHUNK = 4096
-GRADIENT_FLOATS = 2**26  # what per-point gradients may take at once: 256 MiB
+GRADIENT_FLOATS = 2**26  # floats of the per-point gradients that are computed together: 256 MiB
 
 
-class Fits:
-    """Counts the fits of a model and of all its clones, and the seconds that checkpoints spared them."""
+class FitStatistics:
+    """Number and duration of the fits of a model and all its clones, which share one object.
+
+    Attributes
+    ----------
+    count : int
+        Number of fits.
+    seconds : float
+        Duration of all fits of a language model, including steps before a fit was resumed; 0 for other models.
+    resumed_seconds : float
+        The part of ``seconds`` before a fit was resumed: an earlier process spent it.
+    """
 
     def __init__(self) -> None:
         self.count = 0
-        self.seconds = 0.0  # of language models only, in all runs together
-        self.seconds_before = 0.0
+        self.seconds = 0.0
+        self.resumed_seconds = 0.0
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Fits:
+    def __deepcopy__(self, memo: dict[int, Any]) -> FitStatistics:
         return self
 
 
 class TensorModel(GradientModel, TorchModel):
-    """A network with a linear last layer, trained by AdamW.
+    """A network with a last linear layer, trained with AdamW.
 
-    Unlike OpenDataVal's torch models it has no softmax or sigmoid before its loss, gathers its data once instead of
-    point by point, and shuffles with a generator of its own that every fit starts anew: a fit is a function of initial
-    weights, data and seed. Clones share the initial weights, as OpenDataVal's evaluators expect.
+    It differs from OpenDataVal's torch models in three ways: it has no softmax or sigmoid before its loss, it converts
+    data to tensors once instead of reading single points, and every fit shuffles with a new generator of the same seed.
+    So the result of a fit depends only on initial weights, data and seed. Clones have the same initial weights, as
+    OpenDataVal's evaluators expect.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Maps (n, ...) features to (n, outputs) logits; `seeded` initialises it.
+        Maps features (n, ...) to logits (n, outputs). `seeded` initialises it.
     kind : {"classification", "regression"}
     outputs : int
         Number of classes, or 1.
     seed : int
-        Seed of the order of minibatches (and of dropout, if there is any).
+        Seed of the order of minibatches, and of dropout.
     weight_decay : float
-        AdamW's weight decay.
+        Weight decay of AdamW.
     precision : {"float32", "bfloat16"}
-        Of the products of training. With bfloat16, weights and AdamW stay in float32. It pays where a processor or a
-        GPU has instructions for it; one without emulates it, many times slower.
+        Precision of matrix products in training. Weights and AdamW use float32 in both cases. bfloat16 is faster on a
+        processor or GPU with instructions for it, and many times slower on others.
 
     Attributes
     ----------
-    fits : Fits
-        How many times this model and its clones were fitted.
+    fits : FitStatistics
+        Number of fits of this model and all its clones.
     """
 
     def __init__(
@@ -81,20 +92,21 @@ class TensorModel(GradientModel, TorchModel):
         self.seed = seed
         self.weight_decay = weight_decay
         self.precision = precision
-        self.fits = Fits()
+        self.fits = FitStatistics()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits, or predicted targets: (n, ...) to (n, outputs)."""
-        return self.network(x)
+        """Compute logits, or predicted targets of regression: (n, ...) to (n, outputs)."""
+        outputs: torch.Tensor = self.network(x)
+        return outputs
 
     def clone(self) -> TensorModel:
-        """Copy with the same weights, which shares the count of fits."""
+        """Return a copy with the same weights. Both count their fits in the same ``fits``."""
         return copy.deepcopy(self)
 
     def fit(
         self,
-        x_train: torch.Tensor | Dataset,
-        y_train: torch.Tensor | Dataset,
+        x_train: torch.Tensor | Dataset[Any],
+        y_train: torch.Tensor | Dataset[Any],
         *args: Any,
         sample_weight: torch.Tensor | None = None,
         batch_size: int = 32,
@@ -107,19 +119,19 @@ class TensorModel(GradientModel, TorchModel):
         Parameters
         ----------
         x_train, y_train : torch.Tensor or Dataset of length n
-            Nothing happens where n is 0: the model of the empty coalition is the untrained one.
+            If n is 0, weights do not change: the model of the empty coalition is the untrained one.
         sample_weight : torch.Tensor with n elements, optional
             Weight of each point's loss.
         batch_size, epochs : int
         lr : float
-            AdamW's learning rate.
+            Learning rate of AdamW.
         on_epoch : callable, optional
             Called at the start of every epoch.
 
         Returns
         -------
         TensorModel
-            Itself.
+            This model.
 
         Raises
         ------
@@ -128,7 +140,7 @@ class TensorModel(GradientModel, TorchModel):
         """
         if args:
             raise TypeError("give sample_weight, batch_size, epochs and lr by name")
-        x, y = self._here(x_train, y_train)
+        x, y = self._tensors_on_device(x_train, y_train)
         self.fits.count += 1
         if len(x) == 0:
             return self
@@ -148,8 +160,8 @@ class TensorModel(GradientModel, TorchModel):
 
     def fit_many(
         self,
-        x_train: torch.Tensor | Dataset,
-        y_train: torch.Tensor | Dataset,
+        x_train: torch.Tensor | Dataset[Any],
+        y_train: torch.Tensor | Dataset[Any],
         coalitions: Sequence[np.ndarray],
         *,
         batch_size: int = 32,
@@ -157,51 +169,53 @@ class TensorModel(GradientModel, TorchModel):
         lr: float = 3e-4,
         budget: int | None = None,
     ) -> Iterator[tuple[np.ndarray, Stack]]:
-        """Train a copy on every coalition, many at once; each becomes what `fit` makes of a clone.
+        """Train a copy on every coalition, many copies together. Each equals a clone that was trained with `fit`.
 
         Parameters
         ----------
         x_train, y_train : torch.Tensor or Dataset of length n
         coalitions : sequence of numpy.ndarray of int
-            Points of each, in the order in which `fit` would be given them.
+            Row numbers of the points of each coalition, in the order in which `fit` would receive them.
         batch_size, epochs, lr
             As for `fit`.
         budget : int, optional
-            Bytes that the copies trained at once may take, see `dvbench.training.stacks.copies_within`.
+            Bytes for the copies that are trained together, see `dvbench.training.stacks.copies_within`.
 
         Yields
         ------
         numbers : numpy.ndarray of int, shape (k,)
-            Which coalitions.
+            Positions in ``coalitions``.
         stack : Stack
-            Their k models, in evaluation mode.
+            The k models that were trained on these coalitions, in evaluation mode.
 
         Raises
         ------
         FloatingPointError
             If training diverged.
         """
-        x, y = self._here(x_train, y_train)
+        x, y = self._tensors_on_device(x_train, y_train)
         sizes = np.array([len(coalition) for coalition in coalitions], dtype=int)
-        most = self.at_once(x, batch_size=batch_size, budget=budget)
+        at_once = self.at_once(x, batch_size=batch_size, budget=budget)
         network = self.network.train()
-        together = stackable(network, x)
-        # What mixes points, as batch normalisation does, cannot be padded.
-        exactly = together and most > 1 and mixes_points(network, x)
-        for numbers in group_by_size(sizes, most if together else 1, exactly=exactly):
+        can_stack = stackable(network, x)
+        # Where outputs depend on the whole minibatch, as with batch normalisation, minibatches cannot be padded.
+        equal_sizes = can_stack and at_once > 1 and mixes_points(network, x)
+        for numbers in group_by_size(sizes, at_once if can_stack else 1, equal_sizes=equal_sizes):
             self.fits.count += len(numbers)
-            copies = stack(network, len(numbers)) if together else view_as_stack(copy.deepcopy(network))
+            copies = stack(network, len(numbers)) if can_stack else view_as_stack(copy.deepcopy(network))
             if sizes[numbers[0]]:
                 members = [as_indices(coalitions[number], len(x)) for number in numbers]
                 self._train(copies, x, y, members, batch_size, epochs, lr)
             yield numbers, copies.eval()
 
     def at_once(self, x: torch.Tensor, *, batch_size: int = 32, budget: int | None = None, **_: Any) -> int:
-        """How many copies `fit_many` trains at once on such points; it ignores the other settings of a fit."""
+        """How many copies `fit_many` trains together on points of this shape. Other settings of `fit` are ignored."""
         return copies_within(budget, self.network, x.to(self.device), int(batch_size))
 
-    def _here(self, x: torch.Tensor | Dataset, y: torch.Tensor | Dataset) -> tuple[torch.Tensor, torch.Tensor]:
-        """Points and targets as tensors on the model's device."""
+    def _tensors_on_device(
+        self, x: torch.Tensor | Dataset[Any], y: torch.Tensor | Dataset[Any]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Convert points and targets to tensors on the model's device; targets also to its precision."""
         x, y = as_tensor(x).to(self.device), as_tensor(y).to(next(self.parameters()))
         if len(x) != len(y):
             raise ValueError(f"{len(x)} points and {len(y)} targets")
@@ -216,12 +230,13 @@ class TensorModel(GradientModel, TorchModel):
         batch_size: int,
         epochs: int,
         lr: float,
-        weight: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
         on_epoch: Callable[[], None] | None = None,
     ) -> None:
+        """Train a stack of copies; parameters are those of `dvbench.training.stack_training.train`."""
         if int(batch_size) < 1 or int(epochs) < 0:
             raise ValueError(f"batch_size must be at least 1 and epochs not below 0, not {batch_size} and {epochs}")
-        # A network that is random while it trains can draw from torch's global generators only.
+        # Dropout and other random layers draw from torch's global generators, which are restored afterwards.
         cuda = [x.device] if x.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             torch.default_generator.manual_seed(self.seed)
@@ -236,16 +251,16 @@ class TensorModel(GradientModel, TorchModel):
                 epochs=int(epochs),
                 lr=lr,
                 weight_decay=self.weight_decay,
-                moving=[parameter.requires_grad for parameter in self.network.parameters()],
+                trainable=[parameter.requires_grad for parameter in self.network.parameters()],
                 precision=self.precision,
                 seed=self.seed,
-                weight=weight,
+                sample_weight=sample_weight,
                 on_epoch=on_epoch,
             )
 
     @torch.no_grad()
-    def predict(self, x: torch.Tensor | Dataset, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Class probabilities, or predicted targets, in chunks.
+    def predict(self, x: torch.Tensor | Dataset[Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Compute class probabilities, or predicted targets of regression, in chunks.
 
         Parameters
         ----------
@@ -271,9 +286,9 @@ class TensorModel(GradientModel, TorchModel):
         return stack(self.network.eval(), 1).all_outputs(x.to(self.device))
 
     def grad(
-        self, x_data: torch.Tensor | Dataset, y_data: torch.Tensor | Dataset, *args: Any, **kwargs: Any
+        self, x_data: torch.Tensor | Dataset[Any], y_data: torch.Tensor | Dataset[Any], *args: Any, **kwargs: Any
     ) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Gradient of each point's loss with respect to all parameters, in evaluation mode.
+        """Yield the gradient of each point's loss with respect to all parameters, in evaluation mode.
 
         Parameters
         ----------
@@ -282,7 +297,7 @@ class TensorModel(GradientModel, TorchModel):
         Yields
         ------
         tuple of torch.Tensor
-            One tensor a parameter, point by point.
+            One tensor per parameter. There is one tuple per point.
         """
         self.eval()
         x, y = as_tensor(x_data).to(self.device), as_tensor(y_data).to(self.device)
@@ -302,9 +317,9 @@ class TensorModel(GradientModel, TorchModel):
 
 
 def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Build a network with weights drawn from a seed, leaving torch's global generator as it was.
+    """Build a network with weights from a seed, and restore the state of torch's global generator.
 
-    Layers draw their initial weights from the global generator and offer no other way, so it is lent to them.
+    Layers can draw their initial weights from the global generator only, so it is seeded while they are built.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

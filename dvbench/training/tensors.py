@@ -1,4 +1,4 @@
-"""Turns what OpenDataVal hands to a model into tensors, once, instead of fetching it point by point."""
+"""Converts the data that OpenDataVal passes to a model into tensors, so that points are not read one by one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dvbench.problems.subsets import Subsets
 
 
 def as_tensor(data: torch.Tensor | Dataset) -> torch.Tensor:
-    """Gather a data set into one tensor.
+    """Collect a data set in one tensor.
 
     Parameters
     ----------
     data : torch.Tensor or torch.utils.data.Dataset
-        A tensor, or any nesting of subsets and concatenations of tensors, or else anything that can be iterated over.
-        Of `Subsets`, the points of each.
+        A tensor, subsets and concatenations of tensors in any nesting, or any other data set, which is read point by
+        point. For `Subsets`, the points of all their subsets are collected.
 
     Returns
     -------
     torch.Tensor of shape (n, ...)
-        The tensor itself where nothing needs to be gathered.
+        If ``data`` is a tensor, it is returned without a copy.
     """
     if isinstance(data, torch.Tensor):
         return data
@@ -43,7 +43,7 @@ def as_tensor(data: torch.Tensor | Dataset) -> torch.Tensor:
 
 
 def as_indices(coalition: np.ndarray, n: int) -> torch.Tensor:
-    """Turn a coalition into a tensor.
+    """Convert a coalition into a tensor of indices.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def as_indices(coalition: np.ndarray, n: int) -> torch.Tensor:
     Raises
     ------
     ValueError
-        If it is anything else than numbers of players.
+        If it is not an array of player numbers.
     """
     members = np.asarray(coalition)
     if members.ndim != 1 or (

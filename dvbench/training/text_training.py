@@ -1,4 +1,4 @@
-"""Trains a causal language model on texts, from where it is, and takes long training up again where it was left."""
+"""Trains a causal language model on texts from its present weights. Long training can be resumed."""
 
 from __future__ import annotations
 
@@ -32,84 +32,85 @@ def train_texts(
     precision: Precision = "float32",
     checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[], Any] | None = None,
-    team: Accelerator | None = None,
+    accelerator: Accelerator | None = None,
 ) -> tuple[TrainingProgress, float]:
-    """Train by AdamW on shuffled text_minibatches; a minibatch's loss is the mean over its tokens.
+    """Train with AdamW on shuffled minibatches. The loss of a minibatch is the mean over its tokens that count.
 
     Parameters
     ----------
     network : torch.nn.Module
         A causal language model of transformers.
     x, y : torch.Tensor of shape (n, length) and (n, 1)
-        Texts, and where their loss begins. They may stay in memory that the network's device has not.
+        Texts, and the position of the first token of each that counts in the loss. They may be on another device than
+        the network.
     batch_size, epochs : int
     lr, weight_decay : float
-        AdamW's.
+        Learning rate and weight decay of AdamW.
     seed : int
-        Seed of the order of text_minibatches.
+        Seed of the order of minibatches.
     precision : {"float32", "bfloat16"}
-        Of the products; weights and moments stay in float32.
+        Precision of matrix products. Weights and moments are float32 in both cases.
     checkpoints : Checkpoints, optional
-        Where long training is kept, and taken up again.
+        Where training is saved, and from where it is resumed; by default it is not saved.
     on_epoch : callable, optional
-        Called at the start of every epoch; what it returns is noted.
-    team : accelerate.Accelerator, optional
-        Of the processes that share every minibatch, of which this is one; the first keeps the checkpoints.
+        Called at the start of every epoch. Its results are collected.
+    accelerator : accelerate.Accelerator, optional
+        Of this process, if several processes split each minibatch. The main process writes the checkpoints.
 
     Returns
     -------
-    reached : TrainingProgress
-        All steps, the seconds they took (what is done at the start of epochs not among them), and what was noted.
-    spared : float
-        Seconds of those that were not taken here, because a checkpoint had them.
+    progress : TrainingProgress
+        Number of steps, their duration without the calls of ``on_epoch``, and the results of these calls.
+    resumed_seconds : float
+        The part of that duration that was spent before the checkpoint from which training was resumed.
 
     Raises
     ------
     FloatingPointError
         If training diverged.
     UserError
-        If a checkpoint is not what was saved, or cannot be written.
+        If a checkpoint is damaged or cannot be written.
     """
     optimiser = adamw(network, lr, weight_decay)
     device = next(network.parameters()).device
-    before = (checkpoints.load(network, optimiser) if checkpoints is not None else None) or TrainingProgress(0, 0.0)
-    every, seen = -(-len(x) // batch_size), list(before.seen)
-    saved, seconds, last = time.perf_counter(), before.seconds, every * epochs
+    resumed = (checkpoints.load(network, optimiser) if checkpoints is not None else None) or TrainingProgress(0, 0.0)
+    steps_per_epoch, epoch_results = -(-len(x) // batch_size), list(resumed.epoch_results)
+    last_saved, seconds, steps = time.perf_counter(), resumed.seconds, steps_per_epoch * epochs
     loss: nn.Module = TextLoss(network.train())
-    loss = loss if team is None else team.prepare(loss)
-    keeps = checkpoints if team is None or team.is_main_process else None
+    loss = loss if accelerator is None else accelerator.prepare(loss)
+    writer = checkpoints if accelerator is None or accelerator.is_main_process else None
     for step, rows in enumerate(text_minibatches(len(x), batch_size, epochs, seed)):
-        if step < before.step:
+        if step < resumed.step:
             continue
-        if on_epoch is not None and step % every == 0:
-            seen.append(on_epoch())
+        if on_epoch is not None and step % steps_per_epoch == 0:
+            epoch_results.append(on_epoch())
             network.train()
         started = time.perf_counter()
-        accumulate_gradient(loss, network, text_batch(x[rows], y[rows]), device, precision, team)
+        accumulate_gradient(loss, network, text_batch(x[rows], y[rows]), device, precision, accelerator)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        due = keeps is not None and step + 1 < last and started - saved >= keeps.every
-        if due or step + 1 == last:
-            _require_finite(network, lr)  # which also waits for a GPU
+        due = writer is not None and step + 1 < steps and started - last_saved >= writer.every
+        if due or step + 1 == steps:
+            _require_finite(network, lr)  # also waits until the GPU has finished
         seconds += time.perf_counter() - started
-        if keeps is not None and due:
-            keeps.save(TrainingProgress(step + 1, seconds, seen), network, optimiser)
-            saved = time.perf_counter()
+        if writer is not None and due:
+            writer.save(TrainingProgress(step + 1, seconds, epoch_results), network, optimiser)
+            last_saved = time.perf_counter()
     network.eval()
-    reached = TrainingProgress(last, seconds, seen)
-    if keeps is not None and before.step < last and seconds >= keeps.every:
-        keeps.save(reached, network, None)
-    return reached, before.seconds
+    progress = TrainingProgress(steps, seconds, epoch_results)
+    if writer is not None and resumed.step < steps and seconds >= writer.every:
+        writer.save(progress, network, None)
+    return progress, resumed.seconds
 
 
 def adamw(network: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW in one kernel over the parameters that require gradients."""
-    moving = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(moving, lr=lr, weight_decay=weight_decay, fused=True)
+    """Make torch's fused AdamW for the parameters that require gradients."""
+    trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(trainable, lr=lr, weight_decay=weight_decay, fused=True)
 
 
 def text_minibatches(n: int, batch_size: int, epochs: int, seed: int) -> Iterator[torch.Tensor]:
-    """Rows of each minibatch, every epoch in another order; an epoch's order does not depend on those before."""
+    """Yield the rows of each minibatch. Each epoch has its own order, which does not depend on earlier epochs."""
     for epoch in range(epochs):
         yield from torch.randperm(n, generator=torch_generator(integer_seed(seed, "epoch", epoch))).split(batch_size)
 
@@ -117,29 +118,31 @@ def text_minibatches(n: int, batch_size: int, epochs: int, seed: int) -> Iterato
 def accumulate_gradient(
     loss: nn.Module,
     network: nn.Module,
-    whole: TextBatch,
+    batch: TextBatch,
     device: torch.device,
     precision: Precision,
-    team: Accelerator | None = None,
+    accelerator: Accelerator | None = None,
 ) -> None:
-    """Add the gradient of a minibatch's mean loss, in as many passes as memory asks for; of a team, each a share."""
-    rank, members = (0, 1) if team is None else (team.process_index, team.num_processes)
-    tokens, counts, count = whole.tokens[rank::members], whole.counts[rank::members], whole.counts.sum().item()
-    if not len(tokens):  # every member takes part, or the others would wait for it
-        tokens, counts = whole.tokens[:1], torch.zeros_like(whole.counts[:1])
-    parts = list(
-        zip(*(each.split(texts_at_once(network, whole.tokens.shape[1])) for each in (tokens, counts)), strict=True)
-    )
-    for number, part in enumerate(parts, start=1):
-        alone = nullcontext() if team is None or number == len(parts) else team.no_sync(loss)
-        with alone:
+    """Add the gradient of the mean loss of a minibatch to the gradients of the parameters.
+
+    The minibatch is split among the processes, if there are several, and then into passes that fit the memory.
+    """
+    rank, processes = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
+    tokens, counts, count = batch.tokens[rank::processes], batch.counts[rank::processes], batch.counts.sum().item()
+    if not len(tokens):  # every process must run a pass, because the others wait for its gradient
+        tokens, counts = batch.tokens[:1], torch.zeros_like(batch.counts[:1])
+    texts = texts_at_once(network, batch.tokens.shape[1])
+    parts = list(zip(tokens.split(texts), counts.split(texts), strict=True))
+    for number, (part_tokens, part_counts) in enumerate(parts, start=1):
+        no_sync = nullcontext() if accelerator is None or number == len(parts) else accelerator.no_sync(loss)
+        with no_sync:
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                summed = loss(*(each.to(device) for each in part))
-            (summed / (count / members)).backward()  # the team's gradients are averaged
+                summed = loss(part_tokens.to(device), part_counts.to(device))
+            (summed / (count / processes)).backward()  # accelerate averages the gradients of the processes
 
 
 def finite(network: nn.Module) -> torch.Tensor:
-    """Whether all parameters are finite, bool of shape (1,), as of a stack of one model."""
+    """Whether all parameters are finite: bool of shape (1,), like `Stack.finite` of one copy."""
     return torch.stack([parameter.isfinite().all() for parameter in network.parameters()]).all().reshape(1)
 
 

@@ -1,4 +1,4 @@
-"""How fast a language model trains, and what share of what a device can do that is."""
+"""Measures the speed of training a language model, and compares it with the speed of the device."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from torch import nn
 from dvbench.settings import Precision
 from dvbench.training.memory import parameter_count
 
-SIDE, REPEATS = {"cpu": 1024, "cuda": 8192}, 5  # of the matrices that a device's speed is told by
+MATRIX_SIZE, REPEATS = {"cpu": 1024, "cuda": 8192}, 5  # of the matrix products that measure a device's speed
 
 
 def training_flops(network: nn.Module, width: int) -> int:
-    """Floating-point operations a token of training takes, in texts of so many tokens.
+    """Floating-point operations of training per token.
 
-    Twice as many as there are weights in matrix products, and attention's products of every token with every other,
-    three times for the gradient. What is computed a second time to save memory does not count.
+    A forward pass takes two operations for each weight of a matrix product, and the products of every token with every
+    other in attention. Training takes three times as many, for the gradients. Operations that are repeated in order to
+    save memory are not counted.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    width : int
+        Tokens per text.
 
     References
     ----------
@@ -31,15 +38,15 @@ def training_flops(network: nn.Module, width: int) -> int:
 
 
 def achievable_flops(device: torch.device, precision: Precision) -> float:
-    """Floating-point operations a second in products of large matrices: the most that one can hope for.
+    """Floating-point operations per second in products of large matrices: an upper bound for training.
 
-    It is measured where and when it is asked for, with as many threads as torch uses.
+    It is measured by the call, with as many threads as torch uses.
     """
-    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    side = SIDE.get(device.type, SIDE["cpu"])
-    left, right = (torch.ones(side, side, dtype=kind, device=device) for _ in range(2))
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    size = MATRIX_SIZE.get(device.type, MATRIX_SIZE["cpu"])
+    left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
     fastest = min(_seconds_of_product(left, right) for _ in range(REPEATS))
-    return 2 * side**3 / fastest
+    return 2 * size**3 / fastest
 
 
 def _seconds_of_product(left: torch.Tensor, right: torch.Tensor) -> float:
@@ -55,19 +62,26 @@ def _seconds_of_product(left: torch.Tensor, right: torch.Tensor) -> float:
 def training_speed(
     network: nn.Module, tokens: int, width: int, seconds: float, precision: Precision
 ) -> dict[str, float]:
-    """``tokens_per_second`` of training, and its ``flop_utilisation``, from 0 to 1.
+    """Speed of training, in absolute terms and relative to the device.
 
     Parameters
     ----------
     network : torch.nn.Module
     tokens : int
-        Trained on, in all epochs.
+        Tokens that it was trained on, in all epochs together.
     width : int
-        Tokens of a text.
+        Tokens per text.
     seconds : float
-        That it took.
+        Duration of training.
     precision : {"float32", "bfloat16"}
+        Precision of matrix products.
+
+    Returns
+    -------
+    dict
+        ``tokens_per_second``, and ``flop_utilisation``: floating-point operations per second divided by
+        `achievable_flops`, from 0 to 1.
     """
     device = next(network.parameters()).device
-    used = tokens * training_flops(network, width) / seconds
-    return {"tokens_per_second": tokens / seconds, "flop_utilisation": used / achievable_flops(device, precision)}
+    flops = tokens * training_flops(network, width) / seconds
+    return {"tokens_per_second": tokens / seconds, "flop_utilisation": flops / achievable_flops(device, precision)}

@@ -1,4 +1,4 @@
-"""Performance of many models at once, in whatever metric."""
+"""Computes the utility of many models: the value of the problem's metric for their predictions."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ Metric = Callable[[torch.Tensor, torch.Tensor], float]
 
 
 def require_finite(logits: torch.Tensor) -> torch.Tensor:
-    """The same logits.
+    """Return the logits unchanged.
 
     Raises
     ------
     FloatingPointError
-        If one of them is NaN or infinite, which finite parameters can bring about too.
+        If a logit is NaN or infinite, which can happen although all parameters are finite.
     """
     if not bool(logits.isfinite().all()):
-        raise FloatingPointError("a model diverged: its outputs are NaN or infinite; lower the learning rate")
+        raise FloatingPointError("a model diverged: its outputs are NaN or infinite; use a lower learning rate")
     return logits
 
 
 def model_utilities(metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np.ndarray:
-    """Performance of every model.
+    """Utility of every model.
 
     Parameters
     ----------
     metric : callable
-        OpenDataVal's kind of metric, of (targets, predictions). Its accuracy is computed for all models at once, any
-        other model by model.
+        A metric as OpenDataVal defines it: it maps (targets, predictions) to a number. OpenDataVal's accuracy is
+        computed for all models together, any other metric for one model after the other.
     y : torch.Tensor of shape (n, outputs)
     logits : torch.Tensor of shape (copies, outputs, n)
 
@@ -43,19 +43,19 @@ def model_utilities(metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np
     Raises
     ------
     FloatingPointError
-        If a logit or a performance is NaN or infinite.
+        If a logit or a utility is NaN or infinite.
     """
     require_finite(logits)
     from opendataval.metrics import accuracy
 
     if metric is accuracy and y.shape[1] > 1:
-        # Unlike argmax along this dimension, max is vectorised; it takes the first of equals just so.
-        right = logits.max(dim=1).indices == y.to(logits.device).argmax(dim=1)
-        return right.float().mean(dim=1).double().cpu().numpy()
+        # max is vectorised along this dimension and argmax is not; both take the first of equal logits.
+        correct = logits.max(dim=1).indices == y.to(logits.device).argmax(dim=1)
+        return correct.float().mean(dim=1).double().cpu().numpy()
     predicted = predictions(logits, y).transpose(1, 2).cpu()
-    found = np.array([float(metric(y.cpu(), one)) for one in predicted])
-    if not np.isfinite(found).all():
+    utilities = np.array([float(metric(y.cpu(), prediction)) for prediction in predicted])
+    if not np.isfinite(utilities).all():
         raise FloatingPointError(
-            f"the metric of a model is {found[~np.isfinite(found)][0]}, and not a number to value by"
+            f"the utility of a model is {utilities[~np.isfinite(utilities)][0]}; it must be a finite number"
         )
-    return found
+    return utilities

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dvbench.training.losses import divergence_slopes
+from dvbench.training.losses import divergence_gradients
 from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod, ascend
 
 
@@ -47,4 +47,4 @@ class GradientAscent(UnlearningMethod):
         return ascend, self._hold if step and self.lambda2 else None
 
     def _hold(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
-        return divergence_slopes(logits, batch.full, batch.y).mul_(self.lambda2)
+        return divergence_gradients(logits, batch.full, batch.y).mul_(self.lambda2)

@@ -18,7 +18,7 @@ from dvbench.models.gpt2 import gpt2
 from dvbench.models.gpt2_tiny import gpt2_tiny
 from dvbench.models.gpt2_xl import gpt2_xl
 from dvbench.training.language_model import LanguageModel
-from dvbench.training.memory import parameter_count, run_footprint, training_footprint, unlearning_footprint
+from dvbench.training.memory import estimate_run, estimate_training, estimate_unlearning, parameter_count
 from dvbench.training.tensor_model import seeded
 from dvbench.training.throughput import training_flops, training_speed
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
@@ -35,9 +35,7 @@ def reckoned() -> None:
     for build, length, vocabulary in SIZES:
         with torch.device("meta"):
             network = build((length,), vocabulary)
-        sizes = (
-            each(network, length).total / 1e9 for each in (training_footprint, unlearning_footprint, run_footprint)
-        )
+        sizes = (each(network, length).total / 1e9 for each in (estimate_training, estimate_unlearning, estimate_run))
         print(
             f"| {build.__name__} | {length} | {vocabulary:,} | {parameter_count(network):,} | "
             f"{training_flops(network, length) / 1e9:.3g} | " + " | ".join(f"{size:.2g}" for size in sizes) + " |"

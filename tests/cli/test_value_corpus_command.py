@@ -136,8 +136,8 @@ def spoil(folder: Path, change: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("no weights", r"model does not hold weights as safetensors"),
-        ("weights that execute code", r"model does not hold weights as safetensors"),
+        ("no weights", r"model contains no weights in safetensors files"),
+        ("weights that execute code", r"model contains no weights in safetensors files"),
         ("half a file", r"cannot read the model in model: "),
         ("code of its own", r"cannot read "),
         ("another's tokenizer", r"the tokenizer in model has 2\d tokens and the model 41: they do not belong together"),
@@ -185,7 +185,7 @@ def test_one_text_that_is_in_both_is_found_among_texts_of_other_lengths(refused,
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [
-        ("Granite", {"logits_scaling": 8.0}, "scales or caps the outputs"),
+        ("Granite", {"logits_scaling": 8.0}, "scales or limits the logits"),
         ("OPT", {"dropout": 0.5}, None),  # which has its dropout in no module of its own
     ],
 )

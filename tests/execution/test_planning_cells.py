@@ -184,6 +184,41 @@ def test_a_module_without_the_evaluator_is_found_first(
     assert f"loose_unchecked:{name}" in refusal(check, a_suite(evaluators=[{"name": f"loose_unchecked:{name}"}]))
 
 
+MODELS = """
+from torch import nn
+
+class TwoInputs(nn.Linear):
+    def forward(self, a, b):
+        return super().forward(a + b)
+
+def two_inputs(shape, outputs):
+    return TwoInputs(*shape, outputs)
+
+def fixed_outputs(shape, outputs):
+    return nn.Linear(*shape, 7)
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("loose_models:two_inputs", "its network fails on two points: .*argument: 'b'; it must map points of shape"),
+        (
+            "loose_models:fixed_outputs",
+            r"maps two points to shape \(2, 7\); it must map .* to logits of shape \(n, 10\)",
+        ),
+        ("cnn", "model 'cnn' needs images"),
+        ("gpt2_tiny", "model 'gpt2_tiny' needs texts, but the data are points"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_found_first(
+    model: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loose_models.py").write_text(MODELS)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert re.search(message, refusal(check, with_problem(model=model)))
+
+
 # merged
 
 

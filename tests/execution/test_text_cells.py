@@ -99,8 +99,6 @@ def test_scored_again_from_what_is_saved(valued):
     cells = [result.cell.model_copy(update={"tasks": ("group_lds",)}) for result in results.values()]
     rescored = run_cells(cells, store, "cpu", 0)
     again = {(result.cell.key.problem, result.cell.key.evaluator): result for result in rescored}
-        (result.cell.key.problem, result.cell.key.evaluator): result for result in run_cells(cells, store, "cpu", 0)
-    }
     for key, result in again.items():
         assert result.arrays == results[key].arrays
         assert result.scores["group_lds"] == results[key].scores["group_lds"]

@@ -16,7 +16,7 @@ from dvbench.execution.environment import watch_memory
 from dvbench.models.gpt2_tiny import gpt2_tiny
 from dvbench.training import text_batches
 from dvbench.training.language_model import LanguageModel
-from dvbench.training.memory import training_footprint, unlearning_footprint
+from dvbench.training.memory import estimate_training, estimate_unlearning
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 
@@ -46,7 +46,7 @@ def measure(what: str) -> dict[str, float]:
     gc.collect()
     with watch_memory("cpu") as memory:
         run(what, n)
-    footprint = {"train": training_footprint, "unlearn": unlearning_footprint}[what]
+    footprint = {"train": estimate_training, "unlearn": estimate_unlearning}[what]
     return {"measured": memory.peak, "estimate": footprint(gpt2_tiny((WIDTH,), VOCABULARY), WIDTH, n).total}
 
 
@@ -61,6 +61,6 @@ def apart(what: str) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    text_batches.AT_ONCE = {"cpu": 2**40}
+    text_batches.PASS_BYTES = {"cpu": 2**40}
     for what in TEXTS:
         apart(what)

@@ -77,7 +77,7 @@ def steps_taken(monkeypatch, stop=None):
 def test_a_run_that_was_interrupted_ends_in_the_same_bits(at, model, kept, monkeypatch):
     expected = model.clone()
     reached, spared = train(expected)
-    assert (reached.step, spared, len(reached.seen)) == (12, 0.0, 4)
+    assert (reached.step, spared, len(reached.epoch_results)) == (12, 0.0, 4)
     interrupted(model.clone(), kept, at)
     (place,) = kept.folder.iterdir()
     assert place.name == str(3 * at)
@@ -85,9 +85,9 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bits(at, model, kept, monke
     again, spared = train(model, kept)
     assert torch.equal(weights(model.network), weights(expected.network))
     assert len(taken) == 12 - 3 * at
-    assert again.seen[:at] == reached.seen[:at]
-    assert len(again.seen) == 4
-    assert again.seen == reached.seen
+    assert again.epoch_results[:at] == reached.epoch_results[:at]
+    assert len(again.epoch_results) == 4
+    assert again.epoch_results == reached.epoch_results
     assert 0 < spared < again.seconds
 
 
@@ -100,7 +100,7 @@ def test_interrupted_in_the_middle_of_an_epoch(model, kept, monkeypatch):
     again, _ = train(model, kept)
     assert len(taken) == 8 + 5
     assert torch.equal(weights(model.network), weights(expected.network))
-    assert again.seen == reached.seen
+    assert again.epoch_results == reached.epoch_results
 
 
 def test_interrupted_twice(model, kept):
@@ -133,7 +133,7 @@ def test_checkpoints_are_made_of_numbers_and_text_only(model, kept, tmp_path):
     assert sorted(path.name for path in files) == ["moments.safetensors", "state.json", "weights.safetensors"]
     for path in files:
         if path.suffix == ".json":
-            assert set(json.loads(path.read_text())) == {"step", "seconds", "seen", "sha256"}
+            assert set(json.loads(path.read_text())) == {"step", "seconds", "epoch_results", "sha256"}
         else:
             assert safetensors.torch.load_file(path)
 
@@ -173,16 +173,18 @@ def test_what_is_not_what_was_saved_is_refused(name, damage, model, kept):
     before = weights(model.network)
     with pytest.raises(UserError) as error:
         train(model, kept)
-    assert str(error.value) == f"{path} is not what was saved: delete {kept.folder} to train anew"
+    assert str(error.value) == f"{path} is damaged: delete {kept.folder} to train from the start"
     assert torch.equal(weights(model.network), before)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"step": 3}', '{"step": 3, "seconds": 1, "seen": [], "sha256": {}}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"step": 3}', '{"step": 3, "seconds": 1, "epoch_results": [], "sha256": {}}']
+)
 def test_a_state_that_cannot_be_read_is_refused(text, model, kept):
     interrupted(model.clone(), kept)
     (place,) = kept.folder.iterdir()
     (place / "state.json").write_text(text)
-    with pytest.raises(UserError, match=r"is not what was saved: delete .* to train anew") as error:
+    with pytest.raises(UserError, match=r"is damaged: delete .* to train from the start") as error:
         train(model, kept)
     assert "\n" not in str(error.value)
 
@@ -216,15 +218,15 @@ def test_a_full_disk_is_one_line_and_leaves_the_checkpoint_before(model, kept, m
     with pytest.raises(UserError) as error:
         train(model, kept)
     assert str(error.value) == (
-        f"cannot keep a checkpoint in {kept.folder}: Error while serializing: No space left on device (os error 28); "
-        "set DVBENCH_CACHE to a folder on a disk with more room"
+        f"cannot write a checkpoint in {kept.folder}: Error while serializing: No space left on device (os error 28); "
+        "set DVBENCH_CACHE to a folder on a disk with more space"
     )
     assert {path: path.read_bytes() for path in kept.folder.rglob("*") if path.is_file()} == before
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(model, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot keep a checkpoint in .*file/run: .*; set DVBENCH_CACHE"):
+    with pytest.raises(UserError, match=r"cannot write a checkpoint in .*file/run: .*; set DVBENCH_CACHE"):
         train(model, Checkpoints("run", tmp_path / "file", every=0))
 
 
@@ -239,7 +241,7 @@ def test_what_trains_faster_than_checkpoints_come_leaves_none(model, tmp_path):
 @pytest.fixture
 def long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """All training counts as long, and is kept after every step."""
-    monkeypatch.setattr(language_model, "LONG", 0)
+    monkeypatch.setattr(language_model, "LONG_TRAINING", 0)
     monkeypatch.setattr(checkpoints.Checkpoints.__init__, "__defaults__", (None, 0.0))
     monkeypatch.setenv("DVBENCH_CACHE", str(tmp_path))
     return tmp_path / "checkpoints"
@@ -250,14 +252,14 @@ FIT = {"batch_size": 4, "epochs": 2, "lr": 1e-2}
 
 def test_a_fit_is_done_once_and_its_seconds_are_told(model, long, monkeypatch):
     first = model.clone().fit(X, Y, **FIT)
-    assert first.fits.seconds_before == 0
+    assert first.fits.resumed_seconds == 0
     assert len(list(long.iterdir())) == 1
     taken = steps_taken(monkeypatch)
     second = model.clone().fit(X, Y, **FIT)
     assert taken == []
     assert torch.equal(weights(second.network), weights(first.network))
     assert second.seconds == first.seconds > 0
-    assert model.fits.seconds_before == first.seconds
+    assert model.fits.resumed_seconds == first.seconds
     assert model.fits.count == 2
 
 

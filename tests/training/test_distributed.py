@@ -43,12 +43,12 @@ def test_what_is_trained_is_what_one_process_trains(network: nn.Module, tmp_path
         shared, *texts(), **HOW, processes=2, checkpoints=kept, on_epoch=lambda: total(shared)
     )
     assert (two.step, spared) == (one.step, 0)
-    assert two.seen == pytest.approx(one.seen, rel=1e-9)
+    assert two.epoch_results == pytest.approx(one.epoch_results, rel=1e-9)
     for here, there in zip(alone.parameters(), shared.parameters(), strict=True):
         torch.testing.assert_close(here, there, rtol=1e-7, atol=1e-9)
     assert total(shared) != pytest.approx(total(network))
     again = copy.deepcopy(network)
     taken, spared = train_texts(again, *texts(), **HOW, checkpoints=Checkpoints("run", tmp_path), on_epoch=lambda: None)
-    assert (taken.step, taken.seen) == (two.step, two.seen)  # from what the first process kept
+    assert (taken.step, taken.epoch_results) == (two.step, two.epoch_results)  # from what the first process kept
     assert spared == taken.seconds
     assert total(again) == total(shared)

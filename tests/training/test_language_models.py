@@ -41,7 +41,7 @@ MODEL = tiny_model()
 
 @pytest.fixture
 def one_text_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_batches, "AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": 1})
 
 
 def wide(x: torch.Tensor) -> torch.Tensor:
@@ -77,7 +77,7 @@ def test_how_many_texts_go_through_at_once_changes_nothing(monkeypatch):
     x, y = made_texts(7)
     whole = MODEL.predict(x)
     for most in (1, 3):
-        monkeypatch.setattr(text_batches, "AT_ONCE", {"cpu": most * text_batches.pass_bytes(MODEL.network, LENGTH)})
+        monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": most * text_batches.pass_bytes(MODEL.network, LENGTH)})
         assert texts_at_once(MODEL.network, LENGTH) == most
         assert [batch.tokens.shape[0] for _, batch in passes(MODEL.network, x, y)] == [most] * (7 // most) + [1] * (
             most > 1
@@ -242,9 +242,9 @@ def test_what_is_done_at_the_start_of_an_epoch_is_noted_and_changes_nothing():
     expected = weights(tiny_model().fit(x, y, **HOW).network)
     model.fit(x, y, **HOW, on_epoch=lambda: mean_log_loss(y, model.predict(x)))
     assert torch.equal(weights(model.network), expected)
-    assert model.seen[0] == pytest.approx(log_loss(tiny_model().network, x, y).item(), rel=1e-6)
+    assert model.epoch_results[0] == pytest.approx(log_loss(tiny_model().network, x, y).item(), rel=1e-6)
     once = tiny_model().fit(x, y, **{**HOW, "epochs": 1})
-    assert model.seen[1:] == [pytest.approx(log_loss(once.network, x, y).item(), rel=1e-6)]
+    assert model.epoch_results[1:] == [pytest.approx(log_loss(once.network, x, y).item(), rel=1e-6)]
     assert model.seconds > 0
 
 
@@ -300,7 +300,7 @@ def test_gradients_of_texts_are_those_of_their_mean_losses():
 def test_summed_gradients_do_not_depend_on_passes(monkeypatch):
     x, y = made_texts(5)
     whole, tokens = MODEL.loss_gradient(x, y)
-    monkeypatch.setattr(text_batches, "AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": 1})
     parts, again = MODEL.loss_gradient(x, y)
     expected = torch.autograd.grad(log_loss(MODEL.network, x, y), list(MODEL.network.parameters()))
     assert tokens == again == sum(len(tokens_of(row)) - int(begin) for row, begin in zip(x, y, strict=True))
@@ -351,10 +351,10 @@ def test_tiny_models_are_built_by_name_and_weights_are_drawn_from_the_seed():
 def test_texts_want_language_models_and_points_others():
     assert isinstance(build("mlp", (4,), 3, "classification"), TensorModel)
     with pytest.raises(
-        UserError, match=r"^model 'mlp' reads points, and the data are texts; see 'dvbench list models'$"
+        UserError, match=r"^model 'mlp' needs points, but the data are texts; see 'dvbench list models'$"
     ):
         build("mlp", (16,), 40)
-    with pytest.raises(UserError, match=r"^model 'gpt2_tiny' reads texts, and the data are points"):
+    with pytest.raises(UserError, match=r"^model 'gpt2_tiny' needs texts, but the data are points"):
         build("gpt2_tiny", (16,), 3, "classification")
 
 

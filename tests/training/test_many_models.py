@@ -71,7 +71,7 @@ def test_each_copy_is_trained_as_by_a_plain_loop(name, kind, budget, make_model,
 
 
 def test_many_steps_are_drawn_in_pieces(make_model, make_points, monkeypatch):
-    monkeypatch.setattr("dvbench.training.stack_training.STEPS", 4)
+    monkeypatch.setattr("dvbench.training.stack_training.PREFETCHED_STEPS", 4)
     model, (x, y) = make_model("mlp"), make_points("mlp", 10)
     found = by_number(model.fit_many(x, y, COALITIONS, batch_size=2, epochs=3, lr=0.01))
     for number, coalition in enumerate(COALITIONS):
@@ -474,5 +474,5 @@ def test_outputs_that_overflow_are_an_error(make_model, make_points):
     model.fit(x, y, **HOW)
     with pytest.raises(FloatingPointError, match="outputs are NaN or infinite"):
         model.predict(x * 3e38)
-    with pytest.raises(FloatingPointError, match="metric of a model is nan"):
+    with pytest.raises(FloatingPointError, match="utility of a model is nan"):
         model_utilities(lambda y, predicted: float("nan"), y, torch.zeros(2, 3, 10))

@@ -25,13 +25,13 @@ from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import (
     LOGITS_TRAINING,
     LOGITS_UNLEARNING,
-    Footprint,
+    MemoryEstimate,
+    estimate_run,
+    estimate_training,
+    estimate_unlearning,
     parameter_count,
     pass_bytes,
     require_room,
-    run_footprint,
-    training_footprint,
-    unlearning_footprint,
 )
 from dvbench.training.text_batches import texts_at_once
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
@@ -60,11 +60,11 @@ def test_published_sizes_have_their_parameters(build, count):
 def test_what_gpt2_xl_takes():
     """Weights, gradients and two moments in float32 are 16 bytes a parameter; unlearning has the full model beside."""
     network = shapes(gpt2_xl, 128)
-    assert training_footprint(network, 128).weights == 16 * 1_557_611_200
-    assert unlearning_footprint(network, 128).weights == 20 * 1_557_611_200
-    assert run_footprint(network, 128).weights == 24 * 1_557_611_200
-    assert 37 * GB < run_footprint(network, 128).total < 45 * GB
-    assert Footprint(100, 50).total == 165
+    assert estimate_training(network, 128).weights == 16 * 1_557_611_200
+    assert estimate_unlearning(network, 128).weights == 20 * 1_557_611_200
+    assert estimate_run(network, 128).weights == 24 * 1_557_611_200
+    assert 37 * GB < estimate_run(network, 128).total < 45 * GB
+    assert MemoryEstimate(100, 50).total == 165
 
 
 def test_recomputed_blocks_leave_one_block_and_the_inputs_of_all():
@@ -117,7 +117,7 @@ def setting(vocabulary, n=8):
 def test_what_grows_with_the_vocabulary_is_counted_exactly(texts, monkeypatch):
     def training(vocabulary):
         model, x, y = setting(vocabulary)
-        monkeypatch.setattr(text_batches, "AT_ONCE", {"cpu": texts * pass_bytes(model.network, WIDTH)})
+        monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": texts * pass_bytes(model.network, WIDTH)})
         return lambda: model.fit(x, y, batch_size=8, epochs=2, lr=1e-3)
 
     def unlearning(method):
@@ -125,7 +125,7 @@ def test_what_grows_with_the_vocabulary_is_counted_exactly(texts, monkeypatch):
             model, x, y = setting(vocabulary)
             unlearner = LanguageModelUnlearner(model, x, y, x, y, method)
             a_pass = pass_bytes(model.network, WIDTH, LOGITS_UNLEARNING)
-            monkeypatch.setattr(text_batches, "AT_ONCE", {"cpu": texts * a_pass})
+            monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": texts * a_pass})
             return lambda: unlearner.unlearn([np.arange(8)], 0)
 
         return make
@@ -144,10 +144,10 @@ def test_passes_hold_what_may_be_held_at_once(monkeypatch):
     network = gpt2_tiny((64,), 2048)
     assert texts_at_once(network, 64) == 2**28 // pass_bytes(network, 64)
     assert texts_at_once(network, 64, LOGITS_UNLEARNING) < texts_at_once(network, 64)
-    monkeypatch.setattr(text_batches, "AT_ONCE", {"cpu": 5 * pass_bytes(network, 64) + 1})
+    monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": 5 * pass_bytes(network, 64) + 1})
     assert texts_at_once(network, 64) == 5
     assert texts_at_once(network, 32) == 10
-    monkeypatch.setattr(text_batches, "AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": 1})
     assert texts_at_once(network, 64) == 1
 
 
@@ -161,32 +161,32 @@ def refusal(name, build, device="cpu", there=10 * GB, length=128, vocabulary=VOC
 
 
 def gigabytes(build, length=128):
-    return f"{run_footprint(shapes(build, length), length).total / GB:.1f} GB"
+    return f"{estimate_run(shapes(build, length), length).total / GB:.1f} GB"
 
 
 def test_what_does_not_fit_is_told_with_the_next_size_that_does():
     assert refusal("gpt2_xl", gpt2_xl) == (
-        f"gpt2_xl needs {gigabytes(gpt2_xl)} to be trained and unlearned on texts of 128 tokens, and this machine has "
-        f"10.0 GB; run it on a GPU of that size; gpt2, with {gigabytes(gpt2)}, fits"
+        f"gpt2_xl needs {gigabytes(gpt2_xl)} of memory for training and unlearning on texts of 128 tokens, and this "
+        f"machine has 10.0 GB; run it on a GPU with enough memory; gpt2 fits, with {gigabytes(gpt2)}"
     )
-    assert refusal("gpt2_xl", gpt2_xl, there=GB).endswith(f"; gpt2_tiny, with {gigabytes(gpt2_tiny)}, fits")
-    assert refusal("gpt2_xl", gpt2_xl, there=1000).endswith("; run it on a GPU of that size")
+    assert refusal("gpt2_xl", gpt2_xl, there=GB).endswith(f"; gpt2_tiny fits, with {gigabytes(gpt2_tiny)}")
+    assert refusal("gpt2_xl", gpt2_xl, there=1000).endswith("; run it on a GPU with enough memory")
 
 
 def test_on_a_gpu_another_gpu_is_no_advice():
     told = refusal("gpt2_xl", gpt2_xl, "cuda", 24 * GB)
-    assert "and the GPU has 24.0 GB; gpt2, with" in told
+    assert "and the GPU has 24.0 GB; gpt2 fits, with" in told
     assert "run it on a GPU" not in told
 
 
 def test_a_model_is_not_told_to_be_replaced_by_a_larger_one():
-    told = refusal("mine", gpt2_tiny, there=run_footprint(shapes(gpt2_tiny, 128), 128).total - 1)
-    assert told.endswith("; run it on a GPU of that size")
+    told = refusal("mine", gpt2_tiny, there=estimate_run(shapes(gpt2_tiny, 128), 128).total - 1)
+    assert told.endswith("; run it on a GPU with enough memory")
 
 
 def test_what_fits_exactly_is_fine():
     network = shapes(gpt2, 128)
-    needed = run_footprint(network, 128).total
+    needed = estimate_run(network, 128).total
     require_room("gpt2", network, (128,), VOCABULARY, "cpu", needed)
     with pytest.raises(UserError):
         require_room("gpt2", network, (128,), VOCABULARY, "cpu", needed - 1)

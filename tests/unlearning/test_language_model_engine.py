@@ -82,7 +82,7 @@ def run_plainly(network, loss, squared, method, seed=11):
 
 @pytest.fixture
 def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_batches, "AT_ONCE", {"cpu": request.param})
+    monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": request.param})
 
 
 in_passes = pytest.mark.parametrize("at_once", [2**28, 1], indirect=True, ids=["one pass", "text by text"])
