@@ -25,6 +25,7 @@ from dvbench.errors import UserError, unknown
 
 Kind = Literal["evaluators", "datasets", "models", "tasks", "unlearning"]
 KINDS: tuple[Kind, ...] = ("evaluators", "datasets", "models", "tasks", "unlearning")
+CLASS_KINDS = ("evaluators", "unlearning")  # plug-ins of the other kinds are functions
 SINGULAR = {"datasets": "data set", "unlearning": "unlearning method"}
 
 
@@ -99,7 +100,7 @@ def entries(kind: Kind) -> dict[str, Entry]:
     """Return all registered plug-ins of a kind by name, in alphabetical order."""
     registered: dict[str, Entry] = {}
     for point in _points(f"dvbench.{kind}", tuple(sys.path)):
-        targets = {point.name: point.value} if ":" in point.value else _package_targets(point.value)
+        targets = {point.name: point.value} if ":" in point.value else _package_targets(kind, point.value)
         for name, target in targets.items():
             if name in registered and registered[name].target != target:
                 raise _named_twice(kind, name, registered[name].target, target)
@@ -165,15 +166,19 @@ def _points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=group))
 
 
-def _package_targets(package: str) -> dict[str, str]:
-    """Return ``{file name: module:attribute}`` for every module of a package that defines what it is named after."""
-    return {
-        path.stem: f"{package}.{path.stem}:{attribute}"
-        for folder in package_folders(package)
-        for path in sorted(folder.glob("*.py"))
-        for attribute in docstrings(path)
-        if _simplified(attribute) == _simplified(path.stem)
-    }
+def _package_targets(kind: Kind, package: str) -> dict[str, str]:
+    """Return ``{file name: module:attribute}`` for every module of a package that defines what it is named after.
+
+    A file may define both a class and a function of that name, such as a network ``TinyNet`` and the model
+    ``tiny_net``. Plug-ins of some kinds are classes; of the other kinds, the function is the plug-in.
+    """
+    choose = min if kind in CLASS_KINDS else max  # capital letters sort before small letters
+    targets = {}
+    for path in (path for folder in package_folders(package) for path in sorted(folder.glob("*.py"))):
+        names = [name for name in docstrings(path) if _simplified(name) == _simplified(path.stem)]
+        if names:
+            targets[path.stem] = f"{package}.{path.stem}:{choose(names)}"
+    return targets
 
 
 def _simplified(name: str) -> str:

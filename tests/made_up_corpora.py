@@ -69,6 +69,16 @@ def write_rows(folder: Path, split: str, columns: dict[str, list]) -> Path:
     return path
 
 
+def decode_rows(size: int, rows: np.ndarray) -> list[str]:
+    """Decode rows of tokens of the first ``size`` tokens of the vocabulary."""
+    from dvbench.problems.perplexity import PADDING
+    from dvbench.problems.tokenizer import load_vocabulary
+
+    vocabulary = load_vocabulary(size)
+    no_text = (PADDING, vocabulary.begin_of_text)
+    return [vocabulary.decode([token for token in row.tolist() if token not in no_text]) for row in rows]
+
+
 def write_vocabulary(folder: Path, texts: Sequence[str], size: int) -> None:
     """Learn a byte-pair encoding of texts, and write it as that of GPT-2 is written."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers

@@ -1,4 +1,4 @@
-"""Three corpora of a million texts each, from the Hugging Face hub."""
+"""Three corpora of 1,000,000 texts each, from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ CORPORA = (
 def text_corpus(counted: Counted = "texts") -> Source:
     """An encyclopedia, web pages and synthetic textbooks: 1,000,000 texts of each, 768 tokens, GPT-2's vocabulary.
 
-    The corpora on which Unlearning Shapley was measured with GPT-2 XL: the first texts that are not empty of
-    Salesforce/wikitext (config wikitext-103-v1, CC BY-SA 3.0 and GFDL), HuggingFaceFW/fineweb (config sample-10BT,
-    ODC-By 1.0) and HuggingFaceTB/cosmopedia (config web_samples_v1, Apache-2.0), in tokens of openai-community/gpt2
-    (modified MIT licence). They are streamed, and their tokens take 4.6 GB of the cache. Validation and test sets are
-    drawn from the 817 questions of TruthfulQA (truthfulqa/truthful_qa, config generation, Apache-2.0), each followed by
-    its best answer; the loss is that of both.
+    These are the corpora of the paper on Unlearning Shapley, which used GPT-2 XL. The texts are the first that are not
+    empty of Salesforce/wikitext (config wikitext-103-v1, CC BY-SA 3.0 and GFDL), HuggingFaceFW/fineweb (config
+    sample-10BT, ODC-By 1.0) and HuggingFaceTB/cosmopedia (config web_samples_v1, Apache-2.0), in tokens of
+    openai-community/gpt2 (modified MIT licence). They are streamed, and their tokens take 4.6 GB in the cache folder.
+    Validation and test sets are drawn from the 817 questions of TruthfulQA (truthfulqa/truthful_qa, config generation,
+    Apache-2.0), each followed by its best answer.
 
     Parameters
     ----------
     counted : {"texts", "answers"}
-        Which tokens of validation and test texts count in the loss: those of question and answer, or the answer's.
-        Questions that leave no room for an answer are left out if answers count.
+        Which tokens of validation and test texts the loss includes: those of questions and answers, or those of answers
+        only. With ``"answers"``, questions so long that no token of their answers is left are dropped.
 
     References
     ----------

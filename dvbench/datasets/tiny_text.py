@@ -1,4 +1,4 @@
-"""A little of five corpora, from the Hugging Face hub."""
+"""The beginnings of 150 texts of each of five corpora, from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ CORPORA = (
 
 
 def tiny_text(counted: Counted = "texts") -> Source:
-    """The beginnings of 150 texts each of five corpora, in 2,048 tokens, for models that train in seconds.
+    """The first 64 tokens of 150 texts of each of five corpora, 2,048 different tokens; models train in seconds.
 
-    The first texts that are not empty, 64 tokens of each: encyclopedia articles (Salesforce/wikitext, config
-    wikitext-2-v1, CC BY-SA 3.0 and GFDL), web pages (HuggingFaceFW/fineweb and fineweb-edu, config sample-10BT, ODC-By
-    1.0; allenai/c4, config en, ODC-By) and stories by language models (roneneldan/TinyStories, CDLA-Sharing-1.0). The
-    vocabulary is that of GPT-2 (openai-community/gpt2, modified MIT licence) cut to its first tokens. Reachable and
-    test sets are drawn from the 817 questions of TruthfulQA (truthfulqa/truthful_qa, config generation, Apache-2.0),
-    each followed by its best answer; the loss is that of both.
+    The texts are the first that are not empty: encyclopedia articles (Salesforce/wikitext, config wikitext-2-v1,
+    CC BY-SA 3.0 and GFDL), web pages (HuggingFaceFW/fineweb and fineweb-edu, config sample-10BT, ODC-By 1.0;
+    allenai/c4, config en, ODC-By) and stories by language models (roneneldan/TinyStories, CDLA-Sharing-1.0). The
+    vocabulary is the first tokens of GPT-2's (openai-community/gpt2, modified MIT licence). Validation and test sets
+    are drawn from the 817 questions of TruthfulQA (truthfulqa/truthful_qa, config generation, Apache-2.0), each
+    followed by its best answer.
 
     Parameters
     ----------
     counted : {"texts", "answers"}
-        Which tokens of validation and test texts count in the loss: those of question and answer, or the answer's.
-        Questions that leave no room for an answer are left out if answers count.
+        Which tokens of validation and test texts the loss includes: those of questions and answers, or those of answers
+        only. With ``"answers"``, questions so long that no token of their answers is left are dropped.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Three corpora at the size of a sample, from the Hugging Face hub."""
+"""Three corpora of 2,300 texts each, from the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def wiki_web_stories(counted: Counted = "texts") -> Source:
 
     The first texts that are not empty of Salesforce/wikitext (config wikitext-2-v1, CC BY-SA 3.0 and GFDL),
     HuggingFaceFW/fineweb (config sample-10BT, ODC-By 1.0) and roneneldan/TinyStories (CDLA-Sharing-1.0), in tokens of
-    openai-community/gpt2 (modified MIT licence). Validation and test sets are drawn from the 817 questions of TruthfulQA
-    (truthfulqa/truthful_qa, config generation, Apache-2.0), each followed by its best answer; the loss is that of both.
+    openai-community/gpt2 (modified MIT licence). Validation and test sets are drawn from the 817 questions of
+    TruthfulQA (truthfulqa/truthful_qa, config generation, Apache-2.0), each followed by its best answer.
 
     Parameters
     ----------
     counted : {"texts", "answers"}
-        Which tokens of validation and test texts count in the loss: those of question and answer, or the answer's.
-        Questions that leave no room for an answer are left out if answers count.
+        Which tokens of validation and test texts the loss includes: those of questions and answers, or those of answers
+        only. With ``"answers"``, questions so long that no token of their answers is left are dropped.
 
     References
     ----------

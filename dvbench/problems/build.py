@@ -1,8 +1,7 @@
-"""Real data -> a `Problem`: rows drawn, features scaled, noise injected.
+"""Build a `Problem` from a data set: draw rows, scale features, inject noise.
 
-One file a data set, holding a function named like the file that returns a `Source`. Everything else is done here, once
-and for all data sets: only the training set's statistics are used for scaling, and only the training set is disturbed.
-Texts are neither scaled nor disturbed.
+A data set only returns a `Source`; see `dvbench.problems.source`. Features and targets are scaled with statistics of
+the training set, and noise is injected into the training set only. Texts are neither scaled nor disturbed.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ def load_source(dataset: DatasetSettings | str, group: str | None = None) -> Sou
     Parameters
     ----------
     dataset : DatasetSettings or str
-        A registered name or ``module:function``, with its parameters; a text is read by `DatasetSettings.parse`.
+        A registered name or ``module:function``, with its parameters; a string is read by `DatasetSettings.parse`.
     group : str, optional
-        Column of a table that says which group a row belongs to.
+        Column of a table that holds the group of each row.
 
     Returns
     -------
@@ -40,13 +39,13 @@ def load_source(dataset: DatasetSettings | str, group: str | None = None) -> Sou
     Raises
     ------
     UserError
-        If there is no such data set, or it cannot be read.
+        If the data set is not known, or has no such parameter, or cannot be read.
     """
     from dvbench.registry import find
 
     settings = DatasetSettings.parse(dataset) if isinstance(dataset, str) else dataset
     if group is not None and settings.path is None:
-        raise UserError(f"'{settings}' is no table: only a CSV file can be grouped by a column")
+        raise UserError(f"'{settings}' is not a table: only a CSV file can be grouped by a column")
     entry = find("datasets", settings.name)
     entry.check_parameters(settings.params)
     params = settings.params | ({} if group is None else {"group": group})
@@ -65,21 +64,23 @@ def build_problem(
 ) -> Problem:
     """Build a valuation problem.
 
-    Rows depend on the data set, the sizes and the seed alone, so every noise is injected into the same training set.
+    The rows of the three sets depend only on the data set, the sizes and the seed, so that every kind of noise is
+    injected into the same training set.
 
     Parameters
     ----------
     dataset : DatasetSettings or str
         As in `load_source`.
     sizes : Sizes
-        Points of each part; they shrink in proportion if the data set has fewer rows, unless they are texts.
+        Number of points of each set. If the data set has fewer rows, the sets shrink in proportion, except sets of
+        texts.
     noise : Noise
-        What is done to the training set. ``sigma`` counts in standard deviations of a column over the training set, or
-        of all pixels over the training set.
+        Noise injected into the training set. The unit of ``sigma`` is the standard deviation of each column of a table,
+        or of all pixels of images, over the training set.
     seed : int
         Seed of the split, the noise and random groups.
     groups : Groups, optional
-        Which subsets are the players; by default points are.
+        Subsets that are the players; by default the points are.
 
     Returns
     -------
@@ -88,7 +89,8 @@ def build_problem(
     Raises
     ------
     UserError
-        If the data set cannot be had, or has no such noise or groups, or too few texts, or a group is empty.
+        If the data set is not available, or does not allow this noise or these groups, or has too few rows, or if a
+        group is empty.
     """
     from dvbench.problems.groups import assign, check_groups
     from dvbench.problems.splits import draw_rows
@@ -113,11 +115,11 @@ def build_from_settings(settings: ProblemSettings, seed: int) -> Problem:
 
 
 def check_noise(noise: Noise, source: Source, dataset: str) -> None:
-    """Raise a `UserError` if a data set of this kind has no such noise."""
+    """Raise a `UserError` if this noise cannot be injected into a data set of this kind."""
     if noise.kind == "labels" and source.kind == "regression":
         raise UserError(f"data set '{dataset}' is a regression, which has no labels to flip: use feature noise")
     if noise.kind != "none" and source.kind == "language":
-        raise UserError(f"data set '{dataset}' is of texts, into which no noise is injected: use noise of kind 'none'")
+        raise UserError(f"data set '{dataset}' holds texts, into which no noise is injected: use noise of kind 'none'")
 
 
 def assemble(
@@ -128,20 +130,20 @@ def assemble(
     seed: int,
     players: np.ndarray | None = None,
 ) -> Problem:
-    """Make a problem of given rows.
+    """Build a problem from given rows.
 
     Parameters
     ----------
     source : Source
     dataset : str
-        Its identity, which random generators are keyed by.
+        Identity of the data set, a part of the keys of random generators.
     rows : tuple of three numpy.ndarray of int
-        Rows of the training, the validation and the hidden test set.
+        Row numbers of the training, validation and hidden test set.
     noise : Noise
     seed : int
         Seed of the noise.
     players : numpy.ndarray of int, shape (n_train,), optional
-        Which player each point of the training set belongs to; by default each is one.
+        Player of each training point; by default every point is a player.
 
     Returns
     -------
@@ -149,55 +151,55 @@ def assemble(
     """
     from dvbench.problems.problem import Problem
 
-    raw = [source.take(part) for part in rows]
-    ys = [source.labels[part] for part in rows]
+    raw = [source.take(numbers) for numbers in rows]
+    labels = [source.labels[numbers] for numbers in rows]
     if source.kind == "language":
-        parts, corrupted = _texts(raw, ys, source, dataset), _nobody(len(raw[0]), players)
+        splits, corrupted = _text_splits(raw, labels, source, dataset), _none_corrupted(len(raw[0]), players)
     else:
-        parts, corrupted = _points(raw, ys, source, dataset, noise, seed, players)
+        splits, corrupted = _point_splits(raw, labels, source, dataset, noise, seed, players)
     return Problem(
         dataset=dataset,
         kind=source.kind,
-        train=parts[0],
-        validation=parts[1],
-        test=parts[2],
+        train=splits[0],
+        validation=splits[1],
+        test=splits[2],
         rows=rows[0],
         corrupted=corrupted,
         noise=noise,
         seed=seed,
-        revision=_revision(raw, ys, rows),
+        revision=_revision(raw, labels, rows),
         classes=source.classes,
         groups=players,
         vocabulary=source.vocabulary,
     )
 
 
-def _points(
+def _point_splits(
     raw: list[np.ndarray],
-    ys: list[np.ndarray],
+    labels: list[np.ndarray],
     source: Source,
     dataset: str,
     noise: Noise,
     seed: int,
     players: np.ndarray | None,
 ) -> tuple[list[Split], np.ndarray]:
-    """Parts of scaled features and targets, the first disturbed, and the mask of disturbed players."""
+    """Scale features and targets, inject noise into the training set; returns splits and the mask of noisy players."""
     from dvbench.problems.problem import Split
     from dvbench.randomness import generator
 
-    for values in (*raw, *ys):
+    for values in (*raw, *labels):
         _check_numbers(values, dataset)
     xs, unit = (_scale(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
     train_x, train_y, corrupted = _disturb(
-        xs[0], ys[0], noise, unit, len(source.classes), players, generator(dataset, seed, "noise", noise.kind)
+        xs[0], labels[0], noise, unit, len(source.classes), players, generator(dataset, seed, "noise", noise.kind)
     )
-    targets = _targets([train_y, *ys[1:]], source)
-    parts = [Split(_tensor(x, dataset), _tensor(y, dataset)) for x, y in zip([train_x, *xs[1:]], targets, strict=True)]
-    return parts, corrupted
+    xs, ys = [train_x, *xs[1:]], _targets([train_y, *labels[1:]], source)
+    splits = [Split(_tensor(x, dataset), _tensor(y, dataset)) for x, y in zip(xs, ys, strict=True)]
+    return splits, corrupted
 
 
-def _texts(raw: list[np.ndarray], ys: list[np.ndarray], source: Source, dataset: str) -> list[Split]:
-    """Parts of token numbers, each in memory of its own, and positions."""
+def _text_splits(raw: list[np.ndarray], starts: list[np.ndarray], source: Source, dataset: str) -> list[Split]:
+    """Splits of tokens, which share no memory, and the positions where the loss starts."""
     import torch
 
     from dvbench.problems.perplexity import PADDING
@@ -205,24 +207,25 @@ def _texts(raw: list[np.ndarray], ys: list[np.ndarray], source: Source, dataset:
 
     for tokens in raw:
         if tokens.dtype != np.uint16 or tokens.ndim != 2:
-            raise UserError(f"data set '{dataset}' must give tokens of texts as uint16 of shape (texts, length)")
+            raise UserError(f"data set '{dataset}' must return tokens as uint16 of shape (texts, length)")
         blocks = np.array_split(tokens, len(tokens) // 4096 + 1)
         if any(((block >= source.vocabulary) & (block != PADDING)).any() for block in blocks):
             raise UserError(f"data set '{dataset}' has tokens that are not in its vocabulary of {source.vocabulary}")
+    # Copy arrays that are views, because a problem must not share memory with its source.
     owned = [np.require(tokens, requirements=["C", "O", "W"]) for tokens in raw]
     return [
-        Split(torch.from_numpy(tokens), torch.tensor(y[:, np.newaxis], dtype=torch.float32))
-        for tokens, y in zip(owned, ys, strict=True)
+        Split(torch.from_numpy(tokens), torch.tensor(positions[:, np.newaxis], dtype=torch.float32))
+        for tokens, positions in zip(owned, starts, strict=True)
     ]
 
 
-def _nobody(points: int, groups: np.ndarray | None) -> np.ndarray:
-    """The mask of disturbed players where there are none."""
+def _none_corrupted(points: int, groups: np.ndarray | None) -> np.ndarray:
+    """Mask of corrupted players if no noise is injected."""
     return np.zeros(points if groups is None else groups.max() + 1, dtype=bool)
 
 
 def _identity(dataset: DatasetSettings) -> str:
-    """What generators are keyed by: the same for every spelling of a registered name."""
+    """Identity of a data set in the keys of generators: the same for every spelling of a registered name."""
     from dvbench.registry import find
 
     return dataset.model_copy(update={"name": find("datasets", dataset.name).name}).identity
@@ -231,7 +234,7 @@ def _identity(dataset: DatasetSettings) -> str:
 def _scale(parts: list[np.ndarray]) -> list[np.ndarray]:
     """Standardise columns with the statistics of the first part, the training set."""
     mean, deviation = parts[0].mean(axis=0, dtype=np.float64), parts[0].std(axis=0, dtype=np.float64)
-    # A constant column's standard deviation may be a rounding error rather than 0, and a tiny one's may be 0.
+    # By rounding, the deviation of a constant column may be above 0, and that of a column of tiny numbers may be 0.
     deviation = np.where((np.ptp(parts[0], axis=0) == 0) | (deviation == 0), 1.0, deviation)
     return [(part - mean) / deviation for part in parts]
 
@@ -245,7 +248,7 @@ def _disturb(
     groups: np.ndarray | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features and labels of the training set, and the mask of disturbed players."""
+    """Inject noise; returns features and labels of the training set and the mask of corrupted players."""
     from dvbench.problems.noise import disturb_features, flip_labels
 
     if noise.kind == "labels":
@@ -253,19 +256,19 @@ def _disturb(
     elif noise.kind == "features":
         x, mask = disturb_features(x, noise.rate, noise.sigma * unit, rng, groups)
     else:
-        mask = _nobody(len(x), groups)
+        mask = _none_corrupted(len(x), groups)
     return x, labels, mask
 
 
 def _targets(labels: list[np.ndarray], source: Source) -> list[np.ndarray]:
     """One-hot labels, or targets standardised with the training set's statistics, of shape (n, outputs)."""
     if source.kind == "classification":
-        return [np.eye(len(source.classes))[part] for part in labels]
-    return _scale([part[:, np.newaxis] for part in labels])
+        return [np.eye(len(source.classes))[numbers] for numbers in labels]
+    return _scale([targets[:, np.newaxis] for targets in labels])
 
 
 def _tensor(values: np.ndarray, dataset: str) -> torch.Tensor:
-    """Copy into memory of its own, so that no part can be reached from another."""
+    """Copy to a tensor with its own storage, so that no set can be reached from another."""
     import torch
 
     _check_numbers(values, dataset)
@@ -278,14 +281,14 @@ def _check_numbers(values: np.ndarray, dataset: str) -> None:
 
 
 def _revision(features: list[np.ndarray], labels: list[np.ndarray], rows: tuple[np.ndarray, ...]) -> str:
-    """SHA-256 of features, labels and row numbers of each part in turn, as little-endian 64-bit numbers.
+    """SHA-256 of the features, labels and row numbers of each set in turn.
 
-    Tokens are 16-bit numbers, and stay so.
+    All are hashed as little-endian 64-bit numbers, except tokens, which are hashed as 16-bit numbers.
     """
     digest = hashlib.sha256()
-    for x, y, part in zip(features, labels, rows, strict=True):
+    for x, y, numbers in zip(features, labels, rows, strict=True):
         for block in np.array_split(x, len(x) // 4096 + 1):
             digest.update(block.astype("<u2" if block.dtype == np.uint16 else "<f8").tobytes())
         digest.update(y.astype(y.dtype.newbyteorder("<")).tobytes())
-        digest.update(part.astype("<i8").tobytes())
+        digest.update(numbers.astype("<i8").tobytes())
     return digest.hexdigest()

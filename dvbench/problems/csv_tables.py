@@ -1,4 +1,7 @@
-"""The user's own table, a CSV file. It is checked closely: values of data that nobody looked at are of no use."""
+"""Read the user's tables, which are CSV files.
+
+Tables are checked strictly, because the values of wrongly read data mean nothing and look like any others.
+"""
 
 from __future__ import annotations
 
@@ -24,29 +27,29 @@ MAX_CATEGORIES = 100
 
 
 def read_table(path: str | Path, label: str | None = None, group: str | None = None) -> Source:
-    """Read a comma-separated table whose first line names the columns.
+    """Read a comma-separated table whose first line holds the names of the columns.
 
-    Columns that are not numbers are one-hot encoded. The table is a classification if its label is text, true or false,
-    or has at most 20 different values that are all whole numbers, and a regression otherwise.
+    Columns of text and of booleans are one-hot encoded. The table is a classification if its label is text, boolean, or
+    has at most 20 different values that are all integers; otherwise it is a regression.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        A UTF-8 text file, perhaps of tab-separated values if its name ends in ``.tsv``.
+        A text file in UTF-8. If its name ends in ``.tsv``, its values are separated by tabs.
     label : str, optional
-        Name of the label column; the last one if not given.
+        Name of the label column; by default the last column.
     group : str, optional
-        Name of a column that says which group a row belongs to. It is no feature.
+        Name of the column that holds the group of each row. It is not used as a feature.
 
     Returns
     -------
     Source
-        Row ``i`` is the ``i``-th line of data, counted from 0.
+        Row ``i`` is line ``i`` of the data, counted from 0 after the header.
 
     Raises
     ------
     UserError
-        If the file cannot be read, or cannot be used as it is; the message says where and what to do.
+        If the file cannot be read, or its content cannot be used; the message says where the fault is and what to do.
     """
     frame = _read(Path(path))
     if label is None:
@@ -59,7 +62,7 @@ def read_table(path: str | Path, label: str | None = None, group: str | None = N
     features = _encode(frame.drop(columns=[label] if group is None else [label, group]), path)
     targets = frame[label]
     _check_present(targets, path)
-    if _is_text(targets) or _is_whole(targets):
+    if _is_category(targets) or _is_class_number(targets):
         source = classification(features, *_classes(targets, path))
     else:
         source = regression(features, _numbers(targets, path))
@@ -70,17 +73,17 @@ def _groups(frame: pd.DataFrame, label: str, group: str, path: str | Path) -> np
     if group not in frame.columns:
         raise unknown(f"column of {path}", group, frame.columns)
     if group == label:
-        raise UserError(f"column '{group}' of {path} is the label: group by another")
+        raise UserError(f"column '{group}' of {path} is the label: group by another column")
     if len(frame.columns) < 3:
-        raise UserError(f"{path} has no features beside its label and '{group}'")
+        raise UserError(f"{path} has no features besides its label and '{group}'")
     _check_present(frame[group], path)
     if frame[group].nunique() < 2:
-        raise UserError(f"column '{group}' of {path} is the same in every row: there is one group only")
+        raise UserError(f"column '{group}' of {path} is the same in every row, so there is only one group")
     return frame[group].astype(str).to_numpy(dtype=str)
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Read the file as it is, or say why it cannot be."""
+    """Read all columns of the file, or raise an error that says what is wrong with it."""
     import pandas as pd
 
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
@@ -93,7 +96,7 @@ def _read(path: Path) -> pd.DataFrame:
         )
         _check_header(header, path)
         with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # a line too long, which pandas would cut
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # pandas drops surplus values of a long line
             return pd.read_csv(
                 io.StringIO(text), sep=separator, index_col=False, skipinitialspace=True, low_memory=False
             )
@@ -110,19 +113,19 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _check_header(header: list[str], path: Path) -> None:
     if not header:
-        raise UserError(f"{path} is empty: it must have a line that names the columns, and rows of data")
+        raise UserError(f"{path} is empty: it must have a line with the names of the columns, and rows of data")
     if len(header) == 1:
         raise UserError(f"{path} has one column, '{header[0]}': it must have features and a label, separated by commas")
     if nameless := [number for number, name in enumerate(header, 1) if not name.strip()]:
         raise UserError(f"column {nameless[0]} of {path} has no name: name it, or drop it if it only numbers the rows")
-    if twice := [name for number, name in enumerate(header) if name in header[:number]]:
-        raise UserError(f"{path} has two columns named '{twice[0]}': rename one")
+    if repeated := [name for number, name in enumerate(header) if name in header[:number]]:
+        raise UserError(f"{path} has two columns named '{repeated[0]}': rename one")
     if all(map(_is_number, header)):
-        raise UserError(f"the first line of {path} holds numbers: it must name the columns")
+        raise UserError(f"the first line of {path} holds numbers: it must hold the names of the columns")
 
 
 def _encode(frame: pd.DataFrame, path: str | Path) -> np.ndarray:
-    """Features as numbers, shape (n, columns), float64."""
+    """Encode features as float64 of shape (n, columns): numbers first, then one-hot encoded columns."""
     import pandas as pd
 
     for name in frame.columns:
@@ -130,12 +133,12 @@ def _encode(frame: pd.DataFrame, path: str | Path) -> np.ndarray:
         distinct = frame[name].nunique()
         if distinct == 1:
             raise UserError(f"column '{name}' of {path} is the same in every row: drop it")
-        if _is_text(frame[name]) and distinct > MAX_CATEGORIES:
+        if _is_category(frame[name]) and distinct > MAX_CATEGORIES:
             raise UserError(
-                f"column '{name}' of {path} is text with {distinct} different values, more than {MAX_CATEGORIES} to "
-                "encode one by one: drop it, or turn it into numbers"
+                f"column '{name}' of {path} is text with {distinct} different values, more than the {MAX_CATEGORIES} "
+                "that are one-hot encoded: drop it, or turn it into numbers"
             )
-    text = [name for name in frame.columns if _is_text(frame[name])]
+    text = [name for name in frame.columns if _is_category(frame[name])]
     numbers = frame.drop(columns=text)
     columns = [_numbers(numbers[name], path) for name in numbers.columns]
     if text:
@@ -144,31 +147,35 @@ def _encode(frame: pd.DataFrame, path: str | Path) -> np.ndarray:
 
 
 def _classes(labels: pd.Series, path: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class numbers and names, in the order of the names or, for whole numbers, of their size."""
-    values = (labels.astype(str) if _is_text(labels) else labels).to_numpy()
+    """Class numbers and names, in alphabetical order, or in ascending order if the names are integers."""
+    values = (labels.astype(str) if _is_category(labels) else labels).to_numpy()
     names, numbers, counts = np.unique(values, return_inverse=True, return_counts=True)
-    if not _is_text(labels):
+    if not _is_category(labels):
         names = np.array([str(int(name)) for name in names])
     if len(names) == len(labels):
-        raise UserError(f"label column '{labels.name}' of {path} is different in every row, like an id: name another")
+        raise UserError(
+            f"label column '{labels.name}' of {path} is different in every row, like an id: choose another column"
+        )
     if len(names) == 1:
-        raise UserError(f"label column '{labels.name}' of {path} has one class only, '{names[0]}': name another")
+        raise UserError(
+            f"label column '{labels.name}' of {path} has only one class, '{names[0]}': choose another column"
+        )
     if counts.min() < MIN_CLASS_ROWS:
         raise UserError(
-            f"class '{names[counts.argmin()]}' in column '{labels.name}' of {path} has {counts.min()} rows, and each "
-            "of the three parts needs one: add rows of it, merge it with another class, or drop it"
+            f"class '{names[counts.argmin()]}' in column '{labels.name}' of {path} has {counts.min()} rows, but "
+            "each of the three sets needs one: add rows of this class, merge it with another class, or drop it"
         )
     return numbers, tuple(map(str, names))
 
 
 def _numbers(column: pd.Series, path: str | Path) -> np.ndarray:
-    """Column as float64, every number finite and small enough for a float32 tensor."""
+    """Convert a column to float64; every number must be finite and fit into float32."""
     values = column.to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~(np.abs(values) <= np.finfo(np.float32).max))
     if len(wrong):
         raise UserError(
             f"column '{column.name}' of {path} has {len(wrong)} infinite or too large numbers, the first in row "
-            f"{wrong[0] + 1} of the data: fix or drop these rows"
+            f"{wrong[0] + 1} of the data: correct or drop these rows"
         )
     return values
 
@@ -182,15 +189,15 @@ def _check_present(column: pd.Series, path: str | Path) -> None:
         )
 
 
-def _is_text(column: pd.Series) -> bool:
-    """Whether values name things, as text and true or false do, rather than measure them."""
+def _is_category(column: pd.Series) -> bool:
+    """Whether values are categories, which text and booleans are, and not numbers."""
     import pandas as pd
 
     return not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
 
 
-def _is_whole(column: pd.Series) -> bool:
-    """Whether numbers look like classes: few, and whole."""
+def _is_class_number(column: pd.Series) -> bool:
+    """Whether numbers look like class numbers: few different ones, all integers."""
     return column.nunique() <= MAX_INTEGER_CLASSES and bool((column % 1 == 0).all())
 
 

@@ -126,16 +126,27 @@ def check_identity(bundle: Bundle, landed: Store | None = None) -> None:
     for other in sorted(known - {title}):
         if confusable_form(other) == confusable_form(title):
             raise UserError(f"{title} looks like {other}, which exists already; give it a label of its own")
-    objects = {result.evaluator_object for result in bundle.results()}
+    objects = {_object_key(result.evaluator_object): result.evaluator_object for result in bundle.results()}
     if len(objects) > 1:
-        raise UserError(f"its results are those of several evaluators: {', '.join(sorted(objects))}")
+        raise UserError(f"its results are those of several evaluators: {', '.join(sorted(objects.values()))}")
     for expected in _objects(title, settings):
-        if objects != {expected}:
+        if set(objects) != {_object_key(expected)}:
             raise UserError(
-                f"{title} is {expected}, and its results are those of {min(objects)}; give it another label"
+                f"{title} is {expected}, and its results are those of {min(objects.values())}; give it another label"
             )
     if landed:
-        _check_landing(submission, min(objects), landed)
+        _check_landing(submission, min(objects.values()), landed)
+
+
+def _object_key(target: str) -> str:
+    """A ``module:attribute`` for comparison, without the attribute if that is named like the module.
+
+    OpenDataVal's evaluators were functions, ``evaluators.baselines.data_shapley:data_shapley``, before they were
+    classes, ``:DataShapley``. Results of both are results of the same evaluator.
+    """
+    module, _, attribute = target.partition(":")
+    same = attribute.replace("_", "").lower() == module.rpartition(".")[2].replace("_", "").lower()
+    return module if same else target
 
 
 def confusable_form(title: str) -> str:
@@ -175,7 +186,7 @@ def _check_landing(submission: Submission, target: str, landed: Store) -> None:
         raise UserError(f"a {title} from {before.about.code} has landed in {landed.root}; give yours another label")
     for plan in before.plans:
         for result in landed.results(plan.suite):
-            if result.cell.key.evaluator == title and result.evaluator_object != target:
+            if result.cell.key.evaluator == title and _object_key(result.evaluator_object) != _object_key(target):
                 raise UserError(f"{title} is {result.evaluator_object} in {landed.root}; give yours another label")
 
 

@@ -144,12 +144,12 @@ def every(label: str | None = None, constant: str | None = None) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "bad.csv is empty: it must have a line that names the columns, and rows of data"),
+        ("", "bad.csv is empty: it must have a line with the names of the columns, and rows of data"),
         (rows(row3="nan,1,good"), "column 'a' of bad.csv has 1 missing values, the first in row 3 of the data: "),
         (rows(row3="inf,1,good"), "column 'a' of bad.csv has 1 infinite or too large numbers, the first in row 3 "),
         (rows(row3="1,2,"), "column 'kind' of bad.csv has 1 missing values, the first in row 3 of the data: "),
         (rows(row3="1,2,good,4"), "bad.csv cannot be read as CSV: "),
-        (every(label="good"), "label column 'kind' of bad.csv has one class only, 'good': name another"),
+        (every(label="good"), "label column 'kind' of bad.csv has only one class, 'good': choose another column"),
         (every(constant="7"), "column 'a' of bad.csv is the same in every row: drop it"),
         ("\n".join(two_classes()[:5]), "bad.csv has 4 rows of data: at least 10 are needed"),
         (rows(row0="a,b,other"), "no column of bad.csv is named 'kind': choose one of a, b, other."),

@@ -149,6 +149,20 @@ def test_a_strangers_package_is_found_file_by_file(stranger) -> None:
     assert found["tiny_net"].summary == "Tiny."
 
 
+@pytest.mark.parametrize(("kind", "attribute"), [("evaluators", "TinyNet"), ("models", "tiny_net")])
+@pytest.mark.parametrize("last", ["class", "function"])
+def test_a_helper_named_like_the_file_is_not_taken_for_the_plug_in(stranger, kind, attribute: str, last: str) -> None:
+    """Evaluators are classes and models functions, whichever is last; private and imported names do not count."""
+    definitions = ["class TinyNet: ...\n", "def tiny_net(): ...\n"]
+    source = "from elsewhere import tinynet\nclass _TinyNet: ...\n"
+    source += "".join(definitions[::-1] if last == "class" else definitions)
+    stranger("stranger_helper", f"[dvbench.{kind}]\nall = stranger_helper_pkg\n", {
+        "stranger_helper_pkg/__init__.py": "",
+        "stranger_helper_pkg/tiny_net.py": source,
+    })  # fmt: skip
+    assert entries(kind)["tiny_net"].target == f"stranger_helper_pkg.tiny_net:{attribute}"
+
+
 def test_two_with_the_same_name_are_an_error(stranger) -> None:
     stranger("stranger_three", "[dvbench.models]\nmlp = stranger_three_code:mlp\n", {"stranger_three_code.py": ""})
     with pytest.raises(UserError) as error:

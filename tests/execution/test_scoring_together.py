@@ -324,4 +324,5 @@ def test_what_cannot_be_scored_keeps_its_values_without_the_evaluator(script, st
     (again,) = score_saved_values([cell], store, "cpu", 0)
     assert (again.status, again.arrays) == ("ok", result.arrays)
     assert "there are no values for the data set as it is now" in again.scores["noisy_label_detection"].error
-    assert Job("score", (cell,)).record_failure(cell, store, "it died").scores["noisy_label_detection"].error == "it died"
+    failed = Job("score", (cell,)).record_failure(cell, store, "it died")
+    assert failed.scores["noisy_label_detection"].error == "it died"

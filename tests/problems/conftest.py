@@ -1,10 +1,11 @@
-"""Tables whose first column is the row number, so that features tell which rows a problem holds."""
+"""Tables whose first column is the row number, so that tests can read rows from features; a hub that refuses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 
@@ -41,3 +42,16 @@ def table(tmp_path: Path) -> Callable[..., str]:
 @pytest.fixture
 def rows_of() -> Callable[[Problem], dict[str, np.ndarray]]:
     return row_numbers
+
+
+@pytest.fixture
+def hub_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make the hub unreachable; gives the list of the data sets that are requested from it."""
+    requests: list[str] = []
+
+    def refuse(self: object, repo_id: str, **_: object) -> None:
+        requests.append(repo_id)
+        raise ConnectionError("no network\nat all")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", refuse)
+    return requests

@@ -126,8 +126,8 @@ ERRORS = {
     "infinite target": (("x,y", "{i},0.{i}", 30, {5: "5,inf"}), "column 'y' of d.csv has 1 infinite or too large"),
     "constant": (("x,z,y", "{i},7,{m}"), "column 'z' of d.csv is the same in every row: drop it"),
     "constant text": (("x,z,y", "{i},red,{m}"), "column 'z' of d.csv is the same in every row: drop it"),
-    "one class": (("x,y", "{i},a"), "label column 'y' of d.csv has one class only, 'a'"),
-    "one number": (("x,y", "{i},1"), "label column 'y' of d.csv has one class only, '1'"),
+    "one class": (("x,y", "{i},a"), "label column 'y' of d.csv has only one class, 'a'"),
+    "one number": (("x,y", "{i},1"), "label column 'y' of d.csv has only one class, '1'"),
     "rare class": (
         ("x,y", "{i},{m}", 30, {1: "1,rare", 5: "5,rare"}),
         "class 'rare' in column 'y' of d.csv has 2 rows",

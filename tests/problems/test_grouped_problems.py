@@ -83,13 +83,13 @@ def test_what_cannot_be_grouped_is_refused(tmp_path) -> None:
         build("digits", by="random", count=104)
     with pytest.raises(UserError, match="diabetes is a regression, which has no classes"):
         build("diabetes", by="classes")
-    with pytest.raises(UserError, match="'digits' is no table"):
+    with pytest.raises(UserError, match="'digits' is not a table"):
         build("digits", by="column", column="pixel")
     with pytest.raises(UserError, match=r"no column of .* is named 'provide': did you mean 'provider'"):
         build(write_table(tmp_path, ["a", "b"] * 40), by="column", column="provide")
-    with pytest.raises(UserError, match="is the label: group by another"):
+    with pytest.raises(UserError, match="is the label: group by another column"):
         build(write_table(tmp_path, ["a", "b"] * 40), by="column", column="kind")
-    with pytest.raises(UserError, match="there is one group only"):
+    with pytest.raises(UserError, match="there is only one group"):
         build(write_table(tmp_path, ["a"] * 80), by="column", column="provider")
     sizes, rare = Sizes(train=3, validation=30, test=40), write_table(tmp_path, [*["a", "b"] * 39, "a", "rare"])
     with pytest.raises(UserError, match="group 'rare' has no point in the training set of"):

@@ -1,4 +1,4 @@
-"""What an evaluator is given: copies of train and validation data, and nothing of the hidden test set."""
+"""The fetcher that evaluators are given holds copies of train and validation data, and nothing of the test set."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def problem() -> Problem:
 
 
 def reachable_objects(root: object) -> list[object]:
-    """Everything that can be had from an object by following references, classes and modules left out."""
+    """All objects that an object refers to, directly or not, except classes and modules."""
     seen: dict[int, object] = {}
     queue = [root]
     while queue:
-        one = queue.pop()
-        if id(one) in seen or isinstance(one, type | ModuleType):
+        item = queue.pop()
+        if id(item) in seen or isinstance(item, type | ModuleType):
             continue
-        seen[id(one)] = one
-        # A function's globals lead to the whole program, which is given to everybody.
-        queue += list(one.__closure__ or ()) if isinstance(one, FunctionType) else gc.get_referents(one)
+        seen[id(item)] = item
+        # A function's globals lead to the whole program, and every evaluator can import that.
+        queue += list(item.__closure__ or ()) if isinstance(item, FunctionType) else gc.get_referents(item)
     return list(seen.values())
 
 
-def holds(objects: list[object], wanted: torch.Tensor) -> bool:
-    """Whether an array or tensor among them has the rows that are wanted."""
+def holds(objects: list[object], rows: torch.Tensor) -> bool:
+    """Whether one of the objects is an array or tensor with these rows."""
     arrays = [np.asarray(one) for one in objects if isinstance(one, np.ndarray | torch.Tensor)]
-    return any(a.shape == tuple(wanted.shape) and np.array_equal(a, wanted.numpy()) for a in arrays)
+    return any(a.shape == tuple(rows.shape) and np.array_equal(a, rows.numpy()) for a in arrays)
 
 
 def test_the_search_finds_what_is_there(problem: Problem) -> None:
@@ -61,7 +61,7 @@ def test_the_test_set_cannot_be_reached_from_the_metric(problem: Problem) -> Non
     assert not holds(objects, problem.test.x)
 
 
-def test_the_fetchers_test_slot_holds_the_reachable_set(problem: Problem) -> None:
+def test_the_fetchers_test_slot_holds_the_validation_set(problem: Problem) -> None:
     x_train, y_train, *others = problem.fetcher().datapoints
     np.testing.assert_array_equal(x_train, problem.train.x)
     np.testing.assert_array_equal(y_train, problem.train.y)
@@ -69,7 +69,7 @@ def test_the_fetchers_test_slot_holds_the_reachable_set(problem: Problem) -> Non
         np.testing.assert_array_equal(part, expected)
 
 
-def test_an_evaluator_that_spoils_its_data_spoils_its_own(problem: Problem) -> None:
+def test_changes_of_a_fetcher_do_not_reach_the_problem(problem: Problem) -> None:
     before = problem.train.x.clone(), problem.validation.y.clone()
     for part in problem.fetcher().datapoints:
         part[:] = 0

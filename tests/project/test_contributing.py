@@ -61,7 +61,7 @@ def test_the_suite_of_the_plugins_runs(installed):
     for result in results.values():
         assert set(result.scores) == {"noisy_label_detection", "half_gap"}
         assert all(score.error is None for score in result.scores.values())
-    assert results["near_mean"].scores["noisy_label_detection"].value > 0.8
+    assert results["near_mean"].scores["noisy_label_detection"].value > 0.7
     assert results["near_mean"].scores["half_gap"].value > 0
 
 

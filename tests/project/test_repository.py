@@ -11,6 +11,7 @@ import tomllib
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -254,3 +255,26 @@ def test_the_readmes_unlearning_method_works(tmp_path, monkeypatch):
     assert result.scores["output_divergence"].value < 0.1
     assert main(["figures", "unlearning-cpu"]) == 0
     assert (tmp_path / "runs" / "figures" / "unlearning-cpu" / "loss_densities.svg").is_file()
+
+
+@pytest.fixture
+def readme_python() -> list[str]:
+    """Blocks of Python in README that are not files."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return [block for block in blocks if not block.startswith("# ")]
+
+
+def test_the_readmes_python_interface_works(readme_python, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = [block for block in readme_python if "dvbench.run(" in block]
+    names: dict[str, Any] = {}
+    exec(code, names)  # our own README
+    assert set(names["scores"]["evaluator"]) == {"knn_shapley", "lava"}
+    assert set(names["scores"]["status"]) == {"ok"}
+    assert names["page"].is_file()
+    assert names["verification"].ok
+
+
+def test_the_readmes_evaluators_can_be_made(readme_python):
+    (code,) = [block for block in readme_python if "from evaluators import" in block]
+    exec(code, {})  # our own README

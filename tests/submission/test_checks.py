@@ -16,6 +16,8 @@ from made_up_bundles import (
     TITLE,
     Files,
     made_up_files,
+    relisted,
+    result_path,
     with_result,
     with_submission,
     with_values,
@@ -168,6 +170,15 @@ def test_a_name_of_dvbench_for_something_else(read) -> None:
     files = made_up_files(1, KNN)
     with pytest.raises(UserError, match=r"knn_shapley is evaluators\.\S+, and its results are those of knn_shapley"):
         checked(read(files))
+
+
+@pytest.mark.parametrize("attribute", ["knn_shapley", "KNNShapley"])
+def test_results_of_a_baseline_from_before_it_was_a_class(read, attribute: str) -> None:
+    files = made_up_files(1, KNN)
+    result = json.loads(files[result_path(files)])
+    result["evaluator_object"] = f"evaluators.baselines.knn_shapley:{attribute}"
+    files[result_path(files)] = json.dumps(result).encode()
+    checked(read(relisted(files, "submissions/knn_shapley.json")))
 
 
 def test_a_name_that_only_another_suite_has(read) -> None:

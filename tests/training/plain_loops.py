@@ -9,6 +9,16 @@ import torch.nn.functional as F
 from torch import nn
 
 
+def by_number(groups):
+    """Results that were yielded in groups, by the number of the coalition: a stack of one copy, or its logits."""
+    pieces = {}
+    for numbers, results in groups:
+        for position, number in enumerate(numbers):
+            assert number not in pieces
+            pieces[int(number)] = results[position : position + 1]
+    return pieces
+
+
 def weights_of(network: nn.Module) -> torch.Tensor:
     """All parameters and buffers in one vector."""
     return torch.cat([tensor.detach().double().flatten() for tensor in network.state_dict().values()])
