@@ -1,4 +1,4 @@
-"""Reads and writes results: one folder a cell, files written atomically, nothing in them ever executed."""
+"""Reads and writes results: one folder per cell. Files are written atomically, and nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ class Store:
         self.root = root
 
     def folder(self, key: CellKey) -> Path:
-        """Folder of a cell."""
+        """Return the folder of a cell."""
         return self.root / key.folder
 
     def write(self, result: Result, arrays: Mapping[ArrayName, np.ndarray] | None = None) -> Result:
-        """Write a cell: its arrays, and last its ``result.json``, so that a result that exists is whole.
+        """Write a cell: its arrays, and last its ``result.json``, so that an existing result is complete.
 
         Parameters
         ----------
         result : Result
         arrays : mapping of name to numpy.ndarray, optional
-            Arrays to save; ``result.arrays`` is filled in. Without it, arrays that are there stay.
+            Arrays to save; their hashes and lengths are set in ``result.arrays``. By default existing arrays are kept.
 
         Returns
         -------
         Result
-            What was written.
+            The written result.
 
         Raises
         ------
@@ -65,11 +65,11 @@ class Store:
             files = {name: _npy(array) for name, array in arrays.items()}
             for name, content in files.items():
                 write_atomically(folder / f"{name}.npy", content)
-            described = {
+            entries = {
                 name: Array(sha256=hashlib.sha256(content).hexdigest(), length=len(arrays[name]))
                 for name, content in files.items()
             }
-            result = Result.model_validate({**result.model_dump(), "arrays": described})
+            result = Result.model_validate({**result.model_dump(), "arrays": entries})
         write_atomically(folder / RESULT, as_json(result).encode())
         return result
 
@@ -79,7 +79,7 @@ class Store:
         Raises
         ------
         UserError
-            If the file is not a result, or is that of another cell.
+            If the file is not a result, or is the result of another cell.
         """
         path = self.folder(key) / RESULT
         if not path.exists():
@@ -91,12 +91,12 @@ class Store:
         return self.parse(content, path)
 
     def parse(self, content: bytes, path: Path) -> Result:
-        """Read a result from the content of its file.
+        """Parse the content of a result file.
 
         Raises
         ------
         UserError
-            If it is not a result, or is that of another cell than the path says.
+            If it is not a result, or its cell does not belong to the path.
         """
         try:
             result = Result.model_validate_json(content)
@@ -121,7 +121,7 @@ class Store:
         Raises
         ------
         UserError
-            If the file is missing, altered, or no plain array.
+            If the file is missing, was altered, or is not a plain array.
         """
         path = self.folder(result.cell.key) / f"{name}.npy"
         try:
@@ -133,7 +133,7 @@ class Store:
         length = result.arrays[name].length
         try:
             array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False, max_header_size=1000)
-        except Exception as error:  # whatever a file that somebody else made brings about
+        except Exception as error:  # numpy raises many kinds of errors for files that it did not write
             raise UserError(f"{path} is not a plain array: {' '.join(str(error).split())}; move it away") from error
         if array.dtype != np.float64 or array.shape != (length,) or not np.isfinite(array).all():
             raise UserError(f"{path} does not hold {length} finite numbers; move it away")
@@ -147,11 +147,11 @@ class Store:
                 shutil.rmtree(folder)
 
     def suites(self) -> list[str]:
-        """Names of the suites that have a plan here."""
+        """Return the names of the suites that have a plan here."""
         return sorted(path.parent.name for path in self.root.glob(f"*/{PLAN}"))
 
     def results(self, suite: str) -> Iterator[Result]:
-        """All results of a suite, in order of their paths.
+        """Yield all results of a suite, in the order of their paths.
 
         Raises
         ------
@@ -177,43 +177,43 @@ class Store:
         return _read_model(path, Plan, "a plan") if path.exists() else None
 
     def submissions(self) -> list[Submission]:
-        """All submissions that landed here, in order of their evaluators' names.
+        """Read all submissions that were copied here, in the order of their evaluators' names.
 
         Raises
         ------
         UserError
-            If a file is not a submission, or is that of another evaluator.
+            If a file is not a submission, or is the submission of another evaluator.
         """
-        found = []
+        submissions = []
         for path in sorted((self.root / SUBMISSIONS).glob("[!.]*.json")):
             submission = _read_model(path, Submission, "a submission")
             if submission.evaluator != path.stem:
                 raise UserError(f"{path} is the submission of {submission.evaluator}; rename it")
-            found.append(submission)
-        return found
+            submissions.append(submission)
+        return submissions
 
     def write_submission(self, submission: Submission) -> None:
-        """Write what a submission says of itself."""
+        """Write the description of a submission."""
         write_atomically(self.root / SUBMISSIONS / f"{submission.evaluator}.json", as_json(submission).encode())
 
     def verified(self, suite: str, evaluator: str) -> Verified | None:
-        """What was verified of an evaluator in a suite, or None if nothing was.
+        """Read the record of verification of an evaluator in a suite, or None if there is none.
 
         Raises
         ------
         UserError
-            If the file is not such a record, or is that of another evaluator.
+            If the file is not such a record, or is the record of another evaluator.
         """
         path = self.root / VERIFIED / suite / f"{evaluator}.json"
         if not path.exists():
             return None
-        found = _read_model(path, Verified, "a record of verification")
-        if (found.suite, found.evaluator) != (suite, evaluator):
-            raise UserError(f"{path} is the record of {found.evaluator} in {found.suite}; move it away")
-        return found
+        record = _read_model(path, Verified, "a record of verification")
+        if (record.suite, record.evaluator) != (suite, evaluator):
+            raise UserError(f"{path} is the record of {record.evaluator} in {record.suite}; move it away")
+        return record
 
     def write_verified(self, verified: Verified) -> None:
-        """Write what was verified of an evaluator in a suite."""
+        """Write the record of verification of an evaluator in a suite."""
         path = self.root / VERIFIED / verified.suite / f"{verified.evaluator}.json"
         write_atomically(path, as_json(verified).encode())
 

@@ -1,4 +1,4 @@
-"""What a submission says of itself, and what verification found out about results."""
+"""The description of a submission, and the record of verification."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINK = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?(/[A-Za-z0-9._~!
 
 def _printable(text: str) -> str:
     if text != text.strip() or not text.isprintable():
-        raise ValueError("only printable characters, and no space at either end")
+        raise ValueError("only printable characters are allowed, and no space at either end")
     return text
 
 
@@ -30,7 +30,7 @@ Link = Annotated[str, Field(max_length=300), AfterValidator(_link)]
 
 
 class About(Strict):
-    """What the authors of an evaluator say of it."""
+    """The description of an evaluator by its authors."""
 
     name: Text
     version: Text
@@ -41,10 +41,10 @@ class About(Strict):
 
 
 class Submission(Strict):
-    """All results of one evaluator that somebody hands in: ``submissions/<evaluator>.json`` in a results folder.
+    """A submission of all results of one evaluator: ``submissions/<evaluator>.json`` in a results folder.
 
-    ``plans`` has what was to be computed in each suite, so that what is missing is seen; ``files`` the SHA-256 of every
-    file of the cells, by its path in the results folder.
+    ``plans`` lists the planned cells of each suite, which shows missing cells; ``files`` has the SHA-256 of every file
+    of the cells, by its path in the results folder.
     """
 
     schema_version: Literal[1] = 1
@@ -55,17 +55,17 @@ class Submission(Strict):
 
 
 class VerifiedCell(Strict):
-    """That the scores of a ``result.json`` were recomputed from its values, or that it was run again."""
+    """How a ``result.json`` was verified: its scores were recomputed, or its values were re-run too."""
 
     sha256: Sha256
     how: Literal["recomputed", "re-run"]
 
 
 class Verified(Strict):
-    """What was verified of one evaluator in one suite: ``verified/<suite>/<evaluator>.json`` in a results folder.
+    """The verified cells of one evaluator in one suite: ``verified/<suite>/<evaluator>.json`` in a results folder.
 
-    ``cells`` are by problem and seed, ``digits-mlp-clean/seed-0``. A cell whose ``result.json`` has another hash now is
-    not verified.
+    The keys of ``cells`` are problem and seed, such as ``digits-mlp-clean/seed-0``. A cell whose ``result.json`` has
+    another hash now does not count as verified.
     """
 
     schema_version: Literal[1] = 1

@@ -1,7 +1,7 @@
-"""Reads a bundle that somebody else made: the files of one evaluator's cells and what its authors say of it.
+"""Reads an untrusted bundle: the files of one evaluator's cells, and the description of the evaluator by its authors.
 
-It is copied into a folder of one's own first, file by file, whatever form it has; what is checked there is what is used
-afterwards. Nothing in it is executed, and whatever is wrong with it ends in one line.
+The files are first copied to a temporary folder, and all checks and later steps use the copy. Nothing in a bundle is
+executed, and every fault is reported as an error of one line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from dvbench.errors import UserError, describe_error
 from dvbench.results import CellKey, Plan, Result, Store, Submission
 from dvbench.submission.archive import unpack
-from dvbench.submission.folder import files_of, suites_of, take
+from dvbench.submission.folder import copy_files, files_of, suites_of
 from dvbench.submission.paths import SUBMISSION, key_of
 from dvbench.submission.plain_text import plain
 from dvbench.submission.strict_json import check_json
@@ -25,18 +25,18 @@ from dvbench.submission.strict_json import check_json
 
 @dataclass(frozen=True)
 class Bundle:
-    """Results that are in order as far as their form goes.
+    """Results whose form was checked.
 
     Parameters
     ----------
     store : Store
-        A copy of one's own.
+        The temporary copy.
     keys : tuple of CellKey
-        Whose results there are.
+        The cells that have a result.
     plans : tuple of Plan
-        What was to be computed.
+        The planned cells.
     submission : Submission, optional
-        None for dvbench's own published results.
+        None for results in a folder that were not submitted.
     """
 
     store: Store
@@ -45,59 +45,59 @@ class Bundle:
     submission: Submission | None = None
 
     def results(self) -> Iterator[Result]:
-        """All results, read anew: together they may be larger than memory."""
+        """Read all results one by one, because together they may be larger than memory."""
         for key in self.keys:
             yield self.result(key)
 
     def result(self, key: CellKey) -> Result:
-        """The result of a cell."""
+        """Read the result of a cell."""
         result = self.store.read(key)
         if result is None:
             raise UserError(f"there is no result of {key}")
         return result
 
     def sha256(self, key: CellKey) -> str:
-        """SHA-256 of the file of a cell's result."""
+        """Return the SHA-256 of the result file of a cell."""
         return hashlib.sha256((self.store.folder(key) / "result.json").read_bytes()).hexdigest()
 
 
 def read_bundle(path: Path, into: Path) -> Bundle:
-    """Read a bundle: a ``.zip``, or the ``submissions/NAME.json`` of a results folder that one has landed in.
+    """Read a bundle: a ``.zip``, or the ``submissions/NAME.json`` of a results folder it was copied to.
 
     Parameters
     ----------
     path : Path
     into : Path
-        An empty folder for a copy.
+        An empty folder for the copy.
 
     Raises
     ------
     UserError
-        If it is refused; the message names the bundle, what is wrong and where.
+        If the bundle is refused; the message names the bundle, the fault and the file.
     """
     with refusing(path, into):
         if path.suffix == ".json":
-            _take_landed(path, into)
+            _copy_submission(path, into)
         else:
             unpack(path, into)
         return _submitted(into)
 
 
 def read_published(root: Path, into: Path, suites: Sequence[str] = (), evaluators: Sequence[str] = ()) -> Bundle:
-    """Read results that nobody submitted, from a results folder with plans.
+    """Read results that were not submitted from a results folder with plans.
 
     Parameters
     ----------
     root : Path
     into : Path
-        An empty folder for a copy.
+        An empty folder for the copy.
     suites, evaluators : sequence of str
-        Only these; all if there are none.
+        Only these; by default all.
 
     Raises
     ------
     UserError
-        If there are no such results, or one is refused.
+        If there are no such results, or a file is refused.
     """
     plans = []
     for name in suites or Store(root).suites():
@@ -106,9 +106,9 @@ def read_published(root: Path, into: Path, suites: Sequence[str] = (), evaluator
             raise UserError(f"{root} has no plan of suite '{name}'; it has {', '.join(Store(root).suites()) or 'none'}")
         cells = tuple(cell for cell in plan.cells if not evaluators or cell.key.evaluator in evaluators)
         plans.append(plan.model_copy(update={"cells": cells}))
-    found = sorted({(plan.suite, cell.key.evaluator) for plan in plans for cell in plan.cells})
+    pairs = sorted({(plan.suite, cell.key.evaluator) for plan in plans for cell in plan.cells})
     with refusing(root, into):
-        take(root, [path for suite, evaluator in found for path in files_of(root, suite, evaluator)], into)
+        copy_files(root, [path for suite, evaluator in pairs for path in files_of(root, suite, evaluator)], into)
         keys = _checked_cells(into, _hashes(into))
     if not keys:
         raise UserError(f"{root} has no such results; see 'dvbench verify --help'")
@@ -117,49 +117,49 @@ def read_published(root: Path, into: Path, suites: Sequence[str] = (), evaluator
 
 @contextmanager
 def refusing(path: Path, into: Path) -> Iterator[None]:
-    """Say which bundle it was, and speak of its files as they are named in it."""
+    """Add the path of the bundle to errors, and write paths of its files relative to it."""
     try:
         yield
     except UserError as error:
         raise UserError(plain(f"{path} is refused: {str(error).replace(f'{into}/', '')}", 500)) from error
 
 
-def _take_landed(path: Path, into: Path) -> None:
+def _copy_submission(path: Path, into: Path) -> None:
     root, evaluator = path.parent.parent, path.stem
     name = f"submissions/{path.name}"
     if path.parent.name != "submissions" or not SUBMISSION.fullmatch(name):
-        raise UserError("a submission that has landed is the file submissions/EVALUATOR.json of a results folder")
+        raise UserError("a submission in a results folder is the file submissions/EVALUATOR.json")
     cells = [each for suite in suites_of(root, evaluator) for each in files_of(root, suite, evaluator)]
-    take(root, [name, *cells], into)
+    copy_files(root, [name, *cells], into)
 
 
 def _submitted(into: Path) -> Bundle:
-    """What was unpacked, if it is whole and is what its submission says."""
+    """Check that the files are exactly those that the submission lists."""
     hashes = _hashes(into)
     named = [path for path in hashes if SUBMISSION.fullmatch(path)]
     if len(named) != 1:
-        raise UserError(f"it has {len(named)} files submissions/EVALUATOR.json, and must have one")
+        raise UserError(f"it has {len(named)} files submissions/EVALUATOR.json, and needs exactly one")
     del hashes[named[0]]
     submission = _submission(into, named[0])
     for path, digest in hashes.items():
         if path not in submission.files:
             raise UserError(f"'{path}' is not listed in '{named[0]}'")
         if submission.files[path] != digest:
-            raise UserError(f"'{path}' is not the file whose SHA-256 '{named[0]}' has")
+            raise UserError(f"'{path}' does not have the SHA-256 that '{named[0]}' lists")
     missing = sorted(submission.files.keys() - hashes.keys())
     if missing:
-        raise UserError(f"'{missing[0]}' is listed in '{named[0]}' and is not there ({len(missing)} in all)")
+        raise UserError(f"'{missing[0]}' is listed in '{named[0]}' but is missing ({len(missing)} missing in all)")
     keys = _checked_cells(into, hashes)
     if not keys:
         raise UserError("it has no results")
-    strange = [key for key in keys if key.evaluator != submission.evaluator]
-    if strange:
-        raise UserError(f"'{strange[0].folder}' is not {submission.evaluator}'s")
+    others = [key for key in keys if key.evaluator != submission.evaluator]
+    if others:
+        raise UserError(f"'{others[0].folder}' is not a cell of {submission.evaluator}")
     return Bundle(Store(into), keys, submission.plans, submission)
 
 
 def _hashes(into: Path) -> dict[str, str]:
-    """SHA-256 of every file, by its path."""
+    """Return the SHA-256 of every file, by its path."""
     paths = sorted(path for path in into.rglob("*") if path.is_file())
     return {path.relative_to(into).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
@@ -170,19 +170,19 @@ def _submission(into: Path, name: str) -> Submission:
     try:
         submission = Submission.model_validate_json(content)
     except ValidationError as error:
-        raise UserError(f"'{name}' is no submission: {describe_error(error)}") from error
+        raise UserError(f"'{name}' is not a submission: {describe_error(error)}") from error
     if name != f"submissions/{submission.evaluator}.json":
         raise UserError(f"'{name}' is the submission of {submission.evaluator}")
     return submission
 
 
 def _checked_cells(into: Path, hashes: dict[str, str]) -> tuple[CellKey, ...]:
-    """The cells that the files are of, each of which is found to be whole."""
+    """Check the cells that the files belong to."""
     files: dict[str, set[str]] = {}
     keys = {}
     for path in hashes:
         key = key_of(path)
-        assert key is not None  # nothing else was unpacked
+        assert key is not None  # other files were refused before
         keys[key.folder] = key
         files.setdefault(key.folder, set()).add(path.rpartition("/")[2])
     for folder, key in keys.items():
@@ -193,14 +193,14 @@ def _checked_cells(into: Path, hashes: dict[str, str]) -> tuple[CellKey, ...]:
 
 
 def _check_cell(store: Store, key: CellKey, arrays: set[str]) -> None:
-    """Refuse a cell whose result is not that of its folder, or does not describe the arrays beside it."""
+    """Refuse a cell whose result belongs to another folder, or does not list the arrays of the folder."""
     name = f"{key.folder}/result.json"
     check_json((store.root / name).read_bytes(), name)
     result = store.read(key)
     assert result is not None
-    described = {f"{array}.npy" for array in result.arrays}
-    if described != arrays:
-        raise UserError(f"'{name}' describes the arrays {sorted(described)}, and there are {sorted(arrays)}")
+    listed = {f"{array}.npy" for array in result.arrays}
+    if listed != arrays:
+        raise UserError(f"'{name}' lists the arrays {sorted(listed)}, but its folder has {sorted(arrays)}")
     if result.dataset is None:
         return
     players = result.dataset.players or result.dataset.train

@@ -1,4 +1,4 @@
-"""Writes the beginnings of an evaluator: one that works, its test, and what is needed to submit it."""
+"""Writes the files of a new evaluator: a working example, its test, and the form for its submission."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def write_skeleton(name: str, out: Path) -> list[str]:
     Parameters
     ----------
     name : str
-        Of its module, in lower case with underscores; its class is named alike, in camel case.
+        The name of its module, in lower case with underscores; its class has the same name in camel case.
     out : Path
-        Folder in which its folder is made.
+        Folder in which the folder of the evaluator is created.
 
     Returns
     -------
     list of str
-        What to tell the user, line by line.
+        The written files and the next step, line by line.
 
     Raises
     ------
     UserError
-        If the name cannot be used, or the folder is there.
+        If the name cannot be used, or the folder exists.
     """
     _check_name(name)
     folder = out / name
     if folder.exists() or folder.is_symlink():
-        raise UserError(f"{folder} is there already; choose another name, or another --out")
+        raise UserError(f"{folder} exists already; choose another name, or another --out")
     title = "".join(part.capitalize() for part in name.split("_"))
     for template in sorted(TEMPLATES.glob("*.txt")):
         text = template.read_text(encoding="utf-8").replace("NAME", name).replace("CLASS", title)
@@ -55,10 +55,10 @@ def write_skeleton(name: str, out: Path) -> list[str]:
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > 40:
         raise UserError(
-            f"'{name}' cannot name a module: write it in lower case with underscores, such as margin_values"
+            f"'{name}' cannot be the name of a module: write it in lower case with underscores, such as margin_values"
         )
-    alike = [each for each in entries("evaluators") if confusable_form(each) == confusable_form(name)]
-    if alike:
-        raise UserError(f"there is an evaluator {alike[0]}; choose another name")
+    similar = [other for other in entries("evaluators") if confusable_form(other) == confusable_form(name)]
+    if similar:
+        raise UserError(f"there is an evaluator {similar[0]}; choose another name")
     if name in sys.stdlib_module_names or PathFinder.find_spec(name) is not None or name.startswith("test_"):
         raise UserError(f"'{name}' is the name of another module; choose another name")

@@ -1,4 +1,4 @@
-"""Packs all results of one evaluator into a bundle, after every check that can be made without computing."""
+"""Packs all results of one evaluator into a bundle, after every check that needs no computation."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from dvbench.submission.folder import suites_of
 from dvbench.submission.plain_text import counted
 from dvbench.suite import load_suite
 
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same results, the same archive
+FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # equal results give equal archives
 
 
 @dataclass
 class Packed:
-    """What went into a bundle, and what did not.
+    """The content of a written bundle.
 
     Parameters
     ----------
@@ -40,6 +40,7 @@ class Packed:
     cells : int
     suites : list of str
     remarks : list of str
+        What was left out, and what should be looked at.
     """
 
     path: Path
@@ -66,22 +67,22 @@ def pack(results: Path, evaluator: str, about: Path, out: Path | None = None) ->
     Raises
     ------
     UserError
-        If there is nothing to pack, or it would be refused.
+        If there is nothing to pack, or the bundle would be refused.
     """
     title = EvaluatorSettings(name=evaluator).title
     packed = Packed(out or Path(f"{title}.zip"))
     if packed.path.suffix != ".zip":
         raise UserError(f"{packed.path} must end in .zip")
-    said = read_about(about)
+    description = read_about(about)
     plans, files = _gather(Store(results), title, packed)
     hashes = {path: sha256(content).hexdigest() for path, content in files.items()}
-    submission = Submission(evaluator=title, about=said, plans=tuple(plans), files=hashes)
+    submission = Submission(evaluator=title, about=description, plans=tuple(plans), files=hashes)
     files[f"submissions/{title}.json"] = as_json(submission).encode()
     content = zipped(files)
     with tempfile.TemporaryDirectory() as folder:
-        proof = Path(folder, packed.path.name)
-        proof.write_bytes(content)
-        bundle = read_bundle(proof, Path(folder, "read"))
+        written = Path(folder, packed.path.name)
+        written.write_bytes(content)
+        bundle = read_bundle(written, Path(folder, "read"))
         with refusing(packed.path, bundle.store.root):
             check_plans(submission)
             check_cells(bundle)
@@ -93,63 +94,67 @@ def pack(results: Path, evaluator: str, about: Path, out: Path | None = None) ->
 
 
 def read_about(path: Path) -> About:
-    """Read what authors say of their evaluator.
+    """Read the description of an evaluator by its authors.
 
     Raises
     ------
     UserError
-        If the file is not there, or a field is missing or wrong.
+        If there is no such file, or a field is missing or invalid.
     """
     fields = ", ".join(About.model_fields)
     try:
         return About.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; it is a TOML file with {fields}") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; write a TOML file with {fields}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
-        wrong = dict.fromkeys(str(each["loc"][0]) for each in error.errors() if each["loc"])
-        hint = f"fill in {', '.join(wrong)}" if wrong else f"it has {fields}"
+        invalid = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
+        hint = f"fill in {', '.join(invalid)}" if invalid else f"its fields are {fields}"
         raise UserError(f"{path}: {hint} ({describe_error(error)})") from error
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
-    """An archive of files, the same to the byte whenever and wherever it is made of the same ones."""
+    """Make a zip archive of files; equal files give equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(files):
-            entry = zipfile.ZipInfo(path, LONG_AGO)
+            entry = zipfile.ZipInfo(path, FIXED_TIME)
             entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
             archive.writestr(entry, files[path], zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
 def _gather(store: Store, title: str, packed: Packed) -> tuple[list[Plan], dict[str, bytes]]:
-    """Plans of the suites that have results of an evaluator, and the files of the cells they ask for."""
+    """Collect the plans of the suites that have results of an evaluator, and the files of the planned cells."""
     plans, files = [], dict[str, bytes]()
     for suite in suites_of(store.root, title):
         plan = _plan(store, suite, title, packed)
-        found = _cells(store, plan, packed) if plan else {}
-        if plan and found:
+        cell_files = _cells(store, plan, packed) if plan else {}
+        if plan and cell_files:
             plans.append(plan)
-            files |= found
+            files |= cell_files
             packed.suites.append(suite)
     if not plans:
-        left = f": {packed.remarks[0]}" if packed.remarks else ""
-        raise UserError(f"{store.root} has no results of {title} that can be submitted{left}; see 'dvbench run --help'")
+        reason = f": {packed.remarks[0]}" if packed.remarks else ""
+        raise UserError(
+            f"{store.root} has no results of {title} that can be submitted{reason}; see 'dvbench run --help'"
+        )
     return plans, files
 
 
 def _plan(store: Store, suite: str, title: str, packed: Packed) -> Plan | None:
-    """What the evaluator is to compute in a suite, or None if its results there cannot be submitted."""
+    """Plan what the evaluator has to compute in a suite; None if its results there cannot be submitted."""
     own = [result for result in store.results(suite) if result.cell.key.evaluator == title]
     if suite not in suite_files():
-        packed.remarks.append(f"left out: suite '{suite}' does not come with dvbench")
+        packed.remarks.append(f"left out: '{suite}' is not a suite of dvbench")
         return None
     version = load_suite(suite).version
     current = [result for result in own if result.cell.suite_version == version]
     if not current:
-        packed.remarks.append(f"left out: results of suite '{suite}' are not of its version {version}; run it again")
+        packed.remarks.append(
+            f"left out: no result of suite '{suite}' is of its current version {version}; run it again"
+        )
         return None
     settings = Counter(result.cell.evaluator.model_dump_json() for result in current)
     if len(settings) > 1:
@@ -158,27 +163,27 @@ def _plan(store: Store, suite: str, title: str, packed: Packed) -> Plan | None:
 
 
 def _cells(store: Store, plan: Plan, packed: Packed) -> dict[str, bytes]:
-    """Files of the cells of a plan that are there and whole."""
+    """Read the files of the planned cells that have a valid result."""
     planned: dict[str, Cell] = {cell.key.folder: cell for cell in plan.cells}
     title, files = plan.cells[0].key.evaluator, dict[str, bytes]()
-    others = []
+    left_out = []
     for result in store.results(plan.suite):
         folder, cell = result.cell.key.folder, planned.get(result.cell.key.folder)
         if result.cell.key.evaluator != title:
             continue
         fault = "its suite has no such problem or seed" if cell is None else fault_of(result, cell)
         if fault:
-            others.append(f"left out: {folder}: {fault}")
+            left_out.append(f"left out: {folder}: {fault}")
             continue
         for name in ("result.json", *(f"{array}.npy" for array in result.arrays)):
             files[f"{folder}/{name}"] = (store.root / folder / name).read_bytes()
         packed.cells += 1
-    packed.remarks += others
+    packed.remarks += left_out
     return files
 
 
 def summary(packed: Packed) -> list[str]:
-    """What to tell the user, line by line."""
+    """Describe a written bundle, and the next step, line by line."""
     size = f"{packed.bytes / 2**10:,.0f} KiB"
     return [
         *packed.remarks,

@@ -1,4 +1,4 @@
-"""Which files a bundle may have, and how large each may be; whatever is not named here is refused."""
+"""The files that a bundle may have, and their largest sizes; all other files are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDER = re.compile(rf"(?:{NAME}/){{1,4}}")
 
 
 def limit_of(path: str) -> int | None:
-    """Most bytes that the file at a path may have, or None if a bundle has no such file."""
+    """Return the largest size in bytes of the file at a path, or None if a bundle has no such file."""
     if SUBMISSION.fullmatch(path):
         return 16 * MEGABYTE
     if CELL.fullmatch(path):
@@ -28,7 +28,7 @@ def limit_of(path: str) -> int | None:
 
 
 def key_of(path: str) -> CellKey | None:
-    """The cell that a file belongs to, or None if it belongs to none."""
+    """Return the cell that a file belongs to, or None if it belongs to none."""
     match = CELL.fullmatch(path)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""Copies a verified bundle into a results folder, and writes down what was verified."""
+"""Copies a verified bundle to a results folder, and records how each cell was verified."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ How = Literal["recomputed", "re-run"]
 
 
 def publish(bundle: Bundle, into: Store, how: dict[str, How], scores: dict[str, dict[str, Score]]) -> None:
-    """Copy a bundle's cells with the scores that were computed again, its submission, and last what was verified of it.
+    """Copy the cells of a bundle with the recomputed scores, its submission, and last the record of verification.
 
-    Cells of an earlier submission of the evaluator that are not in this one are removed.
+    Cells of an earlier submission of the evaluator that are not in this bundle are removed.
 
     Parameters
     ----------
     bundle : Bundle
     into : Store
     how : dict of str to {"recomputed", "re-run"}
-        How cells were verified, by their folders; the others remain claims.
+        How cells were verified, by their folders; other cells remain claimed.
     scores : dict of str to dict of str to Score
-        What was computed again, by the cells' folders.
+        The recomputed scores, by the folders of their cells.
 
     Raises
     ------
     UserError
-        If something cannot be written.
+        If a file cannot be written.
     """
     changed = _rescored(bundle, scores)
     if bundle.submission is not None:
@@ -50,20 +50,24 @@ def publish(bundle: Bundle, into: Store, how: dict[str, How], scores: dict[str, 
 
 
 def _rescored(bundle: Bundle, scores: dict[str, dict[str, Score]]) -> dict[str, str]:
-    """Put the scores that were computed again in place of those that were claimed; new hashes, by path."""
+    """Replace claimed scores by recomputed ones; return the new hashes of the changed files, by path."""
     changed = {}
     for key in bundle.keys:
         claimed = bundle.result(key)
-        found = scores.get(key.folder, {})
-        better = {name: found[name] for name, score in claimed.scores.items() if score.error is None and name in found}
-        if any(claimed.scores[name] != score for name, score in better.items()):
-            bundle.store.write(claimed.with_scores(claimed.cell, better))
+        recomputed = scores.get(key.folder, {})
+        replaced = {
+            name: recomputed[name]
+            for name, score in claimed.scores.items()
+            if score.error is None and name in recomputed
+        }
+        if any(claimed.scores[name] != score for name, score in replaced.items()):
+            bundle.store.write(claimed.with_scores(claimed.cell, replaced))
             changed[f"{key.folder}/{RESULT}"] = bundle.sha256(key)
     return changed
 
 
 def _remove(paths: set[str], evaluator: str, root: Path) -> None:
-    """Remove files of an evaluator's cells; whatever else its earlier submission lists is left alone."""
+    """Remove files of an evaluator's cells; other paths that its earlier submission lists are not touched."""
     for path in paths:
         key = key_of(path)
         if key is not None and key.evaluator == evaluator:
@@ -71,16 +75,16 @@ def _remove(paths: set[str], evaluator: str, root: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a cell, its result last, so that one that exists is whole."""
+    """Copy a cell, its result file last, so that an existing result is complete."""
     for path in sorted(source.iterdir(), key=lambda path: path.suffix == ".json"):
         content = path.read_bytes()
-        place = target / path.name
-        if not place.is_file() or place.read_bytes() != content:
-            write_atomically(place, content)
+        copy = target / path.name
+        if not copy.is_file() or copy.read_bytes() != content:
+            write_atomically(copy, content)
 
 
 def _record(bundle: Bundle, into: Store, how: dict[str, How]) -> None:
-    """Write what was verified by suite and evaluator; what was run again before stays so, if it is still the same."""
+    """Write the records of verification; a cell that was re-run before and has not changed remains re-run."""
     grouped: defaultdict[tuple[str, str], list[CellKey]] = defaultdict(list)
     for key in bundle.keys:
         grouped[key.suite, key.evaluator].append(key)
@@ -97,5 +101,5 @@ def _record(bundle: Bundle, into: Store, how: dict[str, How]) -> None:
             elif same:
                 cells[name] = same
         if cells:
-            found = Verified(suite=suite, evaluator=evaluator, dvbench_version=__version__, cells=cells)
-            into.write_verified(found)
+            record = Verified(suite=suite, evaluator=evaluator, dvbench_version=__version__, cells=cells)
+            into.write_verified(record)

@@ -1,4 +1,4 @@
-"""Computes every score again from the submitted values, and compares; the evaluator itself is not needed."""
+"""Computes every score again from the submitted values, and compares; the evaluator is not needed."""
 
 from __future__ import annotations
 
@@ -17,53 +17,53 @@ from dvbench.submission.plain_text import plain
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Something that is claimed and is not so.
+    """A claimed number that differs from the recomputed one.
 
     Parameters
     ----------
     key : CellKey
     what : str
         Such as ``point_removal.gap``.
-    claimed, found : object
+    claimed, recomputed : object
     """
 
     key: CellKey
     what: str
     claimed: object
-    found: object
+    recomputed: object
 
     def __str__(self) -> str:
-        return plain(f"{self.key.folder}: {self.what}: claimed {self.claimed}, found {self.found}")
+        return plain(f"{self.key.folder}: {self.what}: claimed {self.claimed}, found {self.recomputed}")
 
 
 def scorable(cell: Cell, trusted: Iterable[str] = ()) -> bool:
-    """Whether a cell's scores can be computed again here.
+    """Whether the scores of a cell can be computed again here.
 
-    Unlearning methods are judged by unlearning once more, so theirs must be registered, or be trusted by name: a
-    ``module:Name`` of a submission is not imported otherwise.
+    Tasks of unlearning methods run the method again, so it must be registered or trusted by name: other
+    ``module:Name`` of a submission are not imported.
     """
     return cell.evaluator.kind == "evaluators" or usable(cell, trusted)
 
 
 def usable(cell: Cell, trusted: Iterable[str] = ()) -> bool:
-    """Whether all that making a cell's evaluator or unlearning method could import is registered, or trusted."""
+    """Whether everything that creating the evaluator or unlearning method could import is registered or trusted."""
     return not unknown_names(cell, trusted)
 
 
 def unknown_names(cell: Cell, trusted: Iterable[str] = ()) -> list[str]:
-    """What a cell names to be imported that is neither registered nor trusted: the evaluator, or in its parameters."""
+    """List the names that a cell would import and that are neither registered nor trusted."""
     allowed = {*trusted, *entries(cell.evaluator.kind)}
     return [name for name in (cell.evaluator.name, *_imports(cell.evaluator.params)) if name not in allowed]
 
 
 def _imports(value: Any) -> Iterator[str]:
-    """Every text in parameters that could name something to import."""
+    """Yield every text in parameters that could name something to import."""
     if isinstance(value, str) and ":" in value:
         yield value
     elif isinstance(value, dict):
-        yield from (name for pair in value.items() for each in pair for name in _imports(each))
+        yield from (name for pair in value.items() for part in pair for name in _imports(part))
     elif isinstance(value, list | tuple):
-        yield from (name for each in value for name in _imports(each))
+        yield from (name for part in value for name in _imports(part))
 
 
 def recompute(
@@ -74,18 +74,18 @@ def recompute(
     jobs: int,
     on_scored: Callable[[Result], None] = lambda _: None,
 ) -> dict[str, Result]:
-    """Score cells again, those of one problem and seed together, so that each subset is trained once.
+    """Score cells again, those of one problem and seed together, so that each coalition is trained once.
 
     Parameters
     ----------
     bundle : Bundle
     cells : sequence of Cell
-        Those whose results are ok.
+        Cells whose results are ok.
     scratch : Store
-        An empty one, to which they are copied without their scores.
+        An empty store, to which the cells are copied without their scores.
     device : str
     jobs : int
-        Processes; 0 for none but this one.
+        Number of worker processes; with 0, everything is computed in this process.
     on_scored : callable, optional
         Called with each result.
 
@@ -97,7 +97,7 @@ def recompute(
     Raises
     ------
     UserError
-        If a data set cannot be had: that would say nothing about what is claimed.
+        If a data set is not available, which is no mismatch.
     """
     from dvbench.execution.run import score_saved_values
     from dvbench.problems.build import load_source
@@ -112,39 +112,41 @@ def recompute(
 
 
 def collected(stream: Generator[Result], on_result: Callable[[Result], None]) -> dict[str, Result]:
-    """Results by their cells' folders, each told of as it comes; whatever runs is ended with this."""
-    found = {}
+    """Collect results by the folders of their cells, call ``on_result`` with each, and close the stream at the end."""
+    results = {}
     with closing(stream):
         for result in stream:
             on_result(result)
-            found[result.cell.key.folder] = result
-    return found
+            results[result.cell.key.folder] = result
+    return results
 
 
-def recounted(bundle: Bundle, claimed: Result) -> Iterator[Mismatch]:
-    """Where a result miscounts its own distinct values."""
+def count_mismatches(bundle: Bundle, claimed: Result) -> Iterator[Mismatch]:
+    """Check the number of distinct values that a result states."""
     count = claimed.diagnostics.get("distinct_values")
-    found = float(len(np.unique(bundle.store.array(claimed, "values"))))
-    if count is not None and count != found:
-        yield Mismatch(claimed.cell.key, "distinct_values", count, found)
+    recounted = float(len(np.unique(bundle.store.array(claimed, "values"))))
+    if count is not None and count != recounted:
+        yield Mismatch(claimed.cell.key, "distinct_values", count, recounted)
 
 
-def differences(claimed: Result, found: Result, tolerance: float) -> Iterator[Mismatch]:
-    """Everything in which a result's scores differ from those that were computed again."""
+def differences(claimed: Result, recomputed: Result, tolerance: float) -> Iterator[Mismatch]:
+    """Yield every difference between claimed and recomputed scores."""
     key = claimed.cell.key
     for name, before in claimed.scores.items():
-        after = found.scores.get(name)
+        after = recomputed.scores.get(name)
         if before.error is not None:
-            continue  # it is shown as failed, which is nothing to boast of
+            continue  # shown as failed, which is the worst rank
         if after is None:
-            yield Mismatch(key, name, before.value, "that it needs a second valuation, which is not there")
+            yield Mismatch(key, name, before.value, "that it needs a second valuation, which is missing")
         elif after.error is not None:
             yield Mismatch(key, name, before.value, f"that it fails: {after.error}")
         else:
-            yield from (Mismatch(key, f"{name}.{what}", *pair) for what, *pair in _unlike(before, after, tolerance))
+            yield from (
+                Mismatch(key, f"{name}.{what}", *pair) for what, *pair in _score_differences(before, after, tolerance)
+            )
 
 
-def _unlike(before: Score, after: Score, tolerance: float) -> Iterator[tuple[str, object, object]]:
+def _score_differences(before: Score, after: Score, tolerance: float) -> Iterator[tuple[str, object, object]]:
     for what in ("version", "headline", "higher_is_better"):
         if getattr(before, what) != getattr(after, what):
             yield what, getattr(before, what), getattr(after, what)
@@ -152,22 +154,25 @@ def _unlike(before: Score, after: Score, tolerance: float) -> Iterator[tuple[str
         pair = before.metrics.get(name), after.metrics.get(name)
         if not near(*pair, tolerance):
             yield name, *pair
+    for name in sorted(before.axes.keys() | after.axes.keys()):
+        if before.axes.get(name) != after.axes.get(name):
+            yield f"axis of {name}", before.axes.get(name), after.axes.get(name)
     for name in sorted(before.curves.keys() | after.curves.keys()):
-        one, other = before.curves.get(name), after.curves.get(name)
-        if one is None or other is None or len(one) != len(other):
-            yield name, _points(one), _points(other)
+        curve, recomputed = before.curves.get(name), after.curves.get(name)
+        if curve is None or recomputed is None or len(curve) != len(recomputed):
+            yield name, _points(curve), _points(recomputed)
             continue
-        for place, pair in enumerate(zip(one, other, strict=True)):
+        for index, pair in enumerate(zip(curve, recomputed, strict=True)):
             if not near(*pair, tolerance):
-                yield f"{name}[{place}]", *pair
+                yield f"{name}[{index}]", *pair
 
 
 def _points(curve: list[float] | None) -> str:
     return "no curve" if curve is None else f"{len(curve)} points"
 
 
-def near(claimed: float | None, found: float | None, tolerance: float) -> bool:
-    """Whether two numbers agree, relative to the claimed one if that is above 1."""
-    if claimed is None or found is None:
-        return claimed is found
-    return abs(claimed - found) <= tolerance * max(1.0, abs(claimed))
+def near(claimed: float | None, recomputed: float | None, tolerance: float) -> bool:
+    """Whether two numbers agree; the tolerance is relative for claimed numbers above 1."""
+    if claimed is None or recomputed is None:
+        return claimed is recomputed
+    return abs(claimed - recomputed) <= tolerance * max(1.0, abs(claimed))

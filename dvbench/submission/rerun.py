@@ -1,4 +1,4 @@
-"""Values some cells once more with their evaluator, and compares the values: what a stranger's machine would not do."""
+"""Values some cells again with their evaluator, which must be installed or trusted, and compares the values."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dvbench.submission.recompute import Mismatch, collected, unknown_names
 
 
 def sample_cells(cells: Sequence[Cell], number: int) -> list[Cell]:
-    """Draw cells; nobody knows beforehand which."""
+    """Draw cells at random without a seed, so that submitters cannot know which are drawn."""
     chosen = random_state().permutation(len(cells))[:number]
-    return [cells[place] for place in sorted(chosen)]
+    return [cells[index] for index in sorted(chosen)]
 
 
 def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[str]) -> None:
-    """Refuse to value cells whose evaluator is not here, is another version, or was not said to be trusted.
+    """Refuse to value cells whose evaluator is not installed, has another version, or is not trusted.
 
     Raises
     ------
@@ -31,15 +31,19 @@ def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[st
     """
     for cell in cells:
         name, unknown = cell.evaluator.name, unknown_names(cell, trusted)
-        if foreign := [plain(each) for each in unknown if ":" in each]:
-            trust = " ".join(f"--trust {each}" for each in foreign)
+        if foreign := [plain(imported) for imported in unknown if ":" in imported]:
+            trust = " ".join(f"--trust {imported}" for imported in foreign)
             raise UserError(f"--sample runs {', '.join(foreign)}; read its code, and if you trust it add {trust}")
         if unknown:
             raise UserError(f"--sample needs {name}, which is not installed here; install it, or verify without")
-        here, there = evaluator_version(find(cell.evaluator.kind, name)), bundle.result(cell.key).evaluator_version
-        if here != there:
+        installed, submitted = (
+            evaluator_version(find(cell.evaluator.kind, name)),
+            bundle.result(cell.key).evaluator_version,
+        )
+        if installed != submitted:
             raise UserError(
-                f"{cell.key.folder} was valued by {name} {plain(there)}, and here is {here}; install that one"
+                f"{cell.key.folder} was valued by {name} {plain(submitted)}, and {installed} is installed here; "
+                "install that version"
             )
 
 
@@ -58,10 +62,10 @@ def rerun(
     bundle : Bundle
     cells : sequence of Cell
     scratch : Store
-        An empty one.
+        An empty store.
     device : str
     jobs : int
-        Processes; 0 for none but this one.
+        Number of worker processes; with 0, everything is computed in this process.
     on_valued : callable, optional
         Called with each result.
 
@@ -72,40 +76,40 @@ def rerun(
     """
     from dvbench.execution.run import run_cells
 
-    asked = [cell.model_copy(update={"tasks": _repeating(cell, bundle)}) for cell in cells]
-    return collected(run_cells(asked, scratch, device, jobs), on_valued)
+    repeated = [cell.model_copy(update={"tasks": _repeating(cell, bundle)}) for cell in cells]
+    return collected(run_cells(repeated, scratch, device, jobs), on_valued)
 
 
 def _repeating(cell: Cell, bundle: Bundle) -> tuple[str, ...]:
-    """Of a cell's tasks those for which it was valued twice."""
+    """Return the tasks for which the cell was valued twice."""
     if "repeat" not in bundle.result(cell.key).arrays:
         return ()
     return tuple(name for name in cell.tasks if find("tasks", name).definition.metadata.get("repeats"))
 
 
 def deviations(
-    bundle: Bundle, claimed: Result, found: Result, scratch: Store, tolerance: float
+    bundle: Bundle, claimed: Result, recomputed: Result, scratch: Store, tolerance: float
 ) -> tuple[float, list[Mismatch]]:
-    """Compare the arrays of a cell with those that were computed again.
+    """Compare the submitted arrays of a cell with those that were computed again.
 
     Returns
     -------
     float
-        The largest deviation, as a share of the range of the submitted values.
+        The largest deviation, as a fraction of the range of the submitted values.
     list of Mismatch
-        The worst player of each array that deviates by more than the tolerance.
+        The player with the largest deviation, for each array that deviates by more than the tolerance.
     """
     key, worst, wrong = claimed.cell.key, 0.0, []
-    if found.status == "failed":
-        return np.inf, [Mismatch(key, "values", "an array", f"that valuing fails: {found.error}")]
+    if recomputed.status == "failed":
+        return np.inf, [Mismatch(key, "values", "an array", f"that the valuation fails: {recomputed.error}")]
     names: list[ArrayName] = ["values", "standard_errors", "repeat"]
     for name in names:
-        if (name in claimed.arrays) != (name in found.arrays):
-            there = [f"{'an' if name in each.arrays else 'no'} array" for each in (claimed, found)]
-            wrong.append(Mismatch(key, name, *there))
-        if name not in claimed.arrays or name not in found.arrays:
+        if (name in claimed.arrays) != (name in recomputed.arrays):
+            exist = [f"{'an' if name in result.arrays else 'no'} array" for result in (claimed, recomputed)]
+            wrong.append(Mismatch(key, name, *exist))
+        if name not in claimed.arrays or name not in recomputed.arrays:
             continue
-        before, after = bundle.store.array(claimed, name), scratch.array(found, name)
+        before, after = bundle.store.array(claimed, name), scratch.array(recomputed, name)
         if before.shape != after.shape:
             wrong.append(Mismatch(key, name, f"{len(before)} numbers", f"{len(after)} numbers"))
             continue

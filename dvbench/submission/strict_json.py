@@ -1,4 +1,4 @@
-"""JSON as the standard has it: parsers that read results accept more, and not all the same."""
+"""Checks JSON strictly: parsers differ in what they accept beyond the standard."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ DIGITS = 25
 
 
 def check_json(content: bytes, name: str) -> None:
-    """Refuse what is not JSON, or is read differently by different parsers.
+    """Refuse a text that is not JSON, or that parsers may read differently.
 
     Raises
     ------
     UserError
-        For text that is no UTF-8, keys that are there twice, NaN and infinities, very long integers and very deep
-        nesting.
+        For text that is not UTF-8, repeated keys, NaN and infinities, very long integers, and very deep nesting.
     """
     try:
         json.loads(
@@ -27,16 +26,16 @@ def check_json(content: bytes, name: str) -> None:
             parse_constant=_refuse,
             parse_float=_finite,
             parse_int=_short,
-            object_pairs_hook=_once,
+            object_pairs_hook=_without_repeated_keys,
         )
     except (RecursionError, MemoryError) as error:
         raise UserError(f"'{name}' is nested too deeply, or too large") from error
     except ValueError as error:
-        raise UserError(f"'{name}' is no JSON of a bundle: {plain(error)}") from error
+        raise UserError(f"'{name}' is not valid JSON: {plain(error)}") from error
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number in JSON")
 
 
 def _finite(text: str) -> float:
@@ -52,8 +51,8 @@ def _short(text: str) -> int:
     return int(text)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is there twice")
-    return found
+def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return content

@@ -1,4 +1,4 @@
-"""Verifies a bundle: its form, its plans and its name, every score, and some of its values."""
+"""Verifies a bundle: its form, its plans and its name, every score, and a sample of its values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dvbench.submission.bundle import Bundle, read_bundle, read_published, refus
 from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
 from dvbench.submission.plain_text import counted, plain
 from dvbench.submission.publish import How, publish
-from dvbench.submission.recompute import Mismatch, differences, recompute, recounted, scorable, unknown_names
+from dvbench.submission.recompute import Mismatch, count_mismatches, differences, recompute, scorable, unknown_names
 from dvbench.submission.rerun import check_evaluators, deviations, rerun, sample_cells
 
 SHOWN = 50
@@ -41,23 +41,23 @@ def no_reporting(total: int, valued: int = 0) -> AbstractContextManager[Progress
 
 @dataclass(frozen=True)
 class Options:
-    """How a bundle is verified.
+    """Options of a verification.
 
     Parameters
     ----------
     tolerance : float
-        By how much a score may deviate, relative to itself where it is above 1, and a value, relative to their range.
+        Largest deviation that is not a mismatch; relative for scores above 1, and for values relative to their range.
     sample : int
-        How many cells are valued again.
+        Number of cells that are valued again.
     into : Path, optional
-        Results folder where it is to land.
+        Results folder that the bundle is copied to if there is no mismatch.
     suites, evaluators : tuple of str
-        Of published results, only these.
+        Verify only these of a results folder; by default all.
     trusted : tuple of str
-        Evaluators and methods ``module:Name`` that may be imported.
+        Evaluators and unlearning methods, as ``module:Name``, that may be imported.
     device : {"auto", "cpu", "cuda"}
     jobs : int, optional
-        Number of worker processes; with 0, all is computed in this process. By default one for each core.
+        Number of worker processes; with 0, everything is computed in this process. None means one for each core.
     mirror : Path, optional
         Folder with the layout of the Hugging Face hub, which is searched before the hub.
     """
@@ -100,15 +100,6 @@ class Verification:
         return not self.mismatches
 
 
-@dataclass
-class _Recomputation:
-    """Mismatches, how each cell without a mismatch was verified, and the scores that were computed again."""
-
-    mismatches: list[Mismatch] = field(default_factory=list)
-    how: dict[str, How] = field(default_factory=dict)
-    scores: dict[str, dict[str, Score]] = field(default_factory=dict)
-
-
 def verify(path: Path, options: Options, say: Say, reporting: Reporting = no_reporting) -> Verification:
     """Verify a bundle, and copy it to a results folder if that is asked for and there is no mismatch.
 
@@ -141,24 +132,26 @@ def verify(path: Path, options: Options, say: Say, reporting: Reporting = no_rep
         bundle = _read(path, options, Path(scratch, "bundle"))
         with refusing(path, bundle.store.root):
             _check(bundle, into)
-        say(f"{path}: {counted(len(bundle.keys), 'cell')}, whole and as planned")
+        say(f"{path}: {counted(len(bundle.keys), 'cell')}, complete and as planned")
         for line in remarks(bundle, into):
             say(f"remark: {line}")
-        outcome = _recomputed(bundle, options, Path(scratch, "scores"), say, reporting)
-        for mismatch in outcome.mismatches[:SHOWN]:
+        recomputation = _Recomputation(bundle, options, Path(scratch), say, reporting)
+        recomputation.run()
+        mismatches = recomputation.mismatches
+        for mismatch in mismatches[:SHOWN]:
             say(f"mismatch: {mismatch}")
-        if len(outcome.mismatches) > SHOWN:
-            say(f"and {len(outcome.mismatches) - SHOWN} more")
-        if into and not outcome.mismatches:
-            publish(bundle, into, outcome.how, outcome.scores)
-            say(f"landed in {into.root}" if bundle.submission else f"recorded in {into.root}")
-        verification = Verification(tuple(outcome.mismatches), _counts(bundle, outcome))
+        if len(mismatches) > SHOWN:
+            say(f"and {len(mismatches) - SHOWN} more")
+        if into and not mismatches:
+            publish(bundle, into, recomputation.how, recomputation.scores)
+            say(f"copied to {into.root}" if bundle.submission else f"recorded in {into.root}")
+        verification = Verification(tuple(mismatches), _counts(bundle, recomputation.how))
         say(_summary(verification))
     return verification
 
 
 def _printable(say: Say) -> Say:
-    """Whatever strangers wrote."""
+    """Make untrusted texts printable before they are said."""
     return lambda line: say(plain(line, 2000))
 
 
@@ -176,63 +169,75 @@ def _check(bundle: Bundle, into: Store | None) -> None:
         check_identity(bundle, into)
 
 
-def _recomputed(bundle: Bundle, options: Options, scratch: Path, say: Say, reporting: Reporting) -> _Recomputation:
-    """Score everything again that can be scored here, and value what is drawn."""
-    outcome, there = _Recomputation(), {key.folder for key in bundle.keys}
-    planned = [cell for plan in bundle.plans for cell in plan.cells if cell.key.folder in there]
-    valued = [cell for cell in planned if bundle.result(cell.key).status == "ok"]
-    cells = [cell for cell in valued if scorable(cell, options.trusted)]
-    left = [cell for cell in valued if not scorable(cell, options.trusted)]
-    for name in sorted({name for cell in left for name in unknown_names(cell, options.trusted)}):
-        hint = f"read its code, and add --trust {name}" if ":" in name else "it is not installed here"
-        say(f"remark: scores that need {name} remain claims: {hint}")
-    drawn = sample_cells(valued, options.sample)
-    check_evaluators(bundle, drawn, options.trusted)
-    say(f"recomputing the scores of {counted(len(cells), 'cell')}")
-    with reporting(len(cells), len(cells)) as report:
-        scored = recompute(bundle, cells, Store(scratch), options.device, options.processes, report.on_finished)
-    for cell in cells:
-        claimed = bundle.result(cell.key)
-        wrong = [*differences(claimed, scored[cell.key.folder], options.tolerance), *recounted(bundle, claimed)]
-        outcome.mismatches += wrong
-        # A cell whose tasks all failed has nothing that was recomputed.
-        if any(score.error is None for score in claimed.scores.values()):
-            outcome.how[cell.key.folder] = "recomputed"
-            outcome.scores[cell.key.folder] = scored[cell.key.folder].scores
-    if drawn:
-        _rerun(bundle, drawn, options, Store(scratch.with_name("values")), outcome, say, reporting)
-    return outcome
+@dataclass
+class _Recomputation:
+    """Computes scores and values of a bundle again, and compares.
+
+    ``how`` says how each cell was verified, by its folder, and ``scores`` are the recomputed scores.
+    """
+
+    bundle: Bundle
+    options: Options
+    scratch: Path
+    say: Say
+    reporting: Reporting
+    mismatches: list[Mismatch] = field(default_factory=list)
+    how: dict[str, How] = field(default_factory=dict)
+    scores: dict[str, dict[str, Score]] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Score all cells again that can be scored here, and value a sample of cells again."""
+        bundle, trusted = self.bundle, self.options.trusted
+        submitted = {key.folder for key in bundle.keys}
+        planned = [cell for plan in bundle.plans for cell in plan.cells if cell.key.folder in submitted]
+        valued = [cell for cell in planned if bundle.result(cell.key).status == "ok"]
+        claimed_only = [cell for cell in valued if not scorable(cell, trusted)]
+        for name in sorted({name for cell in claimed_only for name in unknown_names(cell, trusted)}):
+            hint = f"read its code, and add --trust {name}" if ":" in name else "it is not installed here"
+            self.say(f"remark: scores that need {name} remain claimed: {hint}")
+        sample = sample_cells(valued, self.options.sample)
+        check_evaluators(bundle, sample, trusted)
+        self._compare_scores([cell for cell in valued if scorable(cell, trusted)])
+        if sample:
+            self._compare_values(sample)
+
+    def _compare_scores(self, cells: list[Cell]) -> None:
+        bundle, options = self.bundle, self.options
+        self.say(f"recomputing the scores of {counted(len(cells), 'cell')}")
+        with self.reporting(len(cells), len(cells)) as report:
+            scored = recompute(
+                bundle, cells, Store(self.scratch / "scores"), options.device, options.processes, report.on_finished
+            )
+        for cell in cells:
+            folder, claimed = cell.key.folder, bundle.result(cell.key)
+            self.mismatches += differences(claimed, scored[folder], options.tolerance)
+            self.mismatches += count_mismatches(bundle, claimed)
+            # If all tasks of a cell failed, nothing was recomputed.
+            if any(score.error is None for score in claimed.scores.values()):
+                self.how[folder] = "recomputed"
+                self.scores[folder] = scored[folder].scores
+
+    def _compare_values(self, cells: list[Cell]) -> None:
+        bundle, options, scratch = self.bundle, self.options, Store(self.scratch / "values")
+        self.say(f"valuing again: {', '.join(cell.key.folder for cell in cells)}")
+        with self.reporting(len(cells), 0) as report:
+            valued = rerun(bundle, cells, scratch, options.device, options.processes, report.on_finished)
+        largest = 0.0
+        for cell in cells:
+            claimed, recomputed = bundle.result(cell.key), valued[cell.key.folder]
+            deviation, mismatches = deviations(bundle, claimed, recomputed, scratch, options.tolerance)
+            largest = max(largest, deviation)
+            self.mismatches += mismatches
+            self.how[cell.key.folder] = "re-run"
+        self.say(f"largest deviation of a value: {largest:.3g} of the range of the values")
 
 
-def _rerun(
-    bundle: Bundle,
-    drawn: list[Cell],
-    options: Options,
-    scratch: Store,
-    outcome: _Recomputation,
-    say: Say,
-    reporting: Reporting,
-) -> None:
-    say(f"valuing again: {', '.join(cell.key.folder for cell in drawn)}")
-    with reporting(len(drawn), 0) as report:
-        found = rerun(bundle, drawn, scratch, options.device, options.processes, report.on_finished)
-    largest = 0.0
-    for cell in drawn:
-        claimed = bundle.result(cell.key)
-        worst, wrong = deviations(bundle, claimed, found[cell.key.folder], scratch, options.tolerance)
-        largest = max(largest, worst)
-        outcome.mismatches += wrong
-        outcome.how[cell.key.folder] = "re-run"
-    say(f"largest deviation of a value: {largest:.3g} of the range of the values")
-
-
-def _counts(bundle: Bundle, outcome: _Recomputation) -> dict[str, int]:
-    how = list(outcome.how.values())
+def _counts(bundle: Bundle, how: dict[str, How]) -> dict[str, int]:
     failed = sum(result.status == "failed" for result in bundle.results())
     return {
         "cells": len(bundle.keys),
         "recomputed": len(how),
-        "re-run": how.count("re-run"),
+        "re-run": list(how.values()).count("re-run"),
         "failed": failed,
         "left as claimed": len(bundle.keys) - len(how) - failed,
     }
@@ -240,5 +245,5 @@ def _counts(bundle: Bundle, outcome: _Recomputation) -> dict[str, int]:
 
 def _summary(verification: Verification) -> str:
     cells = counted(verification.counts["cells"], "cell")
-    counts = [f"{number} {what}" for what, number in verification.counts.items() if what != "cells"]
+    counts = [f"{number} {name}" for name, number in verification.counts.items() if name != "cells"]
     return ", ".join([cells, *counts, f"{len(verification.mismatches)} mismatches"])

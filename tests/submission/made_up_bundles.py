@@ -118,6 +118,33 @@ def with_submission(files: Files, change: Callable[[Any], object]) -> Files:
     return {**files, path: json.dumps(said).encode()}
 
 
+def in_schema_1(files: Files) -> Files:
+    """The same bundle as an earlier version of dvbench wrote it."""
+    older = dict(files)
+    for path in files:
+        if path.endswith("result.json"):
+            said = json.loads(files[path])
+            dataset = {("reachable" if name == "validation" else name): n for name, n in said["dataset"].items()}
+            said |= {"schema_version": 1, "cell": _cell_in_schema_1(said["cell"]), "dataset": dataset}
+            for score in said["scores"].values():
+                del score["axes"]
+            older[path] = json.dumps(said).encode()
+
+    def plans(said: Any) -> None:
+        for plan in said["plans"]:
+            plan |= {"schema_version": 1, "cells": [_cell_in_schema_1(cell) for cell in plan["cells"]]}
+
+    return with_submission(relisted(older), plans)
+
+
+def _cell_in_schema_1(cell: dict[str, Any]) -> dict[str, Any]:
+    problem = dict(cell["problem"])
+    assert problem["dataset"]["params"] == {}
+    problem["dataset"] = problem["dataset"]["name"]
+    problem["sizes"] = {("reachable" if name == "validation" else name): n for name, n in problem["sizes"].items()}
+    return {**problem, **{name: value for name, value in cell.items() if name != "problem"}}
+
+
 def write_zip(path: Path, files: Files) -> Path:
     path.write_bytes(zipped(files))
     return path

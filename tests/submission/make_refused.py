@@ -12,7 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from made_up_bundles import (
@@ -30,7 +30,7 @@ from made_up_bundles import (
 from dvbench.submission.pack import zipped
 
 FOLDER = Path(__file__).parent / "refused"
-NO_FILE = "is no file of a bundle"
+NO_FILE = "is not a file of a bundle"
 
 
 class Fault(NamedTuple):
@@ -91,12 +91,12 @@ def patched(content: bytes, name: str, offset: int, value: bytes, local: bool = 
 CELL = f"quick/p/{TITLE}/seed-0"
 
 # What is no archive, or an unusual one.
-FAULTS["empty"] = Fault("it is no zip archive", lambda _: b"")
-FAULTS["text"] = Fault("it is no zip archive", lambda _: b"Dear maintainers, the results are in the attachment.")
-FAULTS["cut-short"] = Fault("cut short", lambda files: packed(files)[:-200])
+FAULTS["empty"] = Fault("it is not a zip archive", lambda _: b"")
+FAULTS["text"] = Fault("it is not a zip archive", lambda _: b"Dear maintainers, the results are in the attachment.")
+FAULTS["cut-short"] = Fault("truncated", lambda files: packed(files)[:-200])
 FAULTS["something-before"] = Fault("unusual zip archive", lambda files: b"#!/bin/sh\n" + packed(files))
-FAULTS["something-after"] = Fault("cut short, or has a comment", lambda files: packed(files) + b"more")
-FAULTS["gzip"] = Fault("it is no zip archive", lambda _: b"\x1f\x8b\x08" + bytes(40))
+FAULTS["something-after"] = Fault("truncated, or has a comment", lambda files: packed(files) + b"more")
+FAULTS["gzip"] = Fault("it is not a zip archive", lambda _: b"\x1f\x8b\x08" + bytes(40))
 
 
 @fault("comment", "has a comment")
@@ -128,7 +128,7 @@ def disks(files: Files) -> bytes:
     return bytes(content)
 
 
-@fault("wrong-count", "entries and says 6")
+@fault("wrong-count", "entries and declares 6")
 def count(files: Files) -> bytes:
     content = bytearray(packed(files))
     content[-14:-10] = struct.pack("<HH", 6, 6)
@@ -144,10 +144,10 @@ def beyond(files: Files) -> bytes:
 entry_fault("absolute-path", NO_FILE, "/tmp/submission.json")
 entry_fault("parent-folder", NO_FILE, f"../{SUBMISSION}")
 entry_fault("parent-folder-inside", NO_FILE, f"quick/../../p/{TITLE}/seed-0/result.json")
-entry_fault("folder-above", "is no folder of a bundle", "../")
+entry_fault("folder-above", "is not a folder of a bundle", "../")
 entry_fault("backslash", NO_FILE, f"quick\\p\\{TITLE}\\seed-0\\result.json")
 entry_fault("drive-letter", NO_FILE, f"C:/{SUBMISSION}")
-entry_fault("null-byte", "no file of a bundle|damaged", f"{CELL}/result.json\0.py")
+entry_fault("null-byte", "not a file of a bundle|damaged", f"{CELL}/result.json\0.py")
 entry_fault("line-break", NO_FILE, f"{CELL}/result.json\n")
 entry_fault("terminal-escape", r"'\?\]0;mine", "\x1b]0;mine\x07")
 entry_fault("letters-of-another-script", NO_FILE, CELL.replace("quick", "quiсk") + "/result.json")
@@ -158,36 +158,40 @@ entry_fault("record-of-verification", NO_FILE, f"verified/quick/{TITLE}.json")
 entry_fault("hidden-file", NO_FILE, ".gitattributes")
 entry_fault("leading-zero", NO_FILE, f"quick/p/{TITLE}/seed-00/result.json")
 entry_fault("endless-seed", NO_FILE, f"quick/p/{TITLE}/seed-{'9' * 60}/result.json")
-entry_fault("same-name-twice", "is there twice", SUBMISSION, b"{}")
-entry_fault("same-name-in-capitals", "is there twice", SUBMISSION.replace("loose", "LOOSE"), b"{}")
+entry_fault("same-name-twice", "occurs twice", SUBMISSION, b"{}")
+entry_fault("same-name-in-capitals", "occurs twice", SUBMISSION.replace("loose", "LOOSE"), b"{}")
 
 # Kinds.
 entry_fault("link", "is a link", f"{CELL}/result.json", b"/etc/passwd", external_attr=(stat.S_IFLNK | 0o777) << 16)
-entry_fault("pipe", "is a link, or something else", f"{CELL}/result.json", external_attr=(stat.S_IFIFO | 0o644) << 16)
-entry_fault("folder-as-file", "is a link, or something else", f"{CELL}/result.json", external_attr=0x10)
-entry_fault("folder-with-content", "is no folder of a bundle", "quick/", b"content")
-entry_fault("bzip2", "is packed by method 12", f"{CELL}/values.npy", b"a", compress_type=zipfile.ZIP_BZIP2)
-entry_fault("lzma", "is packed by method 14", f"{CELL}/values.npy", b"a", compress_type=zipfile.ZIP_LZMA)
+entry_fault(
+    "pipe", "is a link or another special file", f"{CELL}/result.json", external_attr=(stat.S_IFIFO | 0o644) << 16
+)
+entry_fault("folder-as-file", "is a link or another special file", f"{CELL}/result.json", external_attr=0x10)
+entry_fault("folder-with-content", "is not a folder of a bundle", "quick/", b"content")
+entry_fault("bzip2", "is compressed by method 12", f"{CELL}/values.npy", b"a", compress_type=zipfile.ZIP_BZIP2)
+entry_fault("lzma", "is compressed by method 14", f"{CELL}/values.npy", b"a", compress_type=zipfile.ZIP_LZMA)
 FAULTS["encrypted"] = Fault("is encrypted", lambda files: patched(packed(files), SUBMISSION, 8, b"\x01\x00"))
 
 # Contents that are not what they are said to be.
 entry_fault("bomb", "has more than 2097152 bytes", f"{CELL}/result.json", bytes(2**21 + 1), compress_type=8)
-FAULTS["wrong-checksum"] = Fault("damaged one: Bad CRC", lambda files: patched(packed(files), SUBMISSION, 16, bytes(4)))
+FAULTS["wrong-checksum"] = Fault(
+    "or is damaged: Bad CRC", lambda files: patched(packed(files), SUBMISSION, 16, bytes(4))
+)
 
 
-@fault("bomb-that-says-it-is-small", "damaged one: Bad CRC")
+@fault("bomb-that-says-it-is-small", "or is damaged: Bad CRC")
 def too_small(files: Files) -> bytes:
     entry_fault("", "", f"{CELL}/result.json", bytes(2**21 + 1), compress_type=8)
     content = FAULTS.pop("").make(files)
     return patched(content, f"{CELL}/result.json", 24, struct.pack("<L", 100))
 
 
-@fault("longer-than-it-is", "bytes and says")
+@fault("longer-than-it-is", "bytes and declares")
 def longer(files: Files) -> bytes:
     return patched(packed(files), SUBMISSION, 24, struct.pack("<L", 3))
 
 
-@fault("entries-that-overlap", "overlaps with something else")
+@fault("entries-that-overlap", "overlaps another entry")
 def overlapping(files: Files) -> bytes:
     content = packed(files)
     first, second = (f"{result_path(files, place)[:-11]}values.npy" for place in (0, 1))
@@ -195,7 +199,7 @@ def overlapping(files: Files) -> bytes:
     return patched(content, second, 42, struct.pack("<L", header), local=False)
 
 
-@fault("another-name-in-the-local-header", "damaged one: File name in directory")
+@fault("another-name-in-the-local-header", "or is damaged: File name in directory")
 def renamed(files: Files) -> bytes:
     content = packed(files)
     return content.replace(SUBMISSION.encode(), SUBMISSION.replace("loose", "close").encode(), 1)
@@ -209,10 +213,10 @@ def json_fault(name: str, message: str, text: bytes, path: str = SUBMISSION) -> 
 json_fault("deep-json", "nested too deeply", b"[" * 100_000 + b"]" * 100_000)
 json_fault("endless-number", "is too large", b'{"schema_version": ' + b"9" * 5000 + b"}")
 json_fault("number-beyond-all", "1e999 is too large", b'{"schema_version": 1e999}')
-json_fault("no-utf-8", "is no JSON of a bundle", b'{"evaluator": "\xff"}')
-json_fault("no-json", "is no JSON of a bundle", b"evaluator: mine")
-json_fault("key-twice", "a key is there twice", b'{"evaluator": "a", "evaluator": "b"}')
-json_fault("no-object", "is no submission", b"[]")
+json_fault("no-utf-8", "is not valid JSON", b'{"evaluator": "\xff"}')
+json_fault("no-json", "is not valid JSON", b"evaluator: mine")
+json_fault("key-twice", "a key occurs twice", b'{"evaluator": "a", "evaluator": "b"}')
+json_fault("no-object", "is not a submission", b"[]")
 json_fault("key-that-does-not-exist", "unknown key", b'{"\\u001b[2J": 1}')
 files_fault(
     "half-a-character", "Invalid JSON: unexpected end of hex escape", lambda files: _about(files, "name", "\ud800")
@@ -220,11 +224,11 @@ files_fault(
 files_fault("line-break-in-a-name", "only printable characters", lambda files: _about(files, "name", "a\nb"))
 files_fault("right-to-left", "only printable characters", lambda files: _about(files, "name", "a\u202eb"))
 files_fault("link-that-runs", "a link is https://", lambda files: _about(files, "code", "javascript:alert(1)"))
-files_fault("not-a-number", "NaN is no number", lambda files: _params(files, float("nan")))
-files_fault("infinity", "Infinity is no number", lambda files: _params(files, float("inf")))
-files_fault("not-a-number-in-a-score", "NaN is no number", lambda files: _score(files, float("nan")))
+files_fault("not-a-number", "NaN is not a number", lambda files: _params(files, float("nan")))
+files_fault("infinity", "Infinity is not a number", lambda files: _params(files, float("inf")))
+files_fault("not-a-number-in-a-score", "NaN is not a number", lambda files: _score(files, float("nan")))
 files_fault("number-too-large-in-a-score", "1e999 is too large", lambda files: _in_result(files, b"0.5", b"1e999"))
-files_fault("deep-parameters", "is no submission", lambda files: _params(files, _deep(400)))
+files_fault("deep-parameters", "is not a submission", lambda files: _params(files, _deep(400)))
 
 
 def _about(files: Files, field: str, text: str) -> Files:
@@ -257,22 +261,22 @@ files_fault("two-submissions", "has 2 files submissions", lambda files: {**files
 files_fault("no-cells", "it has no results", lambda files: relisted({SUBMISSION: files[SUBMISSION]}))
 files_fault("submission-of-another", "is the submission of other", lambda files: _renamed(files))
 files_fault("file-not-listed", "is not listed in", lambda files: {**files, f"{CELL}/repeat.npy": b""})
-files_fault("file-missing", r"is not there \(1 in all\)", lambda files: _without(files, result_path(files, 1)))
-files_fault("altered-file", "is not the file whose SHA-256", lambda files: {**files, result_path(files): b"{}"})
+files_fault("file-missing", r"is missing \(1 missing in all\)", lambda files: _without(files, result_path(files, 1)))
+files_fault("altered-file", "does not have the SHA-256", lambda files: {**files, result_path(files): b"{}"})
 files_fault(
     "cell-without-a-result", "has no result.json", lambda files: relisted(_without(files, result_path(files, 1)))
 )
-files_fault("cell-of-another-evaluator", "is not loose_mine.Mine's", lambda files: _moved(files, "knn_shapley"))
+files_fault("cell-of-another-evaluator", "is not a cell of loose_mine.Mine", lambda files: _moved(files, "knn_shapley"))
 files_fault("result-of-another-cell", "is the result of another cell", lambda files: _swapped(files))
 files_fault("no-result", "is not a result", lambda files: relisted({**files, result_path(files): b"{}"}))
 files_fault(
     "array-not-described",
-    "describes the arrays",
+    "lists the arrays",
     lambda files: relisted({**files, result_path(files).replace("result.json", "repeat.npy"): b"\x93NUMPY"}),
 )
 files_fault(
     "described-array-missing",
-    "describes the arrays",
+    "lists the arrays",
     lambda files: relisted(_without(files, result_path(files).replace("result.json", "values.npy"))),
 )
 files_fault(
@@ -329,8 +333,12 @@ values_fault("values-of-another-length", "does not hold 100 finite numbers", np.
 
 
 def small() -> Files:
-    """A whole bundle whose plan has two cells only: plans are compared with suites later."""
-    return with_submission(made_up_files(), lambda said: said["plans"][0].update(cells=said["plans"][0]["cells"][:2]))
+    """A whole bundle whose plan is short: it has two cells, and is compared with the suite later."""
+
+    def shorten(said: Any) -> None:
+        said["plans"][0].update(cells=said["plans"][0]["cells"][:2], description="Two cells.")
+
+    return with_submission(made_up_files(), shorten)
 
 
 def main() -> None:

@@ -41,11 +41,11 @@ def read(tmp_path: Path) -> Callable[[Files], Bundle]:
     return lambda files: read_bundle(write_zip(tmp_path / "mine.zip", files), next(folders))
 
 
-def checked(bundle: Bundle, landed: Store | None = None) -> None:
+def checked(bundle: Bundle, published: Store | None = None) -> None:
     assert bundle.submission is not None
     check_plans(bundle.submission)
     check_cells(bundle)
-    check_identity(bundle, landed)
+    check_identity(bundle, published)
 
 
 def first_cell(said: Any) -> Any:
@@ -85,11 +85,11 @@ def _evaluator(said: Any) -> None:
         (lambda said: first_cell(said)["evaluator"]["params"].update(k=1), "cells differ, or are left out"),
         (lambda said: first_cell(said)["tasks"].pop(), "cells differ, or are left out"),
         (lambda said: said["plans"][0].update(suite_version=1), "results of version 1 of suite 'quick', which is at"),
-        (lambda said: said["plans"][0].update(cells=[]), "is not loose_mine.Mine's alone"),
-        (lambda said: first_cell(said)["key"].update(evaluator="other"), "is not loose_mine.Mine's alone"),
-        (lambda said: said["plans"].append(said["plans"][0]), "two of its plans are of one suite"),
-        (_evaluator, "an evaluator is a registered name, or module:Class"),
-        (_suite, "'evil.toml' is no suite that comes with dvbench"),
+        (lambda said: said["plans"][0].update(cells=[]), "has other evaluators than loose_mine.Mine"),
+        (lambda said: first_cell(said)["key"].update(evaluator="other"), "has other evaluators than loose_mine.Mine"),
+        (lambda said: said["plans"].append(said["plans"][0]), "two of its plans are of the same suite"),
+        (_evaluator, "is a registered name, or module:Class"),
+        (_suite, "'evil.toml' is not a suite of dvbench"),
     ],
 )
 def test_nobody_chooses_problems_or_seeds(read, here: Path, change: Callable[[Any], object], message: str) -> None:
@@ -109,10 +109,13 @@ def test_nobody_chooses_problems_or_seeds(read, here: Path, change: Callable[[An
         ),
         (lambda said: said["cell"]["tasks"].pop(), "it was run with other settings or tasks"),
         (lambda said: said["scores"].pop("point_removal"), "it has no score of point_removal"),
-        (lambda said: said["scores"].update(lds=said["scores"]["point_removal"]), "a score of lds, which its suite"),
+        (
+            lambda said: said["scores"].update(lds=said["scores"]["point_removal"]),
+            "a score of lds, which is not a task of its suite",
+        ),
         (
             lambda said: said["scores"]["point_removal"].update(version=99),
-            "by version 99 of point_removal, which is at",
+            "by version 99 of point_removal, whose version is",
         ),
     ],
 )
@@ -126,7 +129,7 @@ def test_a_cell_that_no_plan_asks_for(read) -> None:
     moved = {path.replace("seed-0", "seed-8"): content for path, content in files.items()}
     path = next(path for path in moved if path.endswith("result.json"))
     moved[path] = moved[path].replace(b'"seed": 0', b'"seed": 8')
-    with pytest.raises(UserError, match="seed-8': no plan asks for it"):
+    with pytest.raises(UserError, match="seed-8': it is not planned"):
         checked(read(with_result(moved, lambda said: None)))
 
 
@@ -168,7 +171,9 @@ def test_a_name_of_dvbench_for_something_else(read) -> None:
     with pytest.raises(UserError, match="in suite 'quick' knn_shapley has other settings"):
         checked(read(files))
     files = made_up_files(1, KNN)
-    with pytest.raises(UserError, match=r"knn_shapley is evaluators\.\S+, and its results are those of knn_shapley"):
+    with pytest.raises(
+        UserError, match=r"knn_shapley is the name of evaluators\.\S+, but its results are of knn_shapley"
+    ):
         checked(read(files))
 
 
@@ -184,18 +189,18 @@ def test_results_of_a_baseline_from_before_it_was_a_class(read, attribute: str) 
 def test_a_name_that_only_another_suite_has(read) -> None:
     elsewhere = load_suite("unlearning-cpu").evaluators[0]
     bundle = read(made_up_files(1, MINE.model_copy(update={"label": elsewhere.title})))
-    with pytest.raises(UserError, match=f"{elsewhere.title} is .*, and its results are those of loose_mine:Mine"):
+    with pytest.raises(UserError, match=f"{elsewhere.title} is the name of .*, but its results are of loose_mine:Mine"):
         checked(bundle)
 
 
 def test_results_of_several_evaluators(read) -> None:
     files = with_result(made_up_files(2), lambda said: said.update(evaluator_object="other:Other"))
-    with pytest.raises(UserError, match="several evaluators: loose_mine:Mine, other:Other"):
+    with pytest.raises(UserError, match="of several evaluators: loose_mine:Mine, other:Other"):
         checked(read(files))
 
 
 @pytest.fixture
-def landed(tmp_path: Path) -> Store:
+def published(tmp_path: Path) -> Store:
     for path, content in made_up_files().items():
         place = tmp_path / "results" / path
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -203,29 +208,29 @@ def landed(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
 
 
-def test_what_has_landed_may_land_again(read, landed: Store) -> None:
-    checked(read(made_up_files()), landed)
+def test_a_submission_may_be_copied_again(read, published: Store) -> None:
+    checked(read(made_up_files()), published)
 
 
-def test_names_that_pass_for_one_that_has_landed(read, landed: Store) -> None:
+def test_names_that_look_like_that_of_a_submission(read, published: Store) -> None:
     bundle = read(made_up_files(1, MINE.model_copy(update={"label": "loose_mine-Mine"})))
     with pytest.raises(UserError, match=r"loose_mine-Mine looks like loose_mine\.Mine"):
-        checked(bundle, landed)
+        checked(bundle, published)
 
 
-def test_a_name_that_somebody_else_has_landed_with(read, landed: Store) -> None:
+def test_the_name_of_a_submission_of_others(read, published: Store) -> None:
     files = with_submission(made_up_files(), lambda said: said["about"].update(code="https://example.org/other"))
-    with pytest.raises(UserError, match=r"a loose_mine\.Mine from https://example\.org/mine has landed"):
-        checked(read(files), landed)
+    with pytest.raises(UserError, match=r"has a loose_mine\.Mine from https://example\.org/mine"):
+        checked(read(files), published)
 
 
-def test_a_name_that_has_results_which_nobody_submitted(read, landed: Store) -> None:
-    (landed.root / SUBMISSION).unlink()
+def test_a_name_that_has_results_which_nobody_submitted(read, published: Store) -> None:
+    (published.root / SUBMISSION).unlink()
     with pytest.raises(UserError, match=r"has results of loose_mine\.Mine that were not submitted"):
-        checked(read(made_up_files()), landed)
+        checked(read(made_up_files()), published)
 
 
-def test_another_evaluator_under_a_label_that_has_landed(read, landed: Store, tmp_path: Path) -> None:
+def test_another_evaluator_under_the_label_of_a_submission(read, published: Store, tmp_path: Path) -> None:
     label = MINE.model_copy(update={"label": "nice"})
     for path, content in made_up_files(1, label).items():
         place = tmp_path / "other" / path
@@ -236,7 +241,7 @@ def test_another_evaluator_under_a_label_that_has_landed(read, landed: Store, tm
         checked(read(files), Store(tmp_path / "other"))
 
 
-def test_values_that_look_odd_are_remarked(read, landed: Store) -> None:
+def test_values_that_look_odd_are_remarked(read, published: Store) -> None:
     files = with_values(made_up_files(4), np.zeros(100), place=0)
     files = with_values(files, np.arange(100.0) % 10, place=1)
     files = with_values(with_values(files, np.arange(100.0), place=2), np.arange(100.0), place=3)
@@ -253,8 +258,8 @@ def test_values_that_look_odd_are_remarked(read, landed: Store) -> None:
     assert f"failed: {folders[0]}: ?[31mred" in lines
 
 
-def test_values_of_another_evaluator_are_remarked(read, landed: Store) -> None:
-    lines = remarks(read(made_up_files(2, MINE.model_copy(update={"label": "new"}))), landed)
+def test_values_of_another_evaluator_are_remarked(read, published: Store) -> None:
+    lines = remarks(read(made_up_files(2, MINE.model_copy(update={"label": "new"}))), published)
     assert sum(line.endswith(f": its values are those of {TITLE}") for line in lines) == 2
 
 

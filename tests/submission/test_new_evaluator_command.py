@@ -46,11 +46,11 @@ def test_from_the_skeleton_to_a_verified_submission(dvbench, folder: Path) -> No
     (folder / "submission.toml").write_text(text.replace('= ""', '= "unpublished"'))
     assert dvbench("submit", "runs", "--evaluator", EVALUATOR).code == 0
     bundle = f"{NAME}.FoldMargins.zip"
-    again = ("--tolerance", 0, "--sample", 1, "--trust", EVALUATOR, "--jobs", 0, "--into", "landed")
+    again = ("--tolerance", 0, "--sample", 1, "--trust", EVALUATOR, "--jobs", 0, "--into", "published")
     said = dvbench("verify", bundle, *again)
     assert (said.code, said.err) == (0, "")
     assert said.out.splitlines()[-1] == "3 cells, 3 recomputed, 1 re-run, 0 failed, 0 left as claimed, 0 mismatches"
-    scores = [result.scores for result in Store(folder / "landed").results("quick")]
+    scores = [result.scores for result in Store(folder / "published").results("quick")]
     (found,) = (each["noisy_label_detection"] for each in scores if "noisy_label_detection" in each)
     assert found.metrics["auroc"] > 0.75
 
@@ -71,22 +71,22 @@ def _pytest(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Margins", "cannot name a module"),
-        ("fold-margins", "cannot name a module"),
-        ("2fold", "cannot name a module"),
-        ("class", "cannot name a module"),
-        ("a/b", "cannot name a module"),
-        ("../up", "cannot name a module"),
-        ("", "cannot name a module"),
-        ("é", "cannot name a module"),
-        ("a" * 50, "cannot name a module"),
+        ("Margins", "cannot be the name of a module"),
+        ("fold-margins", "cannot be the name of a module"),
+        ("2fold", "cannot be the name of a module"),
+        ("class", "cannot be the name of a module"),
+        ("a/b", "cannot be the name of a module"),
+        ("../up", "cannot be the name of a module"),
+        ("", "cannot be the name of a module"),
+        ("é", "cannot be the name of a module"),
+        ("a" * 50, "cannot be the name of a module"),
         ("knn_shapley", "there is an evaluator knn_shapley"),
         ("knnshap1ey", "there is an evaluator knn_shapley"),
         ("json", "is the name of another module"),
         ("numpy", "is the name of another module"),
         ("dvbench", "is the name of another module"),
         ("test_mine", "is the name of another module"),
-        ("taken", "taken is there already"),
+        ("taken", "taken exists already"),
     ],
 )
 def test_names_that_cannot_be_used(dvbench, here: Path, name: str, message: str) -> None:

@@ -88,7 +88,7 @@ def test_files_that_are_too_large_together(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def landed(tmp_path: Path) -> Path:
+def published(tmp_path: Path) -> Path:
     for path, content in made_up_files().items():
         place = tmp_path / "results" / path
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -96,45 +96,45 @@ def landed(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def test_what_has_landed_is_read_beside_others(landed: Path, tmp_path: Path) -> None:
-    other = landed / "quick/p/other/seed-0"
+def test_a_submission_in_a_results_folder_is_read(published: Path, tmp_path: Path) -> None:
+    other = published / "quick/p/other/seed-0"
     other.mkdir(parents=True)
     (other / "script.py").touch()
-    assert len(read_bundle(landed / SUBMISSION, tmp_path / "into").keys) == 2
+    assert len(read_bundle(published / SUBMISSION, tmp_path / "into").keys) == 2
 
 
 @pytest.mark.parametrize("what", ["file", "seed", "evaluator", "problem", "suite"])
-def test_a_link_where_something_has_landed(landed: Path, tmp_path: Path, what: str) -> None:
-    result = next(landed.glob(f"quick/*/{TITLE}/seed-0/result.json"))
+def test_a_link_in_a_results_folder(published: Path, tmp_path: Path, what: str) -> None:
+    result = next(published.glob(f"quick/*/{TITLE}/seed-0/result.json"))
     levels = {"file": result, "seed": result.parents[0], "evaluator": result.parents[1]}
     place = {**levels, "problem": result.parents[2], "suite": result.parents[3]}[what]
     place.rename(tmp_path / "elsewhere")
     place.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match=r"is a link, or lies behind one|is no file of a bundle|is not there"):
-        read_bundle(landed / SUBMISSION, tmp_path / "into")
+    with pytest.raises(UserError, match=r"is a link or is in a linked folder|is not a file of a bundle|is missing"):
+        read_bundle(published / SUBMISSION, tmp_path / "into")
 
 
-def test_a_pipe_where_something_has_landed(landed: Path, tmp_path: Path) -> None:
-    path = next(landed.glob(f"quick/*/{TITLE}/seed-0/result.json"))
+def test_a_pipe_in_a_results_folder(published: Path, tmp_path: Path) -> None:
+    path = next(published.glob(f"quick/*/{TITLE}/seed-0/result.json"))
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(UserError, match="is no plain file"):
-        read_bundle(landed / SUBMISSION, tmp_path / "into")
+    with pytest.raises(UserError, match="is not a plain file"):
+        read_bundle(published / SUBMISSION, tmp_path / "into")
 
 
-def test_a_stray_file_where_something_has_landed(landed: Path, tmp_path: Path) -> None:
-    path = next(landed.glob(f"quick/*/{TITLE}/seed-0/result.json"))
+def test_a_stray_file_in_a_results_folder(published: Path, tmp_path: Path) -> None:
+    path = next(published.glob(f"quick/*/{TITLE}/seed-0/result.json"))
     (path.parent / "run.sh").touch()
-    with pytest.raises(UserError, match=r"run\.sh' is no file of a bundle"):
-        read_bundle(landed / SUBMISSION, tmp_path / "into")
+    with pytest.raises(UserError, match=r"run\.sh' is not a file of a bundle"):
+        read_bundle(published / SUBMISSION, tmp_path / "into")
 
 
-def test_a_file_that_is_too_large_where_something_has_landed(landed: Path, tmp_path: Path) -> None:
-    path = next(landed.glob(f"quick/*/{TITLE}/seed-0/result.json"))
+def test_a_file_that_is_too_large_in_a_results_folder(published: Path, tmp_path: Path) -> None:
+    path = next(published.glob(f"quick/*/{TITLE}/seed-0/result.json"))
     with path.open("ab") as file:
         file.truncate(2**40)
     with pytest.raises(UserError, match="has more than 2097152 bytes"):
-        read_bundle(landed / SUBMISSION, tmp_path / "into")
+        read_bundle(published / SUBMISSION, tmp_path / "into")
 
 
 @pytest.mark.parametrize(

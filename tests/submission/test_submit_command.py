@@ -66,9 +66,9 @@ def test_what_is_not_of_a_shipped_suite_is_left_out_and_told(dvbench, results: P
     file.write_bytes(file.read_bytes().replace(b'"epochs": 5', b'"epochs": 50'))
     said = dvbench("submit", results, "--evaluator", TITLE)
     assert said.code == 0
-    assert "left out: suite 'own' does not come with dvbench" in said.out
+    assert "left out: 'own' is not a suite of dvbench" in said.out
     assert f"left out: {moved}/seed-5: its suite has no such problem or seed" in said.out
-    assert f"left out: {CELL}: it was run with other settings or tasks than its suite's" in said.out
+    assert f"left out: {CELL}: it was run with other settings or tasks than those of its suite" in said.out
     assert f"{TITLE}.zip: 8 cells of quick" in said.out
     assert "missing of suite 'quick': 2 of 10 cells" in said.out
 
@@ -78,7 +78,7 @@ def test_results_of_an_older_suite_are_left_out(dvbench, results: Path) -> None:
         path.write_bytes(path.read_bytes().replace(b'"suite_version": 3', b'"suite_version": 2'))
     said = dvbench("submit", results, "--evaluator", TITLE)
     assert said.code == 2
-    assert "results of suite 'quick' are not of its version 3; run it again" in said.err
+    assert "no result of suite 'quick' is of its current version 3; run it again" in said.err
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_results_of_an_older_suite_are_left_out(dvbench, results: Path) -> None:
         (("--evaluator", TITLE, "--out", "mine.tar"), "mine.tar must end in .zip"),
         (
             ("--evaluator", TITLE, "--about", "no.toml"),
-            "it is a TOML file with name, version, authors, reference, code",
+            "write a TOML file with name, version, authors, reference, code",
         ),
         (("--evaluator", TITLE, "--about", "broken.toml"), "broken.toml is not TOML"),
         (("--evaluator", TITLE, "--about", "empty.toml"), "fill in name, version, authors, reference, code, licence"),

@@ -15,10 +15,12 @@ from made_up_bundles import (
     SUBMISSION,
     TITLE,
     Files,
+    in_schema_1,
     made_up_files,
     relisted,
     result_path,
     with_result,
+    with_submission,
     with_values,
 )
 
@@ -50,7 +52,7 @@ def test_what_is_as_claimed_is_confirmed_to_the_bit_without_the_evaluator(dvbenc
     said = dvbench("verify", bundle(honest), *EXACTLY)
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert lines[0].endswith("mine.zip: 3 cells, whole and as planned")
+    assert lines[0].endswith("mine.zip: 3 cells, complete and as planned")
     assert lines[1].startswith("remark: missing of suite 'quick': 7 of 10 cells: ")
     assert lines[-1] == "3 cells, 3 recomputed, 0 re-run, 0 failed, 0 left as claimed, 0 mismatches"
 
@@ -67,7 +69,7 @@ def test_every_alteration_is_named(dvbench, bundle, honest: Files, here: Path) -
     files = altered(altered(honest, LABELS, labels), FEATURES, features)
     values = np.arange(10.0)
     files = with_values(files, values, place_of(files, SUBSETS))
-    said = dvbench("verify", bundle(files), "--jobs", 0, "--into", "landed")
+    said = dvbench("verify", bundle(files), "--jobs", 0, "--into", "published")
     assert said.code == 1
     found = mismatches(said.out)
     assert any(line.startswith(f"{LABELS}: point_removal.random[3]: claimed ") for line in found)
@@ -79,7 +81,49 @@ def test_every_alteration_is_named(dvbench, bundle, honest: Files, here: Path) -
     *_, more, counts = said.out.splitlines()
     assert len(found) == 50
     assert counts.endswith(f", {50 + int(more.split()[1])} mismatches")
-    assert not (here / "landed").exists()
+    assert not (here / "published").exists()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_bundle_of_schema_1_is_verified_like_one_of_schema_2(dvbench, bundle, honest: Files, number: int) -> None:
+    older = in_schema_1(honest)
+    assert b'"reachable"' in older[f"{LABELS}/result.json"]
+    assert b'"axes"' not in older[f"{LABELS}/result.json"]
+    said = dvbench("verify", bundle((older, honest)[number]), *EXACTLY, "--into", "published")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == "3 cells, 3 recomputed, 0 re-run, 0 failed, 0 left as claimed, 0 mismatches"
+    # The copy can be verified too.
+    assert dvbench("verify", f"published/{SUBMISSION}", *EXACTLY).code == 0
+
+
+def test_alterations_of_a_bundle_of_schema_1_are_named(dvbench, bundle, honest: Files) -> None:
+    def change(said: Any) -> None:
+        said["scores"]["noisy_feature_detection"]["metrics"]["auroc"] = 0.99
+
+    said = dvbench("verify", bundle(altered(in_schema_1(honest), FEATURES, change)), *EXACTLY)
+    assert said.code == 1
+    (line,) = mismatches(said.out)
+    assert line.startswith(f"{FEATURES}: noisy_feature_detection.auroc: claimed 0.99, found ")
+
+
+def test_a_bundle_of_schema_1_with_another_plan_is_refused(dvbench, bundle, honest: Files) -> None:
+    def change(said: Any) -> None:
+        said["plans"][0]["cells"][0]["sizes"]["reachable"] += 1
+
+    said = dvbench("verify", bundle(with_submission(in_schema_1(honest), change)), *EXACTLY)
+    assert said.code == 2
+    assert "cells differ, or are left out" in said.err
+
+
+def test_another_x_axis_is_a_mismatch(dvbench, bundle, honest: Files) -> None:
+    def change(said: Any) -> None:
+        said["scores"]["noisy_feature_detection"]["axes"]["recall"] = "player"
+
+    said = dvbench("verify", bundle(altered(honest, FEATURES, change)), *EXACTLY)
+    assert said.code == 1
+    assert mismatches(said.out) == [
+        f"{FEATURES}: noisy_feature_detection.axis of recall: claimed player, found fraction"
+    ]
 
 
 def test_a_small_deviation_is_tolerated_as_far_as_is_said(dvbench, bundle, honest: Files) -> None:
@@ -91,20 +135,20 @@ def test_a_small_deviation_is_tolerated_as_far_as_is_said(dvbench, bundle, hones
     assert dvbench("verify", bundle(files), "--jobs", 0, "--tolerance", 0.003).code == 1
 
 
-def test_what_lands_has_the_scores_that_were_computed_again(dvbench, bundle, honest: Files, here: Path) -> None:
+def test_the_copy_has_the_scores_that_were_computed_again(dvbench, bundle, honest: Files, here: Path) -> None:
     """Within the tolerance, nobody chooses."""
 
     def change(said: Any) -> None:
         said["scores"]["noisy_feature_detection"]["metrics"]["auroc"] += 0.004
 
     files = altered(honest, FEATURES, change)
-    assert dvbench("verify", bundle(files), "--jobs", 0, "--into", "landed").code == 0
-    landed = json.loads((here / "landed" / FEATURES / "result.json").read_text())
+    assert dvbench("verify", bundle(files), "--jobs", 0, "--into", "published").code == 0
+    published = json.loads((here / "published" / FEATURES / "result.json").read_text())
     true = json.loads(honest[f"{FEATURES}/result.json"])
-    assert landed["scores"] == true["scores"]
+    assert published["scores"] == true["scores"]
     # It is whole, says so, and counts as verified.
-    assert dvbench("verify", f"landed/{SUBMISSION}", *EXACTLY).code == 0
-    with open_index(Store(here / "landed"), "quick") as index:
+    assert dvbench("verify", f"published/{SUBMISSION}", *EXACTLY).code == 0
+    with open_index(Store(here / "published"), "quick") as index:
         cells = suite_scores(index).cells.set_index(["problem", "seed"])
     assert cells.loc[(FEATURES.split("/")[1], 0), "mark"] == "recomputed"
 
@@ -129,11 +173,11 @@ def test_a_cell_whose_tasks_all_failed_stays_a_claim(dvbench, bundle, honest: Fi
 
     def change(said: Any) -> None:
         for score in said["scores"].values():
-            score |= {"metrics": {}, "curves": {}, "error": "boom"}
+            score |= {"metrics": {}, "curves": {}, "axes": {}, "error": "boom"}
 
-    said = dvbench("verify", bundle(altered(honest, FEATURES, change)), *EXACTLY, "--into", "landed")
+    said = dvbench("verify", bundle(altered(honest, FEATURES, change)), *EXACTLY, "--into", "published")
     assert said.out.splitlines()[-1] == "3 cells, 2 recomputed, 0 re-run, 0 failed, 1 left as claimed, 0 mismatches"
-    record = Store(here / "landed").verified("quick", TITLE)
+    record = Store(here / "published").verified("quick", TITLE)
     assert not any(FEATURES.split("/")[1] in name for name in record.cells)
 
 
@@ -159,7 +203,7 @@ def test_a_second_valuation_that_is_claimed_and_not_there(dvbench, bundle, hones
 
 def test_a_task_that_is_shown_as_failed_is_no_boast(dvbench, bundle, honest: Files) -> None:
     def change(said: Any) -> None:
-        said["scores"]["point_removal"] |= {"metrics": {}, "curves": {}, "error": "\x1b[31mboom"}
+        said["scores"]["point_removal"] |= {"metrics": {}, "curves": {}, "axes": {}, "error": "\x1b[31mboom"}
 
     said = dvbench("verify", bundle(altered(honest, LABELS, change)), *EXACTLY)
     assert said.code == 0
@@ -173,14 +217,14 @@ def test_values_are_computed_again_only_by_what_is_trusted(dvbench, bundle, hone
 
 
 @pytest.mark.usefixtures("installed")
-def test_values_are_computed_again_land_and_are_verified_where_they_are(
+def test_values_are_computed_again_copied_and_verified_where_they_are(
     dvbench, bundle, honest: Files, here: Path
 ) -> None:
     again = ("--sample", 2, "--trust", MINE.name)
-    said = dvbench("verify", bundle(honest), *EXACTLY, *again, "--into", "landed")
+    said = dvbench("verify", bundle(honest), *EXACTLY, *again, "--into", "published")
     assert (said.code, said.err) == (0, "")
     assert "largest deviation of a value: 0 of the range of the values" in said.out
-    store = Store(here / "landed")
+    store = Store(here / "published")
     there = {str(path.relative_to(store.root)): path for path in store.root.rglob("*") if path.is_file()}
     record = f"verified/quick/{TITLE}.json"
     assert there.keys() == {*honest, record}
@@ -192,7 +236,7 @@ def test_values_are_computed_again_land_and_are_verified_where_they_are(
     assert {cell.sha256 for cell in verified.cells.values()} == {
         digest for path, digest in hashes.items() if path.endswith("result.json")
     }
-    said = dvbench("verify", "landed/" + SUBMISSION, *EXACTLY, "--into", "landed")  # recomputed only, this time
+    said = dvbench("verify", "published/" + SUBMISSION, *EXACTLY, "--into", "published")  # recomputed only, this time
     assert said.code == 0
     assert store.verified("quick", TITLE) == verified
 
@@ -219,7 +263,7 @@ def test_another_version_of_the_evaluator_is_not_run(dvbench, bundle, honest: Fi
         files = altered(files, folder, lambda said: said.update(evaluator_version="sha256:0"))
     said = dvbench("verify", bundle(files), *EXACTLY, "--sample", 1, "--trust", MINE.name)
     assert said.code == 2
-    assert "was valued by loose_mine:Mine sha256:0, and here is sha256:" in said.err
+    assert "was valued by loose_mine:Mine sha256:0, and sha256:" in said.err
 
 
 def test_published_results_are_verified_in_their_folder(dvbench, runs: Path, here: Path) -> None:
@@ -250,12 +294,12 @@ def test_what_an_unlearning_method_claims_stays_a_claim_and_is_not_executed(
 ) -> None:
     settings = EvaluatorSettings(kind="unlearning", name=name, label="mine", params={"command": "touch executed"})
     (here / "loose_method.py").write_text("open('executed', 'w')")
-    said = dvbench("verify", bundle(made_up_files(2, settings, "unlearning-cpu")), *EXACTLY, "--into", "landed")
+    said = dvbench("verify", bundle(made_up_files(2, settings, "unlearning-cpu")), *EXACTLY, "--into", "published")
     assert said.code == 0
-    assert f"remark: scores that need {name} remain claims: " in said.out
+    assert f"remark: scores that need {name} remain claimed: " in said.out
     assert said.out.splitlines()[-1].startswith("2 cells, 0 recomputed, 0 re-run, 0 failed, 2 left as claimed")
     assert not (here / "executed").exists()
-    assert not (here / "landed/verified").exists()
+    assert not (here / "published/verified").exists()
     said = dvbench("verify", "mine.zip", *EXACTLY, "--sample", 1)
     assert said.code == 2
     assert not (here / "executed").exists()
@@ -266,10 +310,10 @@ def test_ctrl_c_leaves_nothing(dvbench, bundle, honest: Files, here: Path, monke
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dvbench.execution.scoring.build_from_settings", interrupted)
-    said = dvbench("verify", bundle(honest), "--jobs", 0, "--into", "landed")
+    said = dvbench("verify", bundle(honest), "--jobs", 0, "--into", "published")
     assert said.code == 130
-    assert said.err == "interrupted: nothing has landed or was recorded\n"
-    assert not (here / "landed").exists()
+    assert said.err == "interrupted: nothing was copied or recorded\n"
+    assert not (here / "published").exists()
 
 
 def test_a_refused_bundle_is_one_line(dvbench, bundle) -> None:
@@ -277,25 +321,25 @@ def test_a_refused_bundle_is_one_line(dvbench, bundle) -> None:
     said = dvbench("verify", bundle({**files, result_path(files): b"{}"}), "--jobs", 0)
     assert (said.code, said.out) == (2, "")
     assert said.err.count("\n") == 1
-    assert "is not the file whose SHA-256" in said.err
+    assert "does not have the SHA-256" in said.err
 
 
 def test_what_a_submission_no_longer_has_goes_and_nothing_else_does(dvbench, bundle, honest: Files, here: Path) -> None:
-    assert dvbench("verify", bundle(honest), "--jobs", 0, "--into", "landed").code == 0
+    assert dvbench("verify", bundle(honest), "--jobs", 0, "--into", "published").code == 0
     (here / "innocent").touch()
-    path = here / "landed" / SUBMISSION
+    path = here / "published" / SUBMISSION
     said = json.loads(path.read_bytes())
     others = f"{LABELS.replace(TITLE, 'other')}/values.npy"
     said["files"] |= {"../innocent": "0" * 64, others: "0" * 64}
     path.write_text(json.dumps(said))
-    (here / "landed" / others).parent.mkdir(parents=True)
-    (here / "landed" / others).touch()
+    (here / "published" / others).parent.mkdir(parents=True)
+    (here / "published" / others).touch()
     kept = {name: content for name, content in honest.items() if not name.startswith(f"{LABELS}/")}
-    assert dvbench("verify", bundle(relisted(kept)), "--jobs", 0, "--into", "landed").code == 0
+    assert dvbench("verify", bundle(relisted(kept)), "--jobs", 0, "--into", "published").code == 0
     assert (here / "innocent").exists()
-    assert (here / "landed" / others).exists()
-    assert not list((here / "landed" / LABELS).iterdir())
-    verified = Store(here / "landed").verified("quick", TITLE)
+    assert (here / "published" / others).exists()
+    assert not list((here / "published" / LABELS).iterdir())
+    verified = Store(here / "published").verified("quick", TITLE)
     assert verified is not None
     assert len(verified.cells) == 2
 
