@@ -23,7 +23,7 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
     Parameters
     ----------
     cell : Cell
-        Its evaluator is an unlearning method.
+        A cell with an unlearning method as its evaluator.
     problem : Problem
     device : str
     purpose : str

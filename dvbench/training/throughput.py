@@ -34,8 +34,10 @@ def training_flops(network: nn.Module, width: int) -> int:
     A. Chowdhery and others. PaLM: scaling language modeling with pathways. JMLR 2023. Appendix B.
     """
     config: Any = network.config
-    positions = config.max_position_embeddings * config.hidden_size
-    forward = 2 * (parameter_count(network) - positions) + 4 * config.num_hidden_layers * width * config.hidden_size
+    positions: int = config.max_position_embeddings * config.hidden_size
+    forward: int = (
+        2 * (parameter_count(network) - positions) + 4 * config.num_hidden_layers * width * config.hidden_size
+    )
     return 3 * forward
 
 

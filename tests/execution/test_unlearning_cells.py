@@ -12,7 +12,7 @@ from dvbench.errors import UserError
 from dvbench.execution import scoring
 from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.planning import check, make_plan, narrow
-from dvbench.execution.workers import run_here
+from dvbench.execution.run import run_cells
 from dvbench.problems.build import build_from_settings
 from dvbench.registry import find
 from dvbench.results import Store
@@ -67,7 +67,7 @@ def refusal(suite: Suite) -> str:
 
 def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
     check(suite)
-    results = {result.cell.key.evaluator: result for result in run_here(make_plan(suite).cells[:3], store, "cpu")}
+    results = {result.cell.key.evaluator: result for result in run_cells(make_plan(suite).cells[:3], store, "cpu", 0)}
     assert list(results) == ["plain_ascent", "strong", "scrub"]
     for result in results.values():
         assert (result.status, result.dataset.players) == ("ok", 10)
@@ -94,7 +94,7 @@ def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
 
 def test_the_same_cell_has_the_same_scores(suite: Suite, store: Store, tmp_path: Path) -> None:
     cell = make_plan(suite).cells[0]
-    (first,), (again,) = (run_here([cell], each, "cpu") for each in (store, Store(tmp_path / "again")))
+    (first,), (again,) = (run_cells([cell], each, "cpu", 0) for each in (store, Store(tmp_path / "again")))
     assert first.scores == again.scores
     assert first.arrays == again.arrays
 
@@ -108,7 +108,7 @@ def test_models_to_judge_by_are_trained_once_for_all_methods(suite: Suite, store
             made.append(self)
 
     monkeypatch.setattr(scoring, "make_unlearning_experiment", Seen)
-    assert len(list(run_here(make_plan(suite).cells[:3], store, "cpu"))) == 3
+    assert len(list(run_cells(make_plan(suite).cells[:3], store, "cpu", 0))) == 3
     (judge,) = made
     # The full model twice, once to look at its losses, and one without each class.
     assert judge.full.fits.count == 12
@@ -133,7 +133,7 @@ def test_methods_are_chosen_by_name_or_label_and_a_strangers_is_added(suite: Sui
     )
     own = narrow(suite, ["my_methods:Both"])
     check(own)
-    (result,) = run_here(make_plan(own).cells[:1], store, "cpu")
+    (result,) = run_cells(make_plan(own).cells[:1], store, "cpu", 0)
     assert result.status == "ok"
     assert result.evaluator_version.startswith("sha256:")
     assert refusal(narrow(suite, ["my_methods:NoMethod"])).startswith("my_methods:NoMethod is not an unlearning method")
@@ -271,9 +271,9 @@ def test_a_method_that_alters_what_it_is_given_alters_no_other(suite: Suite, sto
         "        return lambda logits, batch: ascend(logits, batch) + 0.1 * torch.randn(1), None\n",
     )
     cells = [make_plan(narrow(suite, [name])).cells[0] for name in ("wild_methods:Wild", "plain_ascent")]
-    beside = {result.cell.key.evaluator: result.scores for result in run_here(cells, store, "cpu")}
+    beside = {result.cell.key.evaluator: result.scores for result in run_cells(cells, store, "cpu", 0)}
     for cell in cells:  # alone, each has the scores that it had beside the other
-        (alone,) = run_here([cell], Store(tmp_path / "alone"), "cpu")
+        (alone,) = run_cells([cell], Store(tmp_path / "alone"), "cpu", 0)
         assert alone.scores == beside[cell.key.evaluator]
 
 
@@ -287,7 +287,7 @@ def test_names_of_the_other_kind_say_so(suite: Suite) -> None:
 def test_divergence_is_a_failure_of_that_cell_alone(suite: Suite, store: Store) -> None:
     wild = suite.evaluators[1].model_copy(update={"params": {"steps": 10, "lr": 1e38}})
     cells = make_plan(suite.model_copy(update={"evaluators": (wild, suite.evaluators[2])})).cells[:2]
-    results = {result.cell.key.evaluator: result for result in run_here(cells, store, "cpu")}
+    results = {result.cell.key.evaluator: result for result in run_cells(cells, store, "cpu", 0)}
     assert results["strong"].status == "failed"
     assert "unlearning diverged for" in results["strong"].error
     assert results["scrub"].status == "ok"
@@ -296,7 +296,7 @@ def test_divergence_is_a_failure_of_that_cell_alone(suite: Suite, store: Store) 
 def test_points_as_players_are_refused(suite: Suite, store: Store) -> None:
     problem = suite.problems[0].model_copy(update={"groups": None})
     big = problem.model_copy(update={"sizes": problem.sizes.model_copy(update={"train": 120})})
-    (result,) = run_here(make_plan(suite.model_copy(update={"problems": (big,)})).cells[:1], store, "cpu")
+    (result,) = run_cells(make_plan(suite.model_copy(update={"problems": (big,)})).cells[:1], store, "cpu", 0)
     assert result.error.startswith("120 players are too many to judge unlearning by: at most 100; give the problem")
 
 

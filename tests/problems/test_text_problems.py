@@ -174,7 +174,8 @@ def test_all_texts_can_be_used(text_mirror: Path) -> None:
 
 
 def suite(dataset: str = "tiny_text", **problem: Any) -> Suite:
-    settings = {"dataset": dataset, "sizes": SIZES, "model": {"name": "mlp"}, "groups": BY_CORPORA, **problem}
+    model = "gpt2_tiny" if dataset == "tiny_text" else "mlp"
+    settings = {"dataset": dataset, "sizes": SIZES, "model": {"name": model}, "groups": BY_CORPORA, **problem}
     settings["tasks"] = ["exact_agreement"]
     plain = {key: value.model_dump() if hasattr(value, "model_dump") else value for key, value in settings.items()}
     return Suite.model_validate(
