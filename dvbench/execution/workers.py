@@ -156,19 +156,25 @@ def _work(job: Job, store: Store, device: str, written: Connection, variables: M
 
 def run_here(cells: Any, store: Store, device: str, on_valued: ResultCallback = lambda _: None) -> Generator[Result]:
     from dvbench.execution.run import run_cells
+
     return run_cells(cells, store, device, 0, on_valued)
 
 
-def run_in_workers(cells: Any, store: Store, device: str, jobs: int, on_valued: ResultCallback = lambda _: None) -> Generator[Result]:
+def run_in_workers(
+    cells: Any, store: Store, device: str, jobs: int, on_valued: ResultCallback = lambda _: None
+) -> Generator[Result]:
     from dvbench.execution.run import run_cells
+
     return run_cells(cells, store, device, jobs, on_valued)
 
 
 def score_here(cells: Any, store: Store, device: str) -> Generator[Result]:
     from dvbench.execution.run import score_saved_values
+
     return score_saved_values(cells, store, device, 0)
 
 
 def score_in_workers(cells: Any, store: Store, device: str, jobs: int) -> Generator[Result]:
     from dvbench.execution.run import score_saved_values
+
     return score_saved_values(cells, store, device, jobs)
