@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -200,5 +201,14 @@ class EvaluatorSettings(Strict):
 
     @property
     def title(self) -> str:
-        """The name in results and tables."""
-        return self.label or self.name.replace(":", ".")
+        """The name in results and tables.
+
+        A class ``module:Name`` may have letters that a folder should not have. These are replaced by similar ones, and
+        a short hash keeps different names apart.
+        """
+        title = self.label or self.name.replace(":", ".")
+        if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", title):
+            return title
+        decomposed = unicodedata.normalize("NFKD", title)
+        ascii_name = re.sub(r"[^A-Za-z0-9_.+-]", "", decomposed).strip("._+-") or "evaluator"
+        return f"{ascii_name}-{hashlib.sha256(title.encode()).hexdigest()[:6]}"

@@ -111,6 +111,3 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-describe_environment = current_environment

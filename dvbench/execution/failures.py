@@ -69,11 +69,3 @@ def _write(cell: Cell, result: Result | None, store: Store, error: str, device: 
         return store.write(failed_result(cell, error, device))
     missing = result.lacks(task_versions(cell))
     return store.write(result.with_scores(cell, {name: failed_score(name, error) for name in missing}))
-
-
-describe_exception, crashed, unscored, failure = (
-    error_line,
-    record_failed_valuation,
-    record_failed_scoring,
-    failed_result,
-)

@@ -1,10 +1,10 @@
-"""From a suite and what the user asked of it to the cells that are to be run."""
+"""Selects parts of a suite, checks that it can work, and lists its cells."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -38,25 +38,26 @@ def make_plan(suite: Suite) -> Plan:
 
 def narrow(
     suite: Suite,
-    evaluators: Sequence[str] = (),
+    evaluators: Sequence[str | Mapping[str, Any]] = (),
     datasets: Sequence[str] = (),
     tasks: Sequence[str] = (),
     seeds: Sequence[int] | None = None,
 ) -> Suite:
-    """Restrict a suite, or widen it by evaluators and data sets that it does not name.
+    """Select parts of a suite, and add evaluators and data sets that it does not have.
 
     Parameters
     ----------
     suite : Suite
-    evaluators : sequence of str
-        Keep these, by label or name; another registered one or a ``module:Class`` is added with its default settings.
-        Unlearning methods in a suite of those.
+    evaluators : sequence of str or mapping
+        Labels or names of the evaluators to keep. Another registered name, or a ``module:Class``, is added with its
+        default parameters; a mapping with ``name``, and optionally ``label`` and ``params``, with its own. In a suite
+        of unlearning methods these are methods.
     datasets : sequence of str
-        Keep the problems of these; another one takes the place of the first problem's data set.
+        Data sets whose problems are kept. Another data set replaces that of the first problem.
     tasks : sequence of str
-        Keep these.
+        Tasks to keep.
     seeds : sequence of int, optional
-        Instead of the suite's.
+        By default the seeds of the suite.
 
     Returns
     -------
@@ -67,8 +68,8 @@ def narrow(
     UserError
         If something does not exist, or nothing is left.
     """
-    chosen = [one for name in evaluators for one in _evaluators(suite, name)] if evaluators else suite.evaluators
-    problems = [one for name in datasets for one in _problems(suite, name)] if datasets else list(suite.problems)
+    chosen = [settings for which in evaluators for settings in _evaluators(suite, which)] or list(suite.evaluators)
+    problems = [problem for name in datasets for problem in _problems(suite, name)] or list(suite.problems)
     if tasks:
         wanted = {find("tasks", name).name for name in tasks}
         problems = [
@@ -83,8 +84,8 @@ def narrow(
                 f"{', '.join(known)}"
             )
     update = {
-        "evaluators": tuple({one.title: one for one in chosen}.values()),
-        "problems": tuple({one.model_dump_json(): one for one in problems}.values()),
+        "evaluators": tuple({settings.title: settings for settings in chosen}.values()),
+        "problems": tuple({problem.model_dump_json(): problem for problem in problems}.values()),
         "seeds": tuple(seeds) if seeds is not None else suite.seeds,
     }
     plain = {key: [_plain(value) for value in values] for key, values in update.items()}
@@ -98,8 +99,15 @@ def _plain(value: object) -> object:
     return value.model_dump() if isinstance(value, EvaluatorSettings | SuiteProblem) else value
 
 
-def _evaluators(suite: Suite, name: str) -> list[EvaluatorSettings]:
-    labelled = [one for one in suite.evaluators if one.title == name]
+def _evaluators(suite: Suite, name: str | Mapping[str, Any]) -> list[EvaluatorSettings]:
+    """Return the settings of a suite for an evaluator, by label or name, or new ones."""
+    if not isinstance(name, str):
+        try:
+            settings = EvaluatorSettings.model_validate({"kind": suite.kind, **name})
+        except ValidationError as error:
+            raise UserError(f"evaluator {dict(name)}: {describe_error(error)}") from error
+        return [settings.model_copy(update={"name": find(settings.kind, settings.name).name})]
+    labelled = [settings for settings in suite.evaluators if settings.title == name]
     if labelled:
         return labelled
     try:
@@ -111,8 +119,8 @@ def _evaluators(suite: Suite, name: str) -> list[EvaluatorSettings]:
                 f"{name} is an {singular(other)}, and suite '{suite.name}' has {singular(suite.kind)}s"
             ) from None
         raise
-    found = [one for one in suite.evaluators if one.name == canonical]
-    return found or [EvaluatorSettings(kind=suite.kind, name=canonical)]
+    own = [settings for settings in suite.evaluators if settings.name == canonical]
+    return own or [EvaluatorSettings(kind=suite.kind, name=canonical)]
 
 
 def _problems(suite: Suite, text: str) -> list[SuiteProblem]:
@@ -128,7 +136,7 @@ def _problems(suite: Suite, text: str) -> list[SuiteProblem]:
 
 
 def _relabelled(problem: SuiteProblem, dataset: DatasetSettings) -> str | None:
-    """The label of a problem that has another data set now."""
+    """Return a label for a problem whose data set was replaced."""
     if problem.label is None:
         return None
     before, after = str(problem.dataset), dataset.title
@@ -136,16 +144,19 @@ def _relabelled(problem: SuiteProblem, dataset: DatasetSettings) -> str | None:
 
 
 def check(suite: Suite) -> None:
-    """Find what cannot work before anything runs: unknown names and parameters, tasks that a problem cannot have.
+    """Check that all names and parameters exist, and that every problem has what its tasks need.
 
-    Every data set is loaded once, which also fetches it.
+    Every data set is loaded, which also downloads it.
 
     Raises
     ------
     UserError
+        If the suite cannot work.
     """
+    from dvbench.execution.evaluator_making import make_evaluator
     from dvbench.problems.build import check_noise, load_source
     from dvbench.problems.splits import check_texts
+    from dvbench.randomness import isolated_generators
     from dvbench.scoring.contract import check_players
     from dvbench.unlearning.factory import make_method
 
@@ -157,6 +168,9 @@ def check(suite: Suite) -> None:
         entry.check_parameters(evaluator.params)
         if ":" in evaluator.name:
             _check_interface(entry)
+        if evaluator.params:  # its constructor checks their values, such as an unlearning method and its parameters
+            with isolated_generators(0):
+                make_evaluator(evaluator, 0)
     sources = {
         title: load_source(dataset)
         for title, dataset in sorted({str(p.dataset): p.dataset for p in suite.problems}.items())
@@ -227,7 +241,7 @@ def _check_models(suite: Suite, sources: Mapping[str, Source]) -> None:
 
 
 def _players(problem: SuiteProblem, source: Source) -> int | None:
-    """How many players a problem will have, as far as that is known before it is built."""
+    """Return the number of players of a problem; None if it is not known before the problem is built."""
     from dvbench.problems.groups import check_groups
     from dvbench.problems.splits import rows_of_corpora
 
@@ -242,15 +256,15 @@ def _players(problem: SuiteProblem, source: Source) -> int | None:
 
 
 def _check_interface(entry: Entry) -> None:
-    """Import a stranger's evaluator once, so that a slip in its name is found before anything runs."""
-    found = entry.load()
-    missing = [name for name in ("train", "evaluate_data_values") if not hasattr(found, name)]
-    if isinstance(found, type) and missing:
+    """Import an evaluator ``module:Class``, so that an error in its name is reported before anything runs."""
+    loaded = entry.load()
+    missing = [name for name in ("train", "evaluate_data_values") if not hasattr(loaded, name)]
+    if isinstance(loaded, type) and missing:
         raise UserError(f"{entry.name} is no OpenDataVal DataEvaluator: it has no {missing[0]}()")
 
 
 def merged(plan: Plan, before: Plan | None) -> Plan:
-    """A plan with the cells of an earlier one that it does not name, unless their problem has other settings now."""
+    """Add the cells of an earlier plan that are not in this one, unless their problem has other settings now."""
     if before is None or before.suite_version != plan.suite_version:
         return plan
     now = {cell.key for cell in plan.cells}
@@ -264,5 +278,5 @@ def merged(plan: Plan, before: Plan | None) -> Plan:
 
 
 def problem_of(cell: Cell) -> str:
-    """What a cell's problem is made of, and the model that is trained on it: equal texts, equal problems."""
+    """Return the settings of a cell's problem and model as text; equal texts mean equal problems."""
     return json.dumps(cell.problem.model_dump(mode="json"), sort_keys=True)

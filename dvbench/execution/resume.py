@@ -1,6 +1,6 @@
-"""What is left to do: which results on disk are those that a cell would compute.
+"""Decides which cells are finished: which results on disk are equal to what a cell would compute.
 
-It imports neither torch nor OpenDataVal, so that a run that has nothing to do ends at once.
+It imports neither torch nor OpenDataVal, so that a run without unfinished cells takes little time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def unfinished(cell: Cell, store: Store) -> bool:
-    """Whether there is something left to do for a cell. Failed cells and failed tasks are done again.
+    """Return whether a cell lacks values or scores. Failed cells and failed tasks are computed again.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def unfinished(cell: Cell, store: Store) -> bool:
 
 
 def task_metadata(name: str) -> dict[str, int | str | bool]:
-    """Version, headline and direction of a task, as its source states them.
+    """Return version, headline and direction of a task, read from its source.
 
     Raises
     ------
@@ -55,19 +55,19 @@ def task_metadata(name: str) -> dict[str, int | str | bool]:
 
 
 def task_versions(cell: Cell) -> dict[str, int]:
-    """Present version of each of a cell's tasks."""
+    """Return the current version of each task of a cell."""
     return {name: int(task_metadata(name)["version"]) for name in cell.tasks}
 
 
 def reusable(cell: Cell, store: Store) -> Result | None:
-    """The result on disk, if its values are what this cell would compute.
+    """Return the result on disk if its values are those that this cell would compute, otherwise None.
 
     Raises
     ------
     UserError
         If what is on disk is not a result of this cell, or its arrays were altered.
     """
-    result = _of_these_settings(cell, store)
+    result = _with_settings_of(cell, store)
     if result is None:
         return None
     if result.evaluator_version != evaluator_version(find(cell.evaluator.kind, cell.evaluator.name)):
@@ -76,20 +76,20 @@ def reusable(cell: Cell, store: Store) -> Result | None:
 
 
 def saved(cell: Cell, store: Store) -> Result | None:
-    """The result on disk, if its values are of a cell with these settings: all that scoring needs.
+    """Return the result on disk if its values are those of a cell with the same settings, otherwise None.
 
-    Which version of the evaluator they are of does not matter, nor whether it is installed.
+    Scoring needs no more than that. The version of the evaluator may differ, and it need not be installed.
 
     Raises
     ------
     UserError
         If what is on disk is not a result of this cell, or its arrays were altered.
     """
-    result = _of_these_settings(cell, store)
+    result = _with_settings_of(cell, store)
     return None if result is None else _unaltered(result, store)
 
 
-def _of_these_settings(cell: Cell, store: Store) -> Result | None:
+def _with_settings_of(cell: Cell, store: Store) -> Result | None:
     result = store.read(cell.key)
     if result is None or result.dataset is None:
         return None
@@ -105,7 +105,7 @@ def _unaltered(result: Result, store: Store) -> Result:
 
 
 def data_of(cell: Cell, problem: Problem) -> Dataset:
-    """What a result says of the data of its problem."""
+    """Return the part of a result that identifies the data of its problem."""
     return Dataset(
         revision=problem.revision,
         table=table_hash(cell.problem.dataset),
@@ -118,14 +118,14 @@ def data_of(cell: Cell, problem: Problem) -> Dataset:
 
 
 def table_hash(dataset: DatasetSettings) -> str | None:
-    """Hash of a CSV file; None for other data sets and for a file that is not there."""
+    """Return the hash of a CSV file; None for other data sets and for a file that does not exist."""
     if dataset.path is None or not Path(dataset.path).is_file():
         return None
     return hashlib.sha256(Path(dataset.path).read_bytes()).hexdigest()
 
 
 def evaluator_version(entry: Entry) -> str:
-    """Version of the distribution an evaluator comes from, or a hash of its source file if it is a loose script."""
+    """Return the version of the package that has the evaluator, or a hash of its source file if it is in no package."""
     package = entry.target.partition(":")[0].partition(".")[0]
     if package in ("evaluators", "dvbench"):
         return __version__

@@ -12,7 +12,7 @@ from functools import cache, cached_property, partial
 import numpy as np
 
 from dvbench.errors import UserError
-from dvbench.execution.failures import describe_exception, failed_score, unscored
+from dvbench.execution.failures import error_line, failed_score, record_failed_scoring
 from dvbench.execution.resume import data_of, saved, task_metadata, task_versions
 from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
@@ -58,14 +58,14 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
         models = _SharedModels(Retraining(problem, first.problem.model, first.problem.training, device))
     except (Exception, SystemExit) as error:
         for cell in cells:
-            yield unscored(cell, store, describe_exception(error), device)
+            yield record_failed_scoring(cell, store, error_line(error), device)
         return
     waiting: list[_CellScoring] = []
     for cell in cells:
         try:
             scoring = _CellScoring(cell, problem, store, models)
         except (Exception, SystemExit) as error:
-            yield unscored(cell, store, describe_exception(error), device)
+            yield record_failed_scoring(cell, store, error_line(error), device)
             continue
         scoring.ask_for_coalitions()
         if scoring.coalitions:
@@ -145,7 +145,7 @@ class _CellScoring:
             try:
                 self._coalitions[name] = task.wanted_coalitions(self._problem, self._valuation())
             except (Exception, SystemExit) as error:
-                self._scores[name] = failed_score(name, describe_exception(error))
+                self._scores[name] = failed_score(name, error_line(error))
 
     def score(self) -> Result:
         """Score with all tasks that have not failed yet, and write the result."""
@@ -156,7 +156,7 @@ class _CellScoring:
                 numbers = {"metrics": outcome.metrics, "curves": outcome.curves, "axes": outcome.axes}
                 self._scores[name] = Score.model_validate({**task_metadata(name), **numbers})
             except (Exception, SystemExit) as error:
-                self._scores[name] = failed_score(name, describe_exception(error))
+                self._scores[name] = failed_score(name, error_line(error))
         return self._store.write(self._result.with_scores(self._cell, self._scores))
 
     def _valuation(self) -> Valuation:

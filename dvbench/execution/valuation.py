@@ -1,22 +1,21 @@
-"""The first and expensive step: one evaluator, or one unlearning method, values the players of one problem."""
+"""Computes data values, the expensive step: an evaluator or an unlearning method values the players of a problem."""
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dvbench.errors import UserError
-from dvbench.execution.environment import describe_environment, watch_memory
-from dvbench.execution.failures import crashed, describe_exception, failed_score
+from dvbench.execution.environment import current_environment, watch_memory
+from dvbench.execution.evaluator_making import make_evaluator
+from dvbench.execution.failures import error_line, failed_score, record_failed_valuation
 from dvbench.execution.resume import data_of, evaluator_version, reusable, task_versions
 from dvbench.execution.unlearning_valuation import value_by_unlearning
 from dvbench.execution.valuation_output import ValuationOutput
@@ -32,9 +31,9 @@ from dvbench.version import __version__
 
 
 def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
-    """Value what is not valued yet, a second time if a task needs that, and write it; scores are left for later.
+    """Value the players of a cell, a second time if a task needs it, and write the values. Scores are added later.
 
-    Whatever goes wrong is recorded in the result.
+    Values that are on disk are kept. An error is recorded in the result.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
     Returns
     -------
     Result
-        As it was written.
+        The result that was written.
 
     Raises
     ------
@@ -63,11 +62,11 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
             result = _second_valuation(cell, result, repeating, problem, store, device)
         return result
     except (Exception, SystemExit) as error:
-        return crashed(cell, store, describe_exception(error), device)
+        return record_failed_valuation(cell, store, error_line(error), device)
 
 
 def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) -> Result:
-    valued = valuate_cell(cell, problem, device)
+    output = valuate_cell(cell, problem, device)
     entry = find(cell.evaluator.kind, cell.evaluator.name)
     result = Result(
         dvbench_version=__version__,
@@ -76,28 +75,28 @@ def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) ->
         evaluator_object=entry.target,
         evaluator_version=evaluator_version(entry),
         dataset=data_of(cell, problem),
-        cost=valued.cost,
-        diagnostics=valued.diagnostics,
-        environment=describe_environment(device),
+        cost=output.cost,
+        diagnostics=output.diagnostics,
+        environment=current_environment(device),
     )
-    return store.write(result, valued.arrays)
+    return store.write(result, output.arrays)
 
 
 def _second_valuation(
     cell: Cell, result: Result, tasks: Sequence[str], problem: Problem, store: Store, device: str
 ) -> Result:
-    """Add the values of a second valuation, or to the scores of the tasks that need it why there are none."""
+    """Add the values of a second valuation. If it fails, the scores of the tasks that need it get the error."""
     arrays = {name: store.array(result, name) for name in result.arrays}
     try:
         arrays["repeat"] = valuate_cell(cell, problem, device, purpose="repeat").arrays["values"]
     except (Exception, SystemExit) as error:
-        text = f"second valuation: {describe_exception(error)}"
+        text = f"second valuation: {error_line(error)}"
         return store.write(result.with_scores(cell, {name: failed_score(name, text) for name in tasks}))
     return store.write(result, arrays)
 
 
 def valuate_cell(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str = "valuation") -> ValuationOutput:
-    """Value a problem's players as a cell asks: by its evaluator, or by its unlearning method; see `valuate`."""
+    """Value the players of a problem by the evaluator or the unlearning method of a cell; see `valuate`."""
     if cell.evaluator.kind == "unlearning":
         return value_by_unlearning(cell, problem, device, purpose)
     key = (cell.key.suite, cell.key.seed)
@@ -117,9 +116,9 @@ def valuate(
 ) -> ValuationOutput:
     """Value a problem's players by an evaluator.
 
-    The evaluator is made anew, is given training and validation data and a model, and is run through OpenDataVal's
-    interface. Where subsets are the players, one with ``takes_subsets`` is given those, and any other values points,
-    whose values are summed.
+    A new evaluator gets training data, validation data and a model through OpenDataVal's interface. If the players are
+    subsets, an evaluator with ``takes_subsets`` gets the subsets. Any other evaluator values points, and the values of
+    the points of each subset are summed.
 
     Parameters
     ----------
@@ -131,9 +130,9 @@ def valuate(
     key : tuple of str and int
         Suite and seed, from which all randomness is derived.
     device : str
-        Where the model lives.
+        Device of the model.
     purpose : str
-        Part of the key of the evaluator's randomness: another purpose, other randomness.
+        Part of the key from which random numbers are derived: the second valuation has another purpose than the first.
 
     Returns
     -------
@@ -156,13 +155,10 @@ def valuate(
         precision=training.precision,
         device=device,
     )
-    make = find("evaluators", evaluator.name).load()
+    find("evaluators", evaluator.name).load()  # so that the time measured below does not include imports
     with _silence(), isolated_generators(seed), watch_memory(device) as memory:
         started = time.perf_counter()
-        try:
-            made = make(**evaluator.params, **_randomness(make, seed))
-        except TypeError as error:
-            raise UserError(f"cannot make {evaluator.name}: {error}") from error
+        made = make_evaluator(evaluator, seed)
         whole = problem.groups is not None and getattr(made, "takes_subsets", False)
         fetcher = problem.subset_fetcher() if whole else problem.fetcher()
         fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
@@ -173,7 +169,7 @@ def valuate(
     values = _checked(values, len(problem.train) if summed else problem.players)
     arrays: dict[ArrayName, np.ndarray] = {"values": problem.summed(values) if summed else values}
     errors = getattr(made, "standard_errors_", None)
-    if errors is not None and np.all(np.isfinite(errors)) and not summed:  # of a sum, they do not tell its error
+    if errors is not None and np.all(np.isfinite(errors)) and not summed:  # a sum has other errors
         arrays["standard_errors"] = _checked(errors, problem.players)
     diagnostics = _finite(getattr(made, "diagnostics_", None))
     diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))
@@ -189,22 +185,15 @@ def valuate(
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Drop what evaluators print and warn of; OpenDataVal's draw a progress bar each."""
+    """Suppress the output and the warnings of evaluators; those of OpenDataVal draw progress bars."""
     with Path(os.devnull).open("w") as nowhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with redirect_stdout(nowhere), redirect_stderr(nowhere):
             yield
 
 
-def _randomness(make: Callable[..., Any], seed: int) -> dict[str, np.random.RandomState]:
-    """``random_state`` for those that take it; OpenDataVal does not ask an evaluator to."""
-    parameters = inspect.signature(make).parameters
-    takes = "random_state" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return {"random_state": np.random.RandomState(seed)} if takes else {}
-
-
 def _finite(diagnostics: object) -> dict[str, float]:
-    """What an evaluator reports of itself, as far as it is numbers: nothing depends on it."""
+    """Return those diagnostics of an evaluator that are finite numbers. They are only reported."""
     items = diagnostics.items() if isinstance(diagnostics, dict) else ()
     return {str(k): float(v) for k, v in items if isinstance(v, int | float) and math.isfinite(v)}
 

@@ -1,4 +1,4 @@
-"""What a valuation yields."""
+"""The output of a valuation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dvbench.results import ArrayName, Cost
 
 @dataclass(frozen=True)
 class ValuationOutput:
-    """Values, standard errors if there are any, what they cost, and what else the evaluator reports."""
+    """Data values, standard errors if the evaluator has them, the cost of the valuation, and diagnostics."""
 
     arrays: dict[ArrayName, np.ndarray]
     cost: Cost

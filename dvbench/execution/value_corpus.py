@@ -1,4 +1,4 @@
-"""The value of one's own corpus to a language model: partial valuation, from the model and that corpus alone."""
+"""Computes the value of a corpus for a language model by partial valuation, from the model and the corpus alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvbench.errors import UserError
-from dvbench.execution.environment import describe_environment, resolve_device, watch_memory
+from dvbench.execution.environment import current_environment, resolve_device, watch_memory
 from dvbench.files import write_atomically
 from dvbench.problems.text_corpora import read_texts
 from dvbench.randomness import isolated_generators
@@ -37,17 +37,17 @@ class Unlearning:
 
 @dataclass(frozen=True)
 class CorpusValue:
-    """What a corpus is worth to a model, and the perplexities of the test texts that say so.
+    """The value of a corpus for a model, and the perplexities of the test texts from which it is computed.
 
     Parameters
     ----------
     full, unlearned, alone, untrained : float
-        Perplexity by the model as it is, after it has unlearned the corpus, of one of its shape trained on the corpus
-        alone, and of one untrained.
+        Perplexity of the given model, of the same model after it has unlearned the corpus, of a model of the same
+        architecture trained on the corpus alone, and of an untrained one.
     train_seconds, unlearn_seconds : float
-        To train on the corpus alone, and to unlearn it.
+        Time to train on the corpus alone, and to unlearn the corpus.
     peak_memory : int
-        Bytes: of the GPU if that is where the model lives.
+        Bytes of GPU memory if the model is on a GPU, otherwise of this process.
     """
 
     full: float
@@ -60,17 +60,17 @@ class CorpusValue:
 
     @property
     def value(self) -> float:
-        """Partial Unlearning Shapley value with negative perplexity for Perf."""
+        """Partial Unlearning Shapley value with negative perplexity as the utility."""
         return self._half(self.full, self.unlearned, self.alone, self.untrained)
 
     @property
     def log_value(self) -> float:
-        """The same with negative mean log loss for Perf, in nats a token."""
+        """Partial Unlearning Shapley value with negative mean log loss as the utility, in nats per token."""
         return self._half(*map(math.log, (self.full, self.unlearned, self.alone, self.untrained)))
 
     @staticmethod
     def _half(full: float, unlearned: float, alone: float, untrained: float) -> float:
-        """``1/2 [v(D) + v(all) - v(rest)]`` of costs, of which Perf is the negative."""
+        """``1/2 [v(D) + v(all) - v(rest)]``, where the utility is the negative of these costs."""
         return ((unlearned - full) + (untrained - full) - (alone - full)) / 2
 
 
@@ -88,18 +88,18 @@ def value_corpus(
     out: Path | None,
     say: Callable[[str], None],
 ) -> CorpusValue:
-    """Value a corpus by a model that was trained on it and on more (Algorithm 2 of the Unlearning Shapley paper).
+    """Value a corpus for a model that was trained on it and on other data (Unlearning Shapley paper, Algorithm 2).
 
     Parameters
     ----------
     folder : Path
-        The model, as transformers saves it.
+        Folder of the model, as transformers saves it.
     target, test : sequence of Path
-        Files of the corpus, and of the texts by which the model is judged; no text may be in both.
+        Files with the texts of the corpus, and with the test texts; no text may be in both.
     column : str
-        Of texts in files that have columns.
+        Column with the texts, in files that have columns.
     length : int
-        Tokens that texts are cropped to.
+        Number of tokens of a text that are used.
     training : Training
         How a model is trained on the corpus alone.
     unlearning : Unlearning
@@ -108,7 +108,7 @@ def value_corpus(
     out : Path, optional
         JSON file for the result.
     say : callable
-        Told what is being done.
+        Called with a line at each step.
 
     Returns
     -------
@@ -126,15 +126,15 @@ def value_corpus(
     files = {"target": read_texts(target, column), "test": read_texts(test, column)}
     device = resolve_device(device)
     loaded = load_pretrained(folder, length, seed, training.weight_decay, training.precision, device)
-    texts = {name: loaded.tokenise(found) for name, found in files.items()}
+    texts = {name: loaded.tokenise(content) for name, content in files.items()}
     for name, (x, _) in texts.items():
         say(f"{name}: {len(x):,} texts, {int((x >= 0).sum()):,} tokens, cropped to {loaded.length}")
     try:
         with isolated_generators(seed), watch_memory(device) as memory:
-            found = _value(loaded, texts, training, unlearning, seed, say)
+            corpus_value = _value(loaded, texts, training, unlearning, seed, say)
     except FloatingPointError as error:
         raise UserError(str(error)) from error
-    found = dataclasses.replace(found, peak_memory=memory.peak_cuda or memory.peak)
+    corpus_value = dataclasses.replace(corpus_value, peak_memory=memory.peak_cuda or memory.peak)
     if out is not None:
         settings = {"length": loaded.length, "training": training.model_dump(), "seed": seed}
         settings |= {"unlearning": dataclasses.asdict(unlearning)}
@@ -143,14 +143,14 @@ def value_corpus(
             "dvbench_version": __version__,
             "model": str(folder),
             **sizes,
-            **dataclasses.asdict(found),
-            "value": found.value,
-            "log_value": found.log_value,
+            **dataclasses.asdict(corpus_value),
+            "value": corpus_value.value,
+            "log_value": corpus_value.log_value,
             "settings": settings,
-            "environment": describe_environment(device).model_dump(),
+            "environment": current_environment(device).model_dump(),
         }
         write_atomically(out, (json.dumps(content, indent=1) + "\n").encode())
-    return found
+    return corpus_value
 
 
 def _value(
@@ -162,7 +162,8 @@ def _value(
     say: Callable[[str], None],
 ) -> CorpusValue:
     make = find("evaluators", "partial_unlearning_shapley").load()
-    evaluator = make(**dataclasses.asdict(unlearning), weight_decay=training.weight_decay, random_state=seed)
+    method = {"name": "gradient_ascent", **dataclasses.asdict(unlearning), "weight_decay": training.weight_decay}
+    evaluator = make(method=method, random_state=seed)
     started, epochs = time.perf_counter(), itertools.count(1)
 
     def on_epoch() -> None:
@@ -170,9 +171,9 @@ def _value(
 
     say("unlearning the target")
     fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr, "on_epoch": on_epoch}
-    found = evaluator.value(loaded.model, texts["target"], texts["test"], untrained=loaded.untrained, **fit)
+    utilities = evaluator.value(loaded.model, texts["target"], texts["test"], untrained=loaded.untrained, **fit)
     fits = loaded.untrained.fits
     unlearn_seconds = time.perf_counter() - started - (fits.seconds - fits.resumed_seconds)
-    lost = (0.0, found.lost_by_unlearning, found.lost_by_rest, found.lost_by_all)
-    full, unlearned, alone, untrained = (each - found.full for each in lost)  # Perf is a perplexity's negative
+    lost = (0.0, utilities.lost_by_unlearning, utilities.lost_by_rest, utilities.lost_by_all)
+    full, unlearned, alone, untrained = (loss - utilities.full for loss in lost)  # utilities are negative perplexities
     return CorpusValue(full, unlearned, alone, untrained, fits.seconds, unlearn_seconds, 0)

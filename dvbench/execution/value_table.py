@@ -9,7 +9,7 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.execution.environment import resolve_device
-from dvbench.execution.failures import describe_exception
+from dvbench.execution.failures import error_line
 from dvbench.execution.valuation import valuate
 from dvbench.files import write_atomically
 from dvbench.problems.build import assemble
@@ -89,7 +89,7 @@ def value_table(
         except UserError:
             raise
         except (Exception, SystemExit) as error:
-            raise UserError(f"{evaluator} failed: {describe_exception(error)}") from error
+            raise UserError(f"{evaluator} failed: {error_line(error)}") from error
     mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1 if folds > 2 else 0)
     if source.groups is not None:
         names, counts = np.unique(source.groups, return_counts=True)

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from types import ModuleType
-from typing import Any
 
 from dvbench.execution.environment import resolve_device
 from dvbench.execution.job_queue import Job, JobQueue
@@ -152,29 +151,3 @@ def _work(job: Job, store: Store, device: str, written: Connection, variables: M
     torch.set_num_threads(1)
     for result in job.run(store, resolve_device(device)):
         written.send_bytes(result.cell.key.folder.encode())
-
-
-def run_here(cells: Any, store: Store, device: str, on_valued: ResultCallback = lambda _: None) -> Generator[Result]:
-    from dvbench.execution.run import run_cells
-
-    return run_cells(cells, store, device, 0, on_valued)
-
-
-def run_in_workers(
-    cells: Any, store: Store, device: str, jobs: int, on_valued: ResultCallback = lambda _: None
-) -> Generator[Result]:
-    from dvbench.execution.run import run_cells
-
-    return run_cells(cells, store, device, jobs, on_valued)
-
-
-def score_here(cells: Any, store: Store, device: str) -> Generator[Result]:
-    from dvbench.execution.run import score_saved_values
-
-    return score_saved_values(cells, store, device, 0)
-
-
-def score_in_workers(cells: Any, store: Store, device: str, jobs: int) -> Generator[Result]:
-    from dvbench.execution.run import score_saved_values
-
-    return score_saved_values(cells, store, device, jobs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dvbench.execution.workers import run_here
+from dvbench.execution.run import run_cells
 from dvbench.results import Cell, CellKey, Result, Store
 from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, ProblemSettings, Sizes, Training
 
@@ -55,5 +55,5 @@ def made_up_cell(
 
 def run_cell(cell: Cell, store: Store) -> Result:
     """Value and score one cell, here."""
-    (result,) = run_here([cell], store, "cpu")
+    (result,) = run_cells([cell], store, "cpu", 0)
     return result

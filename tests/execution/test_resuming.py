@@ -10,7 +10,7 @@ from changed_cells import with_problem
 from loose_scripts import made_up_cell, run_cell
 
 from dvbench.errors import UserError
-from dvbench.execution.failures import crashed, failure
+from dvbench.execution.failures import failed_result, record_failed_valuation
 from dvbench.execution.resume import evaluator_version, unfinished
 from dvbench.registry import find
 from dvbench.results import Cell, Store
@@ -151,7 +151,7 @@ def test_a_failed_task_is_tried_again_and_a_task_of_an_old_version_too(valuation
 
 def test_a_crash_before_valuation_is_a_failure(store: Store) -> None:
     cell = made_up_cell()
-    result = crashed(cell, store, "the worker died")
+    result = record_failed_valuation(cell, store, "the worker died")
     assert (result.status, result.error) == ("failed", "the worker died")
     assert store.read(cell.key) == result
 
@@ -159,7 +159,7 @@ def test_a_crash_before_valuation_is_a_failure(store: Store) -> None:
 def test_a_crash_during_scoring_keeps_values_and_scores(valuations, store: Store) -> None:
     first = run_cell(made_up_cell(NAME), store)
     wider = made_up_cell(NAME, tasks=("noisy_label_detection", "noisy_feature_detection"))
-    result = crashed(wider, store, "the worker died")
+    result = record_failed_valuation(wider, store, "the worker died")
     assert (result.status, result.arrays) == ("ok", first.arrays)
     assert result.scores["noisy_label_detection"] == first.scores["noisy_label_detection"]
     assert result.scores["noisy_feature_detection"].error == "the worker died"
@@ -171,11 +171,11 @@ def test_a_crash_during_scoring_keeps_values_and_scores(valuations, store: Store
 def test_a_crash_after_a_change_does_not_keep_old_values(valuations, store: Store) -> None:
     run_cell(made_up_cell(NAME), store)
     changed = made_up_cell(NAME, k=2)
-    assert crashed(changed, store, "the worker died").status == "failed"
+    assert record_failed_valuation(changed, store, "the worker died").status == "failed"
 
 
 def test_a_failure_names_its_cell_and_evaluator() -> None:
-    result = failure(made_up_cell("random"), "boom", "cpu")
+    result = failed_result(made_up_cell("random"), "boom", "cpu")
     assert (result.error, result.evaluator_object) == ("boom", "evaluators.baselines.random:Random")
 
 

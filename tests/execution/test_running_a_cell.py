@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from loose_scripts import made_up_cell, run_cell
 
-from dvbench.execution.failures import describe_exception
+from dvbench.execution.failures import error_line
+from dvbench.execution.run import run_cells
 from dvbench.execution.valuation import valuate_cell
-from dvbench.execution.workers import run_here
 from dvbench.problems.build import build_problem
 from dvbench.problems.problem import Problem
 from dvbench.registry import find
@@ -233,7 +233,7 @@ def test_a_wrong_parameter_is_recorded(store: Store) -> None:
 def test_a_failure_does_not_stop_the_others(script, store: Store) -> None:
     script("loose_wrong", WRONG)
     cells = [made_up_cell("loose_wrong:Raising"), made_up_cell("random"), made_up_cell("loose_wrong:Nan", seed=1)]
-    assert [result.status for result in run_here(cells, store, "cpu")] == ["failed", "ok", "failed"]
+    assert [result.status for result in run_cells(cells, store, "cpu", 0)] == ["failed", "ok", "failed"]
     assert [result.status for result in store.results("small")] == ["failed", "failed", "ok"]
 
 
@@ -297,4 +297,4 @@ def test_an_exception_in_one_line(error: Exception, text: str) -> None:
 
     with pytest.raises(type(error)) as caught:
         fail()
-    assert describe_exception(caught.value).startswith(f"{text} (execution/test_running_a_cell.py:")
+    assert error_line(caught.value).startswith(f"{text} (execution/test_running_a_cell.py:")

@@ -15,9 +15,10 @@ from dvbench.execution import scoring
 from dvbench.execution.job_queue import Job
 from dvbench.execution.planning import check
 from dvbench.execution.resume import unfinished
+from dvbench.execution.run import run_cells, score_saved_values
 from dvbench.execution.scoring import score_cells
 from dvbench.execution.valuation import value_cell
-from dvbench.execution.workers import run_here, score_here, score_in_workers, start_server
+from dvbench.execution.workers import start_server
 from dvbench.problems.build import build_from_settings
 from dvbench.results import Cell, Result, Store
 from dvbench.scoring.player_orders import ascending, random_order, removal_counts
@@ -48,7 +49,7 @@ def retrainings(monkeypatch: pytest.MonkeyPatch) -> list[Retraining]:
 
 
 def run(cells: Iterable[Cell], store: Store) -> dict[str, Result]:
-    return {result.cell.key.evaluator: result for result in run_here(list(cells), store, "cpu")}
+    return {result.cell.key.evaluator: result for result in run_cells(list(cells), store, "cpu", 0)}
 
 
 def values(store: Store, result: Result) -> np.ndarray:
@@ -256,7 +257,7 @@ def test_stopped_between_valuation_and_scores_only_scores(script, store: Store, 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(run_here(cells, store, "cpu", interrupt))
+        list(run_cells(cells, store, "cpu", 0, interrupt))
     before = [store.read(cell.key) for cell in cells]
     assert [(result.status, result.scores) for result in before if result] == [("ok", {})] * 2
     assert all(unfinished(cell, store) for cell in cells)
@@ -306,7 +307,7 @@ def test_scores_are_recomputed_from_values_without_the_evaluator(script, store: 
     script("loose_gone", "raise ImportError('it must not be imported')\n")
     if jobs:
         start_server(jobs)
-    stream = score_in_workers([cell], store, "cpu", jobs) if jobs else score_here([cell], store, "cpu")
+    stream = score_saved_values([cell], store, "cpu", jobs)
     (again,) = stream
     assert again.scores == result.scores
     assert again.evaluator_version == result.evaluator_version
@@ -320,7 +321,7 @@ def test_what_cannot_be_scored_keeps_its_values_without_the_evaluator(script, st
     script("loose_gone", "raise ImportError('it must not be imported')\n")
     data = result.dataset.model_copy(update={"test": 41})
     store.write(result.model_copy(update={"scores": {}, "dataset": data}))
-    (again,) = score_here([cell], store, "cpu")
+    (again,) = score_saved_values([cell], store, "cpu", 0)
     assert (again.status, again.arrays) == ("ok", result.arrays)
     assert "there are no values for the data set as it is now" in again.scores["noisy_label_detection"].error
     failed = Job("score", (cell,)).record_failure(cell, store, "it died")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dvbench.execution.planning import check, make_plan, narrow
-from dvbench.execution.workers import run_here
+from dvbench.execution.run import run_cells
 from dvbench.results import Store
 from dvbench.settings import ModelSettings, Sizes, Training
 from dvbench.suite import Suite, load_suite
@@ -29,7 +29,9 @@ def small(name: str, evaluators: list[str]) -> Suite:
     suite = narrow(load_suite(name), evaluators)
     steps = {"steps": 4, "batch_size": 2}
     few = [
-        one.model_copy(update={"params": {**one.params, **(steps if "steps" in one.params else {})}})
+        one.model_copy(update={"params": {**one.params, "method": {**one.params["method"], **steps}}})
+        if "method" in one.params
+        else one
         for one in suite.evaluators
     ]
     problems = tuple(problem.model_copy(update=SMALL) for problem in suite.problems)
@@ -38,7 +40,7 @@ def small(name: str, evaluators: list[str]) -> Suite:
 
 def run(suite: Suite, store: Store) -> dict:
     check(suite)
-    found = list(run_here(make_plan(suite).cells, store, "cpu"))
+    found = list(run_cells(make_plan(suite).cells, store, "cpu", 0))
     assert {result.status for result in found} == {"ok"}
     assert [score.error for result in found for score in result.scores.values() if score.error] == []
     return {(result.cell.key.problem, result.cell.key.evaluator): result for result in found}
@@ -97,7 +99,8 @@ def test_values_and_scores_repeat_to_the_bit(valued, tmp_path):
 def test_scored_again_from_what_is_saved(valued):
     results, store = valued
     cells = [result.cell.model_copy(update={"tasks": ("group_lds",)}) for result in results.values()]
-    again = {(result.cell.key.problem, result.cell.key.evaluator): result for result in run_here(cells, store, "cpu")}
+    rescored = run_cells(cells, store, "cpu", 0)
+    again = {(result.cell.key.problem, result.cell.key.evaluator): result for result in rescored}
     for key, result in again.items():
         assert result.arrays == results[key].arrays
         assert result.scores["group_lds"] == results[key].scores["group_lds"]
@@ -135,7 +138,7 @@ def test_evaluators_that_read_features_are_failures_that_say_so(tmp_path):
     suite = small("text-tiny", ["knn_shapley", "trac_in"])
     chosen = suite.model_copy(update={"problems": suite.problems[:1]})
     store = Store(tmp_path)
-    results = {result.cell.key.evaluator: result for result in run_here(make_plan(chosen).cells, store, "cpu")}
+    results = {result.cell.key.evaluator: result for result in run_cells(make_plan(chosen).cells, store, "cpu", 0)}
     assert results["trac_in"].status == "ok"
     assert results["knn_shapley"].status == "failed"
     assert results["knn_shapley"].error.startswith("knn_shapley ")

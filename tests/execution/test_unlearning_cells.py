@@ -10,14 +10,16 @@ import pytest
 from dvbench.cli import main
 from dvbench.errors import UserError
 from dvbench.execution import scoring
+from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.planning import check, make_plan, narrow
-from dvbench.execution.workers import run_here
+from dvbench.execution.run import run_cells
 from dvbench.problems.build import build_from_settings
 from dvbench.registry import find
 from dvbench.results import Store
 from dvbench.scoring.contract import Valuation
 from dvbench.scoring.retraining import Retraining
 from dvbench.scoring.unlearned_points import PointUnlearningExperiment
+from dvbench.settings import EvaluatorSettings
 from dvbench.suite import Suite, load_suite
 from dvbench.tasks.output_divergence import output_divergence
 from dvbench.unlearning_methods.plain_ascent import PlainAscent
@@ -65,7 +67,7 @@ def refusal(suite: Suite) -> str:
 
 def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
     check(suite)
-    results = {result.cell.key.evaluator: result for result in run_here(make_plan(suite).cells[:3], store, "cpu")}
+    results = {result.cell.key.evaluator: result for result in run_cells(make_plan(suite).cells[:3], store, "cpu", 0)}
     assert list(results) == ["plain_ascent", "strong", "scrub"]
     for result in results.values():
         assert (result.status, result.dataset.players) == ("ok", 10)
@@ -92,7 +94,7 @@ def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
 
 def test_the_same_cell_has_the_same_scores(suite: Suite, store: Store, tmp_path: Path) -> None:
     cell = make_plan(suite).cells[0]
-    (first,), (again,) = (run_here([cell], each, "cpu") for each in (store, Store(tmp_path / "again")))
+    (first,), (again,) = (run_cells([cell], each, "cpu", 0) for each in (store, Store(tmp_path / "again")))
     assert first.scores == again.scores
     assert first.arrays == again.arrays
 
@@ -106,7 +108,7 @@ def test_models_to_judge_by_are_trained_once_for_all_methods(suite: Suite, store
             made.append(self)
 
     monkeypatch.setattr(scoring, "make_unlearning_experiment", Seen)
-    assert len(list(run_here(make_plan(suite).cells[:3], store, "cpu"))) == 3
+    assert len(list(run_cells(make_plan(suite).cells[:3], store, "cpu", 0))) == 3
     (judge,) = made
     # The full model twice, once to look at its losses, and one without each class.
     assert judge.full.fits.count == 12
@@ -131,10 +133,70 @@ def test_methods_are_chosen_by_name_or_label_and_a_strangers_is_added(suite: Sui
     )
     own = narrow(suite, ["my_methods:Both"])
     check(own)
-    (result,) = run_here(make_plan(own).cells[:1], store, "cpu")
+    (result,) = run_cells(make_plan(own).cells[:1], store, "cpu", 0)
     assert result.status == "ok"
     assert result.evaluator_version.startswith("sha256:")
-    assert refusal(narrow(suite, ["my_methods:NoMethod"])).startswith("my_methods:NoMethod is no unlearning method")
+    assert refusal(narrow(suite, ["my_methods:NoMethod"])).startswith("my_methods:NoMethod is not an unlearning method")
+
+
+REHEARSE = """from dataclasses import dataclass
+from dvbench.unlearning.contract import UnlearningMethod, ascend, descend
+
+@dataclass(frozen=True)
+class Rehearse(UnlearningMethod):
+    '''Ascent on the forget set, weighted descent on the validation set.'''
+    weight: float = 1.0
+    def rules(self, step):
+        return ascend, lambda logits, batch: self.weight * descend(logits, batch)
+"""
+
+
+def valued_with(method: object) -> Suite:
+    """The suite quick with Partial Unlearning Shapley by an unlearning method."""
+    params = {"method": method, "utility": "log_loss"}
+    evaluator = EvaluatorSettings(name="partial_unlearning_shapley", params=params)
+    quick = narrow(load_suite("quick"), datasets=["digits"], tasks=["point_removal"], seeds=[0])
+    return quick.model_copy(update={"evaluators": (evaluator,)})
+
+
+def test_a_suite_sets_the_parameters_of_a_custom_method_of_an_evaluator(script) -> None:
+    script("my_rehearsal", REHEARSE)
+    suite = valued_with({"name": "my_rehearsal:Rehearse", "weight": 2.0, "steps": 3})
+    check(suite)
+    method = make_evaluator(suite.evaluators[0], 0).method
+    assert (type(method).__name__, method.weight, method.steps) == ("Rehearse", 2.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            {"name": "gradient_ascend"},
+            "no unlearning method is named 'gradient_ascend': did you mean 'gradient_ascent'?",
+        ),
+        ("scrup", "no unlearning method is named 'scrup': did you mean 'scrub'?"),
+        ({"name": "scrub", "gama": 2.0}, "no parameter of scrub is named 'gama': did you mean 'gamma'?"),
+        (
+            {"name": "my_rehearsal:Rehearse", "wait": 2.0},
+            "no parameter of my_rehearsal:Rehearse is named 'wait': did you mean 'weight'?",
+        ),
+        ({"name": "scrub", "lr": -1.0}, "cannot make unlearning method scrub: unlearning takes at least one step"),
+        ({"lr": 0.1}, "method is the name of an unlearning method, or a mapping of its name and parameters"),
+    ],
+)
+def test_wrong_methods_of_an_evaluator_are_found_before_anything_runs(method: object, message: str, script) -> None:
+    script("my_rehearsal", REHEARSE)
+    assert refusal(valued_with(method)).startswith(message)
+
+
+def test_wrong_values_of_an_evaluators_parameters_are_found_before_anything_runs() -> None:
+    suite = valued_with("scrub")
+    wrong = EvaluatorSettings(name="unlearning_shapley", params={"sampling": {"permutation": 3}})
+    message = "no parameter of sampling is named 'permutation': did you mean 'permutations'?"
+    assert refusal(suite.model_copy(update={"evaluators": (wrong,)})) == message
+    wrong = EvaluatorSettings(name="unlearning_shapley", params={"utility": "accuracy"})
+    message = "cannot make unlearning_shapley: utility is 'metric' or 'log_loss', not 'accuracy'"
+    assert refusal(suite.model_copy(update={"evaluators": (wrong,)})) == message
 
 
 @pytest.mark.parametrize(
@@ -209,9 +271,9 @@ def test_a_method_that_alters_what_it_is_given_alters_no_other(suite: Suite, sto
         "        return lambda logits, batch: ascend(logits, batch) + 0.1 * torch.randn(1), None\n",
     )
     cells = [make_plan(narrow(suite, [name])).cells[0] for name in ("wild_methods:Wild", "plain_ascent")]
-    beside = {result.cell.key.evaluator: result.scores for result in run_here(cells, store, "cpu")}
+    beside = {result.cell.key.evaluator: result.scores for result in run_cells(cells, store, "cpu", 0)}
     for cell in cells:  # alone, each has the scores that it had beside the other
-        (alone,) = run_here([cell], Store(tmp_path / "alone"), "cpu")
+        (alone,) = run_cells([cell], Store(tmp_path / "alone"), "cpu", 0)
         assert alone.scores == beside[cell.key.evaluator]
 
 
@@ -225,7 +287,7 @@ def test_names_of_the_other_kind_say_so(suite: Suite) -> None:
 def test_divergence_is_a_failure_of_that_cell_alone(suite: Suite, store: Store) -> None:
     wild = suite.evaluators[1].model_copy(update={"params": {"steps": 10, "lr": 1e38}})
     cells = make_plan(suite.model_copy(update={"evaluators": (wild, suite.evaluators[2])})).cells[:2]
-    results = {result.cell.key.evaluator: result for result in run_here(cells, store, "cpu")}
+    results = {result.cell.key.evaluator: result for result in run_cells(cells, store, "cpu", 0)}
     assert results["strong"].status == "failed"
     assert "unlearning diverged for" in results["strong"].error
     assert results["scrub"].status == "ok"
@@ -234,7 +296,7 @@ def test_divergence_is_a_failure_of_that_cell_alone(suite: Suite, store: Store) 
 def test_points_as_players_are_refused(suite: Suite, store: Store) -> None:
     problem = suite.problems[0].model_copy(update={"groups": None})
     big = problem.model_copy(update={"sizes": problem.sizes.model_copy(update={"train": 120})})
-    (result,) = run_here(make_plan(suite.model_copy(update={"problems": (big,)})).cells[:1], store, "cpu")
+    (result,) = run_cells(make_plan(suite.model_copy(update={"problems": (big,)})).cells[:1], store, "cpu", 0)
     assert result.error.startswith("120 players are too many to judge unlearning by: at most 100; give the problem")
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from loose_scripts import made_up_cell, run_cell
 
-from dvbench.execution.workers import run_here, run_in_workers, start_server
+from dvbench.execution.run import run_cells
+from dvbench.execution.workers import start_server
 from dvbench.results import Cell, Result, Score, Store
 
 DYING = """
@@ -57,9 +58,9 @@ def test_results_are_the_same_to_the_bit_here_and_in_any_number_of_workers(tmp_p
         for name, params in (("random", {}), ("chg_shapley", {}), ("data_banzhaf", {"models": 10}))
     ]
     stores = [Store(tmp_path / name) for name in ("here", "one", "two")]
-    list(run_here(cells, stores[0], "cpu"))
-    list(run_in_workers(cells, stores[1], "cpu", jobs=1))
-    assert {result.cell.key for result in run_in_workers(cells, stores[2], "cpu", jobs=2)} == {c.key for c in cells}
+    list(run_cells(cells, stores[0], "cpu", 0))
+    list(run_cells(cells, stores[1], "cpu", jobs=1))
+    assert {result.cell.key for result in run_cells(cells, stores[2], "cpu", jobs=2)} == {c.key for c in cells}
     here, one, two = (contents(store, cells) for store in stores)
     assert here == one == two
     assert len(set(here)) == len(cells)
@@ -75,7 +76,7 @@ def test_a_worker_that_dies_is_recorded_and_the_others_finish(
     script("loose_dying", DYING)
     names = ("Killed", "Well", "Exiting", "Leaving")
     cells = [made_up_cell(f"loose_dying:{name}") for name in names] + [made_up_cell("random")]
-    results = {result.cell.key.evaluator: result for result in run_in_workers(cells, store, "cpu", jobs=2)}
+    results = {result.cell.key.evaluator: result for result in run_cells(cells, store, "cpu", jobs=2)}
     leaving = results["loose_dying.Leaving"].error
     assert leaving is not None
     assert leaving.startswith("SystemExit: 4 (")
@@ -101,7 +102,7 @@ def test_a_worker_killed_while_scoring_keeps_values_and_what_is_scored(script, i
     tasks = ("noisy_label_detection", "deadly")
     names = ("knn_shapley", "loose_marked:Marked", "random")
     cells = [made_up_cell(name, tasks=tasks) for name in names] + [made_up_cell("random", seed=1, tasks=tasks)]
-    results = {result.cell.key: result for result in run_in_workers(cells, store, "cpu", jobs=1)}
+    results = {result.cell.key: result for result in run_cells(cells, store, "cpu", jobs=1)}
     assert len(results) == 4
     for cell, ended in zip(cells, (True, False, True, True), strict=True):
         result = results[cell.key]
@@ -121,7 +122,7 @@ def test_a_worker_killed_while_valuing_again_is_scored_as_far_as_it_goes(script,
     )
     script("loose_mortal", code)
     cell = made_up_cell("loose_mortal:Mortal", tasks=("noisy_label_detection", "rank_stability"))
-    (result,) = run_in_workers([cell], store, "cpu", jobs=1)
+    (result,) = run_cells([cell], store, "cpu", jobs=1)
     assert result.scores["noisy_label_detection"].value is not None
     assert result.scores["rank_stability"].error == "the worker process was killed by SIGKILL (out of memory?)"
 
@@ -133,7 +134,7 @@ def test_a_result_of_an_earlier_run_is_not_taken_for_one_of_this(script, store: 
     )
     script("loose_quitter", code)
     before = run_cell(made_up_cell("loose_quitter:Quitter"), store)
-    (result,) = run_in_workers([made_up_cell("loose_quitter:Quitter", k=2)], store, "cpu", jobs=1)
+    (result,) = run_cells([made_up_cell("loose_quitter:Quitter", k=2)], store, "cpu", jobs=1)
     assert before.status == "ok"
     assert (result.status, result.error) == ("failed", "the worker process ended with exit code 0")
 
@@ -149,12 +150,12 @@ def alive(pid: int) -> bool:
 def test_stopping_early_ends_the_processes_and_keeps_what_is_finished(script, store: Store, trace: Path) -> None:
     script("loose_dying", DYING)
     cells = [made_up_cell("random"), made_up_cell("loose_dying:Endless", seed=1), made_up_cell("random", seed=2)]
-    stream = run_in_workers(cells, store, "cpu", jobs=1)
+    stream = run_cells(cells, store, "cpu", jobs=1)
     first = next(stream)
     stream.close()
     assert list(store.results("small")) == [first]
 
-    stream = run_in_workers(cells[1:], store, "cpu", jobs=2)
+    stream = run_cells(cells[1:], store, "cpu", jobs=2)
     second = next(stream)
     while not trace.read_text():
         time.sleep(0.05)
@@ -170,7 +171,7 @@ def test_stopping_early_keeps_what_is_valued(script, store: Store, trace: Path) 
     script("loose_dying", DYING)
     cells = [made_up_cell("loose_dying:Endless"), made_up_cell("random"), made_up_cell("random", seed=1)]
     valued: list[Result] = []
-    stream = run_in_workers(cells, store, "cpu", 2, valued.append)
+    stream = run_cells(cells, store, "cpu", 2, valued.append)
     finished = next(stream)
     stream.close()
     assert [result.cell.key for result in (*valued[:1], finished)] == [cell.key for cell in cells[1:]]
@@ -179,4 +180,4 @@ def test_stopping_early_keeps_what_is_valued(script, store: Store, trace: Path) 
 
 
 def test_nothing_to_do(store: Store) -> None:
-    assert list(run_in_workers([], store, "cpu", jobs=2)) == []
+    assert list(run_cells([], store, "cpu", jobs=2)) == []

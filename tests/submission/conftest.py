@@ -77,14 +77,14 @@ def installed(scripts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def runs(scripts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the script, with a plan of what was run."""
-    from dvbench.execution.workers import run_here
+    from dvbench.execution.run import run_cells
 
     store = Store(tmp_path_factory.mktemp("runs"))
     plan = planned_cells("quick", MINE)
     cells = tuple(cell for cell in plan.cells if cell.problem.dataset.name == "digits" and cell.key.seed == 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(scripts)
-        assert [result.status for result in run_here(cells, store, "cpu")] == ["ok"] * 3
+        assert [result.status for result in run_cells(cells, store, "cpu", 0)] == ["ok"] * 3
         sys.modules.pop("loose_mine", None)
     store.write_plan(plan.model_copy(update={"cells": cells}))
     return store.root
