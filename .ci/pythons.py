@@ -1,4 +1,4 @@
-"""Says which of the Pythons that dvbench supports tox found, and so tested, and which it skipped."""
+"""Says which of the Pythons that dvbench supports tox finds and tests, and which it skips."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def is_found(version: str) -> bool:
 
 
 def report(versions: list[str]) -> str:
-    """One line for the Pythons tested and, if there are any, one for those that are missing."""
+    """One line for the Pythons that are found and, if there are any, one for those that are missing."""
     missing = [version for version in versions if not is_found(version)]
-    tested = [version for version in versions if version not in missing]
-    lines = [f"Tests ran on Python {', '.join(tested) or '(none)'}."]
+    available = [version for version in versions if version not in missing]
+    lines = [f"Pythons found: {', '.join(available) or 'none'}."]
     if missing:
-        lines.append(f"WARNING: Python {', '.join(missing)} NOT TESTED, because it is not on the PATH.")
+        lines.append(f"WARNING: NOT TESTED on Python {', '.join(missing)}, because the PATH has no such Python.")
     return "\n".join(lines)
 
 

@@ -1,38 +1,40 @@
-"""Shapley values of a game by sampling permutations of its players, or exactly where that is cheaper.
+"""Shapley values of a game, by sampling permutations of its players, or exactly if that is cheaper.
 
-A game is a function from coalitions (arrays of distinct player numbers) to their utilities: of many at once, so that it
-can train or unlearn their models together.
+A game is a function from a sequence of coalitions (arrays of distinct player numbers) to their utilities. It is called
+with many coalitions at once, so that it can train or unlearn their models together.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import combinations
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from dvbench.errors import unknown
+
 Game = Callable[[Sequence[np.ndarray]], np.ndarray]
 
-AT_ONCE = 128  # coalitions, where a game has no wish of its own
+AT_ONCE = 128  # coalitions in one call of a game, unless the caller sets another number
 
 
 @dataclass(frozen=True)
 class Stopping:
-    """When to stop sampling: at the first limit that is reached. At least one must be set.
+    """When to stop sampling: at the first limit that is reached. At least one limit must be set.
 
     Parameters
     ----------
     permutations : int, optional
-        Number of permutations; antithetic ones come in pairs, so an odd number is exceeded by one.
+        Number of permutations. Antithetic permutations come in pairs, so an odd number is exceeded by one.
     seconds : float, optional
-        Time. What it stops at depends on the machine, so values do not repeat to the bit.
+        Time. The number of permutations then depends on the machine, so values do not repeat to the bit.
     standard_error : float, optional
-        Sample until no value's standard error is larger. The error of small samples is itself uncertain, so this is
-        looked at only from `MINIMUM` permutations on.
+        Sample until no value has a larger standard error. The standard error of small samples is uncertain, so it is
+        used only after `MINIMUM` permutations.
     """
 
     permutations: int | None = None
@@ -62,8 +64,79 @@ class Stopping:
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How permutations are sampled, and when sampling stops: at the first limit that is reached.
+
+    Parameters
+    ----------
+    permutations : int, optional
+        Stop after this many permutations; 10 if no limit is set. If the utilities of all coalitions are not more than
+        the permutations need, all coalitions are enumerated instead and the values are exact. With a time limit they
+        are enumerated only if 10 permutations need as many.
+    seconds : float, optional
+        Stop after this time.
+    target_standard_error : float, optional
+        Stop when no value has a larger standard error.
+    antithetic : bool
+        Follow every permutation with its reverse.
+    truncation : float, optional
+        End a permutation early when the utility of its coalition is within this distance of its limit. What the limit
+        is depends on the evaluator.
+    """
+
+    permutations: int | None = None
+    seconds: float | None = None
+    target_standard_error: float | None = None
+    antithetic: bool = False
+    truncation: float | None = None
+
+    DEFAULT_PERMUTATIONS: ClassVar = 10
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.antithetic, bool):
+            raise ValueError(f"antithetic is true or false, not {self.antithetic!r}")
+        if not isinstance(self.permutations, int | np.integer | None) or isinstance(self.permutations, bool):
+            raise ValueError(f"permutations is a whole number, not {self.permutations!r}")
+        for name in ("seconds", "target_standard_error", "truncation"):
+            value = getattr(self, name)
+            if not isinstance(value, float | int | np.number | None) or isinstance(value, bool):
+                raise ValueError(f"{name} is a number, not {value!r}")
+        self.stopping  # noqa: B018  # refuses limits that are not above 0
+
+    @property
+    def stopping(self) -> Stopping:
+        """The limits."""
+        permutations = self.permutations
+        if permutations is None and self.seconds is None and self.target_standard_error is None:
+            permutations = self.DEFAULT_PERMUTATIONS
+        return Stopping(permutations, self.seconds, self.target_standard_error)
+
+
+def make_sampling(sampling: Sampling | Mapping[str, Any] | None) -> Sampling:
+    """Make the settings of sampling from a mapping, as a suite writes it; None stands for the defaults.
+
+    Raises
+    ------
+    UserError
+        If there is no such setting.
+    ValueError
+        If a value is not allowed.
+    """
+    if isinstance(sampling, Sampling):
+        return sampling
+    if sampling is not None and not isinstance(sampling, Mapping):
+        raise ValueError(f"sampling is a mapping such as {{ permutations = 10 }}, not {sampling!r}")
+    settings = dict(sampling or {})
+    known = [field.name for field in fields(Sampling)]
+    for name in settings:
+        if name not in known:
+            raise unknown("parameter of sampling", str(name), known)
+    return Sampling(**settings)
+
+
+@dataclass(frozen=True)
 class ShapleyEstimate:
-    """Values with what is known of their error.
+    """Shapley values with their standard errors.
 
     Parameters
     ----------
@@ -80,9 +153,9 @@ class ShapleyEstimate:
 
 
 class RunningMean:
-    """Mean of samples that come a few at a time, and its standard error.
+    """Running mean of samples that are added a few at a time, and its standard error.
 
-    Deviations are summed from the mean, not from zero, so little is lost where they are small beside it.
+    Deviations are summed from the mean, not from zero, so little precision is lost if they are small compared with it.
 
     Parameters
     ----------
@@ -133,10 +206,10 @@ def shapley_values(
     limit: float = np.inf,
     at_once: int = AT_ONCE,
 ) -> ShapleyEstimate:
-    """Shapley values of a game.
+    """Shapley values of a game, sampled or exact.
 
-    Every coalition is enumerated where that takes no more utilities than the asked permutations would; where no number
-    of them is asked, or there is a time limit, than `Stopping.MINIMUM` of them would at most.
+    All coalitions are enumerated if that needs no more utilities than the permutations would. Without a number of
+    permutations `Stopping.MINIMUM` of them are compared, and with a time limit at most `Stopping.MINIMUM`.
 
     Parameters
     ----------
@@ -145,16 +218,16 @@ def shapley_values(
     n : int
         Number of players.
     stopping : Stopping
-        When time is up in the middle of a permutation, what there is of it is dropped, unless it is the first.
+        If the time limit is reached within a permutation, that permutation is dropped, unless it is the first.
     rng : numpy.random.RandomState
-        Draws the permutations.
+        Source of the permutations.
     antithetic : bool
-        Follow every permutation with its reverse, and take both as one sample: who came early then comes late.
+        Follow every permutation with its reverse, and treat both as one sample: players that came early then come late.
         (Mitchell et al., "Sampling permutations for Shapley value estimation", JMLR 2022, section 4.1.)
     limit : float
-        Truncate a permutation where a utility reaches this: players after it contribute nothing to it.
+        Truncate a permutation where a utility reaches this limit: the players after it contribute nothing.
     at_once : int
-        Coalitions asked for at once. Between two such requests sampling can stop.
+        Coalitions in one call of the game. Sampling can stop between two calls.
 
     Returns
     -------
@@ -178,19 +251,21 @@ def shapley_values(
         return game(coalitions)
 
     empty, full = _utilities(game, [np.arange(0), np.arange(n)])
-    each = 2 if antithetic else 1
+    in_sample = 2 if antithetic else 1  # permutations
     while not (
-        samples.count and stopping.reached(each * samples.count, time.perf_counter() - started, samples.standard_errors)
+        samples.count
+        and stopping.reached(in_sample * samples.count, time.perf_counter() - started, samples.standard_errors)
     ):
         permutation = rng.permutation(n)
         sample = np.zeros(n)
         try:
-            for order in (permutation, permutation[::-1])[:each]:
-                sample[order] += marginal_contributions(timed, order, empty, full, limit=limit, at_once=at_once) / each
+            for order in (permutation, permutation[::-1])[:in_sample]:
+                contributions = marginal_contributions(timed, order, empty, full, limit=limit, at_once=at_once)
+                sample[order] += contributions / in_sample
         except _OutOfTimeError:
             break
         samples.add(sample[np.newaxis])
-    return ShapleyEstimate(samples.mean, samples.standard_errors, each * samples.count)
+    return ShapleyEstimate(samples.mean, samples.standard_errors, in_sample * samples.count)
 
 
 def marginal_contributions(
@@ -213,16 +288,16 @@ def marginal_contributions(
     full : float, optional
         Utility of all players, if it is known.
     start : int
-        Players that are there from the beginning and get no contribution.
+        Number of players in the first coalition, which get no contribution.
     limit : float
-        Where a utility reaches this, the players that follow get no contribution.
+        Where a utility reaches this limit, the players that follow get no contribution.
     at_once : int
-        Coalitions asked for at once.
+        Coalitions in one call of the game.
 
     Returns
     -------
     numpy.ndarray of shape (n - start,)
-        In the order of the permutation; without a limit they sum to the utility of all players less ``empty``.
+        In the order of the permutation. Without a limit they sum to the utility of all players minus ``empty``.
     """
     n = len(permutation)
     last = n if full is None else n - 1
@@ -285,17 +360,17 @@ def tabulated_shapley_values(utilities: np.ndarray) -> np.ndarray:
 
 
 def enumerable(n: int, permutations: int) -> bool:
-    """Whether all coalitions of n players take no more utilities than so many permutations."""
-    return 2**n <= 2 + permutations * max(n - 1, 0)
+    """Whether all coalitions of n players need no more utilities than this many permutations."""
+    return bool(2**n <= 2 + permutations * max(n - 1, 0))
 
 
 def exact_marginal_contributions(game: Game, n: int) -> np.ndarray:
-    """Mean marginal contributions by size of coalition, by enumeration of all 2^n.
+    """Mean marginal contributions for every size of coalition, by enumeration of all 2^n coalitions.
 
     Returns
     -------
     numpy.ndarray of shape (n, n)
-        Entry (i, j): what player i adds to coalitions of j others, on average over all of those.
+        Entry (i, j): the mean marginal contribution of player i to coalitions of j other players.
     """
     coalitions = list(_coalitions(n))
     known = dict(zip(map(frozenset, (c.tolist() for c in coalitions)), _utilities(game, coalitions), strict=True))
@@ -308,11 +383,11 @@ def exact_marginal_contributions(game: Game, n: int) -> np.ndarray:
 
 
 def _utilities(game: Game, coalitions: Sequence[np.ndarray]) -> np.ndarray:
-    found = np.asarray(game(coalitions), dtype=float)
-    if not np.isfinite(found).all():
-        size = len(coalitions[int(np.argmin(np.isfinite(found)))])
+    utilities = np.asarray(game(coalitions), dtype=float)
+    if not np.isfinite(utilities).all():
+        size = len(coalitions[int(np.argmin(np.isfinite(utilities)))])
         raise FloatingPointError(f"the utility of a coalition of {size} players is NaN or infinite")
-    return found
+    return utilities
 
 
 def _coalitions(n: int) -> Iterator[np.ndarray]:

@@ -1,4 +1,4 @@
-"""What a suite asks for and a result repeats: the settings of a problem, its model and its training."""
+"""Settings that suites contain and results repeat: of a problem, its model, its training and an evaluator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLE, LABEL = "csv:", "?label="
 
 
 class Strict(BaseModel):
-    """Base of everything that is read from or written to a file: no unknown keys, no NaN, no change afterwards."""
+    """Base of all objects that are read from or written to files: frozen, without unknown keys, NaN or infinities."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
@@ -31,7 +31,7 @@ class Strict(BaseModel):
 
 
 class Sizes(Strict):
-    """How many points each part gets; a smaller data set shrinks all three in proportion."""
+    """Numbers of points of the three parts; if a data set has fewer, all three shrink in proportion."""
 
     train: int = Field(gt=1)
     validation: int = Field(gt=1)
@@ -39,10 +39,10 @@ class Sizes(Strict):
 
 
 class Noise(Strict):
-    """What is done to the training set: a share of labels flipped, or of features disturbed, or nothing.
+    """Noise in the training set: flipped labels, or Gaussian noise on features, or none.
 
-    ``rate`` is the share of training points; ``sigma`` the standard deviation of the Gaussian feature noise, in
-    standard deviations of the feature.
+    ``rate`` is the fraction of players with noise; ``sigma`` the standard deviation of the feature noise, in standard
+    deviations of the feature.
     """
 
     kind: Literal["labels", "features", "none"] = "none"
@@ -65,10 +65,10 @@ class Noise(Strict):
 
 
 class Groups(Strict):
-    """Subsets as players: ``count`` random ones of equal size, the classes, what a column of a table says, or corpora.
+    """Subsets as players: ``count`` random ones, the classes, the values of a column of a table, or corpora of texts.
 
-    Sizes of random subsets differ by one at most, and corpora have as many texts each. The others are of whatever size
-    they are, and are valued as wholes: a large one is worth more than a small one of the same kind.
+    Sizes of random subsets differ by at most one, and corpora have equal numbers of texts. Classes and values of a
+    column keep the sizes that they have; a large subset has a higher value than a small one of the same quality.
     """
 
     by: Literal["random", "classes", "column", "corpora"]
@@ -89,7 +89,7 @@ class Groups(Strict):
 
 
 class Training(Strict):
-    """How the model is trained: AdamW on shuffled minibatches, its products in a precision."""
+    """How a model is trained: AdamW on shuffled minibatches; ``precision`` is that of matrix multiplications."""
 
     epochs: int = Field(default=10, gt=0)
     batch_size: int = Field(default=32, gt=0)
@@ -99,9 +99,9 @@ class Training(Strict):
 
 
 class DatasetSettings(Strict):
-    """A data set by name, with the parameters of its function; a text is read as `DatasetSettings.parse` does.
+    """A data set by name, with the parameters of its function. A string is parsed as in `DatasetSettings.parse`.
 
-    A CSV file is the data set ``csv`` with the parameters ``path`` and, if it is not called ``label``, ``label``.
+    A CSV file is the data set ``csv`` with the parameters ``path`` and optionally ``label``, the column to predict.
     """
 
     name: str
@@ -134,15 +134,15 @@ class DatasetSettings(Strict):
 
     @property
     def identity(self) -> str:
-        """What random generators are keyed by: a table has one split wherever it lies."""
+        """Part of the keys of random generators. A table has the same split in any folder."""
         return f"{TABLE}{Path(self.path).name}" if self.path is not None else self._with_params()
 
     @property
     def title(self) -> str:
-        """The name in titles of problems, which are names of folders."""
+        """The name in titles of problems, which are used as names of folders."""
         text = self._with_params()
         if self.path is not None:
-            # Two tables, or two labels of one, may not share a folder.
+            # Two tables, or two label columns of one table, need different folders.
             digest = hashlib.sha256(str(self).encode()).hexdigest()[:6]
             text = f"csv-{Path(self.path).stem[:30]}-{digest}"
         return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:40]
@@ -166,7 +166,7 @@ class ModelSettings(Strict):
 
 
 class ProblemSettings(Strict):
-    """A valuation problem: a data set, the noise put into it, its players, and the model that is trained on it."""
+    """A valuation problem: a data set, its noise, its players, and the model that is trained on it."""
 
     dataset: DatasetSettings
     sizes: Sizes
@@ -189,9 +189,9 @@ class ProblemSettings(Strict):
 
 
 class EvaluatorSettings(Strict):
-    """An evaluator by name, with the parameters of its constructor; ``label`` tells two settings of one apart.
+    """An evaluator by name, with the parameters of its constructor; ``label`` distinguishes two settings of one.
 
-    Of ``kind`` ``"unlearning"`` it is an unlearning method: what a player is worth is what is lost by unlearning it.
+    With the kind ``"unlearning"`` it is an unlearning method; a player's value is the utility lost by unlearning it.
     """
 
     kind: Literal["evaluators", "unlearning"] = "evaluators"

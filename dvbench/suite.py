@@ -1,4 +1,4 @@
-"""A suite: data sets x evaluators x tasks x seeds, with budgets, in one TOML file."""
+"""A suite: a TOML file of problems, evaluators, tasks and seeds, all of whose combinations are computed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")
 
 
 class SuiteProblem(ProblemSettings):
-    """One problem of a suite, and the tasks that score values of its players.
+    """One problem of a suite, and the tasks that score the values of its players.
 
-    ``label`` is the title of one that differs from another in its sizes or parameters only.
+    ``label`` is the title of a problem that differs from another one only in its sizes or parameters.
     """
 
     tasks: tuple[Name, ...] = Field(min_length=1)
@@ -33,15 +33,16 @@ class SuiteProblem(ProblemSettings):
 
     @property
     def settings(self) -> ProblemSettings:
-        """The problem alone."""
+        """The settings of the problem, without tasks and label."""
         return ProblemSettings.model_validate(self.model_dump(exclude={"tasks", "label"}))
 
 
 class Suite(Strict):
     """A suite.
 
-    ``version`` rises whenever its results would not compare with those before. Instead of ``evaluators`` a file may
-    have ``unlearning``: methods that are judged, and that value each player by what unlearning it costs.
+    ``version`` is raised when new results cannot be compared with earlier ones. A file may have ``unlearning`` instead
+    of ``evaluators``: unlearning methods, which tasks judge, and which value a player by the utility lost by unlearning
+    it.
     """
 
     name: Name

@@ -1,11 +1,19 @@
-"""What evaluators and data sets are, for people: from docstrings, and from what submissions say of themselves."""
+"""Descriptions of evaluators and data sets, from their docstrings and from submissions."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
-from docstring_parser import DocstringStyle, parse
+from griffe import (
+    Docstring,
+    DocstringSectionAdmonition,
+    DocstringSectionAttributes,
+    DocstringSectionParameters,
+    DocstringSectionText,
+)
 
 from dvbench.errors import UserError
 from dvbench.registry import Kind, find
@@ -16,19 +24,19 @@ AUTHOR = re.compile(r"(?:[A-Z]\.[ -]?)+[A-Z][^.,]*")
 
 @dataclass(frozen=True)
 class Description:
-    """What something is.
+    """The description of an evaluator, an unlearning method or a data set.
 
     Parameters
     ----------
     summary : str
-        In one line.
+        One line.
     paragraphs : tuple of str
-        At length.
+        The paragraphs after it.
     parameters : tuple of (str, str)
-        Name and explanation.
+        Names, and what they mean.
     references : tuple of str
     about : About, optional
-        What its authors say of it, if it was handed in.
+        The description by its authors, if it was submitted.
     """
 
     summary: str
@@ -39,7 +47,7 @@ class Description:
 
 
 def describe(kind: Kind, name: str, about: About | None = None) -> Description:
-    """Describe something registered by its docstring; what is not registered here by what its authors say of it."""
+    """Read the description of a registered plug-in from its docstring, of others from their submission."""
     try:
         docstring = "" if ":" in name else find(kind, name).docstring
     except UserError:
@@ -47,29 +55,41 @@ def describe(kind: Kind, name: str, about: About | None = None) -> Description:
     if not docstring:
         references = (about.reference,) if about else ()
         return Description(about.name if about else "", references=references, about=about)
-    parsed = parse(docstring, style=DocstringStyle.NUMPYDOC)
-    cited = [meta.description or "" for meta in parsed.meta if meta.args == ["references"]]
-    return Description(
-        summary=parsed.short_description or "",
-        paragraphs=_paragraphs(parsed.long_description),
-        parameters=tuple((each.arg_name, " ".join(_paragraphs(each.description))) for each in parsed.params),
-        references=tuple(each for text in cited for each in _paragraphs(text)),
-        about=about,
-    )
+    sections = Docstring(docstring).parse("numpy", warnings=False)
+    texts = [section.value for section in sections if isinstance(section, DocstringSectionText)]
+    summary, *paragraphs = _paragraphs(texts) or [""]
+    cited = [
+        section.value.contents
+        for section in sections
+        if isinstance(section, DocstringSectionAdmonition) and section.value.kind == "references"
+    ]
+    documented = [
+        (item.name, item.description)
+        for section in sections
+        if isinstance(section, DocstringSectionParameters | DocstringSectionAttributes)
+        for item in section.value
+    ]
+    # Parameters that are documented together, as in "alpha, beta", share one description.
+    parameters = [
+        (", ".join(name for name, _ in group), " ".join(_paragraphs([text])))
+        for text, group in groupby(documented, key=lambda item: item[1])
+    ]
+    return Description(summary, tuple(paragraphs), tuple(parameters), tuple(_paragraphs(cited)), about)
 
 
-def _paragraphs(text: str | None) -> tuple[str, ...]:
-    joined = (" ".join(each.split()) for each in (text or "").replace("``", "").split("\n\n"))
-    return tuple(filter(None, joined))
+def _paragraphs(texts: Iterable[str]) -> list[str]:
+    """Split texts into paragraphs of one line each."""
+    paragraphs = (" ".join(part.split()) for text in texts for part in text.replace("``", "").split("\n\n"))
+    return [paragraph for paragraph in paragraphs if paragraph]
 
 
 def bibtex(key: str, reference: str) -> str:
-    """Write a reference as a BibTeX entry: authors, title and venue if it is told in that order, or else as a note."""
-    found = _parts(reference.strip().removesuffix("."))
-    if found is None:
+    """Write a reference as a BibTeX entry: authors, title and venue if they are found in it, or else as a note."""
+    parts = _parts(reference.strip().removesuffix("."))
+    if parts is None:
         fields = {"note": reference}
     else:
-        authors, title, venue = found
+        authors, title, venue = parts
         fields = {"author": " and ".join(authors), "title": f"{{{title}}}", "howpublished": venue}
         if years := re.findall(r"\b(?:19|20)\d\d\b", venue):
             fields["year"] = years[-1]
@@ -77,22 +97,23 @@ def bibtex(key: str, reference: str) -> str:
 
 
 def _parts(reference: str) -> tuple[list[str], str, str] | None:
-    """Authors, title and venue of "A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data. ICML 2019"."""
+    """Split "A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data. ICML 2019"; None if that fails."""
     sentences = reference.split(". ")
-    # A point after a single letter belongs to a name.
-    end = next((i for i, each in enumerate(sentences) if not re.search(r"(?:^|[ .-])[A-Z]$", each)), len(sentences))
+    # A period after a single letter belongs to a name.
+    ends = (i for i, sentence in enumerate(sentences) if not re.search(r"(?:^|[ .-])[A-Z]$", sentence))
+    end = next(ends, len(sentences))
     if end + 2 >= len(sentences):
         return None
     names = ". ".join(sentences[: end + 1])
     authors = names.removesuffix(" et al").split(", ")
-    if not all(AUTHOR.fullmatch(each) for each in authors):
+    if not all(AUTHOR.fullmatch(author) for author in authors):
         return None
     others = ["others"] if names.endswith(" et al") else []
     return [*authors, *others], sentences[end + 1], ". ".join(sentences[end + 2 :])
 
 
 def _tex(text: str) -> str:
-    """Text that cannot leave its braces."""
+    """Escape a text so that it cannot end the braces around it."""
     outer = text.startswith("{") and text.endswith("}")
     inner = re.sub(r"[\\{}]", "", text)
     inner = re.sub(r"([&%$#_])", r"\\\1", inner)

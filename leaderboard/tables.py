@@ -194,7 +194,7 @@ def groups(frame: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
 def marks(cells: pd.DataFrame) -> dict[str, str]:
     """Return the weakest mark of each evaluator's cells that are ok."""
     ok = cells[cells["status"] == "ok"]
-    return {str(name): weakest(each) for name, each in ok.groupby("evaluator")["mark"]}
+    return {str(name): weakest(cell_marks) for name, cell_marks in ok.groupby("evaluator")["mark"]}
 
 
 def _order(numbers: SuiteStatistics) -> list[str]:

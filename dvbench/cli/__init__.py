@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-leaderboard_app = typer.Typer(help="Build tables, figures and a static site from results.")
+leaderboard_app = typer.Typer(help="Build tables and a static site from results.")
 
 
 def _version(show: bool) -> None:
@@ -47,7 +47,7 @@ app.command("new-evaluator")(submission.new_evaluator)
 app.command("list")(list_command)
 app.command("describe")(describe_command)
 leaderboard_app.command("build")(results.build)
-leaderboard_app.command("figures")(results.figures)
+app.command("figures")(results.figures)
 app.add_typer(leaderboard_app, name="leaderboard")
 
 

@@ -1,4 +1,4 @@
-"""The commands that run suites and show results: ``run``, ``leaderboard build`` and ``leaderboard figures``."""
+"""The commands that run suites and show results: ``run``, ``leaderboard build`` and ``figures``."""
 
 from __future__ import annotations
 

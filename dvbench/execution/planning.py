@@ -153,8 +153,10 @@ def check(suite: Suite) -> None:
     UserError
         If the suite cannot work.
     """
+    from dvbench.execution.evaluator_making import make_evaluator
     from dvbench.problems.build import check_noise, load_source
     from dvbench.problems.splits import check_texts
+    from dvbench.randomness import isolated_generators
     from dvbench.scoring.contract import check_players
     from dvbench.unlearning.factory import make_method
 
@@ -166,6 +168,9 @@ def check(suite: Suite) -> None:
         entry.check_parameters(evaluator.params)
         if ":" in evaluator.name:
             _check_interface(entry)
+        if evaluator.params:  # its constructor checks their values, such as an unlearning method and its parameters
+            with isolated_generators(0):
+                make_evaluator(evaluator, 0)
     sources = {
         title: load_source(dataset)
         for title, dataset in sorted({str(p.dataset): p.dataset for p in suite.problems}.items())

@@ -13,9 +13,7 @@ from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.results import Cell, Cost
 from dvbench.scoring.build import make_unlearning_experiment
 from dvbench.scoring.retraining import Retraining
-from dvbench.training.language_model import LanguageModel
-from dvbench.training.text_batches import lengths
-from dvbench.training.throughput import training_speed
+from dvbench.training.throughput import fit_diagnostics
 from dvbench.unlearning.factory import make_method
 
 
@@ -61,12 +59,7 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
     # A GPU has finished its work when this is known.
     bool(unlearner.unlearn([np.arange(len(problem.train))], 0).finite().all())
     diagnostics = {"train_seconds": trained - started, "unlearn_seconds": time.perf_counter() - started_all}
-    if isinstance(model, LanguageModel):
-        tokens, width = int(lengths(problem.train.x).sum()), problem.train.x.shape[1]
-        diagnostics["train_seconds"] = model.seconds
-        diagnostics |= training_speed(
-            model.network, cell.problem.training.epochs * tokens, width, model.seconds, cell.problem.training.precision
-        )
+    diagnostics |= fit_diagnostics(model, problem.train.x, cell.problem.training)
     cost = Cost(
         seconds=seconds,
         fits=model.fits.count,

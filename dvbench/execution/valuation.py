@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.execution.environment import current_environment, watch_memory
+from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.failures import error_line, failed_score, record_failed_valuation
 from dvbench.execution.resume import data_of, evaluator_version, reusable, task_versions
 from dvbench.execution.unlearning_valuation import value_by_unlearning
@@ -156,13 +155,10 @@ def valuate(
         precision=training.precision,
         device=device,
     )
-    make = find("evaluators", evaluator.name).load()
+    find("evaluators", evaluator.name).load()  # so that the time measured below does not include imports
     with _silence(), isolated_generators(seed), watch_memory(device) as memory:
         started = time.perf_counter()
-        try:
-            made = make(**evaluator.params, **_randomness(make, seed))
-        except TypeError as error:
-            raise UserError(f"cannot make {evaluator.name}: {error}") from error
+        made = make_evaluator(evaluator, seed)
         whole = problem.groups is not None and getattr(made, "takes_subsets", False)
         fetcher = problem.subset_fetcher() if whole else problem.fetcher()
         fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
@@ -194,13 +190,6 @@ def _silence() -> Iterator[None]:
         warnings.simplefilter("ignore")
         with redirect_stdout(nowhere), redirect_stderr(nowhere):
             yield
-
-
-def _randomness(make: Callable[..., Any], seed: int) -> dict[str, np.random.RandomState]:
-    """Return the parameter ``random_state`` if an evaluator has it; OpenDataVal does not require it."""
-    parameters = inspect.signature(make).parameters
-    takes = "random_state" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return {"random_state": np.random.RandomState(seed)} if takes else {}
 
 
 def _finite(diagnostics: object) -> dict[str, float]:

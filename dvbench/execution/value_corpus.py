@@ -162,7 +162,8 @@ def _value(
     say: Callable[[str], None],
 ) -> CorpusValue:
     make = find("evaluators", "partial_unlearning_shapley").load()
-    evaluator = make(**dataclasses.asdict(unlearning), weight_decay=training.weight_decay, random_state=seed)
+    method = {"name": "gradient_ascent", **dataclasses.asdict(unlearning), "weight_decay": training.weight_decay}
+    evaluator = make(method=method, random_state=seed)
     started, epochs = time.perf_counter(), itertools.count(1)
 
     def on_epoch() -> None:

@@ -34,7 +34,7 @@ def resnet18(shape: tuple[int, ...], outputs: int) -> nn.Module:
     from torchvision.models import resnet18 as torchvision_resnet18
 
     require_images("resnet18", shape, smallest=9)
-    network = torchvision_resnet18(num_classes=outputs)
+    network: nn.Module = torchvision_resnet18(num_classes=outputs)
     network.conv1 = nn.Conv2d(shape[0], 64, kernel_size=3, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
     network.maxpool = nn.Identity()

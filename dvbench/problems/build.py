@@ -6,6 +6,7 @@ the training set, and noise is injected into the training set only. Texts are ne
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -225,10 +226,24 @@ def _none_corrupted(points: int, groups: np.ndarray | None) -> np.ndarray:
 
 
 def _identity(dataset: DatasetSettings) -> str:
-    """Identity of a data set in the keys of generators: the same for every spelling of a registered name."""
+    """Identity of a data set in the keys of generators.
+
+    It is the same for every spelling of a registered name, and with or without a parameter that equals its default.
+    """
     from dvbench.registry import find
 
-    return dataset.model_copy(update={"name": find("datasets", dataset.name).name}).identity
+    entry = find("datasets", dataset.name)
+    defaults = {parameter.name: parameter.default for parameter in entry.definition.parameters or ()}
+    params = {name: value for name, value in dataset.params.items() if not _is_default(value, defaults.get(name))}
+    return DatasetSettings(name=entry.name, params=params).identity
+
+
+def _is_default(value: object, default: str | None) -> bool:
+    """Whether a value equals a default that is given as source text."""
+    try:
+        return default is not None and bool(ast.literal_eval(default) == value)
+    except (ValueError, SyntaxError):  # the default is an expression
+        return False
 
 
 def _scale(parts: list[np.ndarray]) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ from dvbench.results.upgrade import upgrade_plan, upgrade_result
 from dvbench.settings import EvaluatorSettings, Kind, Name, ProblemSettings, Strict
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # whatever is larger has diverged
+Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # larger numbers are those of a diverged computation
 Count = Annotated[int, Field(ge=0, le=2**53)]
 ArrayName = Literal["values", "standard_errors", "repeat"]
 

@@ -1,7 +1,8 @@
 """Reads what earlier versions of the result schema wrote.
 
 Version 1 called the validation set the reachable set, spread the settings of a problem over its cell, had data sets of
-their own for texts of which answers count, and did not save the x axes of curves.
+their own for texts of which answers count, did not save the x axes of curves, and gave the settings of unlearning and
+of sampling as parameters of the evaluators.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 PROBLEM = ("dataset", "sizes", "noise", "groups", "model", "training")  # settings of a problem
+METHOD = ("parameters", "steps", "batch_size", "lr", "weight_decay", "lambda1", "lambda2")  # settings of unlearning
+SAMPLING = ("permutations", "seconds", "target_standard_error", "antithetic", "truncation")
+UNLEARNING_EVALUATORS = ("unlearning_shapley", "partial_unlearning_shapley")
 X_CURVES = ("fraction", "log10_loss", "step")  # the curves of version 1 that others are drawn over
 
 
@@ -43,7 +47,24 @@ def _cell(cell: Any) -> Any:
         problem["sizes"] = _renamed(problem["sizes"])
     if isinstance(problem.get("dataset"), str):
         problem["dataset"] = _dataset(problem["dataset"])
-    return {"problem": problem, **{name: value for name, value in cell.items() if name not in PROBLEM}}
+    rest = {name: value for name, value in cell.items() if name not in PROBLEM}
+    return {"problem": problem, **rest, "evaluator": _evaluator(cell.get("evaluator"))}
+
+
+def _evaluator(evaluator: Any) -> Any:
+    """Group the settings of unlearning, and those of sampling, of an unlearning evaluator."""
+    if not isinstance(evaluator, dict) or evaluator.get("name") not in UNLEARNING_EVALUATORS:
+        return evaluator
+    params = evaluator.get("params")
+    if not isinstance(params, dict) or "sampling" in params or isinstance(params.get("method"), dict):
+        return evaluator
+    method, sampling = ({name: params[name] for name in names if name in params} for names in (METHOD, SAMPLING))
+    grouped = {name: value for name, value in params.items() if name not in (*METHOD, *SAMPLING)}
+    if method:
+        grouped["method"] = {"name": params.get("method", "gradient_ascent"), **method}
+    if sampling:
+        grouped["sampling"] = sampling
+    return {**evaluator, "params": grouped}
 
 
 def _dataset(text: str) -> Any:

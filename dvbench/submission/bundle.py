@@ -129,7 +129,7 @@ def _copy_submission(path: Path, into: Path) -> None:
     name = f"submissions/{path.name}"
     if path.parent.name != "submissions" or not SUBMISSION.fullmatch(name):
         raise UserError("a submission in a results folder is the file submissions/EVALUATOR.json")
-    cells = [each for suite in suites_of(root, evaluator) for each in files_of(root, suite, evaluator)]
+    cells = [file for suite in suites_of(root, evaluator) for file in files_of(root, suite, evaluator)]
     copy_files(root, [name, *cells], into)
 
 

@@ -69,10 +69,12 @@ def build_model(
         from dvbench.training.language_model import LanguageModel
 
         require_room(settings.name, _on_meta_device(build), shape, outputs, device)
-        return LanguageModel(seeded(build, seed), seed, weight_decay, precision).to(device)
+        language_model: LanguageModel = LanguageModel(seeded(build, seed), seed, weight_decay, precision).to(device)
+        return language_model
     network = seeded(build, seed)
     _check_outputs(settings.name, network, shape, outputs)
-    return TensorModel(network, kind, outputs, seed, weight_decay, precision).to(device)
+    model: TensorModel = TensorModel(network, kind, outputs, seed, weight_decay, precision).to(device)
+    return model
 
 
 def check_model(settings: ModelSettings, shape: tuple[int, ...], outputs: int, kind: Kind) -> None:

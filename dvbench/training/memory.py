@@ -69,10 +69,12 @@ def pass_bytes(network: nn.Module, width: int, logits: int = LOGITS_TRAINING) ->
         Number of tensors with one float per token and word of the vocabulary.
     """
     config: Any = network.config
-    d, layers = config.hidden_size, config.num_hidden_layers
+    d: int = config.hidden_size
+    layers: int = config.num_hidden_layers
+    vocabulary: int = config.vocab_size
     block = STORED_PER_BLOCK * d
     blocks = layers * d + block if recomputes_activations(network) else layers * block
-    return 4 * width * (blocks + logits * config.vocab_size)
+    return 4 * width * (blocks + logits * vocabulary)
 
 
 def estimate_training(network: nn.Module, width: int, texts: int = 1) -> MemoryEstimate:

@@ -176,7 +176,8 @@ class FunctionalStack(Stack):
 
         def call(parameters: list[torch.Tensor], buffers: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
             named = dict(zip(self._names, parameters, strict=True))
-            return functional_call(self.network, {**named, **buffers}, (x,))
+            outputs: torch.Tensor = functional_call(self.network, {**named, **buffers}, (x,))
+            return outputs
 
         if self.copies == 1:
             buffers = {name: b[0] for name, b in (self.buffers or {}).items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
@@ -9,7 +11,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 from dvbench.problems.subsets import Subsets
 
 
-def as_tensor(data: torch.Tensor | Dataset) -> torch.Tensor:
+def as_tensor(data: torch.Tensor | Dataset[Any]) -> torch.Tensor:
     """Collect a data set in one tensor.
 
     Parameters

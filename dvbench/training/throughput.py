@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from dvbench.settings import Precision
+from dvbench.settings import Precision, Training
+from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import parameter_count
+from dvbench.training.text_batches import lengths
 
 MATRIX_SIZE, REPEATS = {"cpu": 1024, "cuda": 8192}, 5  # of the matrix products that measure a device's speed
 
@@ -32,8 +34,10 @@ def training_flops(network: nn.Module, width: int) -> int:
     A. Chowdhery and others. PaLM: scaling language modeling with pathways. JMLR 2023. Appendix B.
     """
     config: Any = network.config
-    positions = config.max_position_embeddings * config.hidden_size
-    forward = 2 * (parameter_count(network) - positions) + 4 * config.num_hidden_layers * width * config.hidden_size
+    positions: int = config.max_position_embeddings * config.hidden_size
+    forward: int = (
+        2 * (parameter_count(network) - positions) + 4 * config.num_hidden_layers * width * config.hidden_size
+    )
     return 3 * forward
 
 
@@ -85,3 +89,27 @@ def training_speed(
     device = next(network.parameters()).device
     flops = tokens * training_flops(network, width) / seconds
     return {"tokens_per_second": tokens / seconds, "flop_utilisation": flops / achievable_flops(device, precision)}
+
+
+def fit_diagnostics(model: nn.Module, x: torch.Tensor, training: Training) -> dict[str, float]:
+    """Speed of the last fit of a language model; nothing for other models.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    x : torch.Tensor of shape (n, length)
+        The texts that it was trained on.
+    training : Training
+        How it was trained.
+
+    Returns
+    -------
+    dict
+        ``train_seconds``, which counts the time before a checkpoint that was continued, and the entries of
+        `training_speed`.
+    """
+    if not isinstance(model, LanguageModel):
+        return {}
+    tokens, seconds = training.epochs * int(lengths(x).sum()), model.seconds
+    speed = training_speed(model.network, tokens, x.shape[1], seconds, training.precision)
+    return {"train_seconds": seconds, **speed}

@@ -1,4 +1,4 @@
-"""How unlearning is carried out: the contract of methods, an engine for stacks of models and one for language models."""
+"""How unlearning is carried out: the contract of methods, and engines for models of points and of texts."""
 
 from dvbench.unlearning.contract import UnlearningMethod
 

@@ -1,8 +1,9 @@
-"""Makes an unlearning method of its name, and what carries it out on a model."""
+"""Makes unlearning methods from their settings, and the engine that carries a method out on a model."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,21 +17,24 @@ from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
 from dvbench.unlearning.stacked_engine import StackedUnlearner
 
+MethodSetting = str | Mapping[str, Any] | UnlearningMethod
+"""How an evaluator's ``method`` parameter may be given; see `as_method`."""
+
 
 def make_method(name: str, /, **settings: Any) -> UnlearningMethod:
-    """Make an unlearning method.
+    """Make an unlearning method from its name and the parameters of its constructor.
 
     Parameters
     ----------
     name : str
         A registered name, or ``module:Class``.
     **settings
-        Of its constructor.
+        Parameters of its constructor.
 
     Raises
     ------
     UserError
-        If there is none of that name, or it does not take these settings.
+        If there is no method of that name, or it does not take these parameters.
     """
     entry = find("unlearning", name)
     make = entry.load()
@@ -43,38 +47,40 @@ def make_method(name: str, /, **settings: Any) -> UnlearningMethod:
         method = make(**settings)
     except UserError:
         raise
-    except Exception as error:  # whatever a stranger's constructor brings about
+    except Exception as error:  # another package's constructor may raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"cannot make unlearning method {name}: {reason}") from error
     if not isinstance(method, UnlearningMethod):
-        raise UserError(f"{name} is no unlearning method: derive it from dvbench.unlearning.contract.UnlearningMethod")
+        raise UserError(
+            f"{name} is not an unlearning method: derive it from dvbench.unlearning.contract.UnlearningMethod"
+        )
     return method
 
 
-def chosen_method(method: str | UnlearningMethod, lambda1: float, lambda2: float, **settings: Any) -> UnlearningMethod:
-    """Make the method that an evaluator was asked for, or take one that is made.
+def as_method(method: MethodSetting) -> UnlearningMethod:
+    """Make the unlearning method that an evaluator's ``method`` parameter describes.
 
     Parameters
     ----------
-    method : str or UnlearningMethod
-        A name, or a method with settings of its own, to which no others are applied.
-    lambda1, lambda2 : float
-        Of ``gradient_ascent``; 1 for all others.
-    **settings
-        That every method takes.
+    method : str, mapping or UnlearningMethod
+        A name, for a method with its default parameters; a mapping of ``name`` and parameters, such as
+        ``{"name": "gradient_ascent", "lr": 1e-4, "steps": 20}``; or a method, which is returned as it is.
 
     Raises
     ------
     UserError
-        If there is none of that name, or it does not take these settings.
-    ValueError
-        If a lambda is not 1 for a method that has none.
+        If there is no method of that name, or it does not take these parameters.
     """
-    if method == "gradient_ascent":
-        return make_method(method, lambda1=lambda1, lambda2=lambda2, **settings)
-    if (lambda1, lambda2) != (1.0, 1.0):
-        raise ValueError("lambda1 and lambda2 are gradient_ascent's; another method does not take them")
-    return method if isinstance(method, UnlearningMethod) else make_method(method, **settings)
+    if isinstance(method, UnlearningMethod):
+        return method
+    settings = {"name": method} if isinstance(method, str) else dict(method) if isinstance(method, Mapping) else {}
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError(
+            "method is the name of an unlearning method, or a mapping of its name and parameters such as "
+            f'{{ name = "gradient_ascent", lr = 1e-4 }}, not {method!r}'
+        )
+    return make_method(name, **settings)
 
 
 def make_unlearner(
@@ -93,12 +99,13 @@ def make_unlearner(
         Features and targets of all players' points, and of the validation set.
     method : UnlearningMethod
     budget : int, optional
-        Bytes that the models unlearned at once may take.
+        Bytes that the models that are unlearned together may take. Language models ignore it: they are unlearned one at
+        a time.
 
     Raises
     ------
     ValueError
-        If the model does not suit the method.
+        If the method does not work with the model.
     """
     if isinstance(model, LanguageModel):
         return LanguageModelUnlearner(model, *points, *validation, method)

@@ -182,7 +182,8 @@ class LanguageModelUnlearner:
 
         def full(_: TextBatch, part: slice) -> torch.Tensor:
             entering = [self._features[self._begins[row] : self._begins[row + 1]] for row in rows[part].tolist()]
-            return output_layer(self.model.network)(torch.cat(entering))
+            outputs: torch.Tensor = output_layer(self.model.network)(torch.cat(entering))
+            return outputs
 
         self._accumulate(network, rule, self.x_validation[rows], self.y_validation[rows], full, lambda y: y)
 
@@ -221,13 +222,13 @@ class LanguageModelUnlearner:
 
         one_hot = labels(F.one_hot(batch.targets, outputs.shape[1]).to(outputs))
         gradient = mean_gradient(rule, Minibatch(one_hot.T.unsqueeze(0), reference))(outputs.detach().T.unsqueeze(0))
-        outputs.backward(gradient[0].T * (len(one_hot) / max(1, total)))
+        torch.autograd.backward(outputs, gradient[0].T * (len(one_hot) / max(1, total)))
 
     def _accumulate_anchor(self, network: nn.Module) -> None:
         """Add the gradient of the weighted squared distance from the full model's parameters."""
         weight = self.method.anchor
         if self.method.parameters == "lora":
-            (weight * _adapters_squared(network)).backward()
+            torch.autograd.backward(weight * _adapters_squared(network))
             return
         if self.method.parameters == "head":
             pairs = zip(output_layer(network).parameters(), output_layer(self.model.network).parameters(), strict=True)

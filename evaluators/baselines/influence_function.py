@@ -10,8 +10,8 @@ import torch
 from opendataval import dataval
 
 from dvbench.randomness import random_state as as_random_state
+from dvbench.training.gradients import inner_product
 from evaluators.common.baseline import Baseline
-from evaluators.common.gradients import inner_product
 
 Gradient = tuple[torch.Tensor, ...]
 

@@ -11,7 +11,7 @@ import torch
 from opendataval.dataval import DataEvaluator, ModelMixin
 
 from dvbench.randomness import random_state as as_random_state
-from dvbench.training.tensor_model import TensorModel
+from dvbench.training.any_model import fit_observed
 from dvbench.training.tensors import as_tensor
 from evaluators.common.requirements import require_features
 
@@ -41,8 +41,7 @@ class TrainingDynamics(DataEvaluator, ModelMixin):
     def train_data_values(self, *args: Any, epochs: int = 1, **kwargs: Any) -> TrainingDynamics:
         """Train the model and compute values at the start of every epoch.
 
-        OpenDataVal's own models have no callback for epochs, so they are fitted one epoch at a time, which resets
-        their optimiser at every epoch.
+        OpenDataVal's own models are fitted one epoch at a time, see `dvbench.training.any_model.fit_observed`.
 
         Parameters
         ----------
@@ -60,12 +59,8 @@ class TrainingDynamics(DataEvaluator, ModelMixin):
             nonlocal total
             total += self.epoch_values(model.eval(), x, y)
 
-        if isinstance(model, TensorModel):
-            model.fit(x, y, *args, epochs=epochs, on_epoch=add_epoch_values, **kwargs)
-        else:
-            for _ in range(int(epochs)):
-                add_epoch_values()
-                model.fit(x, y, *args, epochs=1, **kwargs)
+        add_epoch_values()
+        fit_observed(model, x, y, add_epoch_values, *args, epochs=epochs, **kwargs)
         self.values_ = total / int(epochs)
         return self
 

@@ -1,4 +1,4 @@
-"""Perf, the performance that unlearning takes away, in either of its forms."""
+"""The two utilities of a model on the validation set that unlearning evaluators offer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Utility = Literal["metric", "log_loss"]
 
 
 def checked_utility(utility: Utility) -> Utility:
-    """The same, or a `ValueError` where it is neither of the two."""
+    """Return the utility, or raise a `ValueError` if it is neither ``"metric"`` nor ``"log_loss"``."""
     if utility not in ("metric", "log_loss"):
         raise ValueError(f"utility is 'metric' or 'log_loss', not {utility!r}")
     return utility
 
 
-def mean_utilities(utility: Utility, metric: Metric, y: torch.Tensor, logits: torch.Tensor) -> np.ndarray:
-    """Perf of many models.
+def mean_utilities(utility: Utility, metric: Metric, y: torch.Tensor, outputs: torch.Tensor) -> np.ndarray:
+    """Utility of every model.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def mean_utilities(utility: Utility, metric: Metric, y: torch.Tensor, logits: to
         OpenDataVal's metric, or the negative mean loss.
     metric : callable
     y : torch.Tensor of shape (n, outputs)
-    logits : torch.Tensor of shape (k, outputs, n)
-        Of language models, log-probabilities of tokens.
+    outputs : torch.Tensor of shape (k, outputs, n)
+        Logits, or log-probabilities of tokens for language models.
 
     Returns
     -------
@@ -40,10 +40,10 @@ def mean_utilities(utility: Utility, metric: Metric, y: torch.Tensor, logits: to
     Raises
     ------
     FloatingPointError
-        If a logit or a performance is NaN or infinite.
+        If an output or a utility is NaN or infinite.
     """
     if utility == "metric":
-        return model_utilities(metric, y, logits)
+        return model_utilities(metric, y, outputs)
     if metric is negative_perplexity:
-        return np.array([-mean_log_loss(y, one.T) for one in require_finite(logits)])
-    return -model_losses(logits, y).double().mean(dim=1).cpu().numpy()
+        return np.array([-mean_log_loss(y, of_model.T) for of_model in require_finite(outputs)])
+    return -model_losses(outputs, y).double().mean(dim=1).cpu().numpy()

@@ -25,6 +25,7 @@ from evaluators import DataShapley, LeaveOneOut, PartialUnlearningShapley, Unlea
 
 FIT = {"epochs": HOW.epochs, "batch_size": HOW.batch_size, "lr": HOW.lr}
 UNLEARN = {"steps": 3, "batch_size": 4, "lr": 5e-3}
+METHOD = {"name": "gradient_ascent", **UNLEARN}
 SEED = 5
 NO_TEXTS = {
     "chg_shapley", "class_wise_shapley", "data_oob", "dvrl", "gradient_shapley", "hardness_shapley", "knn_shapley",
@@ -66,7 +67,7 @@ def drawn_seed(state=SEED):
 @pytest.mark.parametrize("parameters", ["all", "head", "lora"])
 @pytest.mark.parametrize("utility", ["metric", "log_loss"])
 def test_unlearning_shapley_is_exact_for_few_corpora(utility, parameters, problem, model):
-    evaluator = UnlearningShapley(utility=utility, parameters=parameters, **UNLEARN, random_state=SEED)
+    evaluator = UnlearningShapley({**METHOD, "parameters": parameters}, utility, random_state=SEED)
     evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
     full = model.clone().fit(problem.train.x, problem.train.y, **FIT)
     seed, before = drawn_seed(), perf(full, problem.validation, utility)
@@ -86,7 +87,7 @@ def test_unlearning_shapley_is_exact_for_few_corpora(utility, parameters, proble
 
 @pytest.mark.parametrize("utility", ["metric", "log_loss"])
 def test_partial_values_are_those_of_three_models(utility, problem, model):
-    evaluator = PartialUnlearningShapley(utility=utility, **UNLEARN, random_state=SEED)
+    evaluator = PartialUnlearningShapley(METHOD, utility, random_state=SEED)
     evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
     full, seed = model.clone().fit(problem.train.x, problem.train.y, **FIT), drawn_seed()
     at_full, untrained = (perf(each, problem.validation, utility) for each in (full, model))
@@ -126,17 +127,19 @@ def test_leaving_one_corpus_out_is_the_perplexity_without_it(problem, model):
 
 
 def test_truncated_permutations_stop_where_nothing_is_left_to_forget(problem, model):
-    evaluator = UnlearningShapley(permutations=2, truncation=1e9, **UNLEARN, random_state=SEED)
+    evaluator = UnlearningShapley(METHOD, sampling={"permutations": 2, "truncation": 1e9}, random_state=SEED)
     with pytest.raises(UserError, match="every permutation would be truncated at its start"):
         evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
-    evaluator = UnlearningShapley(permutations=2, truncation=0.0, **UNLEARN, random_state=SEED)
+    evaluator = UnlearningShapley(METHOD, sampling={"permutations": 2, "truncation": 0.0}, random_state=SEED)
     assert np.isfinite(evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT).data_values).all()
 
 
 def cell(name: str) -> Cell:
     takes = inspect.signature(entries("evaluators")[name].load()).parameters
     budget = {"permutations": 1} if "permutations" in takes else {"models": 4} if "models" in takes else {}
-    steps = UNLEARN if "steps" in takes else {}
+    if "sampling" in takes:
+        budget = {"sampling": {"permutations": 1}}
+    method = {"method": METHOD} if "method" in takes else {}
     return Cell(
         key=CellKey(suite="small", problem="made", evaluator=name, seed=0),
         suite_version=1,
@@ -147,7 +150,7 @@ def cell(name: str) -> Cell:
             model=TINY,
             training=HOW,
         ),
-        evaluator=EvaluatorSettings(name=name, params={**budget, **steps}),
+        evaluator=EvaluatorSettings(name=name, params={**budget, **method}),
         tasks=("group_lds",),
     )
 

@@ -13,13 +13,17 @@ from short_fits import FIT
 from sklearn.metrics import roc_auc_score
 
 from dvbench.errors import UserError
+from dvbench.games import Sampling
 from dvbench.randomness import random_state
 from dvbench.unlearning.stacked_engine import StackedUnlearner
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 from dvbench.unlearning_methods.scrub import Scrub
 from evaluators import UnlearningShapley
 
-GENTLE = {"utility": "log_loss", "steps": 5, "lr": 0.01}
+WEAK = {"name": "gradient_ascent", "steps": 5, "lr": 0.01}
+ONE = {"permutations": 1}
+STRONG = {"name": "gradient_ascent", "steps": 30, "lr": 0.5, "lambda1": 0, "lambda2": 0}
+GENTLE = {"utility": "log_loss", "method": WEAK}
 
 
 def train(evaluator, fetcher, model, **fit):
@@ -28,7 +32,7 @@ def train(evaluator, fetcher, model, **fit):
 
 def test_additive_oracle_game_is_exact():
     worth = np.linspace(-2, 3, 12)
-    evaluator = UnlearningShapley(permutations=3, random_state=0)
+    evaluator = UnlearningShapley(sampling={"permutations": 3}, random_state=0)
     evaluator.estimate(many(additive_game(worth)), 12)
     np.testing.assert_allclose(evaluator.evaluate_data_values(), worth, atol=1e-12)
     np.testing.assert_allclose(evaluator.standard_errors_, 0, atol=1e-12)
@@ -37,18 +41,18 @@ def test_additive_oracle_game_is_exact():
 def test_majority_oracle_game_is_within_its_standard_errors():
     weights = [5, 4, 3, 3, 2, 1, 1, 1]
     exact = shapley_by_definition(majority_game(weights), 8)
-    evaluator = UnlearningShapley(permutations=None, target_standard_error=0.02, random_state=0)
+    evaluator = UnlearningShapley(sampling=Sampling(target_standard_error=0.02), random_state=0)
     evaluator.estimate(many(majority_game(weights)), 8)
     assert evaluator.standard_errors_.max() <= 0.02
     assert np.all(np.abs(evaluator.evaluate_data_values() - exact) < 3.5 * evaluator.standard_errors_)
 
 
-@pytest.mark.parametrize("method", ["gradient_ascent", "negative_preference", Scrub(steps=4, lr=0.02)])
+@pytest.mark.parametrize("method", [WEAK, {**WEAK, "name": "negative_preference"}, Scrub(steps=4, lr=0.02)])
 def test_few_players_are_enumerated(method, problem, model):
     """With three players the values are the definition's, on utilities computed here."""
     fetcher = problem.fetcher()
     fetcher.x_train, fetcher.y_train = fetcher.x_train[:3], fetcher.y_train[:3]
-    evaluator = train(UnlearningShapley(permutations=10, method=method, random_state=1, **GENTLE), fetcher, model)
+    evaluator = train(UnlearningShapley(method, "log_loss", {"permutations": 10}, random_state=1), fetcher, model)
     full = model.clone()
     full.fit(problem.train.x[:3], problem.train.y[:3], **FIT)
     validation = problem.validation
@@ -68,19 +72,42 @@ def test_few_players_are_enumerated(method, problem, model):
     assert not evaluator.standard_errors_.any()
 
 
-def test_methods_by_name_take_the_settings():
-    made = UnlearningShapley(method="scrub", steps=7, lr=0.5, parameters="head").method
-    assert made == Scrub(steps=7, lr=0.5, parameters="head")
-    with pytest.raises(ValueError, match="lambda1 and lambda2 are gradient_ascent's"):
-        UnlearningShapley(method="scrub", lambda1=0.5)
-    assert UnlearningShapley(lambda2=0.3).method == GradientAscent(lambda2=0.3)
-    with pytest.raises(UserError, match="no unlearning method is named 'srub': did you mean 'scrub'"):
-        UnlearningShapley(method="srub")
+def test_a_method_is_a_name_or_a_mapping_or_an_object():
+    method = {"name": "scrub", "steps": 7, "lr": 0.5, "parameters": "head"}
+    made = Scrub(steps=7, lr=0.5, parameters="head")
+    assert UnlearningShapley(method).method == UnlearningShapley(made).method == made
+    assert UnlearningShapley("scrub").method == Scrub()
+    assert UnlearningShapley().method == GradientAscent()
+    assert "name" in method  # what is given is not changed
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("srub", "no unlearning method is named 'srub': did you mean 'scrub'"),
+        ({"name": "scrub", "lambda1": 0.5}, "no parameter of scrub is named 'lambda1'"),
+        ({"name": "scrub", "step": 5}, "no parameter of scrub is named 'step': did you mean 'steps'"),
+        ({"lr": 0.5}, "method is the name of an unlearning method, or a mapping of its name and parameters"),
+        (3, "method is the name of an unlearning method, or a mapping of its name and parameters"),
+        ({"name": "scrub", "parameters": "body"}, "parameters is 'all', 'head' or 'lora', not 'body'"),
+    ],
+)
+def test_methods_that_do_not_exist(method, message):
+    with pytest.raises(UserError, match=message):
+        UnlearningShapley(method)
+
+
+def test_sampling_is_a_mapping_or_an_object():
+    assert UnlearningShapley().sampling.stopping.permutations == 10
+    assert UnlearningShapley(sampling={"seconds": 5}).sampling.stopping.permutations is None
+    assert UnlearningShapley(sampling={"antithetic": True}).sampling == Sampling(antithetic=True)
+    with pytest.raises(UserError, match="no parameter of sampling is named 'permutation': did you mean 'permutations'"):
+        UnlearningShapley(sampling={"permutation": 5})
 
 
 def test_useful_points_get_high_values(two_blobs):
     """Unlearning everything costs accuracy, and all of it is shared out: the sum is positive and exact."""
-    evaluator = UnlearningShapley(permutations=6, steps=30, lr=0.5, lambda1=0, lambda2=0, random_state=0)
+    evaluator = UnlearningShapley(STRONG, sampling={"permutations": 6}, random_state=0)
     model = ClassifierMLP(4, 2, layers=3)
     train(evaluator, two_blobs, model, epochs=30, lr=0.01)
     lost = evaluator.diagnostics_["performance_full"] - evaluator.diagnostics_["performance_unlearned"]
@@ -90,7 +117,7 @@ def test_useful_points_get_high_values(two_blobs):
 
 
 def test_planted_label_noise_is_found(problem, model, fetcher, global_state):
-    evaluator = train(UnlearningShapley(permutations=6, random_state=0, **GENTLE), fetcher, model)
+    evaluator = train(UnlearningShapley(sampling={"permutations": 6}, random_state=0, **GENTLE), fetcher, model)
     assert roc_auc_score(problem.corrupted, -evaluator.data_values) > 0.7
     assert evaluator.standard_errors_.shape == (60,)
     assert (evaluator.standard_errors_ > 0).all()
@@ -98,8 +125,10 @@ def test_planted_label_noise_is_found(problem, model, fetcher, global_state):
 
 def test_head_is_all_where_there_is_only_a_head(problem, model, fetcher):
     both = [
-        train(UnlearningShapley(permutations=1, parameters=which, random_state=0, **GENTLE), fetcher, model).data_values
-        for which in ("all", "head")
+        train(
+            UnlearningShapley({**WEAK, "parameters": moved}, "log_loss", ONE, random_state=0), fetcher, model
+        ).data_values
+        for moved in ("all", "head")
     ]
     np.testing.assert_allclose(*both, atol=1e-5)
 
@@ -109,15 +138,15 @@ def test_the_same_to_the_bit_whatever_the_global_seeds(problem, model):
     for seed in (1, 2):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            evaluator = UnlearningShapley(permutations=1, random_state=7, **GENTLE)
+            evaluator = UnlearningShapley(sampling=ONE, random_state=7, **GENTLE)
             values.append(train(evaluator, problem.fetcher(), model).data_values)
-    other = train(UnlearningShapley(permutations=1, random_state=8, **GENTLE), problem.fetcher(), model).data_values
+    other = train(UnlearningShapley(sampling=ONE, random_state=8, **GENTLE), problem.fetcher(), model).data_values
     assert values[0].tobytes() == values[1].tobytes()
     assert values[0].tobytes() != other.tobytes()
 
 
 def test_training_again_forgets_the_first_values(problem, model):
-    evaluator = UnlearningShapley(permutations=1, random_state=0, **GENTLE)
+    evaluator = UnlearningShapley(sampling=ONE, random_state=0, **GENTLE)
     first = train(evaluator, problem.fetcher(), model).data_values
     smaller = problem.fetcher()
     smaller.x_train, smaller.y_train = smaller.x_train[:20], smaller.y_train[:20]
@@ -127,7 +156,7 @@ def test_training_again_forgets_the_first_values(problem, model):
 
 @pytest.mark.parametrize("make", [lambda: LogisticRegression(4, 2), lambda: ClassifierMLP(4, 2, layers=3)])
 def test_with_opendatavals_mediator_and_models(two_blobs, make):
-    evaluator = UnlearningShapley(permutations=2, random_state=0, **GENTLE)
+    evaluator = UnlearningShapley(sampling={"permutations": 2}, random_state=0, **GENTLE)
     mediator = ExperimentMediator(two_blobs, make(), {"epochs": 3, "lr": 0.05}, "accuracy", raises_error=True)
     mediator.compute_data_values([evaluator])
     assert evaluator.data_values.shape == (16,)
@@ -135,20 +164,23 @@ def test_with_opendatavals_mediator_and_models(two_blobs, make):
 
 
 def test_divergence_is_an_error_and_not_a_value(problem, model, fetcher):
-    evaluator = UnlearningShapley(permutations=1, steps=50, lr=1e38, random_state=0)
+    evaluator = UnlearningShapley({**WEAK, "steps": 50, "lr": 1e38}, sampling=ONE, random_state=0)
     with pytest.raises(FloatingPointError, match="lower it"):
         train(evaluator, fetcher, model)
 
 
-@pytest.mark.parametrize("wrong", [{"utility": "accuracy"}, {"parameters": "body"}, {"permutations": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"utility": "accuracy"}, {"sampling": {"permutations": 0}}, {"sampling": 5}, {"sampling": {"seconds": "1"}}],
+)
 def test_settings_that_do_not_exist(wrong):
-    with pytest.raises((ValueError, UserError), match=r"utility|parameters|permutations"):
+    with pytest.raises((ValueError, UserError), match=r"utility|permutations|seconds"):
         UnlearningShapley(**wrong)
 
 
 def test_many_at_once_and_one_at_a_time_agree(problem, model):
     both = [
-        train(UnlearningShapley(permutations=1, memory=memory, random_state=0, **GENTLE), problem.fetcher(), model)
+        train(UnlearningShapley(sampling=ONE, memory=memory, random_state=0, **GENTLE), problem.fetcher(), model)
         for memory in (None, 0)
     ]
     np.testing.assert_allclose(both[0].data_values, both[1].data_values, atol=1e-5)
@@ -156,12 +188,12 @@ def test_many_at_once_and_one_at_a_time_agree(problem, model):
 
 def test_truncated_at_the_untrained_models_performance(two_blobs):
     """Unlearned hard, the model soon is as bad as an untrained one: those who come later get nothing."""
-    settings = {"permutations": 1, "steps": 30, "lr": 0.5, "lambda1": 0, "lambda2": 0, "random_state": 0}
 
     def values(truncation):
         with torch.random.fork_rng():  # OpenDataVal's models draw from torch's global generator
             torch.manual_seed(1)
-            evaluator, model = UnlearningShapley(truncation=truncation, **settings), ClassifierMLP(4, 2, layers=3)
+            sampling, model = {"permutations": 1, "truncation": truncation}, ClassifierMLP(4, 2, layers=3)
+            evaluator = UnlearningShapley(STRONG, sampling=sampling, random_state=0)
             return train(evaluator, two_blobs, model, epochs=30, lr=0.01)
 
     whole, cut, never = (values(truncation) for truncation in (None, 0.1, -1.0))
@@ -170,10 +202,12 @@ def test_truncated_at_the_untrained_models_performance(two_blobs):
 
 
 def test_antithetic_permutations_are_pairs(problem, model, fetcher):
-    evaluator = train(UnlearningShapley(permutations=3, antithetic=True, random_state=0, **GENTLE), fetcher, model)
+    evaluator = train(
+        UnlearningShapley(sampling=Sampling(3, antithetic=True), random_state=0, **GENTLE), fetcher, model
+    )
     assert evaluator.diagnostics_["permutations"] == 4
 
 
 def test_a_truncation_that_leaves_nothing_is_refused(problem, model, fetcher):
     with pytest.raises(UserError, match="train longer, or lower the truncation"):
-        train(UnlearningShapley(truncation=50.0, **GENTLE), fetcher, model)
+        train(UnlearningShapley(sampling={"truncation": 50.0}, **GENTLE), fetcher, model)

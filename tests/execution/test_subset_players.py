@@ -17,6 +17,7 @@ from dvbench.results import Cell, Store
 from dvbench.settings import Groups
 from dvbench.training.build import build_model
 
+METHOD = {"name": "gradient_ascent", "steps": 3, "lr": 0.01}
 SMALL = {
     "ame": {"models": 8},
     "beta_shapley": {"permutations": 1},
@@ -26,9 +27,9 @@ SMALL = {
     "data_shapley": {"permutations": 1},
     "dvrl": {"rl_epochs": 3},
     "influence_subsample": {"models": 20},
-    "partial_unlearning_shapley": {"steps": 3, "lr": 0.01, "utility": "log_loss"},
+    "partial_unlearning_shapley": {"method": METHOD, "utility": "log_loss"},
     "robust_volume_shapley": {"permutations": 1},
-    "unlearning_shapley": {"permutations": 2, "steps": 3, "lr": 0.01, "utility": "log_loss"},
+    "unlearning_shapley": {"method": METHOD, "utility": "log_loss", "sampling": {"permutations": 2}},
     "warm_start_shapley": {"permutations": 2},
 }
 WHOLE = {

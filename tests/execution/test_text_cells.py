@@ -29,7 +29,9 @@ def small(name: str, evaluators: list[str]) -> Suite:
     suite = narrow(load_suite(name), evaluators)
     steps = {"steps": 4, "batch_size": 2}
     few = [
-        one.model_copy(update={"params": {**one.params, **(steps if "steps" in one.params else {})}})
+        one.model_copy(update={"params": {**one.params, "method": {**one.params["method"], **steps}}})
+        if "method" in one.params
+        else one
         for one in suite.evaluators
     ]
     problems = tuple(problem.model_copy(update=SMALL) for problem in suite.problems)

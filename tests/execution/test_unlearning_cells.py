@@ -10,6 +10,7 @@ import pytest
 from dvbench.cli import main
 from dvbench.errors import UserError
 from dvbench.execution import scoring
+from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.planning import check, make_plan, narrow
 from dvbench.execution.run import run_cells
 from dvbench.problems.build import build_from_settings
@@ -18,6 +19,7 @@ from dvbench.results import Store
 from dvbench.scoring.contract import Valuation
 from dvbench.scoring.retraining import Retraining
 from dvbench.scoring.unlearned_points import PointUnlearningExperiment
+from dvbench.settings import EvaluatorSettings
 from dvbench.suite import Suite, load_suite
 from dvbench.tasks.output_divergence import output_divergence
 from dvbench.unlearning_methods.plain_ascent import PlainAscent
@@ -134,7 +136,67 @@ def test_methods_are_chosen_by_name_or_label_and_a_strangers_is_added(suite: Sui
     (result,) = run_cells(make_plan(own).cells[:1], store, "cpu", 0)
     assert result.status == "ok"
     assert result.evaluator_version.startswith("sha256:")
-    assert refusal(narrow(suite, ["my_methods:NoMethod"])).startswith("my_methods:NoMethod is no unlearning method")
+    assert refusal(narrow(suite, ["my_methods:NoMethod"])).startswith("my_methods:NoMethod is not an unlearning method")
+
+
+REHEARSE = """from dataclasses import dataclass
+from dvbench.unlearning.contract import UnlearningMethod, ascend, descend
+
+@dataclass(frozen=True)
+class Rehearse(UnlearningMethod):
+    '''Ascent on the forget set, weighted descent on the validation set.'''
+    weight: float = 1.0
+    def rules(self, step):
+        return ascend, lambda logits, batch: self.weight * descend(logits, batch)
+"""
+
+
+def valued_with(method: object) -> Suite:
+    """The suite quick with Partial Unlearning Shapley by an unlearning method."""
+    params = {"method": method, "utility": "log_loss"}
+    evaluator = EvaluatorSettings(name="partial_unlearning_shapley", params=params)
+    quick = narrow(load_suite("quick"), datasets=["digits"], tasks=["point_removal"], seeds=[0])
+    return quick.model_copy(update={"evaluators": (evaluator,)})
+
+
+def test_a_suite_sets_the_parameters_of_a_custom_method_of_an_evaluator(script) -> None:
+    script("my_rehearsal", REHEARSE)
+    suite = valued_with({"name": "my_rehearsal:Rehearse", "weight": 2.0, "steps": 3})
+    check(suite)
+    method = make_evaluator(suite.evaluators[0], 0).method
+    assert (type(method).__name__, method.weight, method.steps) == ("Rehearse", 2.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            {"name": "gradient_ascend"},
+            "no unlearning method is named 'gradient_ascend': did you mean 'gradient_ascent'?",
+        ),
+        ("scrup", "no unlearning method is named 'scrup': did you mean 'scrub'?"),
+        ({"name": "scrub", "gama": 2.0}, "no parameter of scrub is named 'gama': did you mean 'gamma'?"),
+        (
+            {"name": "my_rehearsal:Rehearse", "wait": 2.0},
+            "no parameter of my_rehearsal:Rehearse is named 'wait': did you mean 'weight'?",
+        ),
+        ({"name": "scrub", "lr": -1.0}, "cannot make unlearning method scrub: unlearning takes at least one step"),
+        ({"lr": 0.1}, "method is the name of an unlearning method, or a mapping of its name and parameters"),
+    ],
+)
+def test_wrong_methods_of_an_evaluator_are_found_before_anything_runs(method: object, message: str, script) -> None:
+    script("my_rehearsal", REHEARSE)
+    assert refusal(valued_with(method)).startswith(message)
+
+
+def test_wrong_values_of_an_evaluators_parameters_are_found_before_anything_runs() -> None:
+    suite = valued_with("scrub")
+    wrong = EvaluatorSettings(name="unlearning_shapley", params={"sampling": {"permutation": 3}})
+    message = "no parameter of sampling is named 'permutation': did you mean 'permutations'?"
+    assert refusal(suite.model_copy(update={"evaluators": (wrong,)})) == message
+    wrong = EvaluatorSettings(name="unlearning_shapley", params={"utility": "accuracy"})
+    message = "cannot make unlearning_shapley: utility is 'metric' or 'log_loss', not 'accuracy'"
+    assert refusal(suite.model_copy(update={"evaluators": (wrong,)})) == message
 
 
 @pytest.mark.parametrize(

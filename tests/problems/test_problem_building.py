@@ -301,3 +301,13 @@ def test_features_that_do_not_fit_float32_are_refused(stranger: Callable, bad: f
 def test_an_unknown_name_is_met_with_the_nearest() -> None:
     with pytest.raises(UserError, match="no data set is named 'diggits': did you mean 'digits'"):
         build_problem("diggits", SIZES, CLEAN, 0)
+
+
+def test_a_parameter_that_equals_its_default_changes_no_split(text_mirror: Path) -> None:
+    plain, explicit, other = (
+        build_problem(dataset, Sizes(train=10, validation=6, test=6), CLEAN, 0)
+        for dataset in ("tiny_text", "tiny_text?counted=texts", "tiny_text?counted=answers")
+    )
+    np.testing.assert_array_equal(plain.rows, explicit.rows)
+    assert (plain.dataset, explicit.dataset, other.dataset) == ("tiny_text", "tiny_text", "tiny_text_answers")
+    assert not np.array_equal(plain.rows, other.rows)

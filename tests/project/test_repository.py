@@ -140,8 +140,8 @@ def test_pythons_that_are_missing_are_named():
         [sys.executable, ROOT / ".ci/pythons.py", own, "3.999"], check=True, capture_output=True, text=True
     )
     assert done.stdout.splitlines() == [
-        f"Tests ran on Python {own}.",
-        "WARNING: Python 3.999 NOT TESTED, because it is not on the PATH.",
+        f"Pythons found: {own}.",
+        "WARNING: NOT TESTED on Python 3.999, because the PATH has no such Python.",
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from dvbench.errors import describe_error
 from dvbench.results import CellKey, Plan, Result, Score
 from dvbench.results.schema import as_json
 from dvbench.settings import DatasetSettings
+from dvbench.suite import load_suite
 
 
 def test_round_trip() -> None:
@@ -151,3 +153,46 @@ def test_a_result_of_version_1_is_read_as_one_of_version_2() -> None:
     assert old.cell.problem.sizes == result.cell.problem.sizes
     assert old.dataset == result.dataset
     assert Result.model_validate_json(old.model_dump_json()) == old
+
+
+GENTLE = {"name": "gradient_ascent", "steps": 20, "batch_size": 8, "lr": 1e-4}
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("unlearning_shapley", {}, {}),
+        ("unlearning_shapley", {"permutations": 10}, {"sampling": {"permutations": 10}}),
+        ("unlearning_shapley", {"memory": 5, "utility": "log_loss"}, {"memory": 5, "utility": "log_loss"}),
+        ("unlearning_shapley", {"method": "scrub"}, {"method": "scrub"}),
+        (
+            "unlearning_shapley",
+            {"method": "scrub", "lr": 0.1, "seconds": 3.0, "antithetic": True, "truncation": 0.5},
+            {
+                "method": {"name": "scrub", "lr": 0.1},
+                "sampling": {"seconds": 3.0, "antithetic": True, "truncation": 0.5},
+            },
+        ),
+        (
+            "partial_unlearning_shapley",
+            {"steps": 20, "batch_size": 8, "lr": 1e-4, "utility": "log_loss"},
+            {"method": GENTLE, "utility": "log_loss"},
+        ),
+        ("data_shapley", {"permutations": 10}, {"permutations": 10}),
+    ],
+)
+def test_settings_of_unlearning_evaluators_of_version_1(name: str, first: dict, second: dict) -> None:
+    """Version 1 gave the settings of unlearning and of sampling as parameters of the evaluator."""
+    content = sample_result().model_dump(mode="json") | {"schema_version": 1}
+    content["cell"] = content["cell"] | content["cell"].pop("problem")
+    content["cell"]["evaluator"] = {"kind": "evaluators", "name": name, "label": None, "params": first}
+    assert Result.model_validate(content).cell.evaluator.params == second
+
+
+@pytest.mark.parametrize("name", ["quick", "partial-cpu", "subset-level-cpu", "text-tiny"])
+def test_published_cells_of_version_1_have_the_evaluators_of_todays_suite(name: str) -> None:
+    path = Path(__file__).parents[2] / "results" / name / "plan.json"
+    published = Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    evaluators = {cell.evaluator.title: cell.evaluator for cell in published.cells}
+    todays = {evaluator.title: evaluator for evaluator in load_suite(name).evaluators}
+    assert {title: evaluators[title] for title in todays} == todays

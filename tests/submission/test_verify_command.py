@@ -153,7 +153,11 @@ def test_the_copy_has_the_scores_that_were_computed_again(dvbench, bundle, hones
     assert cells.loc[(FEATURES.split("/")[1], 0), "mark"] == "recomputed"
 
 
-@pytest.mark.parametrize("params", [{"method": "pwn:X"}, {"deep": [{"pwn:X": 1}]}], ids=["value", "key"])
+@pytest.mark.parametrize(
+    "params",
+    [{"method": "pwn:X"}, {"method": {"name": "pwn:X", "weight": 2.0}}, {"deep": [{"pwn:X": 1}]}],
+    ids=["value", "method", "key"],
+)
 def test_what_parameters_name_is_not_imported(dvbench, bundle, here: Path, params, monkeypatch) -> None:
     (here / "pwn.py").write_text("from pathlib import Path\nPath('executed').touch()\nclass X: ...\n")
     monkeypatch.syspath_prepend(here)

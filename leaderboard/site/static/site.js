@@ -235,9 +235,9 @@ window.dvbench = (() => {
     let latest = 0;
 
     function table(names) {
-      const number = data.problems.findIndex(({ name }) => name === problem.value);
+      const problemIndex = data.problems.findIndex(({ name }) => name === problem.value);
       const head = element("tr", {}, element("th", { scope: "col" }, "task"), ...names.map((name) => element("th", { scope: "col" }, name)));
-      const body = data.columns.filter((column) => column.problem === number).map((column) => {
+      const body = data.columns.filter((column) => column.problem === problemIndex).map((column) => {
         const means = names.map((name) => rankings.mean(column.values.map((row) => row[positions.get(name)]).filter((v) => typeof v === "number")));
         // A mean over some of the seeds cannot be the best.
         const whole = names.map((name) => column.values.every((row) => typeof row[positions.get(name)] === "number"));

@@ -1,0 +1,66 @@
+"""Inner products of gradients of players with the gradient of the validation set, for models of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from opendataval.model import GradientModel
+from torch.utils.data import Dataset
+
+from dvbench.problems.subsets import Subsets
+from dvbench.training.language_model import LanguageModel
+from dvbench.training.tensors import as_tensor
+
+Data = torch.Tensor | Dataset[torch.Tensor]
+
+
+def inner_product(left: Iterable[torch.Tensor], right: Iterable[torch.Tensor]) -> float:
+    """Inner product of two gradients, one tensor a parameter."""
+    return sum(float((a * b).sum()) for a, b in zip(left, right, strict=True))
+
+
+def gradient_products(
+    model: GradientModel, x: Data, y: Data, x_validation: torch.Tensor, y_validation: torch.Tensor
+) -> np.ndarray:
+    """Inner product of every player's gradient with that of the mean loss on the validation set.
+
+    Gradients of points are divided by the number n of training points. For texts the loss is the negative
+    log-probability summed over tokens, and both the validation set's mean and n count tokens.
+
+    Parameters
+    ----------
+    model : GradientModel
+    x, y : torch.Tensor or Dataset
+        Features and targets of the players, which are points or subsets.
+    x_validation, y_validation : torch.Tensor
+
+    Returns
+    -------
+    numpy.ndarray of shape (players,)
+    """
+    if isinstance(model, LanguageModel):
+        return _gradient_products_of_texts(model, x, y, x_validation, y_validation)
+    gradients_validation = model.grad(x_validation, y_validation)
+    mean = [sum(parts) / len(x_validation) for parts in zip(*gradients_validation, strict=True)]
+    products = np.array([inner_product(mean, gradient) for gradient in model.grad(as_tensor(x), as_tensor(y))])
+    products /= len(products)
+    if not isinstance(x, Subsets):
+        return products
+    ends = np.cumsum([len(members) for members in x.members])  # points come subset by subset
+    return np.array([part.sum() for part in np.split(products, ends[:-1])])
+
+
+def _gradient_products_of_texts(
+    model: LanguageModel, x: Any, y: Any, x_validation: torch.Tensor, y_validation: torch.Tensor
+) -> np.ndarray:
+    validation, tokens_validation = model.loss_gradient(x_validation, y_validation)
+    products, tokens = [], []
+    for player in range(len(x)):  # one gradient at a time: each is as large as the model
+        texts, starts = (part if part.ndim > 1 else part.unsqueeze(0) for part in (x[player], y[player]))
+        gradient, count = model.loss_gradient(texts, starts)
+        products.append(inner_product(validation, gradient))
+        tokens.append(count)
+    return np.array(products) / (tokens_validation * sum(tokens))
