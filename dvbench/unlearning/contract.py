@@ -1,4 +1,9 @@
-"""What an unlearning method is: how far to go, and in which direction at every step."""
+"""The contract of unlearning methods: the direction, the size and the number of optimiser steps.
+
+A method is a frozen dataclass derived from `UnlearningMethod`, in a file of ``dvbench/unlearning_methods`` that has its
+name. It defines `UnlearningMethod.rules`: for every step, the gradient of its objective with respect to the model's
+outputs on a minibatch of the forget set, and on one of the validation set. `ascend` and `descend` are the usual rules.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +20,14 @@ Parameters = Literal["all", "head", "lora"]
 
 
 class Minibatch:
-    """Points that a step looks at, of the forget set or of the validation set.
+    """Points of one step, from the forget set or from the validation set.
 
     Parameters
     ----------
     y : torch.Tensor of shape (copies or 1, outputs, points)
         Targets.
     full : callable
-        Makes the full model's logits, where a method asks for them.
+        Computes the full model's logits; called only if a method uses them.
     """
 
     def __init__(self, y: torch.Tensor, full: Callable[[], torch.Tensor]) -> None:
@@ -31,7 +36,7 @@ class Minibatch:
 
     @property
     def full(self) -> torch.Tensor:
-        """The full model's logits, of the shape of ``y`` up to the copies."""
+        """The full model's logits, of the shape of ``y``; the first dimension may be 1."""
         return self._full()
 
 
@@ -40,20 +45,20 @@ Rule = Callable[[torch.Tensor, Minibatch], torch.Tensor]
 
 @dataclass(frozen=True)
 class UnlearningMethod(ABC):
-    """Base of unlearning methods: AdamW on minibatches of the forget set and of the validation set.
+    """Base class of unlearning methods: AdamW on minibatches of the forget set and of the validation set.
 
-    A method of one's own says by its `rules` what is descended at each step. All forget sets are unlearned together, as
-    stacked copies of the model, so rules work on the logits of all copies.
+    A subclass defines by its `rules` what each step minimises. Many forget sets are unlearned together, by stacked
+    copies of the model, so rules work on the logits of all copies.
 
     Parameters
     ----------
     steps, batch_size : int
-        Optimiser steps, and points of the forget set and of the validation set in each.
+        Number of optimiser steps, and number of points of the forget set and of the validation set in each step.
     lr, weight_decay : float
-        AdamW's. The learning rate decides how strongly a forget set is unlearned.
+        AdamW's learning rate and weight decay. The learning rate decides how strongly a forget set is unlearned.
     parameters : {"all", "head", "lora"}
-        What moves: every parameter, or the last linear layer's; also those that require no gradient. Of language models
-        also low-rank adapters of all other layers.
+        Which parameters change: all, or those of the last linear layer, also if they do not require gradients. For
+        language models also "lora": low-rank adapters of all other linear layers.
     """
 
     steps: int = 100
@@ -77,23 +82,23 @@ class UnlearningMethod(ABC):
 
     @abstractmethod
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
-        """Say what is descended at a step.
+        """Return the rules of one step.
 
         Parameters
         ----------
         step : int
-            From 0.
+            Number of the step, from 0.
 
         Returns
         -------
         forget, validation : callable or None
-            What they make of logits (copies, outputs, points) on a minibatch of the forget set and on one of the
-            validation set: a new tensor with the gradient of every point's loss with respect to its logits. None, for
-            one of them, if this step does without that minibatch.
+            Functions of logits (copies, outputs, points) and a `Minibatch`, of the forget set and of the validation
+            set. Each returns a new tensor: the gradient of every point's loss with respect to its logits. One of them
+            may be None: then the step does not use that minibatch.
         """
 
     def labels(self, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Targets with which forget sets are unlearned, (n, outputs) as ``y``; by default their own."""
+        """Targets with which forget sets are unlearned, (n, outputs) like ``y``; by default the true ones."""
         return y
 
 

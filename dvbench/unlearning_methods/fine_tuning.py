@@ -1,4 +1,4 @@
-"""Training on, without the forget set."""
+"""Further training without the forget set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dvbench.unlearning.contract import Rule, UnlearningMethod, descend
 
 @dataclass(frozen=True)
 class FineTuning(UnlearningMethod):
-    """Fine-tuning on the validation set: the forget set is not looked at, and fades at best.
+    """Fine-tuning on the validation set: the forget set is not used, so the model forgets it only by chance.
 
     Parameters
     ----------
@@ -19,9 +19,9 @@ class FineTuning(UnlearningMethod):
     References
     ----------
     A. Golatkar, A. Achille, S. Soatto. Eternal sunshine of the spotless net: selective forgetting in deep networks.
-    CVPR, 2020. There as a baseline, on the retain set.
+    CVPR, 2020. A baseline there, which trains on the retain set.
     """
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
-        """Down on the validation set."""
+        """Descend on the validation set."""
         return None, descend

@@ -1,4 +1,4 @@
-"""Gradient ascent that stays near the full model: the paper's way of unlearning."""
+"""Gradient ascent that stays near the full model: the method of the Unlearning Shapley paper."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class GradientAscent(UnlearningMethod):
         return self.lambda1
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
-        """Up on the forget set; back to the full model's outputs on the validation set."""
-        # At the start the divergence has no slope. What rounding leaves of one, AdamW would blow up to full steps of
-        # the weights that the forget set says nothing of.
+        """Ascend on the forget set; approach the full model's outputs on the validation set."""
+        # At the start the gradient of the divergence is 0 up to rounding. AdamW would turn the rounding errors into
+        # full steps of those weights that have no gradient on the forget set.
         return ascend, self._hold if step and self.lambda2 else None
 
     def _hold(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Ascent and descent at once."""
+"""Ascent on the forget set and descent on the validation set in the same step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NegGradPlus(UnlearningMethod):
     References
     ----------
     M. Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou. Towards unbounded machine unlearning. NeurIPS, 2023.
-    There as a baseline, with the retain set.
+    A baseline there, with the retain set.
     """
 
     alpha: float = 0.5
@@ -34,7 +34,7 @@ class NegGradPlus(UnlearningMethod):
             raise ValueError(f"alpha is a weight from 0 to 1, not {self.alpha:g}")
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
-        """Up on the forget set, down on the validation set."""
+        """Ascend on the forget set, descend on the validation set."""
         return self._ascend, self._descend
 
     def _ascend(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Ascent that slows down once a point is forgotten."""
+"""Ascent that becomes slower once a point is forgotten."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod, ascen
 
 @dataclass(frozen=True)
 class NegativePreference(UnlearningMethod):
-    """Negative preference optimisation (NPO): ascent in which points that are forgotten already count less.
+    """Negative preference optimisation (NPO): ascent in which forgotten points have less weight.
 
     Minimises ``2 / beta * log(1 + (p_theta(y|x) / p_full(y|x))^beta)`` over the forget set, plus ``retain`` times the
     cross-entropy on the validation set. As beta falls to 0 the first becomes gradient ascent.
@@ -20,7 +20,7 @@ class NegativePreference(UnlearningMethod):
     Parameters
     ----------
     beta : float
-        How soon a forgotten point counts less; above 0.
+        How fast the weight of a forgotten point decreases; above 0.
     retain : float
         Weight of the validation set.
     steps, batch_size, lr, weight_decay, parameters
@@ -41,11 +41,11 @@ class NegativePreference(UnlearningMethod):
             raise ValueError(f"beta must be above 0, not {self.beta:g}; PlainAscent is what it would be at 0")
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
-        """Up on the forget set, down on the validation set if that counts."""
+        """Ascend on the forget set, and descend on the validation set if its weight is not 0."""
         return self._forget, self._retain if self.retain else None
 
     def _forget(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
-        # Of the log-likelihood, minus the loss; the derivative of the outer function is twice a sigmoid.
+        # The log-likelihood is minus the loss; the derivative of the outer function is twice a sigmoid.
         ratio = point_losses(batch.full, batch.y) - point_losses(logits, batch.y)
         return ascend(logits, batch).mul_(2 * torch.sigmoid(self.beta * ratio).unsqueeze(1))
 

@@ -1,4 +1,4 @@
-"""Gradient ascent with nothing that holds it back."""
+"""Gradient ascent without regularisation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dvbench.unlearning.contract import Rule, UnlearningMethod, ascend
 
 @dataclass(frozen=True)
 class PlainAscent(UnlearningMethod):
-    """Gradient ascent on the forget set alone: minimises ``- CE(S)``, and the validation set is not looked at.
+    """Gradient ascent on the forget set alone: minimises ``- CE(S)``, and the validation set is not used.
 
     Parameters
     ----------
@@ -19,9 +19,9 @@ class PlainAscent(UnlearningMethod):
     References
     ----------
     A. Golatkar, A. Achille, S. Soatto. Eternal sunshine of the spotless net: selective forgetting in deep networks.
-    CVPR, 2020. There as a baseline, "Neg. Grad."
+    CVPR, 2020. A baseline there, "Neg. Grad."
     """
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
-        """Up on the forget set."""
+        """Ascend on the forget set."""
         return ascend, None

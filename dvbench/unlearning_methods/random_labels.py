@@ -1,4 +1,4 @@
-"""Learning something else about the forget set."""
+"""Training on wrong labels of the forget set."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dvbench.unlearning.contract import Rule, UnlearningMethod, descend
 class RandomLabels(UnlearningMethod):
     """Random labels: trains on the forget set with wrong labels, and on the validation set with its own.
 
-    Every point gets one other class, drawn uniformly, for good; in a regression, the target of another point. Tokens of
-    texts get other ones at every step.
+    Every point gets another class, drawn uniformly once; in a regression, the target of another point. Tokens of texts
+    get other tokens as targets, drawn again at every step.
 
     Parameters
     ----------
@@ -28,14 +28,14 @@ class RandomLabels(UnlearningMethod):
     """
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
-        """Down on both, the forget set with its new labels."""
+        """Descend on both sets, on the forget set with its new labels."""
         return descend, descend
 
     def labels(self, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Wrong labels, (n, classes); or shifted targets, (n, 1)."""
         n, classes = y.shape
         if not is_classification(y):
-            # One cycle through all points in random order: nobody keeps its own.
+            # One cycle through all points in random order, so that no point keeps its own target.
             order = torch.randperm(n, generator=generator).to(y.device)
             return y[order.roll(1)][order.argsort()]
         shift = torch.randint(1, classes, (n, 1), generator=generator).to(y.device)

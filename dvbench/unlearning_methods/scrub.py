@@ -1,4 +1,4 @@
-"""A student that disobeys its teacher on the forget set only."""
+"""A student that moves away from its teacher on the forget set only."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod, desce
 
 @dataclass(frozen=True)
 class Scrub(UnlearningMethod):
-    """SCRUB: a student leaves the full model's outputs on the forget set, and keeps them on the validation set.
+    """SCRUB: a student moves away from the full model's outputs on the forget set, not on the validation set.
 
-    The full model is the teacher. Steps that increase ``KL(teacher || student)`` on the forget set take turns with
-    steps that decrease ``alpha KL(teacher || student) + gamma CE`` on the validation set; after a share of them, only
-    the latter are taken. The authors alternate epochs, here it is steps.
+    The full model is the teacher. Steps that increase ``KL(teacher || student)`` on the forget set alternate with steps
+    that decrease ``alpha KL(teacher || student) + gamma CE`` on the validation set. After a fraction of the steps, only
+    the latter are taken. The authors alternate epochs, not steps.
 
     Parameters
     ----------
     alpha, gamma : float
         Weights of divergence and cross-entropy on the validation set.
     forgetting : float
-        Share of the steps in which both take turns, from 0 to 1.
+        Fraction of the steps in which both alternate, from 0 to 1.
     steps, batch_size, lr, weight_decay, parameters
         See `dvbench.unlearning.contract.UnlearningMethod`.
 
@@ -45,11 +45,11 @@ class Scrub(UnlearningMethod):
             raise ValueError(f"of {self.steps} steps none would look at the forget set: take more, or forget in more")
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
-        """In turns, up on the forget set and down on the validation set."""
+        """Alternately ascend on the forget set and descend on the validation set."""
         return (_leave, None) if self._leaves(step) else (None, self._follow)
 
     def _leaves(self, step: int) -> bool:
-        # At the start student and teacher agree, and the divergence has no slope that would lead away.
+        # At the start student and teacher agree, so the gradient of the divergence is 0.
         return step % 2 == 1 and step < self.forgetting * self.steps
 
     def _follow(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
