@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,55 @@ def test_an_evaluator_of_ones_own_is_described(dvbench, here: Path) -> None:
     (here / "loose_described.py").write_text('class Mine:\n    """Mine, [b]all[/b] mine."""\n')
     said = dvbench("describe", "loose_described:Mine")
     assert said.out == ("loose_described:Mine (evaluator, loose_described:Mine)\n\nMine, [b]all[/b] mine.\n")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "suites"])
+def test_lists_are_json_too(dvbench, kind: str) -> None:
+    listed = json.loads(dvbench("list", kind, "--json").out)
+    assert [plugin["name"] for plugin in listed] == list(suite_files() if kind == "suites" else entries(kind))
+    assert all(plugin["summary"] for plugin in listed)
+
+
+def test_parameters_have_types_and_defaults(dvbench) -> None:
+    out = dvbench("describe", "mlp").out
+    assert out.endswith("shape: tuple[int, ...]\noutputs: int\nhidden: Sequence[int] = (512,)\n")
+
+
+def test_an_unlearning_method_has_the_parameters_of_its_base_class(dvbench) -> None:
+    described = json.loads(dvbench("describe", "scrub", "--json").out)
+    assert (described["kind"], described["name"]) == ("unlearning method", "scrub")
+    parameters = {parameter["name"]: parameter for parameter in described["parameters"]}
+    assert list(parameters) == [
+        "steps", "batch_size", "lr", "weight_decay", "parameters", "alpha", "gamma", "forgetting",
+    ]  # fmt: skip
+    assert parameters["alpha"] == {"name": "alpha", "type": "float", "default": "0.5"}
+    assert parameters["parameters"]["type"] == "Literal['all', 'head', 'lora']"
+
+
+def test_the_metadata_of_a_task_are_json_too(dvbench) -> None:
+    described = json.loads(dvbench("describe", "rank_stability", "--json").out)
+    expected = {"version": 1, "headline": "spearman", "higher_is_better": True, "repeats": True}
+    assert expected.items() <= described["metadata"].items()
+
+
+@pytest.mark.parametrize("name", entries("evaluators"))
+def test_the_parameters_of_every_evaluator_are_known(name: str) -> None:
+    parameters = entries("evaluators")[name].definition.parameters
+    assert parameters is not None
+    loaded = inspect.signature(entries("evaluators")[name].load().__init__).parameters
+    assert [parameter.name for parameter in parameters] == [each for each in loaded if each != "self"]
+
+
+def test_the_shell_completes_commands(
+    dvbench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--install-completion" in dvbench("--help").out
+    monkeypatch.setenv("_DVBENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "dvbench ver")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    with pytest.raises(SystemExit):
+        dvbench("ver")
+    assert capsys.readouterr().out.split() == ["verify"]
 
 
 def test_version(dvbench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import pytest
 from rich.console import Console
@@ -47,7 +48,7 @@ def test_columns_are_left_out_from_the_last_one_and_the_important_ones_stay() ->
     others = [header for header in HEADERS if header not in IMPORTANT]
     assert left_out[3]
     assert left_out[3] == others[-len(left_out[3]) :]
-    for wider, narrower in zip(left_out, left_out[1:], strict=False):
+    for wider, narrower in pairwise(left_out):
         assert set(wider) <= set(narrower)
 
 

@@ -194,6 +194,7 @@ def test_a_class_beside_which_the_command_is_run(tmp_path: Path, monkeypatch: py
         ("wrong_two:Mine", "raise RuntimeError('boom')\n"),
         ("wrong_three:Mine", "import no_such_module\n"),
         ("wrong_four:Mine", ""),
+        ("wrong_six:Mine", "raise SystemExit(3)\n"),
         (":Mine", ""),
         (".wrong:Mine", ""),
         ("wrong_five:", ""),
