@@ -1,7 +1,7 @@
-"""Tells whether a pull request from outside changes nothing but the results of one submission.
+"""Checks that a pull request from outside changes only the results of one submission.
 
-Reads ``git diff --raw -z --no-renames`` from standard input. Prints the submission that is to be verified, or what is
-wrong, and then ends with code 1.
+Reads ``git diff --raw -z --no-renames`` from standard input. Prints the submission that must be verified, or the
+error with exit code 1.
 """
 
 import re
@@ -15,12 +15,12 @@ CELL = re.compile(
 
 
 def check(raw: str) -> str:
-    """Path of the one submission that a raw diff adds or changes.
+    """Return the path of the one submission that a raw diff adds or changes.
 
     Raises
     ------
     ValueError
-        If it changes anything else: other files, other evaluators' cells, links, or records of verification.
+        If the diff changes anything else: other files, other evaluators' cells, links, or records of verification.
     """
     fields = raw.split("\0")[:-1]
     changes = [(fields[i].split(), fields[i + 1]) for i in range(0, len(fields), 2)]

@@ -46,7 +46,7 @@ def one_line(error: Exception, limit: int = 300) -> str:
     return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
-def describe_error(error: Exception) -> str:
+def validation_message(error: Exception) -> str:
     """Summarise a validation error in one line: the location and message of its first complaint."""
     complaints: list[Any] = getattr(error, "errors", list)()
     if not complaints:

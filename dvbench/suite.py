@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from dvbench.errors import UserError, describe_error, unknown
+from dvbench.errors import UserError, unknown, validation_message
 from dvbench.registry import suite_files
 from dvbench.settings import EvaluatorSettings, Name, ProblemSettings, Strict
 
@@ -123,4 +123,4 @@ def load_suite(name: str) -> Suite:
     try:
         return Suite.model_validate({"name": path.stem, **content})
     except ValidationError as error:
-        raise UserError(f"{path}: {describe_error(error)}") from error
+        raise UserError(f"{path}: {validation_message(error)}") from error

@@ -116,7 +116,7 @@ def value_corpus(
     from pydantic import ValidationError
 
     from dvbench import console
-    from dvbench.errors import describe_error
+    from dvbench.errors import validation_message
     from dvbench.execution.environment import check_device
     from dvbench.execution.value_corpus import Unlearning
     from dvbench.execution.value_corpus import value_corpus as compute_value
@@ -126,7 +126,7 @@ def value_corpus(
     try:
         training = Training(epochs=epochs, batch_size=batch_size, lr=lr, precision=precision.value)
     except ValidationError as error:
-        raise UserError(describe_error(error)) from error
+        raise UserError(validation_message(error)) from error
     corpus_value = compute_value(
         model,
         target,

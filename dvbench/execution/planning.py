@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, describe_error, one_line
+from dvbench.errors import UserError, one_line, validation_message
 from dvbench.execution.resume import task_metadata
 from dvbench.registry import Entry, Kind, entries, find, singular
 from dvbench.results import Cell, CellKey, Plan
@@ -92,7 +92,7 @@ def narrow(
     try:
         return Suite.model_validate({**suite.model_dump(), **plain})
     except ValidationError as error:
-        raise UserError(f"suite '{suite.name}': {describe_error(error)}") from error
+        raise UserError(f"suite '{suite.name}': {validation_message(error)}") from error
 
 
 def _plain(value: object) -> object:
@@ -105,7 +105,7 @@ def _evaluators(suite: Suite, name: str | Mapping[str, Any]) -> list[EvaluatorSe
         try:
             settings = EvaluatorSettings.model_validate({"kind": suite.kind, **name})
         except ValidationError as error:
-            raise UserError(f"evaluator {dict(name)}: {describe_error(error)}") from error
+            raise UserError(f"evaluator {dict(name)}: {validation_message(error)}") from error
         return [settings.model_copy(update={"name": find(settings.kind, settings.name).name})]
     labelled = [settings for settings in suite.evaluators if settings.title == name]
     if labelled:

@@ -1,4 +1,4 @@
-"""Values for a user's own table: of every row, or of every group of rows, from a few folds."""
+"""Computes values for the rows of a user's own table, or for groups of rows, from a few folds."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def value_table(
     seed : int
     device : str
     group : str, optional
-        Column that says whose row it is. It is no feature, and its values are what is valued.
+        Column that names the group of each row. It is not a feature. Groups are valued instead of rows.
 
     Returns
     -------
@@ -113,10 +113,10 @@ def _check_output(data: Path, out: Path) -> None:
     if figure == out:
         raise UserError(f"{out} would be overwritten by the figure; give a .csv file")
     if data.resolve() in (out.resolve(), figure.resolve()):
-        raise UserError(f"{data} itself would be overwritten; give another --out")
-    place = next(folder for folder in out.absolute().parents if folder.exists())
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        raise UserError(f"cannot write {out}: {place} is no folder that you can write to; give another --out")
+        raise UserError(f"{data} would be overwritten; give another --out")
+    folder = next(folder for folder in out.absolute().parents if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write {out}: {folder} is not a folder that you can write to; give another --out")
 
 
 def _write_table(out: Path, columns: dict[str, np.ndarray], mean: np.ndarray, spread: np.ndarray) -> None:

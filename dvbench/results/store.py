@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, describe_error
+from dvbench.errors import UserError, validation_message
 from dvbench.files import explain_errors, write_atomically
 from dvbench.results.schema import Array, ArrayName, CellKey, Plan, Result, as_json
 from dvbench.results.submissions import Submission, Verified
@@ -104,7 +104,7 @@ class Store:
                 raise ValueError("it has no values")
         except ValueError as error:
             raise UserError(
-                f"{path} is not a result of this version of dvbench: {describe_error(error)}; "
+                f"{path} is not a result of this version of dvbench: {validation_message(error)}; "
                 "move it away, or run the suite again with --fresh"
             ) from error
         if self.folder(result.cell.key) != path.parent:
@@ -228,4 +228,4 @@ def _read_model(path: Path, kind: type[Read], what: str) -> Read:
     try:
         return kind.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
-        raise UserError(f"{path} is not {what} of dvbench: {describe_error(error)}; move it away") from error
+        raise UserError(f"{path} is not {what} of dvbench: {validation_message(error)}; move it away") from error

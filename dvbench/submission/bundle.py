@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, describe_error
+from dvbench.errors import UserError, validation_message
 from dvbench.results import CellKey, Plan, Result, Store, Submission
 from dvbench.submission.archive import unpack
 from dvbench.submission.folder import copy_files, files_of, suites_of
@@ -170,7 +170,7 @@ def _submission(into: Path, name: str) -> Submission:
     try:
         submission = Submission.model_validate_json(content)
     except ValidationError as error:
-        raise UserError(f"'{name}' is not a submission: {describe_error(error)}") from error
+        raise UserError(f"'{name}' is not a submission: {validation_message(error)}") from error
     if name != f"submissions/{submission.evaluator}.json":
         raise UserError(f"'{name}' is the submission of {submission.evaluator}")
     return submission

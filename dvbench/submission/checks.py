@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, describe_error
+from dvbench.errors import UserError, validation_message
 from dvbench.execution.planning import make_plan
 from dvbench.execution.resume import task_versions
 from dvbench.registry import entries, find, suite_files
@@ -45,7 +45,7 @@ def planned_cells(suite: str, evaluator: EvaluatorSettings) -> Plan:
     try:
         return make_plan(Suite.model_validate({**shipped.model_dump(), "evaluators": [evaluator.model_dump()]}))
     except ValidationError as error:
-        raise UserError(f"suite '{suite}': {describe_error(error)}") from error
+        raise UserError(f"suite '{suite}': {validation_message(error)}") from error
 
 
 def check_plans(submission: Submission) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, describe_error
+from dvbench.errors import UserError, validation_message
 from dvbench.files import write_atomically
 from dvbench.registry import suite_files
 from dvbench.results import About, Cell, Plan, Store, Submission
@@ -111,7 +111,7 @@ def read_about(path: Path) -> About:
     except ValidationError as error:
         invalid = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
         hint = f"fill in {', '.join(invalid)}" if invalid else f"its fields are {fields}"
-        raise UserError(f"{path}: {hint} ({describe_error(error)})") from error
+        raise UserError(f"{path}: {hint} ({validation_message(error)})") from error
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from result_samples import sample_cell, sample_plan, sample_result
 
-from dvbench.errors import describe_error
+from dvbench.errors import validation_message
 from dvbench.results import CellKey, Plan, Result, Score
 from dvbench.results.schema import as_json
 from dvbench.settings import DatasetSettings
@@ -62,8 +62,8 @@ def changed(path: str, value: object) -> str:
 def test_what_is_refused_and_how_it_is_said(path: str, value: object, message: str) -> None:
     with pytest.raises(ValidationError) as error:
         Result.model_validate_json(changed(path, value))
-    assert describe_error(error.value).startswith(message)
-    assert "\n" not in describe_error(error.value)
+    assert validation_message(error.value).startswith(message)
+    assert "\n" not in validation_message(error.value)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../up", "a/b", "a\\b", "/root", "a b", "a\n", "é", "x" * 81])
@@ -133,8 +133,8 @@ def test_what_a_result_lacks() -> None:
 
 
 def test_an_error_without_words_is_named() -> None:
-    assert describe_error(ValueError()) == "ValueError"
-    assert describe_error(OSError(2, "No such file", "x")) == "[Errno 2] No such file: 'x'"
+    assert validation_message(ValueError()) == "ValueError"
+    assert validation_message(OSError(2, "No such file", "x")) == "[Errno 2] No such file: 'x'"
 
 
 def test_a_result_of_version_1_is_read_as_one_of_version_2() -> None:
