@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from dvbench.definitions import literal_keys
 from dvbench.errors import UserError, one_line, validation_message
 from dvbench.execution.resume import task_metadata
 from dvbench.registry import Entry, Kind, entries, find, singular
@@ -68,6 +69,9 @@ def narrow(
     UserError
         If something does not exist, or nothing is left.
     """
+    for what, given in (("evaluators", evaluators), ("datasets", datasets), ("tasks", tasks), ("seeds", seeds)):
+        if isinstance(given, str | int | Mapping):
+            raise UserError(f"{what} must be a list, such as [{given!r}], not {given!r}")
     chosen = [settings for which in evaluators for settings in _evaluators(suite, which)] or list(suite.evaluators)
     problems = [problem for name in datasets for problem in _problems(suite, name)] or list(suite.problems)
     if tasks:
@@ -184,6 +188,7 @@ def check(suite: Suite) -> None:
         find("models", problem.model.name).check_parameters({"shape", "outputs", *problem.model.params})
         for name in problem.tasks:
             task_metadata(name)
+            _check_headline(find("tasks", name))
             metadata = find("tasks", name).definition.metadata
             if metadata.get("judges_unlearning") and suite.kind != "unlearning":
                 raise UserError(f"suite '{suite.name}': {name} judges unlearning methods, and the suite has evaluators")
@@ -253,6 +258,15 @@ def _players(problem: SuiteProblem, source: Source) -> int | None:
     if problem.groups.by == "corpora":
         return len(rows_of_corpora(source))
     return problem.groups.count or len(source.classes)
+
+
+def _check_headline(task: Entry) -> None:
+    """Raise a `UserError` if the source of a task shows that its headline is not among its metrics."""
+    headline = task.definition.metadata["headline"]
+    shown = [] if task.source is None else literal_keys(task.source, task.target.partition(":")[2], "Outcome")
+    if wrong := [metrics for metrics in shown if headline not in metrics]:
+        names = ", ".join(f"'{name}'" for name in sorted(wrong[0])) or "no metrics"
+        raise UserError(f"task '{task.name}' returns no metric '{headline}', its headline; it returns {names}")
 
 
 def _check_interface(entry: Entry) -> None:

@@ -268,7 +268,7 @@ def test_the_full_model_is_not_changed_and_coalitions_do_not_meet(parameters):
     assert not torch.equal(other, together[0])
 
 
-def test_only_the_coalition_and_the_reachable_set_are_looked_at():
+def test_only_the_coalition_and_the_validation_set_are_looked_at():
     x, y = made_texts(10, seed=9)
     kept = torch.from_numpy(np.isin(np.arange(10), COALITION))[:, None]
     x, y = torch.where(kept, X.int(), x.int()).to(torch.uint16), torch.where(kept, Y, y)
