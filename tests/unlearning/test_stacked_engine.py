@@ -106,7 +106,7 @@ def test_a_large_lambda1_keeps_parameters_near(setting):
     assert moved[1] < moved[0] / 3
 
 
-def test_a_large_lambda2_keeps_outputs_on_the_reachable_set_near(setting):
+def test_a_large_lambda2_keeps_outputs_on_the_validation_set_near(setting):
     network, data = setting("mlp")
     full = network(data[2]).detach().softmax(1)
     moved = [
@@ -119,7 +119,7 @@ def test_a_large_lambda2_keeps_outputs_on_the_reachable_set_near(setting):
     assert moved[1] < moved[0] / 3
 
 
-def test_only_the_coalition_and_the_reachable_set_are_looked_at(setting):
+def test_only_the_coalition_and_the_validation_set_are_looked_at(setting):
     network, (x, y, *validation) = setting("mlp")
     expected = outputs_without(StackedUnlearner(network, x, y, *validation, FEW), COALITION, 0)
     others = np.setdiff1d(np.arange(10), COALITION)
