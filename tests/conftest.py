@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
+os.environ["COLUMNS"] = "200"  # before dvbench.console is imported: the width of what commands print
 CACHE = tempfile.TemporaryDirectory(prefix="dvbench-cache-")
 os.environ["DVBENCH_CACHE"] = CACHE.name  # indices of the results that tests make up
 

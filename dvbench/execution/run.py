@@ -15,8 +15,9 @@ from typing import Protocol
 from dvbench.execution.environment import check_device, default_jobs, resolve_device
 from dvbench.execution.failures import failure_reasons
 from dvbench.execution.job_queue import JobQueue
-from dvbench.execution.planning import check, make_plan, merged
+from dvbench.execution.planning import make_plan, merged
 from dvbench.execution.resume import unfinished
+from dvbench.execution.suite_checks import check_suite
 from dvbench.execution.workers import ResultCallback, run_queue, start_server
 from dvbench.results import Cell, Plan, Result, Store
 from dvbench.suite import Suite
@@ -99,7 +100,7 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
     jobs = default_jobs(options.device) if options.jobs is None else options.jobs
     with mirror_variable(options.mirror):
         start_server(jobs)
-        check(suite)
+        check_suite(suite)
         store = Store(results)
         plan = make_plan(suite)
         to_do = _prepare(plan, store, options.fresh)

@@ -30,7 +30,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("TQDM_DISABLE", "OMP_NUM_THREADS", "DVBENCH_MIRROR"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "200")
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:

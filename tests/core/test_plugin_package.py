@@ -11,8 +11,9 @@ import pytest
 
 import dvbench
 from dvbench.cli import main
-from dvbench.execution.planning import check, make_plan
+from dvbench.execution.planning import make_plan
 from dvbench.execution.run import run_cells
+from dvbench.execution.suite_checks import check_suite
 from dvbench.registry import entries, suite_files
 from dvbench.results import Store
 from dvbench.suite import load_suite
@@ -188,7 +189,7 @@ def test_suites_are_listed_and_described(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.usefixtures("plugins")
 def test_a_suite_of_plugins_runs(suite: str, mark: str, tmp_path: Path) -> None:
     chosen = load_suite(suite)
-    check(chosen)
+    check_suite(chosen)
     store = Store(tmp_path / "runs")
     (result,) = run_cells(make_plan(chosen).cells, store, "cpu", 0)
     assert (result.error, result.scores["mean_value"].error) == (None, None)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from dvbench.errors import UserError
-from dvbench.execution.planning import check, make_plan, merged, narrow
+from dvbench.execution.planning import make_plan, merged, narrow
+from dvbench.execution.suite_checks import check_suite
 from dvbench.results import Plan
 from dvbench.suite import Suite
 
@@ -129,7 +130,7 @@ def test_what_does_not_exist(arguments: dict[str, list[str]], message: str) -> N
 
 
 def test_a_right_suite_passes() -> None:
-    check(a_suite())
+    check_suite(a_suite())
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ def test_a_right_suite_passes() -> None:
     ids=["parameter", "module", "model parameter", "model", "noise", "regression", "table"],
 )
 def test_what_cannot_work_is_found_first(suite: Suite, message: str) -> None:
-    assert refusal(check, suite) == message or refusal(check, suite).startswith(f"{message} ")
+    assert refusal(check_suite, suite) == message or refusal(check_suite, suite).startswith(f"{message} ")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_a_module_without_the_evaluator_is_found_first(
 ) -> None:
     (tmp_path / "loose_unchecked.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
-    assert f"loose_unchecked:{name}" in refusal(check, a_suite(evaluators=[{"name": f"loose_unchecked:{name}"}]))
+    assert f"loose_unchecked:{name}" in refusal(check_suite, a_suite(evaluators=[{"name": f"loose_unchecked:{name}"}]))
 
 
 MODELS = """
@@ -216,7 +217,7 @@ def test_a_model_that_does_not_fit_is_found_first(
 ) -> None:
     (tmp_path / "loose_models.py").write_text(MODELS)
     monkeypatch.syspath_prepend(tmp_path)
-    assert re.search(message, refusal(check, with_problem(model=model)))
+    assert re.search(message, refusal(check_suite, with_problem(model=model)))
 
 
 # merged

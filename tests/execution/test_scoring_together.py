@@ -13,10 +13,10 @@ from loose_scripts import made_up_cell, run_cell
 from dvbench.errors import UserError
 from dvbench.execution import scoring
 from dvbench.execution.job_queue import Job
-from dvbench.execution.planning import check
 from dvbench.execution.resume import unfinished
 from dvbench.execution.run import run_cells, score_saved_values
 from dvbench.execution.scoring import score_cells
+from dvbench.execution.suite_checks import check_suite
 from dvbench.execution.valuation import value_cell
 from dvbench.execution.workers import start_server
 from dvbench.problems.build import build_from_settings
@@ -209,7 +209,7 @@ def test_a_wrong_task_is_refused_before_anything_runs(install_tasks, name: str, 
         "evaluators": [{"name": "random"}],
     }  # fmt: skip
     with pytest.raises(UserError, match=message):
-        check(Suite.model_validate(suite))
+        check_suite(Suite.model_validate(suite))
 
 
 FRAGILE = """

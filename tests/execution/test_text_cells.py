@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dvbench.execution.planning import check, make_plan, narrow
+from dvbench.execution.planning import make_plan, narrow
 from dvbench.execution.run import run_cells
+from dvbench.execution.suite_checks import check_suite
 from dvbench.results import Store
 from dvbench.settings import ModelSettings, Sizes, Training
 from dvbench.suite import Suite, load_suite
@@ -39,7 +40,7 @@ def small(name: str, evaluators: list[str]) -> Suite:
 
 
 def run(suite: Suite, store: Store) -> dict:
-    check(suite)
+    check_suite(suite)
     found = list(run_cells(make_plan(suite).cells, store, "cpu", 0))
     assert {result.status for result in found} == {"ok"}
     assert [score.error for result in found for score in result.scores.values() if score.error] == []

@@ -11,8 +11,9 @@ from dvbench.cli import main
 from dvbench.errors import UserError
 from dvbench.execution import scoring
 from dvbench.execution.evaluator_making import make_evaluator
-from dvbench.execution.planning import check, make_plan, narrow
+from dvbench.execution.planning import make_plan, narrow
 from dvbench.execution.run import run_cells
+from dvbench.execution.suite_checks import check_suite
 from dvbench.problems.build import build_from_settings
 from dvbench.registry import find
 from dvbench.results import Store
@@ -60,13 +61,13 @@ def suite(tmp_path: Path) -> Suite:
 
 def refusal(suite: Suite) -> str:
     with pytest.raises(UserError) as error:
-        check(suite)
+        check_suite(suite)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
-    check(suite)
+    check_suite(suite)
     results = {result.cell.key.evaluator: result for result in run_cells(make_plan(suite).cells[:3], store, "cpu", 0)}
     assert list(results) == ["plain_ascent", "strong", "scrub"]
     for result in results.values():
@@ -132,7 +133,7 @@ def test_methods_are_chosen_by_name_or_label_and_a_strangers_is_added(suite: Sui
         "class NoMethod:\n    pass\n",
     )
     own = narrow(suite, ["my_methods:Both"])
-    check(own)
+    check_suite(own)
     (result,) = run_cells(make_plan(own).cells[:1], store, "cpu", 0)
     assert result.status == "ok"
     assert result.evaluator_version.startswith("sha256:")
@@ -162,7 +163,7 @@ def valued_with(method: object) -> Suite:
 def test_a_suite_sets_the_parameters_of_a_custom_method_of_an_evaluator(script) -> None:
     script("my_rehearsal", REHEARSE)
     suite = valued_with({"name": "my_rehearsal:Rehearse", "weight": 2.0, "steps": 3})
-    check(suite)
+    check_suite(suite)
     method = make_evaluator(suite.evaluators[0], 0).method
     assert (type(method).__name__, method.weight, method.steps) == ("Rehearse", 2.0, 3)
 

@@ -12,7 +12,7 @@ import torch
 from made_up_corpora import N_QUESTIONS
 
 from dvbench.errors import UserError
-from dvbench.execution.planning import check
+from dvbench.execution.suite_checks import check_suite
 from dvbench.problems.build import build_problem, load_source
 from dvbench.problems.perplexity import negative_perplexity
 from dvbench.problems.source import Source
@@ -163,7 +163,7 @@ def test_sizes_that_do_not_fit_the_corpora(text_mirror: Path, sizes: tuple[int, 
         build_problem("tiny_text", wanted, CLEAN, 0, BY_CORPORA)
     assert str(caught.value) == message
     with pytest.raises(UserError) as caught:
-        check(suite(sizes=wanted))
+        check_suite(suite(sizes=wanted))
     assert str(caught.value).startswith("suite 'made-up': tiny_text")
     assert str(caught.value).endswith(message)
 
@@ -206,13 +206,13 @@ def test_noise_and_groups_that_do_not_fit_the_kind(
     with pytest.raises(UserError, match=message):
         build_problem(dataset, SIZES, noise, 0, groups)
     with pytest.raises(UserError, match=message):
-        check(suite(dataset, noise=noise, groups=groups))
+        check_suite(suite(dataset, noise=noise, groups=groups))
 
 
 def test_corpora_are_counted_before_anything_runs(text_mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[int] = []
     monkeypatch.setattr("dvbench.scoring.contract.check_players", lambda players, *_: counted.append(players))
-    check(suite())
+    check_suite(suite())
     assert counted == [5]
 
 

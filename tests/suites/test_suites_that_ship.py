@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dvbench.execution.planning import check, make_plan, narrow
+from dvbench.execution.planning import make_plan, narrow
+from dvbench.execution.suite_checks import check_suite
 from dvbench.registry import entries, find, suite_files
 from dvbench.settings import Sizes
 from dvbench.suite import Suite, load_suite
@@ -56,7 +57,7 @@ def test_quick_has_everything_that_needs_no_download() -> None:
         name for name, entry in entries("tasks").items() if not entry.definition.metadata.get("judges_unlearning")
     }
     assert quick.seeds == (0, 1)
-    check(quick)
+    check_suite(quick)
 
 
 def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them() -> None:
@@ -67,7 +68,7 @@ def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them(
     assert {task for problem in suite.problems for task in problem.tasks} == {
         name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")
     }
-    check(narrow(suite, datasets=["digits"]))
+    check_suite(narrow(suite, datasets=["digits"]))
 
 
 @pytest.mark.usefixtures("text_mirror")
@@ -75,7 +76,9 @@ def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them(
 def test_suites_of_small_corpora_can_be_run(name: str) -> None:
     suite = load_suite(name)
     few = Sizes(train=60, validation=30, test=50)  # there are not as many made-up questions
-    check(suite.model_copy(update={"problems": tuple(p.model_copy(update={"sizes": few}) for p in suite.problems)}))
+    check_suite(
+        suite.model_copy(update={"problems": tuple(p.model_copy(update={"sizes": few}) for p in suite.problems)})
+    )
     assert {problem.model.name for problem in suite.problems} == {"gpt2_tiny"}
     judging = {task for task, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")}
     asked = {task for problem in suite.problems for task in problem.tasks}

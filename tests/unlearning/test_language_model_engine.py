@@ -27,10 +27,8 @@ from dvbench.registry import entries
 from dvbench.training import text_batches
 from dvbench.training.recompute import recompute_activations
 from dvbench.training.text_batches import output_layer
-from dvbench.unlearning.contract import Minibatch, UnlearningMethod
 from dvbench.unlearning.factory import make_method, make_unlearner
 from dvbench.unlearning.language_model_engine import RANK, SCALE, LanguageModelUnlearner
-from dvbench.unlearning.stacked_engine import StackedUnlearner
 from dvbench.unlearning_methods.fine_tuning import FineTuning
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 from dvbench.unlearning_methods.neg_grad_plus import NegGradPlus
@@ -366,64 +364,3 @@ def test_half_precision_unlearns_about_the_same():
     )
     assert half.precision == "bfloat16"
     assert mean_log_loss(Y, half.predict(X)) == pytest.approx(mean_log_loss(Y, whole.predict(X)), abs=0.1)
-
-
-def test_a_method_that_looks_at_nothing_is_an_error():
-    class Idle(UnlearningMethod):
-        def rules(self, step):
-            return None, None
-
-    with pytest.raises(ValueError, match="Idle uses neither minibatch at step 0"):
-        unlearner(Idle(steps=1)).unlearn([COALITION], 0)
-
-
-def test_a_rule_of_another_shape_is_an_error():
-    class Flat(UnlearningMethod):
-        def rules(self, step):
-            return lambda logits, batch: logits.sum(dim=1), None
-
-    with pytest.raises(ValueError, match="a rule must return a tensor of the shape"):
-        unlearner(Flat(steps=1)).unlearn([COALITION], 0)
-
-
-def test_a_rule_is_given_tokens_as_points():
-    shapes = []
-
-    class Looking(UnlearningMethod):
-        def rules(self, step):
-            def look(logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
-                shapes.append((logits.shape, batch.y.shape, batch.full.shape))
-                torch.testing.assert_close(logits, batch.full)  # before the first step
-                return torch.zeros_like(logits)
-
-            return look, look
-
-    unlearner(Looking(steps=1, batch_size=3)).unlearn([COALITION], 0)
-    for each in shapes:
-        assert len(set(each)) == 1
-        copies, vocabulary, tokens = each[0]
-        assert (copies, vocabulary) == (1, 29)
-        assert 3 <= tokens <= 3 * (LENGTH - 1)
-
-
-def test_adapters_are_of_language_models_only(make_model, make_points):
-    network, (x, y) = make_model("mlp").network, make_points("mlp", 6)
-    with pytest.raises(
-        ValueError, match=r"^parameters='lora' works with language models only; choose 'all' or 'head'$"
-    ):
-        make_unlearner(network, (x, y), (x, y), replace(FEW, parameters="lora"))
-    assert isinstance(make_unlearner(network, (x, y), (x, y), FEW), StackedUnlearner)
-
-
-@pytest.mark.parametrize("coalition", [np.array([10]), np.array([-1]), np.array([0.5])])
-def test_what_is_no_coalition_is_refused(coalition):
-    with pytest.raises(ValueError, match="a coalition is an array of whole numbers from 0 to 9"):
-        unlearner(FEW).unlearn([coalition], 0)
-
-
-def test_texts_of_which_nothing_counts_pull_nowhere():
-    """They may be drawn beside others, or alone."""
-    y = Y.clone()
-    y[COALITION] = LENGTH
-    lone = unlearner(replace(FEW, weight_decay=0.0, lambda1=0.0, lambda2=0.0), X, y).unlearn([COALITION], 0)
-    torch.testing.assert_close(weights(lone.network), weights(MODEL.network))
