@@ -155,7 +155,7 @@ def test_errors_are_user_errors(call) -> None:
 def test_the_mirror_is_set_for_the_run_only(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVBENCH_MIRROR", "before")
     seen = []
-    monkeypatch.setattr("dvbench.execution.run.check", lambda suite: seen.append(os.environ["DVBENCH_MIRROR"]))
+    monkeypatch.setattr("dvbench.execution.run.check_suite", lambda suite: seen.append(os.environ["DVBENCH_MIRROR"]))
     run_tiny(mirror=here)
     assert seen == [str(here)]
     assert os.environ["DVBENCH_MIRROR"] == "before"
