@@ -212,7 +212,9 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         lost = [
             (float(full - u), float(full - a), float(full - initial)) for u, a in zip(unlearned, alone, strict=True)
         ]
-        return [PartialValue((target + all_ - rest) / 2, target, rest, all_, full) for target, rest, all_ in lost]
+        return [
+            PartialValue((target + all_ - rest) / 2, target, rest, all_, float(full)) for target, rest, all_ in lost
+        ]
 
     def evaluate_data_values(self) -> np.ndarray:
         """Return the values.
