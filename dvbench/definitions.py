@@ -95,6 +95,25 @@ def read_definition(module: str, name: str) -> Definition:
     return Definition()
 
 
+def literal_keys(path: Path, function: str, call: str) -> list[set[str]]:
+    """Keys of the dict that each call of ``call`` in a function has as its first argument.
+
+    Calls whose first argument is not a dict with constant keys are left out.
+    """
+    try:
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+    except (OSError, SyntaxError, ValueError):
+        return []
+    definition = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == function]
+    calls = [node for each in definition for node in ast.walk(each) if isinstance(node, ast.Call) and node.args]
+    keys = []
+    for node in calls:
+        name, first = getattr(node.func, "id", getattr(node.func, "attr", "")), node.args[0]
+        if name == call and isinstance(first, ast.Dict) and all(isinstance(key, ast.Constant) for key in first.keys):
+            keys.append({str(cast("ast.Constant", key).value) for key in first.keys})
+    return keys
+
+
 def _locate(module: str) -> tuple[str | None, list[str]]:
     """Origin of a module, and the folders in which its submodules are searched."""
     search: list[str] | None = None

@@ -53,6 +53,6 @@ def validation_message(error: Exception) -> str:
         return str(error).splitlines()[0] if str(error) else type(error).__name__
     first = complaints[0]
     location = ".".join(map(str, first["loc"])) or "the file"
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list").replace("Tuple", "List")
     more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
     return f"{location}: {message}{more}"

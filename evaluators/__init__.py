@@ -19,6 +19,8 @@ def _classes() -> dict[str, Entry]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":  # for ``from evaluators import *``
+        return __dir__()
     # Python asks for names such as __wrapped__ too, and for submodules before it imports them.
     entry = None if name.startswith("_") else _classes().get(name)
     if entry is None:

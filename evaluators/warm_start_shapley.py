@@ -224,8 +224,8 @@ class _Regressions:
     def add(self, index: int) -> None:
         """Add a point: minimise the quadratic bound of its loss plus the quadratic model of the other points' losses.
 
-        For a class that few points are uncertain about, the preconditioner is too large; the class's share in it
-        corrects this. Without shares a point would change its model too little, and the next sweep would credit the
+        For a class that few points are uncertain about, the preconditioner is too large; a factor for each class
+        corrects this. Without it a point would change its model too little, and the next sweep would credit the
         rest of its contribution to another point.
         """
         x, y = self.x[:, index], self.y[:, index]

@@ -51,8 +51,8 @@ def verify(
         float,
         typer.Option(
             min=0,
-            help="A score may differ by this much: 0.01 is 1% of a score above 1, and 0.01 of a smaller one. Values that "
-            "are computed again may differ by this fraction of their range.",
+            help="A score may differ by this much: 0.01 is 1% of a score above 1, and 0.01 of a smaller one. Values "
+            "that are computed again may differ by this fraction of their range.",
         ),
     ] = 0.01,
     suite: Annotated[

@@ -67,6 +67,9 @@ def narrow(
     UserError
         If something does not exist, or nothing is left.
     """
+    for what, given in (("evaluators", evaluators), ("datasets", datasets), ("tasks", tasks), ("seeds", seeds)):
+        if isinstance(given, str | int | Mapping):
+            raise UserError(f"{what} must be a list, such as [{given!r}], not {given!r}")
     chosen = [settings for which in evaluators for settings in _evaluators(suite, which)] or list(suite.evaluators)
     problems = [problem for name in datasets for problem in _problems(suite, name)] or list(suite.problems)
     if tasks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dvbench.definitions import literal_keys
 from dvbench.errors import UserError, one_line
 from dvbench.execution.resume import task_metadata
 from dvbench.registry import Entry, find
@@ -67,6 +68,7 @@ def _check_task(suite: Suite, problem: SuiteProblem, name: str, source: Source) 
     from dvbench.scoring.contract import check_players
 
     task_metadata(name)
+    _check_headline(find("tasks", name))
     metadata: dict[str, Any] = find("tasks", name).definition.metadata
     if metadata.get("judges_unlearning") and suite.kind != "unlearning":
         raise UserError(f"suite '{suite.name}': {name} judges unlearning methods, and the suite has evaluators")
@@ -85,6 +87,15 @@ def _check_task(suite: Suite, problem: SuiteProblem, name: str, source: Source) 
         raise UserError(
             f"suite '{suite.name}': {name} needs {noise} noise, and {problem.title} has {problem.noise.kind}"
         )
+
+
+def _check_headline(task: Entry) -> None:
+    """Raise a `UserError` if the source of a task shows that its headline is not among its metrics."""
+    headline = task.definition.metadata["headline"]
+    shown = [] if task.source is None else literal_keys(task.source, task.target.partition(":")[2], "Outcome")
+    if wrong := [metrics for metrics in shown if headline not in metrics]:
+        names = ", ".join(f"'{name}'" for name in sorted(wrong[0])) or "no metrics"
+        raise UserError(f"task '{task.name}' returns no metric '{headline}', its headline; it returns {names}")
 
 
 def _check_data(suite: Suite, problem: SuiteProblem, source: Source) -> None:

@@ -72,6 +72,8 @@ class UnlearningMethod(ABC):
             raise ValueError(f"parameters is 'all', 'head' or 'lora', not {self.parameters!r}")
         if not isinstance(self.steps, int) or not isinstance(self.batch_size, int):
             raise ValueError(f"steps and batch_size are whole numbers, not {self.steps!r} and {self.batch_size!r}")
+        if not isinstance(self.lr, int | float) or not isinstance(self.weight_decay, int | float):
+            raise ValueError(f"lr and weight_decay are numbers, not {self.lr!r} and {self.weight_decay!r}")
         if self.steps < 1 or self.batch_size < 1 or not self.lr > 0:
             raise ValueError("unlearning takes at least one step, a batch of at least one point, and a rate above 0")
 

@@ -40,7 +40,7 @@ class Scrub(UnlearningMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.forgetting <= 1:
-            raise ValueError(f"forgetting is a share from 0 to 1, not {self.forgetting:g}")
+            raise ValueError(f"forgetting is a fraction from 0 to 1, not {self.forgetting:g}")
         if self.forgetting and not any(self._leaves(step) for step in range(self.steps)):
             raise ValueError(f"of {self.steps} steps none would look at the forget set: take more, or forget in more")
 

@@ -37,6 +37,12 @@ def test_every_file_of_the_package_is_an_evaluator() -> None:
     assert dir(evaluators) == sorted(CLASSES.values())
 
 
+def test_a_star_imports_every_evaluator_and_nothing_else() -> None:
+    names: dict[str, object] = {}
+    exec("from evaluators import *", names)
+    assert set(names) - {"__builtins__"} == set(CLASSES.values())
+
+
 @pytest.mark.parametrize(("name", "attribute"), CLASSES.items())
 def test_every_evaluator_is_a_class_that_the_package_offers(name: str, attribute: str) -> None:
     evaluator = getattr(evaluators, attribute)

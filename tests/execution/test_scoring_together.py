@@ -183,19 +183,32 @@ def earlier(problem, valuation, retrain): return Outcome({"score": float(retrain
 """
 
 
-def test_a_task_of_the_earlier_form_is_refused_before_anything_runs(install_tasks, store: Store) -> None:
-    install_tasks("loose_earlier", EARLIER)
+HEADLESS = """
+@task(version=1, headline="score", higher_is_better=True)
+def headless(problem, valuation, utilities):
+    metrics = {"score": 1.0}
+    return Outcome(metrics) if len(utilities) else Outcome({"area": 1.0, "mean": 0.5})
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [
+        ("earlier", EARLIER, r"^the parameters of task 'earlier' must be \(problem, valuation, utilities\), "),
+        ("headless", HEADLESS, "^task 'headless' returns no metric 'score', its headline; it returns 'area', 'mean'$"),
+    ],
+)
+def test_a_wrong_task_is_refused_before_anything_runs(install_tasks, name: str, code: str, message: str) -> None:
+    install_tasks(f"loose_{name}", code)
     problem = {
         "dataset": "digits", "sizes": {"train": 30, "validation": 20, "test": 40}, "model": "logistic_regression",
-        "tasks": ["earlier"],
+        "tasks": [name],
     }  # fmt: skip
     suite = {
         "name": "small", "version": 1, "description": "Small.", "seeds": [0], "problems": [problem],
         "evaluators": [{"name": "random"}],
     }  # fmt: skip
-    with pytest.raises(
-        UserError, match=r"^the parameters of task 'earlier' must be \(problem, valuation, utilities\), "
-    ):
+    with pytest.raises(UserError, match=message):
         check_suite(Suite.model_validate(suite))
 
 

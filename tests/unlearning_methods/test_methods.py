@@ -158,8 +158,17 @@ def test_defaults_are_the_papers_and_wrong_settings_are_refused(name):
     assert issubclass(make, UnlearningMethod)
     method = make()
     assert (method.steps, method.batch_size, method.lr, method.weight_decay) == (100, 32, 2e-5, 0.01)
-    for wrong in ({"steps": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": float("nan")}, {"parameters": "tail"}):
-        with pytest.raises(ValueError, match=r"parameters is|at least one step|none would look"):
+    for wrong in (
+        {"steps": 0},
+        {"batch_size": 0},
+        {"lr": 0.0},
+        {"lr": float("nan")},
+        {"lr": "1"},
+        {"parameters": "tail"},
+    ):
+        with pytest.raises(
+            ValueError, match=r"parameters is|lr and weight_decay are numbers|at least one step|none would look"
+        ):
             make(**wrong)
 
 
@@ -168,7 +177,7 @@ def test_defaults_are_the_papers_and_wrong_settings_are_refused(name):
     [
         (NegGradPlus, {"alpha": 1.5}, "alpha is a weight from 0 to 1"),
         (NegativePreference, {"beta": 0.0}, "beta must be above 0"),
-        (Scrub, {"forgetting": -0.1}, "forgetting is a share from 0 to 1"),
+        (Scrub, {"forgetting": -0.1}, "forgetting is a fraction from 0 to 1"),
         (Scrub, {"steps": 2}, "of 2 steps none would look at the forget set"),
     ],
 )
