@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -81,7 +81,10 @@ def number_table(
     grid = _grid()
     for column in shown:
         width = widths[column] if column else max(names, 1)
-        grid.add_column(Text(titles[column]), no_wrap=bool(column), overflow="fold", min_width=width, max_width=width)
+        side: Literal["left", "right"] = "right" if column else "left"
+        grid.add_column(
+            Text(titles[column]), side, no_wrap=bool(column), overflow="fold", min_width=width, max_width=width
+        )
     for row in rows:
         grid.add_row(*(Text(row[column]) for column in shown))
     console.print(grid)
@@ -164,8 +167,9 @@ def reporting(total: int, valued: int = 0) -> Iterator[ProgressReport]:
         BarColumn(),
         TextColumn(f"{{task.fields[finished]}}/{total}"),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn("elapsed,"),
         TimeRemainingColumn(),
+        TextColumn("left"),
         TextColumn("{task.description}"),
     )
     with Progress(*columns, console=out, transient=True) as progress:

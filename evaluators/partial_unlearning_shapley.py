@@ -208,7 +208,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         for numbers, models in untrained.fit_many(*points, targets, **fit):
             alone[numbers] = mean_utilities(self.utility, metric, y, models.all_outputs(x))
         (initial,) = mean_utilities(self.utility, metric, y, untrained.all_outputs(x))
-        (full,) = mean_utilities(self.utility, metric, y, unlearner.outputs_full.unsqueeze(0))
+        full = float(mean_utilities(self.utility, metric, y, unlearner.outputs_full.unsqueeze(0))[0])
         lost = [
             (float(full - u), float(full - a), float(full - initial)) for u, a in zip(unlearned, alone, strict=True)
         ]

@@ -15,15 +15,16 @@ def run(
     evaluator: Annotated[
         list[str] | None,
         typer.Option(
-            help="Run only this evaluator of the suite, or add another one: a name, or 'module:Class' for your own. "
-            "Repeatable. By default all evaluators of the suite."
+            help="Run this evaluator instead of all evaluators of the suite: any evaluator's name, a label of the "
+            "suite, or 'module:Class' for your own. Repeatable. By default all evaluators of the suite."
         ),
     ] = None,
     dataset: Annotated[
         list[str] | None,
         typer.Option(
-            help="Run only this data set of the suite, or add another one: a name, or 'csv:PATH?label=COLUMN' for your "
-            "own table. Repeatable. By default all data sets of the suite."
+            help="Run this data set instead of all data sets of the suite: any data set's name, or "
+            "'csv:PATH?label=COLUMN' for your own table. If it has fewer rows than the suite asks for, all parts "
+            "shrink in proportion. Repeatable. By default all data sets of the suite."
         ),
     ] = None,
     task: Annotated[

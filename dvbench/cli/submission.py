@@ -36,19 +36,23 @@ def verify(
     sample: Annotated[
         int,
         typer.Option(
-            min=0, help="Number of cells whose values are computed again, which runs the evaluator. They are random."
+            min=0,
+            help="Number of cells whose values are computed again, which runs the evaluator. They are drawn at random.",
         ),
     ] = 0,
     into: Annotated[
         Path | None,
-        typer.Option(help="Results folder to which the bundle is copied if there is no mismatch.", metavar="RESULTS"),
+        typer.Option(
+            help="Results folder to which the bundle is copied, with the recomputed scores, if there is no mismatch.",
+            metavar="RESULTS",
+        ),
     ] = None,
     tolerance: Annotated[
         float,
         typer.Option(
             min=0,
-            help="Largest difference of a number that is not a mismatch. It is relative for scores above 1, and for "
-            "values relative to their range.",
+            help="A score may differ by this much: 0.01 is 1% of a score above 1, and 0.01 of a smaller one. Values "
+            "that are computed again may differ by this fraction of their range.",
         ),
     ] = 0.01,
     suite: Annotated[

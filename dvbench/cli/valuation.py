@@ -90,7 +90,7 @@ def value_corpus(
     parameters: Annotated[
         Parameters,
         typer.Option(
-            help="Parameters that unlearning changes: all, those of the last layer, or low-rank adapters (LoRA)."
+            help="Parameters that unlearning changes: all, those of the output layer (head), or low-rank adapters."
         ),
     ] = Parameters.all,
     steps: Annotated[int, typer.Option(min=1, help="Number of optimiser steps of unlearning.")] = 100,

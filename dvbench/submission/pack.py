@@ -110,7 +110,10 @@ def read_about(path: Path) -> About:
         raise UserError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         invalid = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
-        hint = f"fill in {', '.join(invalid)}" if invalid else f"its fields are {fields}"
+        empty = [not detail["input"] or detail["type"] == "missing" for detail in error.errors()]
+        if invalid and all(empty):
+            raise UserError(f"{path}: fill in {', '.join(invalid)}") from error
+        hint = f"correct {', '.join(invalid)}" if invalid else f"its fields are {fields}"
         raise UserError(f"{path}: {hint} ({validation_message(error)})") from error
 
 

@@ -237,7 +237,7 @@ def test_the_readmes_evaluator_works(tmp_path, monkeypatch):
     code = re.search(r"```python\n(# mine\.py\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
     (tmp_path / "mine.py").write_text(code)
     monkeypatch.chdir(tmp_path)
-    words = "run quick --evaluator mine:LossAtEnd --dataset digits --task noisy_label_detection --seeds 0 --jobs 0"
+    words = "run quick --evaluator mine:OwnLabelOutput --dataset digits --task noisy_label_detection --seeds 0 --jobs 0"
     assert main(words.split()) == 0
     (result,) = Store(tmp_path / "runs").results("quick")
     assert result.scores["noisy_label_detection"].metrics["auroc"] > 0.8

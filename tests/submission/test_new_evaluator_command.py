@@ -39,7 +39,7 @@ def test_from_the_skeleton_to_a_verified_submission(dvbench, folder: Path) -> No
     assert (said.code, said.err) == (0, "")
     said = dvbench("submit", "runs", "--evaluator", EVALUATOR)
     assert said.code == 2
-    assert "submission.toml: fill in authors, reference, code, licence (" in said.err
+    assert "submission.toml: fill in authors, reference, code, licence\n" in said.err
     text = (
         (folder / "submission.toml").read_text().replace("[]", '["Ada"]').replace('code = ""', 'code = "https://a.b"')
     )

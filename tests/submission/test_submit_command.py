@@ -92,7 +92,7 @@ def test_results_of_an_older_suite_are_left_out(dvbench, results: Path) -> None:
         ),
         (("--evaluator", TITLE, "--about", "broken.toml"), "broken.toml is not TOML"),
         (("--evaluator", TITLE, "--about", "empty.toml"), "fill in name, version, authors, reference, code, licence"),
-        (("--evaluator", TITLE, "--about", "part.toml"), "part.toml: fill in authors, code ("),
+        (("--evaluator", TITLE, "--about", "part.toml"), "part.toml: correct authors, code ("),
     ],
 )
 def test_what_cannot_be_packed(dvbench, results: Path, here: Path, words: tuple[str, ...], message: str) -> None:
