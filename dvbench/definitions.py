@@ -209,13 +209,12 @@ def _text(expression: object) -> str | None:
 
 
 def _type(annotation: Any) -> str:
-    """An annotation as text; the name of a ``Literal`` is replaced by its values."""
+    """An annotation as text; a name that stands for other types, such as a ``Literal``, is replaced by them."""
     if annotation is None:
         return ""
     path = "" if isinstance(annotation, str) else getattr(annotation, "canonical_path", "")
     alias = _find(path) if "." in path else None
-    value = str(alias.value) if alias is not None and alias.is_attribute else ""
-    return value if value.startswith("Literal[") else str(annotation)
+    return str(alias.value) if alias is not None and alias.is_attribute and alias.value else str(annotation)
 
 
 def _metadata(function: griffe.Function) -> dict[str, Any]:

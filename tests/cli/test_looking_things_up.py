@@ -66,6 +66,11 @@ def test_parameters_have_types_and_defaults(dvbench) -> None:
     assert out.endswith("shape: tuple[int, ...]\noutputs: int\nhidden: Sequence[int] = (512,)\n")
 
 
+def test_a_name_of_several_types_is_replaced_by_them(dvbench) -> None:
+    shown = dvbench("describe", "unlearning_shapley").out
+    assert "\nmethod: str | Mapping[str, Any] | UnlearningMethod = 'gradient_ascent'\n" in shown
+
+
 def test_an_unlearning_method_has_the_parameters_of_its_base_class(dvbench) -> None:
     described = json.loads(dvbench("describe", "scrub", "--json").out)
     assert (described["kind"], described["name"]) == ("unlearning method", "scrub")
