@@ -201,7 +201,8 @@ class RunDisplay:
         """Show how many cells there are, and start to show progress."""
         self._planned, self._done = planned, planned - to_do
         where = f"{jobs} at a time" if jobs else "in this process"
-        say(f"{self.suite}: {planned} cells, {self._done} done before, {to_do} to do, {where}")
+        cells = "1 cell" if planned == 1 else f"{planned} cells"
+        say(f"{self.suite}: {cells}, {self._done} done before, {to_do} to do, {where}")
         self._report = self._stack.enter_context(reporting(to_do))
 
     def on_valued(self, result: Result) -> None:

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dvbench.errors import UserError, unknown, validation_message
 from dvbench.registry import suite_files
@@ -25,6 +25,14 @@ class SuiteProblem(ProblemSettings):
 
     tasks: tuple[Name, ...] = Field(min_length=1)
     label: Name | None = None
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _tasks_are_registered(cls, tasks: Any) -> Any:
+        own = [name for name in tasks if isinstance(name, str) and ":" in name] if isinstance(tasks, list) else []
+        if own:
+            raise ValueError(f"'{own[0]}' cannot be a task: a task needs an entry point, see CONTRIBUTING.md")
+        return tasks
 
     @property
     def title(self) -> str:

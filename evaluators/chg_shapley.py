@@ -18,9 +18,9 @@ class CHGShapley(GradientGame):
     operations more and O(C H) memory beside the values, for n players, C outputs and H inputs of the last layer; with
     ``per_class`` for each class.
 
-    Until all players were seen, residuals and the last layer's inputs are kept on disk: 4 n (C + H) bytes, or 4 n C if
-    those inputs are the data themselves. The environment variable ``TMPDIR`` names the folder. It should not be a
-    folder in memory.
+    Until all players are processed, residuals and the last layer's inputs are kept on disk: 4 n (C + H) bytes, or
+    4 n C if those inputs are the data themselves. The environment variable ``TMPDIR`` names the folder. It should not
+    be a folder in memory.
 
     Parameters
     ----------

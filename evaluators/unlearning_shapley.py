@@ -63,8 +63,8 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         Standard error of every value; 0 for exact values.
     diagnostics_ : dict of str to float
         ``permutations`` (0 for enumeration) and ``unlearned`` coalitions; and the strength of unlearning: U and
-        OpenDataVal's metric before and after unlearning all players, as ``performance_full``,
-        ``performance_unlearned``, ``metric_full`` and ``metric_unlearned``.
+        OpenDataVal's metric before and after unlearning all players, as ``utility_full``,
+        ``utility_unlearned``, ``metric_full`` and ``metric_unlearned``.
 
     References
     ----------
@@ -124,8 +124,8 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         self.diagnostics_ = {
             "permutations": float(estimate.permutations),
             "unlearned": float(unlearner.count),
-            "performance_full": utility_full,
-            "performance_unlearned": utility_unlearned,
+            "utility_full": utility_full,
+            "utility_unlearned": utility_unlearned,
             "metric_full": metric_full,
             "metric_unlearned": metric_unlearned,
         }

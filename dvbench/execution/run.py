@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dvbench.errors import UserError
 from dvbench.execution.environment import check_device, default_jobs, resolve_device
 from dvbench.execution.failures import failure_reasons
 from dvbench.execution.job_queue import JobQueue
@@ -146,6 +147,8 @@ def mirror_variable(mirror: Path | None) -> Iterator[None]:
     """Set the environment variable ``DVBENCH_MIRROR``, which worker processes get too, and restore it afterwards."""
     name = "DVBENCH_MIRROR"
     before = os.environ.get(name)
+    if mirror is not None and not mirror.is_dir():
+        raise UserError(f"the mirror {mirror} is not a folder")
     if mirror is not None:
         os.environ[name] = str(mirror.resolve())
     try:

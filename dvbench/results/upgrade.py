@@ -13,6 +13,7 @@ PROBLEM = ("dataset", "sizes", "noise", "groups", "model", "training")  # settin
 METHOD = ("parameters", "steps", "batch_size", "lr", "weight_decay", "lambda1", "lambda2")  # settings of unlearning
 SAMPLING = ("permutations", "seconds", "target_standard_error", "antithetic", "truncation")
 UNLEARNING_EVALUATORS = ("unlearning_shapley", "partial_unlearning_shapley")
+DIAGNOSTICS = {"performance_full": "utility_full", "performance_unlearned": "utility_unlearned"}
 X_CURVES = ("fraction", "log10_loss", "step")  # the curves of version 1 that others are drawn over
 
 
@@ -24,7 +25,9 @@ def upgrade_result(data: Any) -> Any:
     if isinstance(data.get("dataset"), dict):
         changes["dataset"] = _renamed(data["dataset"])
     if isinstance(data.get("scores"), dict):
-        changes["scores"] = {name: _with_axes(score) for name, score in data["scores"].items()}
+        changes["scores"] = {name: _with_axes(_with_utility(score)) for name, score in data["scores"].items()}
+    if isinstance(data.get("diagnostics"), dict):
+        changes["diagnostics"] = {DIAGNOSTICS.get(name, name): value for name, value in data["diagnostics"].items()}
     return {**data, **changes}
 
 
@@ -75,6 +78,14 @@ def _dataset(text: str) -> Any:
     return text
 
 
+def _with_utility(score: Any) -> Any:
+    """Rename the curve of group LDS that version 1 called performance."""
+    if not isinstance(score, dict) or not isinstance(score.get("curves"), dict) or "summed" not in score["curves"]:
+        return score
+    curves = {"utility" if name == "performance" else name: curve for name, curve in score["curves"].items()}
+    return {**score, "curves": curves}
+
+
 def _with_axes(score: Any) -> Any:
     """Add to a score the x axes of its curves."""
     if not isinstance(score, dict) or not isinstance(score.get("curves"), dict):
@@ -87,7 +98,7 @@ def _axis(name: str, curves: dict[str, list[Any]]) -> str:
     """The x axis of a curve of a task of version 1."""
     if name in ("train_loss", "test_loss"):
         return "epoch"
-    if name in ("summed", "performance"):
+    if name == "summed" or (name == "utility" and "summed" in curves):
         return "coalition"
     for axis in X_CURVES:
         same_length = axis in curves and len(curves[axis]) == len(curves[name])

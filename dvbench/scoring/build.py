@@ -1,4 +1,4 @@
-"""Makes the experiment by which unlearning methods are judged on a problem."""
+"""Makes the experiment that compares unlearning methods with retraining on a problem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the experiments have in common by which unlearning methods are judged.
+"""The base of experiments that compare unlearning methods with retraining.
 
 `dvbench.scoring.build.make_unlearning_experiment` makes one: for models of points or for language models.
 """

@@ -37,7 +37,7 @@ def group_lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> 
     scratch on each. Headline: ``lds``, Spearman's correlation of summed values with test utilities; higher is better,
     0 is chance and the score of constant values. Further metric: ``p_lds``, its two-sided p-value, which treats
     coalitions as independent although they have players in common. Curves over coalitions: ``summed`` values and the
-    test utility, which is called ``performance``.
+    test ``utility``.
 
     References
     ----------
@@ -47,5 +47,5 @@ def group_lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> 
     # Sums are rounded once, so that sums of the same values tie in whatever order they are added.
     summed = np.array([math.fsum(valuation.values[players]) for players in coalitions(problem, valuation)])
     lds, p = rank_correlation(summed, utilities)
-    curves = {"summed": summed.tolist(), "performance": utilities.tolist()}
+    curves = {"summed": summed.tolist(), "utility": utilities.tolist()}
     return Outcome({"lds": lds, "p_lds": p}, curves, x="coalition")

@@ -18,7 +18,7 @@ Data = torch.Tensor | Dataset[torch.Tensor]
 
 
 def inner_product(left: Iterable[torch.Tensor], right: Iterable[torch.Tensor]) -> float:
-    """Inner product of two gradients, one tensor a parameter."""
+    """Inner product of two gradients, with one tensor for each parameter."""
     return sum(float((a * b).sum()) for a, b in zip(left, right, strict=True))
 
 

@@ -24,8 +24,8 @@ def exact(settings: ProblemSettings, problem: Problem, seed: int) -> np.ndarray:
     retrain = Retraining(problem, settings.model, settings.training)
     retrain.model = build_model(settings.model, problem.shape, problem.outputs, problem.kind, seed=seed)
     everybody = np.arange(problem.players)
-    found = retrain([everybody, *everybody[:, np.newaxis], *(np.delete(everybody, player) for player in everybody)])
-    return (found[1 : problem.players + 1] + found[0] - found[problem.players + 1 :]) / 2
+    actual = retrain([everybody, *everybody[:, np.newaxis], *(np.delete(everybody, player) for player in everybody)])
+    return (actual[1 : problem.players + 1] + actual[0] - actual[problem.players + 1 :]) / 2
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def write(root: Path, suites: int, problems: int, evaluators: int, seeds: int) -
                 name = "random" if i == 0 else f"evaluator{i:02}"
                 for seed in range(seeds):
                     cells.append(a_cell(problem, name, seed, TASKS, suite))
-                    told = json.loads(cells[-1].model_dump_json())
+                    shown = json.loads(cells[-1].model_dump_json())
                     value = float(rng.normal(i / evaluators, 0.3))
                     for score in result["scores"].values():
                         score["metrics"] = {"f": value, "g": -value}
@@ -62,7 +62,7 @@ def write(root: Path, suites: int, problems: int, evaluators: int, seeds: int) -
                             score["curves"]["high"] = rng.random(21).tolist()
                     folder = root / cells[-1].key.folder
                     folder.mkdir(parents=True)
-                    (folder / "result.json").write_text(json.dumps(result | {"cell": told}, indent=1))
+                    (folder / "result.json").write_text(json.dumps(result | {"cell": shown}, indent=1))
         store.write_plan(Plan(suite=suite, suite_version=1, description="Made up.", cells=tuple(cells)))
 
 
@@ -83,9 +83,9 @@ def test_100000_cells(benchmark, tmp_path):
     write(tmp_path / "results", 10, 20, 50, 10)
     took = benchmark.pedantic(timed_build, (tmp_path / "results", tmp_path / "site"), rounds=1)
     again = timed_build(tmp_path / "results", tmp_path / "site")
-    told = {"first, s": took[0], "again, s": again[0], "memory, GB": max(took[1], again[1])}
-    benchmark.extra_info.update({name: round(value, 2) for name, value in told.items()})
-    print(told)
+    shown = {"first, s": took[0], "again, s": again[0], "memory, GB": max(took[1], again[1])}
+    benchmark.extra_info.update({name: round(value, 2) for name, value in shown.items()})
+    print(shown)
     assert took[0] < 120
     assert again[0] < took[0]
     assert max(took[1], again[1]) < 2
@@ -114,11 +114,11 @@ def test_a_page_with_10000_cells(benchmark, tmp_path):
         benchmark.pedantic(load, rounds=5, warmup_rounds=1)
         started = time.perf_counter()
         choose()
-        told = {
+        shown = {
             "bytes": sum(sizes.values()),
             "data": sizes["data.js"],
             "filter, s": round(time.perf_counter() - started, 2),
         }
-        benchmark.extra_info.update(told)
-        print(told, sizes)
+        benchmark.extra_info.update(shown)
+        print(shown, sizes)
         assert benchmark.stats.stats.median < 3

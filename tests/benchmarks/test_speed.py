@@ -82,10 +82,10 @@ def test_utilities(benchmark, title, which):
             problem.metric(problem.validation.y, one.predict(valid))
 
     def fast():
-        found = np.empty(count)
+        actual = np.empty(count)
         for numbers, models in model.fit_many(x, problem.train.y, coalitions, **how):
-            found[numbers] = model_utilities(problem.metric, problem.validation.y, models.all_outputs(valid))
-        return found
+            actual[numbers] = model_utilities(problem.metric, problem.validation.y, models.all_outputs(valid))
+        return actual
 
     one = model.clone().fit(x[coalitions[-1]], problem.train.y[coalitions[-1]], **how)
     assert fast()[-1] == problem.metric(problem.validation.y, one.predict(valid))

@@ -64,18 +64,18 @@ def refits(problem, prefixes):
 
 @pytest.mark.benchmark(group="64 permutations of 1,000 points")
 def test_warm_start(benchmark, problem, prefixes, refits, monkeypatch):
-    found = []
-    monkeypatch.setattr(module, "model_utilities", lambda *args: found.append(model_utilities(*args)) or found[-1])
+    actual = []
+    monkeypatch.setattr(module, "model_utilities", lambda *args: actual.append(model_utilities(*args)) or actual[-1])
 
     def run():
-        found.clear()
+        actual.clear()
         evaluator = WarmStartShapley(permutations=PERMUTATIONS, batch=PERMUTATIONS, random_state=0)
         evaluator.input_data(problem.train.x, problem.train.y, problem.validation.x, problem.validation.y)
         return evaluator.input_metric(accuracy).train_data_values()
 
     evaluator = benchmark.pedantic(run, rounds=3, warmup_rounds=1)
     rows, _ = prefixes
-    off = np.stack(found, axis=1)[rows[:, 0], rows[:, 1]] - refits
+    off = np.stack(actual, axis=1)[rows[:, 0], rows[:, 1]] - refits
     utilities = evaluator.diagnostics_["utilities"]
     benchmark.extra_info |= {
         "utilities_per_second": round(utilities / benchmark.stats.stats.median),

@@ -39,10 +39,10 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with open_browser() as found:
-        if found is None:
+    with open_browser() as actual:
+        if actual is None:
             pytest.skip(HINT)
-        yield found
+        yield actual
 
 
 @pytest.fixture(scope="module")
@@ -145,14 +145,14 @@ def test_the_browser_ranks_as_python_does(visit, suite, where):
     }"""
     page.evaluate("() => { window.told = null; window.dvbench.receive = (data) => { window.told = data; }; }")
     page.add_script_tag(url=page.url.replace("index.html", "data.js"))
-    found = page.evaluate(script, where)
-    assert [each["evaluator"] for each in found] == expected["evaluator"].tolist()
-    assert [each["rank"] for each in found] == expected["rank"].tolist()
-    assert [each["meanRank"] for each in found] == pytest.approx(expected["mean_rank"].tolist())
-    assert [each["normalised"] for each in found] == pytest.approx(expected["normalised"].tolist(), abs=1e-4)
+    actual = page.evaluate(script, where)
+    assert [each["evaluator"] for each in actual] == expected["evaluator"].tolist()
+    assert [each["rank"] for each in actual] == expected["rank"].tolist()
+    assert [each["meanRank"] for each in actual] == pytest.approx(expected["mean_rank"].tolist())
+    assert [each["normalised"] for each in actual] == pytest.approx(expected["normalised"].tolist(), abs=1e-4)
     # Drawn by other generators, a thousand times and two thousand times.
-    for place, end in enumerate(("low", "high")):
-        ends = [each["interval"][place] for each in found]
+    for position, end in enumerate(("low", "high")):
+        ends = [each["interval"][position] for each in actual]
         assert ends == pytest.approx(expected[end].tolist(), abs=0.5)
 
 
@@ -160,10 +160,10 @@ def test_win_rates_are_those_of_python(visit, suite):
     page = visit("quick/index.html")
     page.evaluate("() => { window.dvbench.receive = (data) => { window.told = data; }; }")
     page.add_script_tag(url=page.url.replace("index.html", "data.js"))
-    found, names = page.evaluate("""() => { const all = told.evaluators.map((_, e) => e);
+    actual, names = page.evaluate("""() => { const all = told.evaluators.map((_, e) => e);
       return [rankings.wins(told, told.columns, all), told.evaluators.map((e) => e.name)]; }""")
     expected = statistics.wins(suite.scores).loc[names, names].to_numpy()
-    for i, row in enumerate(found):
+    for i, row in enumerate(actual):
         for j, share in enumerate(row):
             assert share is None if i == j else share == pytest.approx(expected[i, j])
 
@@ -276,13 +276,13 @@ def test_pages_fit_a_phone(visit, path):
 def test_pages_are_accessible(visit, path, scheme):
     page = visit(path, color_scheme=scheme)
     page.wait_for_timeout(500)
-    found = Axe().run(page, options={"preload": False})  # it would fetch styles, which pages may not
-    told = [
+    actual = Axe().run(page, options={"preload": False})  # it would fetch styles, which pages may not
+    shown = [
         f"{each['id']}: {each['help']}: {[node['html'][:120] for node in each['nodes'][:3]]}"
-        for each in found.response["violations"]
+        for each in actual.response["violations"]
         if each["impact"] in ("serious", "critical", "moderate")
     ]
-    assert told == []
+    assert shown == []
 
 
 def test_dark_mode_is_dark(visit):

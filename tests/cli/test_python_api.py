@@ -84,7 +84,7 @@ def test_finished_cells_are_kept(here: Path) -> None:
 
 def test_progress_is_printed_if_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     run_tiny(progress=True, evaluators=["random"])
-    assert capsys.readouterr().out.startswith("tiny: 1 cells, 0 done before, 1 to do, in this process\n")
+    assert capsys.readouterr().out.startswith("tiny: 1 cell, 0 done before, 1 to do, in this process\n")
 
 
 def test_evaluators_are_names_or_mappings() -> None:

@@ -70,32 +70,32 @@ def test_what_it_says_is_what_the_perplexities_make(dvbench, model, here: Path) 
     said = dvbench("value-corpus", "--model", "model", *FILES, *FEW, "--out", "value.json")
     assert said.code == 0
     assert said.err == ""
-    found = json.loads((here / "value.json").read_text())
+    actual = json.loads((here / "value.json").read_text())
     texts = (here / "test.txt").read_text().split("\n\n")
-    assert found["full"] == pytest.approx(perplexity(model, texts), rel=1e-5)
-    assert found["untrained"] == pytest.approx(41, rel=0.1)  # of 41 tokens it knows none
-    assert found["full"] < found["alone"] < found["untrained"]
-    value = ((found["unlearned"] - found["full"]) + found["untrained"] - found["alone"]) / 2
-    assert found["value"] == pytest.approx(value)
-    logs = {name: math.log(found[name]) for name in ("full", "unlearned", "alone", "untrained")}
+    assert actual["full"] == pytest.approx(perplexity(model, texts), rel=1e-5)
+    assert actual["untrained"] == pytest.approx(41, rel=0.1)  # of 41 tokens it knows none
+    assert actual["full"] < actual["alone"] < actual["untrained"]
+    value = ((actual["unlearned"] - actual["full"]) + actual["untrained"] - actual["alone"]) / 2
+    assert actual["value"] == pytest.approx(value)
+    logs = {name: math.log(actual[name]) for name in ("full", "unlearned", "alone", "untrained")}
     log_value = ((logs["unlearned"] - logs["full"]) + logs["untrained"] - logs["alone"]) / 2
-    assert found["log_value"] == pytest.approx(log_value)
-    assert found["target"]["texts"] == 24
-    assert found["test"]["texts"] == 10
-    assert f"value by perplexity: {found['value']:,.4g}" in said.out
+    assert actual["log_value"] == pytest.approx(log_value)
+    assert actual["target"]["texts"] == 24
+    assert actual["test"]["texts"] == 10
+    assert f"value by perplexity: {actual['value']:,.4g}" in said.out
     assert "epoch 2 of 2" in said.out
     again = dvbench("value-corpus", "--model", "model", *FILES, *FEW, "--out", "again.json")
     assert again.code == 0
     same = json.loads((here / "again.json").read_text())
-    assert {name: same[name] for name in logs} == {name: found[name] for name in logs}
+    assert {name: same[name] for name in logs} == {name: actual[name] for name in logs}
 
 
 @pytest.mark.parametrize("parameters", ["head", "lora"])
 def test_parts_of_the_model_can_be_unlearned(dvbench, model, here: Path, parameters: str) -> None:
     more = ("--parameters", parameters, "--unlearning-lr", "0.01", "--out", "value.json")
     assert dvbench("value-corpus", "--model", "model", *FILES, *FEW, *more).code == 0
-    found = json.loads((here / "value.json").read_text())
-    assert found["unlearned"] != found["full"]
+    actual = json.loads((here / "value.json").read_text())
+    assert actual["unlearned"] != actual["full"]
 
 
 def test_other_files_have_columns(dvbench, model, here: Path) -> None:

@@ -143,10 +143,10 @@ def test_a_strangers_package_is_found_file_by_file(stranger) -> None:
             "stranger_two_pkg/models/broken.py": "def broken(: ...\n",
         },
     )
-    found = entries("models")
-    assert set(found) - set(EXPECTED["models"]) == {"tiny_net"}
-    assert found["tiny_net"].target == "stranger_two_pkg.models.tiny_net:TinyNet"
-    assert found["tiny_net"].summary == "Tiny."
+    actual = entries("models")
+    assert set(actual) - set(EXPECTED["models"]) == {"tiny_net"}
+    assert actual["tiny_net"].target == "stranger_two_pkg.models.tiny_net:TinyNet"
+    assert actual["tiny_net"].summary == "Tiny."
 
 
 @pytest.mark.parametrize(("kind", "attribute"), [("evaluators", "TinyNet"), ("models", "tiny_net")])

@@ -40,13 +40,13 @@ def semivalue(game, n, alpha, beta):
 @given(arrays(np.float64, 16, elements=st.floats(-1, 1)))
 def test_rows_are_means_over_coalitions_of_one_size_and_their_mean_is_the_shapley_value(table):
     game = tabled(table)
-    found = exact_marginal_contributions(many(game), 4)
+    actual = exact_marginal_contributions(many(game), 4)
     for player in range(4):
         others = [k for k in range(4) if k != player]
         for size in range(4):
             gains = [game([*c, player]) - game(c) for c in combinations(others, size)]
-            assert found[player, size] == pytest.approx(np.mean(gains), abs=1e-12)
-    np.testing.assert_allclose(found.mean(axis=1), shapley_by_definition(game, 4), atol=1e-12)
+            assert actual[player, size] == pytest.approx(np.mean(gains), abs=1e-12)
+    np.testing.assert_allclose(actual.mean(axis=1), shapley_by_definition(game, 4), atol=1e-12)
 
 
 def test_every_coalition_is_asked_for_once():

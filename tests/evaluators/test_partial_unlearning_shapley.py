@@ -53,15 +53,15 @@ def task():
 def test_the_value_is_made_of_three_losses(task):
     x, y, z, y_z, untrained, trained = task
     evaluator = PartialUnlearningShapley(random_state=SEED, **HOW)
-    found = evaluator.value(trained, (x[:30], y[:30]), (z, y_z), untrained=untrained, **FIT)
+    actual = evaluator.value(trained, (x[:30], y[:30]), (z, y_z), untrained=untrained, **FIT)
     seed, ascent = drawn_seed(SEED), GradientAscent(steps=4, batch_size=8, lr=0.01, lambda2=0.0)
     unlearned = plain_unlearning(trained, x, y, z, np.arange(30), seed, ascent)
     alone = plain_training(untrained, x[:30], y[:30], seed=seed, weight_decay=0.01, **FIT)
     full = log_loss(trained, z, y_z)
     lost = [full - log_loss(network, z, y_z) for network in (unlearned, alone, untrained)]
-    terms = [found.lost_by_unlearning, found.lost_by_rest, found.lost_by_all]
+    terms = [actual.lost_by_unlearning, actual.lost_by_rest, actual.lost_by_all]
     np.testing.assert_allclose(terms, lost, rtol=1e-3, atol=1e-5)
-    assert found.value == pytest.approx((lost[0] + lost[2] - lost[1]) / 2, rel=1e-3)
+    assert actual.value == pytest.approx((lost[0] + lost[2] - lost[1]) / 2, rel=1e-3)
 
 
 def test_good_data_are_worth_more_than_mislabelled_ones(task):
@@ -90,14 +90,14 @@ def test_opendatavals_models_and_metrics(task):
     x, y, z, y_z, *_ = task
     model = ClassifierMLP(4, 3, layers=3, hidden_dim=6)
     model.fit(x, y, epochs=5, lr=0.01)
-    found = PartialUnlearningShapley(GradientAscent(steps=3), random_state=0).value(
+    actual = PartialUnlearningShapley(GradientAscent(steps=3), random_state=0).value(
         model, (x[:30], y[:30]), (z, y_z), **FIT
     )
-    assert np.isfinite(found.value)
+    assert np.isfinite(actual.value)
     half = PartialUnlearningShapley(GradientAscent(steps=3), random_state=0).value(
         model, (x[:30], y[:30]), (z, y_z), metric=lambda truth, predicted: accuracy(truth, predicted) / 2, **FIT
     )
-    assert half.value == pytest.approx(found.value / 2)
+    assert half.value == pytest.approx(actual.value / 2)
 
 
 def test_as_an_evaluator_every_subset_is_a_target_set_in_turn():

@@ -77,11 +77,11 @@ def test_unlearning_shapley_is_exact_for_few_corpora(utility, parameters, proble
 
     np.testing.assert_allclose(evaluator.data_values, shapley_by_definition(lost, 3), rtol=1e-4, atol=1e-6)
     assert np.abs(evaluator.data_values).max() > 1e-3
-    found = evaluator.diagnostics_
-    assert (found["permutations"], found["unlearned"]) == (0, 8)
-    assert found["performance_full"] == pytest.approx(before)
-    assert found["metric_full"] == pytest.approx(perf(full, problem.validation, "metric"))
-    assert found["performance_unlearned"] == pytest.approx(before - lost([0, 1, 2]), rel=1e-5)
+    actual = evaluator.diagnostics_
+    assert (actual["permutations"], actual["unlearned"]) == (0, 8)
+    assert actual["utility_full"] == pytest.approx(before)
+    assert actual["metric_full"] == pytest.approx(perf(full, problem.validation, "metric"))
+    assert actual["utility_unlearned"] == pytest.approx(before - lost([0, 1, 2]), rel=1e-5)
     assert (evaluator.standard_errors_ == 0).all()
 
 

@@ -57,16 +57,16 @@ def test_values_of_points_are_inner_products_summed_over_checkpoints(problem, mo
 
 def test_of_one_epoch_the_last_checkpoint_is_all_there_are(problem, model):
     fit = {**FIT, "epochs": 1}
-    found = [value(problem, model, fit, checkpoints=each) for each in ("all", "last")]
-    np.testing.assert_array_equal(*found)
-    assert not np.allclose(value(problem, model, {**FIT, "epochs": 2}), found[0])
+    actual = [value(problem, model, fit, checkpoints=each) for each in ("all", "last")]
+    np.testing.assert_array_equal(*actual)
+    assert not np.allclose(value(problem, model, {**FIT, "epochs": 2}), actual[0])
 
 
 def test_the_last_checkpoint_is_the_influence_function_up_to_a_factor(problem, model):
     influence = InfluenceFunction().train(problem.fetcher(), model, accuracy, **FIT).data_values
-    found = value(problem, model, FIT, checkpoints="last")
+    actual = value(problem, model, FIT, checkpoints="last")
     factor = FIT["lr"] / len(problem.train) / len(problem.validation)
-    np.testing.assert_allclose(found, factor * influence, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(actual, factor * influence, rtol=1e-4, atol=1e-9)
 
 
 def test_a_subset_is_worth_the_sum_of_its_points():
@@ -118,9 +118,9 @@ def test_values_of_texts_are_inner_products_summed_over_checkpoints(groups, chec
     models = checkpoints(model, problem.train.x, problem.train.y, TEXT_FIT)  # groups come one after the other
     players = [problem.points_of(np.array([player])) for player in range(problem.players)]
     expected = text_values(problem, models if checkpoint == "all" else models[-1:], players)
-    found = value(problem, model, TEXT_FIT, fetcher, checkpoints=checkpoint)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-7)
-    assert np.ptp(found) > 1e-4
+    actual = value(problem, model, TEXT_FIT, fetcher, checkpoints=checkpoint)
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-7)
+    assert np.ptp(actual) > 1e-4
 
 
 def test_the_text_model_that_was_given_is_not_changed_and_is_fitted_once():

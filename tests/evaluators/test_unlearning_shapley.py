@@ -110,8 +110,8 @@ def test_useful_points_get_high_values(two_blobs):
     evaluator = UnlearningShapley(STRONG, sampling={"permutations": 6}, random_state=0)
     model = ClassifierMLP(4, 2, layers=3)
     train(evaluator, two_blobs, model, epochs=30, lr=0.01)
-    lost = evaluator.diagnostics_["performance_full"] - evaluator.diagnostics_["performance_unlearned"]
-    assert evaluator.diagnostics_["performance_full"] == 1.0
+    lost = evaluator.diagnostics_["utility_full"] - evaluator.diagnostics_["utility_unlearned"]
+    assert evaluator.diagnostics_["utility_full"] == 1.0
     assert lost > 0.3
     assert evaluator.data_values.sum() == pytest.approx(lost)
 

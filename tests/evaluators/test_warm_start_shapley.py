@@ -63,8 +63,8 @@ def converged(x, y, l2=1.0, classes=None):
         return -(hit * log_softmax(z, axis=1)).sum() + l2 / 2 * (w[:, :-1] ** 2).sum(), gradient.ravel()
 
     start = np.zeros(len(present) * x1.shape[1])
-    found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 2000, "ftol": 1e-13})
-    return present, found.x.reshape(len(present), -1), found.fun
+    actual = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 2000, "ftol": 1e-13})
+    return present, actual.x.reshape(len(present), -1), actual.fun
 
 
 def converged_accuracy(x, y, x_valid, y_valid, l2=1.0):
@@ -105,10 +105,10 @@ def test_utilities_are_near_those_of_converged_models(noisy, l2, clean):
     off = []
     for seed in (0, 1):
         evaluator = value(x, y, x_valid, y_valid, permutations=1, l2=l2, random_state=seed)
-        permutation, found = utilities(evaluator, seed)
+        permutation, actual = utilities(evaluator, seed)
         for size in (1, 2, 3, 5, 8, 14, 25, 45, 80, 110, len(x)):
             coalition = permutation[:size]
-            off.append(found[size] - converged_accuracy(x[coalition], y[coalition], x_valid, y_valid, l2))
+            off.append(actual[size] - converged_accuracy(x[coalition], y[coalition], x_valid, y_valid, l2))
     assert np.sqrt(np.mean(np.square(off))) < 0.01
     assert abs(np.mean(off)) < 0.005
 
@@ -116,11 +116,11 @@ def test_utilities_are_near_those_of_converged_models(noisy, l2, clean):
 def test_two_classes_are_near_converged_too(two_blobs):
     x, y, x_valid, y_valid, *_ = two_blobs.datapoints
     x, y, x_valid, y_valid = x.numpy(), y.numpy().argmax(axis=1), x_valid.numpy(), y_valid.numpy().argmax(axis=1)
-    permutation, found = utilities(value(x, y, x_valid, y_valid, permutations=1), 0)
+    permutation, actual = utilities(value(x, y, x_valid, y_valid, permutations=1), 0)
     for size in range(1, 17):
         coalition = permutation[:size]
         expected = converged_accuracy(x[coalition], y[coalition], x_valid, y_valid)
-        assert found[size] == pytest.approx(expected, abs=1.01 / len(x_valid))
+        assert actual[size] == pytest.approx(expected, abs=1.01 / len(x_valid))
 
 
 def test_more_features_than_players_change_nothing(noisy):
@@ -172,9 +172,9 @@ def test_any_metric_is_computed_on_probabilities(noisy):
 
 def test_the_first_player_alone_has_its_class_predicted(noisy):
     x, y, x_valid, y_valid = arrays(noisy)
-    permutation, found = utilities(value(x, y, x_valid, y_valid, permutations=1), 0)
-    assert found[0] == pytest.approx(np.mean(y_valid == 0))  # all are equally probable, and the first is taken
-    assert found[1] == pytest.approx(np.mean(y_valid == y[permutation[0]]))
+    permutation, actual = utilities(value(x, y, x_valid, y_valid, permutations=1), 0)
+    assert actual[0] == pytest.approx(np.mean(y_valid == 0))  # all are equally probable, and the first is taken
+    assert actual[1] == pytest.approx(np.mean(y_valid == y[permutation[0]]))
 
 
 def test_planted_label_noise_is_found(noisy, global_state):
@@ -248,13 +248,13 @@ def test_regression_is_refused():
 
 
 def test_the_same_to_the_bit_whatever_the_global_seeds(noisy):
-    found = []
+    actual = []
     for seed in (1, 2):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            found.append(value(*arrays(noisy), random_state=7).data_values)
-    assert found[0].tobytes() == found[1].tobytes()
-    assert found[0].tobytes() != value(*arrays(noisy), random_state=8).data_values.tobytes()
+            actual.append(value(*arrays(noisy), random_state=7).data_values)
+    assert actual[0].tobytes() == actual[1].tobytes()
+    assert actual[0].tobytes() != value(*arrays(noisy), random_state=8).data_values.tobytes()
 
 
 def test_batches_change_rounding_only(noisy):

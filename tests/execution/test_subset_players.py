@@ -65,21 +65,21 @@ def test_subsets_are_valued_as_wholes_or_by_summing(evaluator: str, monkeypatch:
 def test_a_subset_left_out_takes_all_its_points_along() -> None:
     cell = grouped("leave_one_out", 6)
     problem = build_from_settings(cell.problem, 0)
-    found = valuate_cell(cell, problem).arrays["values"]
+    actual = valuate_cell(cell, problem).arrays["values"]
     assert problem.groups is not None
     seed = integer_seed("small", "digits", 0, "valuation", "model")
     model = build_model(cell.problem.model, problem.shape, problem.outputs, problem.kind, seed=seed)
 
-    def performance(kept: np.ndarray) -> float:
+    def utility(kept: np.ndarray) -> float:
         # In the order in which the model is given them: one subset after the other.
         points = np.concatenate([np.flatnonzero(problem.groups == group) for group in kept])
         one = model.clone().fit(problem.train.x[points], problem.train.y[points], epochs=1, lr=0.05)
         return problem.metric(problem.validation.y, one.predict(problem.validation.x))
 
     everybody = np.arange(6)
-    expected = [performance(everybody) - performance(np.delete(everybody, i)) for i in everybody]
-    assert len(set(found)) > 1
-    np.testing.assert_allclose(found, expected, atol=1e-7)
+    expected = [utility(everybody) - utility(np.delete(everybody, i)) for i in everybody]
+    assert len(set(actual)) > 1
+    np.testing.assert_allclose(actual, expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("evaluator", ["knn_shapley", "leave_one_out"])

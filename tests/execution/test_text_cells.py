@@ -41,10 +41,10 @@ def small(name: str, evaluators: list[str]) -> Suite:
 
 def run(suite: Suite, store: Store) -> dict:
     check_suite(suite)
-    found = list(run_cells(make_plan(suite).cells, store, "cpu", 0))
-    assert {result.status for result in found} == {"ok"}
-    assert [score.error for result in found for score in result.scores.values() if score.error] == []
-    return {(result.cell.key.problem, result.cell.key.evaluator): result for result in found}
+    actual = list(run_cells(make_plan(suite).cells, store, "cpu", 0))
+    assert {result.status for result in actual} == {"ok"}
+    assert [score.error for result in actual for score in result.scores.values() if score.error] == []
+    return {(result.cell.key.problem, result.cell.key.evaluator): result for result in actual}
 
 
 @pytest.fixture(scope="module")

@@ -306,7 +306,7 @@ def test_methods_are_listed_and_described(capsys) -> None:
     listed = capsys.readouterr().out
     assert "negative_preference" in listed
     assert main(["describe", "scrub"]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith("scrub (unlearning method, dvbench.unlearning_methods.scrub:Scrub)")
-    assert "frozen" not in told
+    shown = capsys.readouterr().out
+    assert shown.startswith("scrub (unlearning method, dvbench.unlearning_methods.scrub:Scrub)")
+    assert "frozen" not in shown
     assert find("unlearning", "NegGradPlus").name == "neg_grad_plus"

@@ -110,9 +110,9 @@ def test_table_1_has_means_intervals_and_the_published_row_of_clean_problems(fil
     assert mine["spearman_without"] == pytest.approx(-0.5)
     assert 0.2 <= mine["spearman_exact_ci_low"] < 0.5 < mine["spearman_exact_ci_high"] <= 0.9
     assert (mine["seeds"], mine["p_exact"], mine["p_without"]) == (3, 0.5, 0.25)
-    told = table[table["source"] != ""]
-    assert told["problem"].tolist() == ["cifar10"]
-    assert told["spearman_without"].tolist() == [-0.652]
+    shown = table[table["source"] != ""]
+    assert shown["problem"].tolist() == ["cifar10"]
+    assert shown["spearman_without"].tolist() == [-0.652]
     # Beside the rows of its problem.
     assert table["problem"].tolist() == ["cifar10"] * 3 + ["noisy"] * 2
 
@@ -179,8 +179,8 @@ def test_unlearning_has_table_3_and_both_figures(fill):
         assert ours[name] == pytest.approx(k * mean), name
     for name, k in medians.items():
         assert ours[name] == pytest.approx(k * median), name
-    (told,) = table[table["source"] != ""].to_dict("records")
-    assert (told["lkd"], told["spc"], told["kr_forget"]) == (0.825, 0.665, 0.0)
+    (shown,) = table[table["source"] != ""].to_dict("records")
+    assert (shown["lkd"], shown["spc"], shown["kr_forget"]) == (0.825, 0.665, 0.0)
     densities = made["loss_densities"].data
     assert set(densities["line"]) == {"unlearned", "retrained", "full", "untrained"}
     curves = made["loss_curves"].data
@@ -269,27 +269,27 @@ def test_bootstrap_intervals_cover_the_mean_about_as_often_as_they_say():
 
 
 def test_published_numbers_are_the_papers():
-    told = published()
-    assert {name: each.source.rpartition(", ")[2] for name, each in told.items()} == {
+    shown = published()
+    assert {name: each.source.rpartition(", ")[2] for name, each in shown.items()} == {
         "partial_valuation": "Table 1", "efficiency": "Table 2", "unlearning_quality": "Table 3",
     }  # fmt: skip
-    assert told["partial_valuation"].numbers == {
+    assert shown["partial_valuation"].numbers == {
         "cifar10": {"spearman_without": -0.652, "spearman_exact": 0.280},
         "fashion_mnist": {"spearman_without": -0.188, "spearman_exact": 0.164},
         "text_corpus": {"spearman_without": -0.543, "spearman_exact": 0.143},
     }
     names = ("lkd", "pmse", "kr_forget", "spc", "lkd_untrained", "pmse_untrained")
-    assert told["unlearning_quality"].numbers == {
+    assert shown["unlearning_quality"].numbers == {
         "cifar10": dict(zip(names, (0.825, 0.077, 0.0, 0.665, 2.582, 0.090), strict=True)),
         "fashion_mnist": dict(zip(names, (0.781, 0.018, 0.0, -0.104, 2.300, 0.072), strict=True)),
         "text_corpus": dict(zip(names, (8.124, 7.440e-6, 0.377, 0.812, 10.96, 4.120e-6), strict=True)),
     }
     ratios = {
         dataset: round(numbers["train_seconds"] / numbers["unlearn_seconds"])
-        for dataset, numbers in told["efficiency"].numbers.items()
+        for dataset, numbers in shown["efficiency"].numbers.items()
     }
     assert ratios == {"fashion_mnist": 20, "cifar10": 8, "text_corpus": 195}
-    for each in told.values():
+    for each in shown.values():
         assert each.evaluator in {*entries("evaluators"), *entries("unlearning")}
 
 
@@ -309,10 +309,10 @@ def test_scores_of_another_version_are_left_out_and_failed_cells_have_a_row(fill
 
 def test_densities_are_those_of_the_first_seed_that_has_them(fill):
     def scored(evaluator, seed):
-        found = unlearning(0.1 * 2**seed)
+        actual = unlearning(0.1 * 2**seed)
         if seed == 0:
-            found["output_divergence"] = found["output_divergence"].model_copy(update={"error": "no"})
-        return found
+            actual["output_divergence"] = actual["output_divergence"].model_copy(update={"error": "no"})
+        return actual
 
     data = named(fill(scored), "loss_densities").data
     assert len(data) == 2 * 2 * 4 * 3  # problems, methods, kinds of model, places

@@ -104,9 +104,9 @@ def test_nothing_is_written_among_results_and_nothing_there_is_believed(write):
     scores_of(store)
     assert sorted(store.root.rglob("*")) == before
     made = index_path(store.root, "small").read_bytes()
-    for place in (store.root, store.root / "small"):
+    for position in (store.root, store.root / "small"):
         for name in (".index.sqlite", index_path(store.root, "small").name):
-            (place / name).write_bytes(made)
+            (position / name).write_bytes(made)
     store.write(a_result(a_cell("p", "B", 1, ("f",)), {"f": a_score(0.7)}), VALUES)
     assert scores_of(store).scores["value"].tolist() == [0.0, 0.1, 0.0, 0.7]
 
@@ -118,8 +118,8 @@ def test_several_may_begin_an_index_at_once(write):
     for _ in range(10):
         index_path(store.root, "small").unlink(missing_ok=True)
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: scores_of(store).scores["value"].tolist(), range(4)))
-        assert found == [[0.0, 0.1, 0.0, 0.1]] * 4
+            actual = list(pool.map(lambda _: scores_of(store).scores["value"].tolist(), range(4)))
+        assert actual == [[0.0, 0.1, 0.0, 0.1]] * 4
 
 
 def test_a_renamed_suite_has_an_index_of_its_own(write):

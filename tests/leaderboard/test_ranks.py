@@ -28,8 +28,8 @@ def by_evaluator(frame, column, **where):
     [([0.6, 0.8], T1 * 0.1), ([1.0, 2.0, 3.0], T2 / math.sqrt(3)), ([4.0, 4.0], 0.0)],
 )
 def test_half_width_is_students(values, expected):
-    found = statistics.half_width(pd.Series([np.std(values, ddof=1)]), pd.Series([len(values)]))
-    assert found.tolist() == pytest.approx([expected], rel=1e-6)
+    actual = statistics.half_width(pd.Series([np.std(values, ddof=1)]), pd.Series([len(values)]))
+    assert actual.tolist() == pytest.approx([expected], rel=1e-6)
 
 
 def test_half_width_needs_two_values():
@@ -42,8 +42,8 @@ def test_scores_tell_ok_failed_and_missing_apart(write):
         {("p", "A", 0): {"f": 0.5, "g": broken}, ("p", "B", 0): "out of memory", ("p", "C", 0): None}, ("f", "g")
     )
     frame = scores_of(store).scores
-    told = frame.set_index(["evaluator", "task"])[["status", "error"]].apply(tuple, axis=1).to_dict()
-    assert told == {
+    shown = frame.set_index(["evaluator", "task"])[["status", "error"]].apply(tuple, axis=1).to_dict()
+    assert shown == {
         ("A", "f"): ("ok", ""),
         ("A", "g"): ("failed", "no noise to find"),
         ("B", "f"): ("failed", "out of memory"),
@@ -192,10 +192,10 @@ def test_another_revision_of_the_data_is_refused(write):
     store = write({("p", name, 0): {"f": 1.0} for name in "ABC"})
     other = Dataset(revision="1" * 64, kind="classification", train=20, validation=10, test=10)
     store.write(a_result(a_cell("p", "B", 0, ("f",)), {"f": a_score(9.0)}, dataset=other), {"values": np.zeros(20)})
-    found = scores_of(store)
-    assert by_evaluator(found.scores, "status") == {"A": "ok", "B": "missing", "C": "ok"}
-    assert "another revision of the data" in by_evaluator(found.scores, "error")["B"]
-    assert found.remarks == ("1 result(s) on another revision of the data than most others are refused.",)
+    actual = scores_of(store)
+    assert by_evaluator(actual.scores, "status") == {"A": "ok", "B": "missing", "C": "ok"}
+    assert "another revision of the data" in by_evaluator(actual.scores, "error")["B"]
+    assert actual.remarks == ("1 result(s) on another revision of the data than most others are refused.",)
 
 
 def test_a_claim_about_the_data_does_not_stand_against_what_is_verified(write):
@@ -209,8 +209,8 @@ def test_a_claim_about_the_data_does_not_stand_against_what_is_verified(write):
         store.write(a_result(cell, {"f": a_score(9.0)}, dataset=other), {"values": np.zeros(20)})
     assert by_evaluator(scores_of(store).scores, "status") == {"A": "missing", "B": "ok", "C": "ok"}
     with open_index(store, "small") as index:
-        found = index.read().results.set_index("evaluator")["sha256"]
-    cells = {"p/seed-0": VerifiedCell(sha256=found["A"], how="recomputed")}
+        actual = index.read().results.set_index("evaluator")["sha256"]
+    cells = {"p/seed-0": VerifiedCell(sha256=actual["A"], how="recomputed")}
     store.write_verified(Verified(suite="small", evaluator="A", dvbench_version="0", cells=cells))
     assert by_evaluator(scores_of(store).scores, "status") == {"A": "ok", "B": "missing", "C": "missing"}
 

@@ -36,8 +36,8 @@ def detection(value: float) -> Score:
 @pytest.fixture
 def site(write, tmp_path) -> Path:
     table = {
-        ("digits", name, seed): {"f": detection(0.1 * place + 0.01 * seed), "loss": 1.0 * place}
-        for place, name in enumerate(("A", "B", "random"))
+        ("digits", name, seed): {"f": detection(0.1 * position + 0.01 * seed), "loss": 1.0 * position}
+        for position, name in enumerate(("A", "B", "random"))
         for seed in (0, 1)
     }
     table |= {("wine", name, 0): {"f": 0.5, "loss": a_score(None, error=EVIL)} for name in ("A", "B")}
@@ -55,10 +55,10 @@ class Links(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        told = dict(attrs)
-        self.found += [told[name] for name in ("href", "src") if name in told]
-        self.scripts += [told] if tag == "script" else []
-        assert not any(name.startswith("on") for name in told), told
+        reported = dict(attrs)
+        self.found += [reported[name] for name in ("href", "src") if name in reported]
+        self.scripts += [reported] if tag == "script" else []
+        assert not any(name.startswith("on") for name in reported), reported
 
 
 def test_every_link_leads_to_a_file_of_the_site(site):
@@ -173,10 +173,10 @@ def test_an_axis_that_no_list_names_is_labelled_by_its_name():
 
 
 def test_the_download_has_every_planned_score(site):
-    told = json.loads((site / "small/scores.json").read_text(encoding="utf-8"))
-    assert (told["suite"], told["version"]) == ("small", 1)
-    assert len(told["scores"]) == 18
-    statuses = {(each["evaluator"], each["status"]) for each in told["scores"] if each["problem"] == "wine"}
+    reported = json.loads((site / "small/scores.json").read_text(encoding="utf-8"))
+    assert (reported["suite"], reported["version"]) == ("small", 1)
+    assert len(reported["scores"]) == 18
+    statuses = {(each["evaluator"], each["status"]) for each in reported["scores"] if each["problem"] == "wine"}
     assert statuses == {("A", "ok"), ("A", "failed"), ("B", "ok"), ("B", "failed"), ("Mine", "missing")}
 
 

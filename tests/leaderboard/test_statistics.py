@@ -160,7 +160,7 @@ def test_failing_never_helps(rows, failing, up):
         return mine["mean_rank"], mine["normalised"], statistics.wins(scores).loc["A"].drop("A").to_numpy()
 
     rank, normalised, wins = told(rows)
-    failed = [[None if place in failing else v for place, v in enumerate(rows[0])], *rows[1:]]
+    failed = [[None if path in failing else v for path, v in enumerate(rows[0])], *rows[1:]]
     rank_failing, normalised_failing, wins_failing = told(failed)
     assert rank_failing >= rank - 1e-12
     assert normalised_failing <= normalised + 1e-12
@@ -181,11 +181,11 @@ def test_win_rates_of_a_pair_add_up_to_one_and_to_the_mean_rank(rows):
 @few
 @given(tables, st.permutations(range(4)))
 def test_intervals_hold_the_mean_rank_and_do_not_depend_on_order(rows, order):
-    table = {name: rows[place] for place, name in enumerate("ABCD")}
+    table = {name: rows[path] for path, name in enumerate("ABCD")}
     first = statistics.overall(sheet({"p": table, "q": dict(reversed(table.items()))}))
     assert (first["low"] <= first["mean_rank"] + 1e-9).all()
     assert (first["high"] >= first["mean_rank"] - 1e-9).all()
-    shuffled = {"ABCD"[place]: rows[place] for place in order}
+    shuffled = {"ABCD"[path]: rows[path] for path in order}
     again = statistics.overall(sheet({"p": shuffled, "q": shuffled}))
     pd.testing.assert_frame_equal(first, again)
 
@@ -213,16 +213,16 @@ def test_significance_agrees_with_the_paper_that_proposed_it():
     rows = [[float(each) for each in line.split()] for line in DEMSAR.split("\n") if line]
     names = ["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"]
     scores = sheet({f"p{i:02}": {name: [v] for name, v in zip(names, row, strict=True)} for i, row in enumerate(rows)})
-    found = significance(scores)
-    assert found.blocks == 14
-    assert found.ranks[names].tolist() == pytest.approx(DEMSAR_RANKS, abs=5e-4)
+    actual = significance(scores)
+    assert actual.blocks == 14
+    assert actual.ranks[names].tolist() == pytest.approx(DEMSAR_RANKS, abs=5e-4)
     # The paper: chi-squared 9.28 with three degrees of freedom; tables give q = 2.569 and so a difference of 1.25.
-    assert found.difference == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), rel=1e-3)
+    assert actual.difference == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), rel=1e-3)
     # Less what ties take: a pair in four data sets, and all four in one.
     ties = (4 * 6 - 6 + 60) / (14 * 4 * 15)
-    assert found.p == pytest.approx(stats.chi2.sf(9.28 / (1 - ties), 3), rel=0.01)
-    assert found.pairs.loc["C4.5", "C4.5+m"] > 0.05
-    shown = " ".join(text.get_text() for text in diagram(found).axes[0].texts)
+    assert actual.p == pytest.approx(stats.chi2.sf(9.28 / (1 - ties), 3), rel=0.01)
+    assert actual.pairs.loc["C4.5", "C4.5+m"] > 0.05
+    shown = " ".join(text.get_text() for text in diagram(actual).axes[0].texts)
     assert "C4.5 (3.1)" in shown or "(3.1) C4.5" in shown
     assert all(name in shown for name in names)
 

@@ -49,10 +49,10 @@ def test_parts_are_disjoint_and_stratified(table: Callable, rows_of: Callable) -
 
 
 def test_tensors_are_float32_and_each_has_memory_of_its_own() -> None:
-    found = tensors(build_problem("digits", SIZES, CLEAN, 0))
-    assert {t.dtype for t in found.values()} == {torch.float32}
-    assert len({t.untyped_storage().data_ptr() for t in found.values()}) == 6
-    assert all(t.untyped_storage().nbytes() == t.numel() * 4 for t in found.values())
+    actual = tensors(build_problem("digits", SIZES, CLEAN, 0))
+    assert {t.dtype for t in actual.values()} == {torch.float32}
+    assert len({t.untyped_storage().data_ptr() for t in actual.values()}) == 6
+    assert all(t.untyped_storage().nbytes() == t.numel() * 4 for t in actual.values())
 
 
 def test_columns_are_standardised_with_the_training_set(table: Callable, rows_of: Callable) -> None:
@@ -207,9 +207,9 @@ def test_revision_is_the_documented_hash() -> None:
     digest.update(source.labels[rows].astype("<i8").tobytes() + rows.astype("<i8").tobytes())
     for part in (problem.validation, problem.test):  # every row of wine is different, so features tell them
         everything = (source.take(np.arange(178)) - source.take(rows).mean(axis=0)) / source.take(rows).std(axis=0)
-        found = np.array([np.abs(everything - point.numpy()).sum(axis=1).argmin() for point in part.x])
-        digest.update(source.take(found).astype("<f8").tobytes())
-        digest.update(source.labels[found].astype("<i8").tobytes() + found.astype("<i8").tobytes())
+        actual = np.array([np.abs(everything - point.numpy()).sum(axis=1).argmin() for point in part.x])
+        digest.update(source.take(actual).astype("<f8").tobytes())
+        digest.update(source.labels[actual].astype("<i8").tobytes() + actual.astype("<i8").tobytes())
     assert problem.revision == digest.hexdigest()
 
 

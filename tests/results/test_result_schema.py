@@ -27,10 +27,10 @@ def changed(path: str, value: object) -> str:
     """JSON of the sample with one place of it changed."""
     whole = json.loads(as_json(sample_result()))
     *parents, last = path.split(".")
-    place = whole
+    position = whole
     for parent in parents:
-        place = place[parent]
-    place[last] = value
+        position = position[parent]
+    position[last] = value
     return json.dumps(whole)
 
 
@@ -115,13 +115,16 @@ def test_axes_of_scores_of_version_1() -> None:
         "retention": {
             "full_forget": "player", "train_loss": "epoch", "test_loss": "epoch", "unlearning_forget": "step"
         },
-        "lds": {"summed": "coalition", "performance": "coalition"},
+        "lds": {"summed": "coalition", "utility": "coalition"},
     }  # fmt: skip
     first = sample_result().model_dump(mode="json")
     first["schema_version"] = 1
     about = {"version": 1, "headline": "h", "higher_is_better": True, "metrics": {"h": 1.0}}
     first["scores"] = {name: {**about, "curves": curves} for name, curves in scores.items()}
+    first["diagnostics"] = {"performance_full": 0.5, "metric_full": 0.25}
     upgraded = Result.model_validate(first)
+    assert upgraded.scores["lds"].curves == {"summed": [1.0], "utility": [2.0]}
+    assert upgraded.diagnostics == {"utility_full": 0.5, "metric_full": 0.25}
     assert {name: score.axes for name, score in upgraded.scores.items()} == expected
 
 

@@ -20,9 +20,9 @@ small = st.integers(3, 7).flatmap(
 
 def by_brute_force(values, reference):
     """Share of orders whose correlation is at least as strong."""
-    found = abs(spearmanr(values, reference).statistic)
+    actual = abs(spearmanr(values, reference).statistic)
     orders = [abs(spearmanr(order, reference).statistic) for order in permutations(values)]
-    return np.mean(np.array(orders) >= found - 1e-9)
+    return np.mean(np.array(orders) >= actual - 1e-9)
 
 
 @pytest.mark.parametrize("n", [3, 4, 5])
@@ -79,8 +79,8 @@ def test_known_table():
 def test_from_eight_pairs_on_p_values_are_scipys():
     rng = np.random.default_rng(0)
     values, reference = rng.normal(size=(2, 8))
-    found = spearmanr(values, reference)
-    assert rank_correlation(values, reference) == (pytest.approx(found.statistic), pytest.approx(found.pvalue))
+    actual = spearmanr(values, reference)
+    assert rank_correlation(values, reference) == (pytest.approx(actual.statistic), pytest.approx(actual.pvalue))
 
 
 @settings(max_examples=25, deadline=None)

@@ -38,12 +38,12 @@ def one_at_a_time(problem, coalitions):
     """What retraining is to say, by fitting one clone after the other."""
     seed = integer_seed(problem.dataset, problem.seed, "scoring")
     model = build_model(MLP, (2,), problem.outputs, problem.kind, seed=seed, weight_decay=0.3)
-    found = []
+    actual = []
     for players in coalitions:
         x, y = problem.train.x[np.sort(players)], problem.train.y[np.sort(players)]
         trained = model.clone().fit(x, y, batch_size=8, epochs=3, lr=0.05)
-        found.append(float(problem.metric(problem.test.y, trained.predict(problem.test.x))))
-    return found
+        actual.append(float(problem.metric(problem.test.y, trained.predict(problem.test.x))))
+    return actual
 
 
 def test_performance_is_that_of_a_model_trained_with_the_settings():

@@ -44,14 +44,14 @@ def test_the_tasks_there_are():
 @pytest.mark.parametrize("name", HEADLINES)
 def test_metadata(name):
     entry = entries("tasks")[name]
-    found = entry.load()
-    assert isinstance(found, Task)
-    assert (found.headline, found.noise, found.repeats) == HEADLINES[name]
-    assert found.version == 1
-    assert found.higher_is_better is True
-    assert found.score.__name__ == name
+    actual = entry.load()
+    assert isinstance(actual, Task)
+    assert (actual.headline, actual.noise, actual.repeats) == HEADLINES[name]
+    assert actual.version == 1
+    assert actual.higher_is_better is True
+    assert actual.score.__name__ == name
     # What is shown without importing the task is what the task says.
-    assert {key: getattr(found, key) for key in entry.definition.metadata} == entry.definition.metadata
+    assert {key: getattr(actual, key) for key in entry.definition.metadata} == entry.definition.metadata
     assert {"version", "headline", "higher_is_better"} <= set(entry.definition.metadata)
     assert "Headline:" in entry.docstring
 

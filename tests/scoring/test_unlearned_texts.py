@@ -156,12 +156,12 @@ def test_retention_from_the_models_themselves(problem, found, models):
         return np.mean(each)
 
     outcome = scores(knowledge_retention, problem, found)
-    for place, forget in (("forget", True), ("retain", False)):
+    for path, forget in (("forget", True), ("retain", False)):
         perf = {kind: mean_utilities(kind, forget) for kind in models}
         known = perf["full"] - perf["untrained"]
         for kind, end in (("unlearned", ""), ("retrained", "_retrained")):
             expected = (perf[kind] - perf["untrained"]) / known
-            assert outcome.metrics[f"kr_{place}{end}"] == pytest.approx(expected, rel=1e-3)
+            assert outcome.metrics[f"kr_{path}{end}"] == pytest.approx(expected, rel=1e-3)
     assert outcome.metrics["kr_forget"] < 1
     assert len(outcome.curves["train_loss"]) == HOW.epochs + 1
 

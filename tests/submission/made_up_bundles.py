@@ -33,8 +33,8 @@ def made_up_result(cell: Cell) -> Result:
     scores = {}
     for name in cell.tasks:
         metadata = task_metadata(name)
-        found = {"metrics": {str(metadata["headline"]): 0.5}, "curves": {"c": [0.1, 0.2]}}
-        scores[name] = Score.model_validate({**metadata, **found})
+        actual = {"metrics": {str(metadata["headline"]): 0.5}, "curves": {"c": [0.1, 0.2]}}
+        scores[name] = Score.model_validate({**metadata, **actual})
     return Result(
         dvbench_version="0.1.0",
         cell=cell,
@@ -65,10 +65,12 @@ def made_up_files(cells: int = 2, settings: EvaluatorSettings = MINE, suite: str
             store.write(
                 made_up_result(cell), {"values": np.random.default_rng(number).permutation(players).astype(float)}
             )
-        found = {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
-    hashes = {path: hashlib.sha256(content).hexdigest() for path, content in found.items()}
+        actual = {
+            str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()
+        }
+    hashes = {path: hashlib.sha256(content).hexdigest() for path, content in actual.items()}
     submission = Submission(evaluator=settings.title, about=ABOUT, plans=(plan,), files=hashes)
-    return {**found, f"submissions/{settings.title}.json": as_json(submission).encode()}
+    return {**actual, f"submissions/{settings.title}.json": as_json(submission).encode()}
 
 
 def relisted(files: Files, submission: str = SUBMISSION) -> Files:
@@ -82,33 +84,33 @@ def relisted(files: Files, submission: str = SUBMISSION) -> Files:
     return {**files, submission: json.dumps(said).encode()}
 
 
-def result_path(files: Files, place: int = 0) -> str:
-    return sorted(path for path in files if path.endswith("result.json"))[place]
+def result_path(files: Files, position: int = 0) -> str:
+    return sorted(path for path in files if path.endswith("result.json"))[position]
 
 
-def with_result(files: Files, change: Callable[[Any], object], place: int = 0) -> Files:
+def with_result(files: Files, change: Callable[[Any], object], position: int = 0) -> Files:
     """Alter a result as a cheat would: what is listed is right again."""
-    path = result_path(files, place)
+    path = result_path(files, position)
     said = json.loads(files[path])
     change(said)
     return relisted({**files, path: json.dumps(said).encode()})
 
 
-def with_values(files: Files, content: bytes | np.ndarray, place: int = 0, length: int | None = None) -> Files:
+def with_values(files: Files, content: bytes | np.ndarray, position: int = 0, length: int | None = None) -> Files:
     """Put other values in place, with all hashes right again."""
     if isinstance(content, np.ndarray):
         buffer = io.BytesIO()
         np.save(buffer, content, allow_pickle=True)
         length = len(content) if length is None else length
         content = buffer.getvalue()
-    path = result_path(files, place).replace("result.json", "values.npy")
+    path = result_path(files, position).replace("result.json", "values.npy")
 
     def describe(result: Any) -> None:
         result["arrays"]["values"]["sha256"] = hashlib.sha256(content).hexdigest()
         if length is not None:
             result["arrays"]["values"]["length"] = length
 
-    return with_result({**files, path: content}, describe, place)
+    return with_result({**files, path: content}, describe, position)
 
 
 def with_submission(files: Files, change: Callable[[Any], object]) -> Files:

@@ -194,7 +194,7 @@ def longer(files: Files) -> bytes:
 @fault("entries-that-overlap", "overlaps another entry")
 def overlapping(files: Files) -> bytes:
     content = packed(files)
-    first, second = (f"{result_path(files, place)[:-11]}values.npy" for place in (0, 1))
+    first, second = (f"{result_path(files, position)[:-11]}values.npy" for position in (0, 1))
     header = struct.unpack_from("<L", content, content.rindex(first.encode()) - 4)[0]
     return patched(content, second, 42, struct.pack("<L", header), local=False)
 

@@ -51,8 +51,8 @@ def test_from_the_skeleton_to_a_verified_submission(dvbench, folder: Path) -> No
     assert (said.code, said.err) == (0, "")
     assert said.out.splitlines()[-1] == "3 cells, 3 recomputed, 1 re-run, 0 failed, 0 left as claimed, 0 mismatches"
     scores = [result.scores for result in Store(folder / "published").results("quick")]
-    (found,) = (each["noisy_label_detection"] for each in scores if "noisy_label_detection" in each)
-    assert found.metrics["auroc"] > 0.75
+    (actual,) = (each["noisy_label_detection"] for each in scores if "noisy_label_detection" in each)
+    assert actual.metrics["auroc"] > 0.75
 
 
 def test_its_own_test_passes(folder: Path) -> None:

@@ -59,24 +59,24 @@ def test_the_honest_one_is_read() -> None:
 @given(st.lists(st.tuples(st.integers(0, len(ARCHIVE) - 1), st.integers(0, 255)), min_size=1, max_size=8))
 def test_bytes_that_are_altered_anywhere(changes: list[tuple[int, int]]) -> None:
     content = bytearray(ARCHIVE)
-    for place, value in changes:
-        content[place] = value
+    for position, value in changes:
+        content[position] = value
     read_or_refused(bytes(content))
 
 
 @FEW
 @given(st.data())
 def test_bytes_that_are_altered_in_the_directory_or_a_header(data: st.DataObject) -> None:
-    records = [place for mark in (b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06") for place in _places(mark)]
+    records = [position for mark in (b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06") for position in _places(mark)]
     content = bytearray(ARCHIVE)
     for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.sampled_from(records)) + data.draw(st.integers(0, 45))
-        content[min(place, len(content) - 1)] = data.draw(st.integers(0, 255))
+        position = data.draw(st.sampled_from(records)) + data.draw(st.integers(0, 45))
+        content[min(position, len(content) - 1)] = data.draw(st.integers(0, 255))
     read_or_refused(bytes(content))
 
 
 def _places(mark: bytes) -> list[int]:
-    return [place for place in range(len(ARCHIVE)) if ARCHIVE.startswith(mark, place)]
+    return [position for position in range(len(ARCHIVE)) if ARCHIVE.startswith(mark, position)]
 
 
 @FEW
@@ -143,7 +143,7 @@ def test_any_json_for_a_submission(content: bytes) -> None:
 @given(st.binary(max_size=300) | st.tuples(st.integers(0, 927), st.binary(min_size=1, max_size=4)))
 def test_any_bytes_for_an_array(content: bytes | tuple[int, bytes]) -> None:
     if isinstance(content, tuple):
-        place, change = content
+        position, change = content
         honest = HONEST[result_path(HONEST).replace("result.json", "values.npy")]
-        content = honest[:place] + change + honest[place + len(change) :]
+        content = honest[:position] + change + honest[position + len(change) :]
     read_or_refused(zipped(with_values(HONEST, content)))

@@ -90,9 +90,9 @@ def test_files_that_are_too_large_together(tmp_path: Path, monkeypatch: pytest.M
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
     for path, content in made_up_files().items():
-        place = tmp_path / "results" / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+        position = tmp_path / "results" / path
+        position.parent.mkdir(parents=True, exist_ok=True)
+        position.write_bytes(content)
     return tmp_path / "results"
 
 
@@ -107,9 +107,9 @@ def test_a_submission_in_a_results_folder_is_read(published: Path, tmp_path: Pat
 def test_a_link_in_a_results_folder(published: Path, tmp_path: Path, what: str) -> None:
     result = next(published.glob(f"quick/*/{TITLE}/seed-0/result.json"))
     levels = {"file": result, "seed": result.parents[0], "evaluator": result.parents[1]}
-    place = {**levels, "problem": result.parents[2], "suite": result.parents[3]}[what]
-    place.rename(tmp_path / "elsewhere")
-    place.symlink_to(tmp_path / "elsewhere")
+    position = {**levels, "problem": result.parents[2], "suite": result.parents[3]}[what]
+    position.rename(tmp_path / "elsewhere")
+    position.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"is a link or is in a linked folder|is not a file of a bundle|is missing"):
         read_bundle(published / SUBMISSION, tmp_path / "into")
 

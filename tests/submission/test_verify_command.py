@@ -71,15 +71,15 @@ def test_every_alteration_is_named(dvbench, bundle, honest: Files, here: Path) -
     files = with_values(files, values, place_of(files, SUBSETS))
     said = dvbench("verify", bundle(files), "--jobs", 0, "--into", "published")
     assert said.code == 1
-    found = mismatches(said.out)
-    assert any(line.startswith(f"{LABELS}: point_removal.random[3]: claimed ") for line in found)
-    assert any(line.startswith(f"{LABELS}: noisy_label_detection.auroc: claimed 0.99, found ") for line in found)
-    assert f"{FEATURES}: distinct_values: claimed 7.0, found 100.0" in found
-    assert any(line.startswith(f"{FEATURES}: noisy_feature_detection.") and "no curve" in line for line in found)
-    assert any(line.startswith(f"{SUBSETS}: partial_agreement.") for line in found)
-    assert not any("rank_stability" in line or "point_addition" in line for line in found)
+    actual = mismatches(said.out)
+    assert any(line.startswith(f"{LABELS}: point_removal.random[3]: claimed ") for line in actual)
+    assert any(line.startswith(f"{LABELS}: noisy_label_detection.auroc: claimed 0.99, found ") for line in actual)
+    assert f"{FEATURES}: distinct_values: claimed 7.0, found 100.0" in actual
+    assert any(line.startswith(f"{FEATURES}: noisy_feature_detection.") and "no curve" in line for line in actual)
+    assert any(line.startswith(f"{SUBSETS}: partial_agreement.") for line in actual)
+    assert not any("rank_stability" in line or "point_addition" in line for line in actual)
     *_, more, counts = said.out.splitlines()
-    assert len(found) == 50
+    assert len(actual) == 50
     assert counts.endswith(f", {50 + int(more.split()[1])} mismatches")
     assert not (here / "published").exists()
 
@@ -190,9 +190,9 @@ def test_values_of_other_data_are_not_scored(dvbench, bundle, honest: Files) -> 
     files = altered(files, SUBSETS, lambda said: said["dataset"].update(test=499))
     said = dvbench("verify", bundle(files), "--jobs", 0)
     assert said.code == 1
-    found = mismatches(said.out)
-    assert {line.partition(":")[0] for line in found} == {FEATURES, SUBSETS}
-    assert all("there are no values for the data set as it is now" in line for line in found)
+    actual = mismatches(said.out)
+    assert {line.partition(":")[0] for line in actual} == {FEATURES, SUBSETS}
+    assert all("there are no values for the data set as it is now" in line for line in actual)
 
 
 def test_a_second_valuation_that_is_claimed_and_not_there(dvbench, bundle, honest: Files) -> None:

@@ -86,6 +86,11 @@ def test_the_right_one_is_right(tmp_path: Path) -> None:
             "rat = 0.2 }",
             "problems.0.noise: unknown key 'rat'; allowed are kind, rate, sigma",
         ),
+        (
+            'tasks = ["noisy_label_detection"',
+            'tasks = ["mine:task", "noisy_label_detection"',
+            "problems.0.tasks: 'mine:task' cannot be a task: a task needs an entry point, see CONTRIBUTING.md",
+        ),
         ('"labels"', '"label"', "problems.0.noise.kind: Input should be 'labels', 'features' or 'none'"),
         ("rate = 0.2", "rate = 0", "problems.0.noise: labels noise needs a rate above 0 and below 1"),
         ("rate = 0.2", "rate = 1", "problems.0.noise.rate: Input should be less than 1"),

@@ -20,7 +20,7 @@ def run(values, retrain):
 
 
 def game(utility):
-    """Retraining whose performance is a function of the set of players."""
+    """Retraining whose utility is a function of the set of players."""
     return lambda coalitions: np.array([float(utility(set(players.tolist()))) for players in coalitions])
 
 

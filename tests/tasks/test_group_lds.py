@@ -1,4 +1,4 @@
-"""The linear datamodeling score of groups, on models whose performance is known."""
+"""The linear datamodeling score of groups, on models whose utility is known."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def test_worths_predict_and_their_opposites_do_not():
 
 
 def test_a_hand_computed_score():
-    """Pairs are ranked 1 2 4 3 5 6 by values and 1 3 5 2 4 6 by performance: 1 - 6 * 4 / (6 * 35)."""
+    """Pairs are ranked 1 2 4 3 5 6 by values and 1 3 5 2 4 6 by utility: 1 - 6 * 4 / (6 * 35)."""
     outcome = run([1, 2, 4, 8], [2, 1, 4, 8])
-    assert outcome.curves == {"summed": [3, 5, 9, 6, 10, 12], "performance": [0.75, 1.5, 2.5, 1.25, 2.25, 3]}
+    assert outcome.curves == {"summed": [3, 5, 9, 6, 10, 12], "utility": [0.75, 1.5, 2.5, 1.25, 2.25, 3]}
     assert outcome.metrics["lds"] == pytest.approx(1 - 24 / 210)
     # Of six pairs 1, 5 and 6 orders have squared differences of ranks that sum to 0, 2 and 4.
     assert outcome.metrics["p_lds"] == pytest.approx(2 * (1 + 5 + 6) / 720)
@@ -85,11 +85,11 @@ def test_sums_of_the_same_values_tie():
 def test_only_the_order_of_sums_counts(values, scale, shift):
     """All coalitions are of one size, so what all values have in common does not matter either."""
     worth = np.random.default_rng(1).normal(size=len(values))
-    found = run(values, worth).metrics
-    assert run(scale * values + shift, worth).metrics == pytest.approx(found)
-    assert run(-values, worth).metrics["lds"] == pytest.approx(-found["lds"])
-    assert -1 <= found["lds"] <= 1
-    assert 0 <= found["p_lds"] <= 1
+    actual = run(values, worth).metrics
+    assert run(scale * values + shift, worth).metrics == pytest.approx(actual)
+    assert run(-values, worth).metrics["lds"] == pytest.approx(-actual["lds"])
+    assert -1 <= actual["lds"] <= 1
+    assert 0 <= actual["p_lds"] <= 1
 
 
 def test_too_few_players_are_refused_before_anything_is_trained():

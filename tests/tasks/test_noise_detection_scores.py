@@ -94,10 +94,10 @@ def test_metrics_are_expectations_over_the_order_of_ties(case):
     total = corrupted.sum()
     assert outcome.metrics["auroc"] == pytest.approx(np.mean([pairs_in_order(order) for order in hits]))
     assert outcome.metrics["recall_at_noise_rate"] == pytest.approx(hits[:, :total].sum(axis=1).mean() / total)
-    found = np.append(0, hits.mean(axis=0).cumsum()) / total
+    actual = np.append(0, hits.mean(axis=0).cumsum()) / total
     for fraction, recall in zip(outcome.curves["fraction"], outcome.curves["recall"], strict=True):
         below, above = int(np.floor(fraction * len(values))), int(np.ceil(fraction * len(values)))
-        assert found[below] - 1e-6 <= recall <= found[above] + 1e-6
+        assert actual[below] - 1e-6 <= recall <= actual[above] + 1e-6
 
 
 @settings(max_examples=60, deadline=None)

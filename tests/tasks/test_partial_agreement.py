@@ -1,4 +1,4 @@
-"""Agreement of partial values with retraining, on models whose performance is known."""
+"""Agreement of partial values with retraining, on models whose utility is known."""
 
 from __future__ import annotations
 

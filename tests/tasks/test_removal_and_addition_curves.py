@@ -1,4 +1,4 @@
-"""Point removal and addition with a model whose performance is known, so that curves can be computed by hand."""
+"""Point removal and addition with a model whose utility is known, so that curves can be computed by hand."""
 
 from __future__ import annotations
 

@@ -55,8 +55,8 @@ def right(problem: Problem) -> np.ndarray:
     return torch.cat([problem.train.y, problem.test.y]).argmax(dim=1).numpy()
 
 
-def metrics(task: Task, problem: Problem, found: UnlearningOutputs) -> dict[str, float]:
-    return scored(task, problem, Valuation(np.zeros(problem.players), None, lambda: found), never).metrics
+def metrics(task: Task, problem: Problem, actual: UnlearningOutputs) -> dict[str, float]:
+    return scored(task, problem, Valuation(np.zeros(problem.players), None, lambda: actual), never).metrics
 
 
 @pytest.fixture
@@ -79,20 +79,20 @@ def perfect():
 
 
 def test_perfect_unlearning(perfect):
-    problem, found = perfect
-    divergence = metrics(output_divergence, problem, found)
+    problem, actual = perfect
+    divergence = metrics(output_divergence, problem, actual)
     assert (divergence["lkd"], divergence["lmse"], divergence["pmse"]) == (0.0, 0.0, 0.0)
-    retention = metrics(knowledge_retention, problem, found)
+    retention = metrics(knowledge_retention, problem, actual)
     assert retention == {
         "kr_forget": 0.0, "kr_forget_retrained": 0.0, "kr_retain": 1.0, "kr_retain_retrained": 1.0, "kr_error": 0.0,
     }  # fmt: skip
-    agreement = metrics(retrained_agreement, problem, found)
+    agreement = metrics(retrained_agreement, problem, actual)
     assert (agreement["spc"], agreement["gap"]) == (pytest.approx(1.0), 0.0)
 
 
 def test_a_model_that_forgot_nothing(perfect):
-    problem, found = perfect
-    same = replace(found, unlearned=found.full.expand_as(found.retrained))
+    problem, actual = perfect
+    same = replace(actual, unlearned=actual.full.expand_as(actual.retrained))
     retention = metrics(knowledge_retention, problem, same)
     assert (retention["kr_forget"], retention["kr_retain"]) == (1.0, 1.0)
     divergence = metrics(output_divergence, problem, same)
@@ -103,8 +103,8 @@ def test_a_model_that_forgot_nothing(perfect):
 
 
 def test_a_model_that_forgot_everything(perfect):
-    problem, found = perfect
-    nothing = replace(found, unlearned=found.untrained.expand_as(found.retrained))
+    problem, actual = perfect
+    nothing = replace(actual, unlearned=actual.untrained.expand_as(actual.retrained))
     retention = metrics(knowledge_retention, problem, nothing)
     assert (retention["kr_forget"], retention["kr_retain"]) == (0.0, 0.0)
     divergence = metrics(output_divergence, problem, nothing)
@@ -121,8 +121,8 @@ def test_hand_computed_divergence():
     unlearned = torch.zeros(2, 2, n)
     for player in range(2):  # far off on what is to be forgotten
         unlearned[player, 1, :4][problem.groups == player] = 100.0
-    found = UnlearningOutputs(torch.zeros(1, 2, n), retrained[:1], unlearned, retrained)
-    scores = metrics(output_divergence, problem, found)
+    actual = UnlearningOutputs(torch.zeros(1, 2, n), retrained[:1], unlearned, retrained)
+    scores = metrics(output_divergence, problem, actual)
     assert scores["lkd"] == pytest.approx(0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5), rel=1e-6)
     assert scores["lmse"] == pytest.approx(SURE**2 / 2, rel=1e-6)
     assert scores["pmse"] == pytest.approx(0.4**2, rel=1e-5)
@@ -133,9 +133,9 @@ def test_hand_computed_divergence():
 def test_a_sure_model_is_log_c_from_a_uniform_one():
     """The paper's 2.300 for untrained models on ten classes is log 10: the divergence is KL(retrained || other)."""
     problem = classes_apart(players=10, each=2, test=10)
-    found = UnlearningOutputs(*(says(problem, right(problem), scale) for scale in (60.0, 0.0)), *[torch.zeros(0)] * 2)
-    sure = found.full.expand(10, -1, -1)
-    scores = metrics(output_divergence, problem, replace(found, unlearned=sure, retrained=sure))
+    actual = UnlearningOutputs(*(says(problem, right(problem), scale) for scale in (60.0, 0.0)), *[torch.zeros(0)] * 2)
+    sure = actual.full.expand(10, -1, -1)
+    scores = metrics(output_divergence, problem, replace(actual, unlearned=sure, retrained=sure))
     assert scores["lkd_untrained"] == pytest.approx(math.log(10), rel=1e-6)
     assert scores["pmse_untrained"] == pytest.approx(0.09, rel=1e-5)  # which is its 0.090 for CIFAR-10
 
@@ -157,23 +157,23 @@ def test_hand_computed_retention():
         said[:12][lost] = wrong[:12][lost]
         unlearned.append(says(problem, said))
     models = torch.cat(unlearned)
-    found = UnlearningOutputs(says(problem, answers), says(problem, first(1)), models, models)
-    scores = metrics(knowledge_retention, problem, found)
+    actual = UnlearningOutputs(says(problem, answers), says(problem, first(1)), models, models)
+    scores = metrics(knowledge_retention, problem, actual)
     assert scores["kr_forget"] == pytest.approx((2 / 3 - 1 / 3) / (1 - 1 / 3))
     assert scores["kr_retain"] == pytest.approx((8 / 9 - 1 / 3) / (1 - 1 / 3))
 
 
 def test_a_full_model_that_knows_nothing_is_an_error(perfect):
-    problem, found = perfect
+    problem, actual = perfect
     with pytest.raises(ValueError, match="knows no more of forget sets than an untrained one: train it longer"):
-        metrics(knowledge_retention, problem, replace(found, full=found.untrained))
+        metrics(knowledge_retention, problem, replace(actual, full=actual.untrained))
 
 
 def test_densities_integrate_to_one_and_tell_models_apart(perfect):
-    problem, found = perfect
-    noise = torch.from_numpy(np.random.default_rng(0).normal(size=found.retrained.shape)).float()
-    found = replace(found, retrained=found.retrained + noise, unlearned=found.untrained + noise)
-    curves = scored(output_divergence, problem, Valuation(np.zeros(4), None, lambda: found), never).curves
+    problem, actual = perfect
+    noise = torch.from_numpy(np.random.default_rng(0).normal(size=actual.retrained.shape)).float()
+    actual = replace(actual, retrained=actual.retrained + noise, unlearned=actual.untrained + noise)
+    curves = scored(output_divergence, problem, Valuation(np.zeros(4), None, lambda: actual), never).curves
     grid = np.array(curves["log10_loss"])
     assert len(grid) == 101
     for name in ("unlearned", "retrained"):
@@ -187,11 +187,11 @@ def test_unlearned_models_that_are_the_retrained_ones_have_no_distance(seed, sca
     problem = classes_apart()
     points = len(problem.train) + len(problem.test)
     draw = lambda k: torch.from_numpy(np.random.default_rng([seed, k]).normal(size=(k, 4, points)) * scale).float()  # noqa: E731
-    found = UnlearningOutputs(draw(1), draw(1) + 1, draw(4), draw(4))
-    scores = metrics(output_divergence, problem, found)
+    actual = UnlearningOutputs(draw(1), draw(1) + 1, draw(4), draw(4))
+    scores = metrics(output_divergence, problem, actual)
     assert (scores["lkd"], scores["lmse"], scores["pmse"]) == (0.0, 0.0, 0.0)
     assert min(scores.values()) >= 0.0
-    assert metrics(retrained_agreement, problem, found)["gap"] == 0.0
+    assert metrics(retrained_agreement, problem, actual)["gap"] == 0.0
 
 
 def test_too_few_players_are_refused():
@@ -231,48 +231,48 @@ def forgetting():
 def test_outputs_are_those_of_models_made_one_by_one(parameters, forgetting):
     problem = forgetting.problem
     method = GradientAscent(steps=6, batch_size=4, lr=0.01, parameters=parameters)
-    found = forgetting.outputs(method)
+    actual = forgetting.outputs(method)
     points = torch.cat([problem.train.x, problem.test.x])
     plain = Retraining(problem, MODEL, HOW)
     fit = {"epochs": HOW.epochs, "batch_size": HOW.batch_size, "lr": HOW.lr}
     full = plain.model.clone().fit(problem.train.x, problem.train.y, **fit)
     with torch.no_grad():
-        torch.testing.assert_close(found.full[0].T, full.network(points), rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(found.untrained[0].T, plain.model.network(points), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(actual.full[0].T, full.network(points), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(actual.untrained[0].T, plain.model.network(points), rtol=1e-4, atol=1e-4)
     for player in range(4):
         others = np.flatnonzero(problem.groups != player)
         alone = plain.model.clone().fit(problem.train.x[others], problem.train.y[others], **fit)
         with torch.no_grad():
-            torch.testing.assert_close(found.retrained[player].T, alone.network(points), rtol=1e-3, atol=1e-3)
-    # Test performance of the retrained ones is what tasks on values are told.
+            torch.testing.assert_close(actual.retrained[player].T, alone.network(points), rtol=1e-3, atol=1e-3)
+    # Tasks on values get the test utility of the retrained models.
     y = problem.test.y.argmax(dim=1)
-    accuracy = (found.retrained[:, :, len(problem.train) :].argmax(dim=1) == y).double().mean(dim=1)
+    accuracy = (actual.retrained[:, :, len(problem.train) :].argmax(dim=1) == y).double().mean(dim=1)
     np.testing.assert_allclose(accuracy, plain([np.delete(np.arange(4), i) for i in range(4)]), atol=1e-6)
-    assert found.unlearned.shape == found.retrained.shape
-    assert not torch.allclose(found.unlearned, found.full)
+    assert actual.unlearned.shape == actual.retrained.shape
+    assert not torch.allclose(actual.unlearned, actual.full)
 
 
 def test_losses_are_followed(forgetting):
-    found = forgetting.outputs(PlainAscent(steps=25, batch_size=4, lr=0.01))
-    assert list(found.training) == ["train", "test"]
-    assert [len(line) for line in found.training.values()] == [6, 6]
-    assert found.training["train"][-1] < found.training["train"][0] / 2
-    assert list(found.unlearning) == ["step", "forget", "retain", "test"]
-    assert found.unlearning["step"] == [0, 2, 5, 8, 10, 12, 15, 18, 20, 22, 25]
-    forget = found.unlearning["forget"]
+    actual = forgetting.outputs(PlainAscent(steps=25, batch_size=4, lr=0.01))
+    assert list(actual.training) == ["train", "test"]
+    assert [len(line) for line in actual.training.values()] == [6, 6]
+    assert actual.training["train"][-1] < actual.training["train"][0] / 2
+    assert list(actual.unlearning) == ["step", "forget", "retain", "test"]
+    assert actual.unlearning["step"] == [0, 2, 5, 8, 10, 12, 15, 18, 20, 22, 25]
+    forget = actual.unlearning["forget"]
     assert forget[-1] > 10 * forget[0]
     # The last looks are those of the unlearned models: few points, so that all are watched.
     problem, n = forgetting.problem, len(forgetting.problem.train)
     loss = torch.nn.functional.cross_entropy
     last = [
-        loss(found.unlearned[p, :, :n].T[problem.groups == p], problem.train.y[problem.groups == p]) for p in range(4)
+        loss(actual.unlearned[p, :, :n].T[problem.groups == p], problem.train.y[problem.groups == p]) for p in range(4)
     ]
     assert forget[-1] == pytest.approx(torch.stack(last).mean().item(), rel=1e-5)
 
 
 def test_fine_tuning_forgets_for_nobody_in_particular(forgetting):
-    found = forgetting.outputs(FineTuning(steps=5, batch_size=4, lr=0.01))
-    assert torch.allclose(found.unlearned[0], found.unlearned[3])
+    actual = forgetting.outputs(FineTuning(steps=5, batch_size=4, lr=0.01))
+    assert torch.allclose(actual.unlearned[0], actual.unlearned[3])
 
 
 def test_performances_lost_are_those_of_the_models_judged(forgetting):

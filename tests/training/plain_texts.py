@@ -56,9 +56,9 @@ def token_logits(network: nn.Module, row) -> tuple[torch.Tensor, torch.Tensor]:
 
 def counted(network: nn.Module, x, y) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and targets of all tokens of some texts that count, text by text."""
-    found = [token_logits(network, row) for row in x]
+    actual = [token_logits(network, row) for row in x]
     begins = y[:, 0].tolist()
-    pairs = [(said[begin - 1 :], tokens[begin - 1 :]) for (said, tokens), begin in zip(found, begins, strict=True)]
+    pairs = [(said[begin - 1 :], tokens[begin - 1 :]) for (said, tokens), begin in zip(actual, begins, strict=True)]
     said, tokens = zip(*pairs, strict=True)
     return torch.cat(said), torch.cat(tokens)
 

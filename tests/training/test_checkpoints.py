@@ -79,8 +79,8 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bits(at, model, kept, monke
     reached, spared = train(expected)
     assert (reached.step, spared, len(reached.epoch_results)) == (12, 0.0, 4)
     interrupted(model.clone(), kept, at)
-    (place,) = kept.folder.iterdir()
-    assert place.name == str(3 * at)
+    (position,) = kept.folder.iterdir()
+    assert position.name == str(3 * at)
     taken = steps_taken(monkeypatch)
     again, spared = train(model, kept)
     assert torch.equal(weights(model.network), weights(expected.network))
@@ -116,15 +116,15 @@ def test_interrupted_twice(model, kept):
 def test_training_that_came_to_its_end_is_not_done_again(model, kept, monkeypatch):
     first = model.clone()
     reached, _ = train(first, kept)
-    (place,) = kept.folder.iterdir()
-    assert sorted(path.name for path in place.iterdir()) == ["state.json", "weights.safetensors"]
-    before = (place / "state.json").stat().st_mtime_ns
+    (position,) = kept.folder.iterdir()
+    assert sorted(path.name for path in position.iterdir()) == ["state.json", "weights.safetensors"]
+    before = (position / "state.json").stat().st_mtime_ns
     taken = steps_taken(monkeypatch)
     again, spared = train(model, kept)
     assert taken == []
     assert torch.equal(weights(model.network), weights(first.network))
     assert (again, spared) == (reached, reached.seconds)
-    assert (place / "state.json").stat().st_mtime_ns == before
+    assert (position / "state.json").stat().st_mtime_ns == before
 
 
 def test_checkpoints_are_made_of_numbers_and_text_only(model, kept, tmp_path):
@@ -140,8 +140,8 @@ def test_checkpoints_are_made_of_numbers_and_text_only(model, kept, tmp_path):
 
 def test_one_checkpoint_is_kept_and_its_moments_with_it(model, kept):
     interrupted(model, kept, 3)
-    (place,) = kept.folder.iterdir()
-    moments = safetensors.torch.load_file(place / "moments.safetensors")
+    (position,) = kept.folder.iterdir()
+    moments = safetensors.torch.load_file(position / "moments.safetensors")
     names = {name for name, _ in model.network.named_parameters()}
     assert set(moments) == {f"{part} {name}" for part in ("step", "exp_avg", "exp_avg_sq") for name in names}
     assert {int(moments[f"step {name}"]) for name in names} == {9}
@@ -162,8 +162,8 @@ def test_tied_weights_are_tied_when_they_come_back(model, kept):
 @pytest.mark.parametrize("name", ["weights", "moments"])
 def test_what_is_not_what_was_saved_is_refused(name, damage, model, kept):
     interrupted(model.clone(), kept)
-    (place,) = kept.folder.iterdir()
-    path = place / f"{name}.safetensors"
+    (position,) = kept.folder.iterdir()
+    path = position / f"{name}.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     if damage == "gone":
@@ -182,8 +182,8 @@ def test_what_is_not_what_was_saved_is_refused(name, damage, model, kept):
 )
 def test_a_state_that_cannot_be_read_is_refused(text, model, kept):
     interrupted(model.clone(), kept)
-    (place,) = kept.folder.iterdir()
-    (place / "state.json").write_text(text)
+    (position,) = kept.folder.iterdir()
+    (position / "state.json").write_text(text)
     with pytest.raises(UserError, match=r"is damaged: delete .* to train from the start") as error:
         train(model, kept)
     assert "\n" not in str(error.value)

@@ -65,12 +65,12 @@ def said_plainly(model: LanguageModel, x: torch.Tensor) -> torch.Tensor:
 
 def test_what_is_said_equals_a_loop_over_texts():
     x, _ = made_texts(11)
-    found = MODEL.predict(x)
-    torch.testing.assert_close(found, said_plainly(MODEL, x), rtol=1e-6, atol=1e-6)
+    actual = MODEL.predict(x)
+    torch.testing.assert_close(actual, said_plainly(MODEL, x), rtol=1e-6, atol=1e-6)
     assert (
-        (found == NOT_PREDICTED) == ((torch.arange(LENGTH) == 0) | (torch.arange(LENGTH) >= lengths(x)[:, None]))
+        (actual == NOT_PREDICTED) == ((torch.arange(LENGTH) == 0) | (torch.arange(LENGTH) >= lengths(x)[:, None]))
     ).all()
-    torch.testing.assert_close(MODEL.predict(wide(x)), found, rtol=0, atol=0)
+    torch.testing.assert_close(MODEL.predict(wide(x)), actual, rtol=0, atol=0)
 
 
 def test_how_many_texts_go_through_at_once_changes_nothing(monkeypatch):
@@ -231,10 +231,10 @@ def test_opendatavals_subsets_and_groups_of_texts_are_texts():
 def test_many_coalitions_are_fitted_as_one_by_one():
     model, (x, y) = tiny_model(), made_texts(8)
     coalitions = [np.array([5, 1, 2]), np.arange(0), np.arange(8)]
-    found = {int(numbers[0]): weights(one.network) for numbers, one in model.fit_many(x, y, coalitions, **HOW)}
-    assert list(found) == [0, 1, 2]
+    actual = {int(numbers[0]): weights(one.network) for numbers, one in model.fit_many(x, y, coalitions, **HOW)}
+    assert list(actual) == [0, 1, 2]
     for number, rows in enumerate(coalitions):
-        assert torch.equal(found[number], weights(tiny_model().fit(x[rows], y[rows], **HOW).network))
+        assert torch.equal(actual[number], weights(tiny_model().fit(x[rows], y[rows], **HOW).network))
 
 
 def test_what_is_done_at_the_start_of_an_epoch_is_noted_and_changes_nothing():
@@ -293,8 +293,8 @@ def test_gradients_of_texts_are_those_of_their_mean_losses():
     for row, gradient in enumerate(MODEL.grad(x, y)):
         loss = log_loss(MODEL.network, x[row : row + 1], y[row : row + 1])
         expected = torch.autograd.grad(loss, list(MODEL.network.parameters()))
-        for found, part in zip(gradient, expected, strict=True):
-            torch.testing.assert_close(found, part, rtol=1e-6, atol=1e-9)
+        for actual, part in zip(gradient, expected, strict=True):
+            torch.testing.assert_close(actual, part, rtol=1e-6, atol=1e-9)
 
 
 def test_summed_gradients_do_not_depend_on_passes(monkeypatch):
@@ -317,8 +317,8 @@ def test_recomputed_blocks_have_the_same_gradients_and_are_recomputed():
     calls = []
     again.network.transformer.h[0].attn.register_forward_hook(lambda *_: calls.append(1))
     expected, _ = plain.loss_gradient(x, y)
-    found, _ = again.loss_gradient(x, y)
-    for one, other in zip(found, expected, strict=True):
+    actual, _ = again.loss_gradient(x, y)
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other)
     assert len(calls) == 2
     calls.clear()

@@ -54,9 +54,9 @@ def test_divergence_is_zero_where_models_agree_and_positive_elsewhere(y):
     reference = logits_like(y)
     logits = reference.clone()
     logits[1] += torch.arange(1.0, 1 + y.shape[1])
-    found = divergences(logits, reference, y)
-    assert found[[0, 2, 3]].tolist() == [0, 0, 0]
-    assert found[1] > 0.1
+    actual = divergences(logits, reference, y)
+    assert actual[[0, 2, 3]].tolist() == [0, 0, 0]
+    assert actual[1] > 0.1
 
 
 def test_adding_a_number_to_all_logits_changes_no_distribution():

@@ -51,22 +51,22 @@ class Hidden(nn.Module):
 @pytest.mark.parametrize("name", ["logistic_regression", "mlp", "cnn"])
 def test_each_copy_is_trained_as_by_a_plain_loop(name, kind, budget, make_model, make_points):
     model, (x, y) = make_model(name, kind, weight_decay=0.3), make_points(name, 10, kind)
-    found = by_number(model.fit_many(x, y, COALITIONS, budget=budget, **HOW))
-    assert sorted(found) == list(range(len(COALITIONS)))
+    actual = by_number(model.fit_many(x, y, COALITIONS, budget=budget, **HOW))
+    assert sorted(actual) == list(range(len(COALITIONS)))
     for number, coalition in enumerate(COALITIONS):
         expected = model.network
         if len(coalition):
             expected = plain_training(expected, x[coalition], y[coalition], seed=3, weight_decay=0.3, **HOW)
-        torch.testing.assert_close(vector(found[number]), parameters_of(expected), rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(vector(actual[number]), parameters_of(expected), rtol=1e-6, atol=1e-8)
 
 
 def test_many_steps_are_drawn_in_pieces(make_model, make_points, monkeypatch):
     monkeypatch.setattr("dvbench.training.stack_training.PREFETCHED_STEPS", 4)
     model, (x, y) = make_model("mlp"), make_points("mlp", 10)
-    found = by_number(model.fit_many(x, y, COALITIONS, batch_size=2, epochs=3, lr=0.01))
+    actual = by_number(model.fit_many(x, y, COALITIONS, batch_size=2, epochs=3, lr=0.01))
     for number, coalition in enumerate(COALITIONS):
         alone = model.clone().fit(x[coalition], y[coalition], batch_size=2, epochs=3, lr=0.01)
-        torch.testing.assert_close(vector(found[number]), parameters_of(alone))
+        torch.testing.assert_close(vector(actual[number]), parameters_of(alone))
 
 
 class FunctionalDropout(nn.Module):
@@ -103,10 +103,10 @@ def test_each_copy_is_what_fit_makes_of_a_clone(layer, make_points):
 
     model = TensorModel(seeded(build, 0), "classification", 3, seed=3)
     coalitions = [np.array(c, dtype=int) for c in ([0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11], range(12), [], [2, 4, 6])]
-    found = by_number(model.fit_many(x, y, coalitions, batch_size=3, epochs=2, lr=0.01))
+    actual = by_number(model.fit_many(x, y, coalitions, batch_size=3, epochs=2, lr=0.01))
     for number, coalition in enumerate(coalitions):
         alone = model.clone().fit(x[coalition], y[coalition], batch_size=3, epochs=2, lr=0.01)
-        torch.testing.assert_close(found[number].all_outputs(x)[0].T.softmax(1), alone.predict(x))
+        torch.testing.assert_close(actual[number].all_outputs(x)[0].T.softmax(1), alone.predict(x))
 
 
 @pytest.mark.parametrize("parameters", ["all", "head"])
@@ -119,17 +119,17 @@ def test_each_copy_is_unlearned_as_by_a_plain_loop(name, parameters, make_model,
     coalitions = [coalition for coalition in COALITIONS if len(coalition)]
     unlearner = StackedUnlearner(model, x, y, x_validation, y_validation, ascent)
     models = unlearner.unlearn(coalitions, 11)
-    found = by_number(unlearner.outputs_without(coalitions, 11))
+    actual = by_number(unlearner.outputs_without(coalitions, 11))
     for number, coalition in enumerate(coalitions):
         if parameters == "all":
             expected = plain_unlearning(model.network, x, y, x_validation, coalition, 11, ascent)
             torch.testing.assert_close(
                 vector(models[number : number + 1]), parameters_of(expected), rtol=1e-6, atol=1e-8
             )
-            torch.testing.assert_close(found[number][0].T, expected(x_validation).detach())
+            torch.testing.assert_close(actual[number][0].T, expected(x_validation).detach())
         one = StackedUnlearner(model, x, y, x_validation, y_validation, ascent, budget=1)
         assert one.at_once == 1
-        torch.testing.assert_close(found[number], next(one.outputs_without([coalition], 11))[1])
+        torch.testing.assert_close(actual[number], next(one.outputs_without([coalition], 11))[1])
     assert unlearner.count == 2 * len(coalitions)
 
 
@@ -138,9 +138,9 @@ def test_resnets_are_unlearned_together_with_frozen_statistics(make_model, make_
     ascent = GradientAscent(steps=2, batch_size=3, lr=1e-4)
     unlearner = StackedUnlearner(model, x, y, x, y, ascent, budget=2**40)
     ((_, logits),) = unlearner.outputs_without([np.array([0, 1]), np.array([2, 3, 4])], 0)
-    for coalition, found in zip(([0, 1], [2, 3, 4]), logits, strict=True):
+    for coalition, actual in zip(([0, 1], [2, 3, 4]), logits, strict=True):
         expected = plain_unlearning(model.network, x, y, x, coalition, 0, ascent)
-        torch.testing.assert_close(found.T, expected(x).detach(), rtol=1e-2, atol=1e-2)
+        torch.testing.assert_close(actual.T, expected(x).detach(), rtol=1e-2, atol=1e-2)
     assert not torch.allclose(logits[0], logits[1], atol=0.1)
 
 
@@ -193,11 +193,11 @@ def test_opendatavals_classifiers_unlearn_together(make_points):
     x, y = make_points("mlp", 10)
     model = ClassifierMLP(4, 3, layers=3, hidden_dim=6).double()
     unlearner = StackedUnlearner(model, x, y, x, y, ASCENT)
-    found = by_number(unlearner.outputs_without(COALITIONS, 0))
+    actual = by_number(unlearner.outputs_without(COALITIONS, 0))
     for number, coalition in enumerate(COALITIONS):
         if len(coalition):
             expected = plain_unlearning(logits_network(model), x, y, x, coalition, 0, ASCENT)
-            torch.testing.assert_close(found[number][0].T, expected(x).detach())
+            torch.testing.assert_close(actual[number][0].T, expected(x).detach())
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
@@ -267,10 +267,10 @@ def test_normalisation_without_statistics_is_not_filled_up(make_points):
 
     model = TensorModel(seeded(build, 0), "classification", 3, seed=3)
     coalitions = [np.arange(12), np.arange(10)]
-    found = by_number(model.fit_many(x, y, coalitions, batch_size=5, epochs=2, lr=0.01))
+    actual = by_number(model.fit_many(x, y, coalitions, batch_size=5, epochs=2, lr=0.01))
     for number, coalition in enumerate(coalitions):
         alone = model.clone().fit(x[coalition], y[coalition], batch_size=5, epochs=2, lr=0.01)
-        torch.testing.assert_close(vector(found[number]), parameters_of(alone))
+        torch.testing.assert_close(vector(actual[number]), parameters_of(alone))
 
 
 def test_asking_how_much_memory_leaves_every_layers_mode():

@@ -92,9 +92,9 @@ def test_the_estimate_is_what_is_measured():
     # Else the allocator keeps freed blocks of up to 32 MiB for later, and now and then counts them as still in use.
     frugal = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**18), "MALLOC_TRIM_THRESHOLD_": str(2**18)}
     run = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=frugal)
-    found = [json.loads(line) for line in run.stdout.splitlines()]
-    assert [each["what"] for each in found] == ["train", "unlearn"]
-    for each in found:
+    actual = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [each["what"] for each in actual] == ["train", "unlearn"]
+    for each in actual:
         assert 200e6 < each["estimate"] < 400e6
         assert 0.8 < each["estimate"] / each["measured"] < 1.5
 
@@ -174,14 +174,14 @@ def test_what_does_not_fit_is_told_with_the_next_size_that_does():
 
 
 def test_on_a_gpu_another_gpu_is_no_advice():
-    told = refusal("gpt2_xl", gpt2_xl, "cuda", 24 * GB)
-    assert "and the GPU has 24.0 GB; gpt2 fits, with" in told
-    assert "run it on a GPU" not in told
+    shown = refusal("gpt2_xl", gpt2_xl, "cuda", 24 * GB)
+    assert "and the GPU has 24.0 GB; gpt2 fits, with" in shown
+    assert "run it on a GPU" not in shown
 
 
 def test_a_model_is_not_told_to_be_replaced_by_a_larger_one():
-    told = refusal("mine", gpt2_tiny, there=estimate_run(shapes(gpt2_tiny, 128), 128).total - 1)
-    assert told.endswith("; run it on a GPU with enough memory")
+    shown = refusal("mine", gpt2_tiny, there=estimate_run(shapes(gpt2_tiny, 128), 128).total - 1)
+    assert shown.endswith("; run it on a GPU with enough memory")
 
 
 def test_what_fits_exactly_is_fine():

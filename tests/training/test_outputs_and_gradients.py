@@ -21,8 +21,8 @@ def by_autograd(model, x, y):
         yield torch.autograd.grad(point_loss(model.network(point[None]), target[None]).sum(), parameters)
 
 
-def assert_same_gradients(found, expected):
-    for one, other in zip(found, expected, strict=True):
+def assert_same_gradients(actual, expected):
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -64,8 +64,8 @@ def test_gradients_are_taken_in_evaluation_mode(make_points):
     x, y = make_points("mlp", 7)
     network = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3)).double()
     model = TensorModel(network, "classification", 3, seed=0).fit(x, y, epochs=2, lr=0.1)
-    found = list(model.grad(x, y))
-    assert_same_gradients(found, by_autograd(model.eval(), x, y))
+    actual = list(model.grad(x, y))
+    assert_same_gradients(actual, by_autograd(model.eval(), x, y))
 
 
 @pytest.mark.parametrize(("points_at_once", "sizes"), [(3.5, [3, 3, 1]), (0.5, [1] * 7), (100, [7])])

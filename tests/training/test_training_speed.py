@@ -42,8 +42,8 @@ def test_recomputing_does_not_count():
 def test_speed_and_utilisation_by_hand(monkeypatch):
     network = gpt2_tiny((16,), 40, width=8)
     monkeypatch.setattr(throughput, "achievable_flops", lambda device, precision: 1e9)
-    found = training_speed(network, tokens=5000, width=16, seconds=2.0, precision="float32")
-    assert found == {
+    actual = training_speed(network, tokens=5000, width=16, seconds=2.0, precision="float32")
+    assert actual == {
         "tokens_per_second": 2500.0,
         "flop_utilisation": pytest.approx(2500 * training_flops(network, 16) / 1e9),
     }
@@ -63,5 +63,5 @@ def test_what_a_device_can_do_is_the_fastest_of_several_products(monkeypatch):
 
 
 def test_this_machine_multiplies():
-    found = achievable_flops(torch.device("cpu"), "float32")
-    assert 1e8 < found < 1e14
+    actual = achievable_flops(torch.device("cpu"), "float32")
+    assert 1e8 < actual < 1e14

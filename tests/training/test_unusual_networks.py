@@ -86,10 +86,10 @@ def test_odd_modules_train_together_as_alone(make, make_points):
     x, y = make_points("mlp", 11)
     model = TensorModel(seeded(make, 0).double(), "classification", 3, seed=3)
     coalitions = [np.arange(11), np.arange(10), np.arange(4, 9)]
-    found = by_number(model.fit_many(x, y, coalitions, **HOW))
+    actual = by_number(model.fit_many(x, y, coalitions, **HOW))
     for number, coalition in enumerate(coalitions):
         alone = model.clone().fit(x[coalition], y[coalition], **HOW)
-        torch.testing.assert_close(found[number].all_outputs(x)[0].T.softmax(dim=1), alone.predict(x))
+        torch.testing.assert_close(actual[number].all_outputs(x)[0].T.softmax(dim=1), alone.predict(x))
 
 
 class Recurrent(nn.Module):

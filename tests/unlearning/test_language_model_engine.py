@@ -57,12 +57,12 @@ def descends(network, method):
 
     def loss(step, forget, keep):
         rows = COALITION[forget.numpy()]
-        found = -log_loss(network, X[rows], Y[rows])
+        actual = -log_loss(network, X[rows], Y[rows])
         if step:
             with torch.no_grad():
                 full, _ = counted(MODEL.network, Z[keep], Y_Z[keep])
-            found = found + method.lambda2 * of_network(counted(network, Z[keep], Y_Z[keep])[0], full)
-        return found
+            actual = actual + method.lambda2 * of_network(counted(network, Z[keep], Y_Z[keep])[0], full)
+        return actual
 
     return loss
 
@@ -94,9 +94,9 @@ def test_unlearning_equals_a_plain_loop_of_its_loss(steps):
     network = copy.deepcopy(MODEL.network)
     pairs = list(zip(network.parameters(), MODEL.network.parameters(), strict=True))
     run_plainly(network, descends(network, method), distance(pairs, method.lambda1), method)
-    found = unlearner(method).unlearn([COALITION], 11)
-    torch.testing.assert_close(weights_that_matter(found.network), weights_that_matter(network), rtol=1e-6, atol=1e-8)
-    assert found.network.lm_head.weight is found.network.transformer.wte.weight
+    actual = unlearner(method).unlearn([COALITION], 11)
+    torch.testing.assert_close(weights_that_matter(actual.network), weights_that_matter(network), rtol=1e-6, atol=1e-8)
+    assert actual.network.lm_head.weight is actual.network.transformer.wte.weight
 
 
 @in_passes
@@ -107,11 +107,11 @@ def test_head_alone_equals_a_plain_loop_and_the_embedding_stays():
     network.lm_head.weight = torch.nn.Parameter(network.lm_head.weight.clone())
     origin = network.lm_head.weight.clone()
     run_plainly(network, descends(network, method), distance([(network.lm_head.weight, origin)], FEW.lambda1), method)
-    found = unlearner(method).unlearn([COALITION], 11).network
-    torch.testing.assert_close(found.lm_head.weight, network.lm_head.weight, rtol=1e-6, atol=1e-8)
-    assert not torch.allclose(found.lm_head.weight, origin)
+    actual = unlearner(method).unlearn([COALITION], 11).network
+    torch.testing.assert_close(actual.lm_head.weight, network.lm_head.weight, rtol=1e-6, atol=1e-8)
+    assert not torch.allclose(actual.lm_head.weight, origin)
     for name, parameter in MODEL.network.named_parameters():
-        assert torch.equal(dict(found.named_parameters())[name], parameter), name
+        assert torch.equal(dict(actual.named_parameters())[name], parameter), name
 
 
 class Adapted(torch.nn.Module):
@@ -151,13 +151,13 @@ def test_adapters_equal_a_plain_loop_and_the_weights_stay():
         return method.lambda1 * sum(layer.added.square().sum() for layer in adapted.values())
 
     run_plainly(network, descends(network, method), squared, method)
-    found = unlearner(method).unlearn([COALITION], 11).network
+    actual = unlearner(method).unlearn([COALITION], 11).network
     for name, layer in adapted.items():
-        peer = found.get_submodule(name)
+        peer = actual.get_submodule(name)
         product = SCALE / RANK * peer.lora_B["default"].weight @ peer.lora_A["default"].weight
         torch.testing.assert_close(product, layer.added, rtol=1e-6, atol=1e-8)
         assert product.norm() > 1e-3
-    own = {name.replace(".base_layer", ""): each for name, each in found.named_parameters() if "lora" not in name}
+    own = {name.replace(".base_layer", ""): each for name, each in actual.named_parameters() if "lora" not in name}
     for name, parameter in MODEL.network.named_parameters():
         assert torch.equal(own[name], parameter), name
 
@@ -193,8 +193,8 @@ def test_other_methods_equal_plain_loops_of_their_losses(method, loss):
         return loss(lambda: log_loss(network, X[rows], Y[rows]), lambda: log_loss(network, Z[keep], Y_Z[keep]))
 
     run_plainly(network, stated, lambda: 0.0, method)
-    found = unlearner(method).unlearn([COALITION], 11).network
-    torch.testing.assert_close(weights(found), weights(network), rtol=1e-6, atol=1e-8)
+    actual = unlearner(method).unlearn([COALITION], 11).network
+    torch.testing.assert_close(weights(actual), weights(network), rtol=1e-6, atol=1e-8)
 
 
 def test_negative_preference_and_scrub_equal_plain_loops_of_their_losses():
@@ -223,8 +223,8 @@ def test_negative_preference_and_scrub_equal_plain_loops_of_their_losses():
     for method, stated in ((npo, preference), (scrub, disobedience)):
         network = copy.deepcopy(MODEL.network)
         run_plainly(network, stated(network), lambda: 0.0, method)
-        found = unlearner(method).unlearn([COALITION], 11).network
-        torch.testing.assert_close(weights(found), weights(network), rtol=1e-6, atol=1e-8)
+        actual = unlearner(method).unlearn([COALITION], 11).network
+        torch.testing.assert_close(weights(actual), weights(network), rtol=1e-6, atol=1e-8)
 
 
 def test_what_is_kept_of_the_full_model_gives_its_logits():
@@ -243,9 +243,9 @@ def test_outputs_of_the_full_model_are_what_it_predicts():
     assert torch.equal(engine.outputs_full, MODEL.predict(Z).T)
     assert engine.outputs_full.shape == (LENGTH, len(Z))
     for points, expected in ((None, MODEL.predict(Z)), (X, MODEL.predict(X))):
-        ((numbers, found),) = engine.outputs_without([np.arange(0)], 0, points)
+        ((numbers, actual),) = engine.outputs_without([np.arange(0)], 0, points)
         assert numbers.tolist() == [0]
-        assert torch.equal(found, expected.T[None])
+        assert torch.equal(actual, expected.T[None])
     assert engine.count == 0
 
 
@@ -254,7 +254,7 @@ def test_the_full_model_is_not_changed_and_coalitions_do_not_meet(parameters):
     before = weights(MODEL.network)
     engine = unlearner(replace(FEW, parameters=parameters))
     coalitions = [COALITION, np.arange(0), np.array([0]), np.arange(10)]
-    together = {int(numbers[0]): found for numbers, found in engine.outputs_without(coalitions, 2)}
+    together = {int(numbers[0]): actual for numbers, actual in engine.outputs_without(coalitions, 2)}
     assert torch.equal(weights(MODEL.network), before)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in MODEL.network.parameters())
     assert engine.count == 3
@@ -270,8 +270,8 @@ def test_only_the_coalition_and_the_validation_set_are_looked_at():
     x, y = made_texts(10, seed=9)
     kept = torch.from_numpy(np.isin(np.arange(10), COALITION))[:, None]
     x, y = torch.where(kept, X.int(), x.int()).to(torch.uint16), torch.where(kept, Y, y)
-    expected, found = (weights(unlearner(FEW, *data).unlearn([COALITION], 4).network) for data in ((X, Y), (x, y)))
-    assert torch.equal(found, expected)
+    expected, actual = (weights(unlearner(FEW, *data).unlearn([COALITION], 4).network) for data in ((X, Y), (x, y)))
+    assert torch.equal(actual, expected)
 
 
 @KINDS
@@ -322,12 +322,12 @@ def test_what_is_watched_changes_nothing_and_ends_at_the_model():
         seen[step] = logits(X)[0]
         assert numbers.tolist() == [0]
 
-    ((_, found),) = engine.outputs_without([COALITION], 0, X, watch)
+    ((_, actual),) = engine.outputs_without([COALITION], 0, X, watch)
     ((_, unwatched),) = engine.outputs_without([COALITION], 0, X)
-    assert torch.equal(found, unwatched)
+    assert torch.equal(actual, unwatched)
     assert list(seen) == [0, 1, 2, 3, 4]
     assert torch.equal(seen[0], MODEL.predict(X).T)
-    assert torch.equal(seen[4], found[0])
+    assert torch.equal(seen[4], actual[0])
 
 
 def test_blocks_are_recomputed_after_a_look_too():

@@ -55,8 +55,8 @@ def test_unlearning_equals_a_plain_loop_of_its_loss(name, kind, steps, setting):
     network, (x, y, x_validation, y_validation) = setting(name, kind)
     ascent = replace(FEW, steps=steps)
     expected = plain_unlearning(network, x, y, x_validation, COALITION, 11, ascent)
-    found = unlearned(StackedUnlearner(network, x, y, x_validation, y_validation, ascent), COALITION, 11)
-    torch.testing.assert_close(found, parameters_of(expected), rtol=1e-6, atol=1e-8)
+    actual = unlearned(StackedUnlearner(network, x, y, x_validation, y_validation, ascent), COALITION, 11)
+    torch.testing.assert_close(actual, parameters_of(expected), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("parameters", ["all", "head"])
@@ -175,8 +175,8 @@ def test_batch_statistics_stay_frozen_and_dropout_off(parameters, make_points):
     assert torch.equal(outputs_without(unlearner, COALITION[:0], 0), frozen(x))
     if parameters == "all":
         expected = plain_unlearning(frozen, x, y, x, COALITION, 0, FEW)
-        found = unlearned(unlearner, COALITION, 0)
-        torch.testing.assert_close(found, parameters_of(expected), rtol=1e-6, atol=1e-8)
+        actual = unlearned(unlearner, COALITION, 0)
+        torch.testing.assert_close(actual, parameters_of(expected), rtol=1e-6, atol=1e-8)
 
 
 def test_divergence_is_an_error(setting):

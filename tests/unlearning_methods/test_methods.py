@@ -103,9 +103,9 @@ def test_a_method_descends_its_loss(make, kind, setting):
     method = make(**FEW, **parameters)
     copies = StackedUnlearner(network, *points, *validation, method).unlearn(COALITIONS, 11)
     for number, coalition in enumerate(COALITIONS):
-        found = torch.cat([parameter[number].flatten() for parameter in copies.parameters])
+        actual = torch.cat([parameter[number].flatten() for parameter in copies.parameters])
         torch.testing.assert_close(
-            found, plain(network, points, validation, coalition, method, loss, 11), rtol=1e-6, atol=1e-8
+            actual, plain(network, points, validation, coalition, method, loss, 11), rtol=1e-6, atol=1e-8
         )
 
 
@@ -127,8 +127,8 @@ def test_neg_grad_plus_has_ascent_and_fine_tuning_at_its_ends(setting):
 
 
 def test_negative_preference_becomes_ascent_as_beta_falls(setting):
-    found = trained(NegativePreference, setting, beta=1e-9, retain=0.0)
-    torch.testing.assert_close(found, trained(PlainAscent, setting), rtol=1e-6, atol=1e-7)
+    actual = trained(NegativePreference, setting, beta=1e-9, retain=0.0)
+    torch.testing.assert_close(actual, trained(PlainAscent, setting), rtol=1e-6, atol=1e-7)
 
 
 def test_scrub_without_forgetting_and_divergence_is_fine_tuning(setting):
@@ -138,18 +138,18 @@ def test_scrub_without_forgetting_and_divergence_is_fine_tuning(setting):
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_random_labels_are_wrong_and_of_every_other_class(classes):
     y = torch.eye(classes)[torch.arange(classes).repeat(200)]
-    found = RandomLabels().labels(y, torch.Generator().manual_seed(0))
-    assert torch.equal(found.sum(dim=1), torch.ones(len(y)))
-    confusion = y.T @ found
+    actual = RandomLabels().labels(y, torch.Generator().manual_seed(0))
+    assert torch.equal(actual.sum(dim=1), torch.ones(len(y)))
+    confusion = y.T @ actual
     assert (confusion.diagonal() == 0).all()
     assert (confusion + 200 * torch.eye(classes) > 0).all()
 
 
 def test_random_targets_of_a_regression_are_those_of_others():
     y = torch.arange(9.0).unsqueeze(1)
-    found = RandomLabels().labels(y, torch.Generator().manual_seed(0))
-    assert sorted(found.flatten().tolist()) == y.flatten().tolist()
-    assert (found != y).all()
+    actual = RandomLabels().labels(y, torch.Generator().manual_seed(0))
+    assert sorted(actual.flatten().tolist()) == y.flatten().tolist()
+    assert (actual != y).all()
 
 
 @pytest.mark.parametrize("name", entries("unlearning"))
@@ -221,11 +221,11 @@ def test_a_rule_may_use_autograd(setting):
             return -torch.autograd.grad(loss, leaf)[0]
 
     network, points, validation = setting("classification")
-    found, expected = (
+    actual, expected = (
         StackedUnlearner(network, *points, *validation, method(**FEW)).unlearn(COALITIONS, 0).parameters[0]
         for method in (Autograd, PlainAscent)
     )
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_watching_changes_nothing_and_sees_every_step(setting):
