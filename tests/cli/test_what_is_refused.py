@@ -275,8 +275,10 @@ def test_no_network_and_no_mirror(refused, here: Path, monkeypatch: pytest.Monke
     )
 
 
-def test_a_mirror_that_is_not_there(refused) -> None:
-    said = refused(*RUN, "--dataset", "fashion_mnist", "--mirror", "no-mirror")
+def test_a_mirror_that_is_not_there(refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refused(*RUN, "--mirror", "no-mirror") == "the mirror no-mirror is not a folder"
+    monkeypatch.setenv("DVBENCH_MIRROR", "no-mirror")
+    said = refused(*RUN, "--dataset", "fashion_mnist")
     assert said.startswith("DVBENCH_MIRROR is ")
     assert "no-mirror, which is not a folder" in said
 

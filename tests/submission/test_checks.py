@@ -242,9 +242,9 @@ def test_another_evaluator_under_the_label_of_a_submission(read, published: Stor
 
 
 def test_values_that_look_odd_are_remarked(read, published: Store) -> None:
-    files = with_values(made_up_files(4), np.zeros(100), place=0)
-    files = with_values(files, np.arange(100.0) % 10, place=1)
-    files = with_values(with_values(files, np.arange(100.0), place=2), np.arange(100.0), place=3)
+    files = with_values(made_up_files(4), np.zeros(100), position=0)
+    files = with_values(files, np.arange(100.0) % 10, position=1)
+    files = with_values(with_values(files, np.arange(100.0), position=2), np.arange(100.0), position=3)
     failure = {"status": "failed", "error": "\x1b[31mred", "scores": {}, "arrays": {}}
     lines = remarks(read(files))
     folders = [path.removesuffix("/result.json") for path in sorted(files) if path.endswith("result.json")]
