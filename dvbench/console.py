@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -81,9 +81,13 @@ def number_table(
     grid = _grid()
     for column in shown:
         width = widths[column] if column else max(names, 1)
-        side: Literal["left", "right"] = "right" if column else "left"
         grid.add_column(
-            Text(titles[column]), side, no_wrap=bool(column), overflow="fold", min_width=width, max_width=width
+            Text(titles[column]),
+            justify="right" if column else "left",
+            no_wrap=bool(column),
+            overflow="fold",
+            min_width=width,
+            max_width=width,
         )
     for row in rows:
         grid.add_row(*(Text(row[column]) for column in shown))
