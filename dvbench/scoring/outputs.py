@@ -57,7 +57,7 @@ class UnlearningOutputs:
     training : dict of str to list of float
         ``train`` and ``test``: mean losses of the full model at the start of each epoch, and after the last.
     unlearning : dict of str to list of float
-        ``step``: numbers of unlearning steps; and mean losses over players after so many steps on the ``forget`` sets,
+        ``step``: numbers of unlearning steps; and mean losses over players after these steps on the ``forget`` sets,
         the ``retain`` sets and the ``test`` set.
     points : ComparedPoints, optional
         By default the points of the training set, followed by those of the test set.

@@ -108,7 +108,7 @@ class _LossMonitor:
         self._measured: dict[tuple[int, int], list[float]] = {}
 
     def measure(self, players: np.ndarray, step: int, outputs: OutputFunction) -> None:
-        """Measure losses of models that are unlearning these players and have taken so many steps."""
+        """Measure losses of models that are unlearning these players, after this number of steps."""
         if step not in self._steps:
             return
         n = len(self._owners)

@@ -101,7 +101,7 @@ class TextUnlearningExperiment(UnlearningExperiment):
         return texts, ComparedPoints(targets, np.repeat(owners_of_texts, counts))
 
     def _sampled_texts(self, tokens: int) -> list[Split]:
-        """Whole texts of each player, in random order, until they have so many tokens."""
+        """Whole texts of each player, in random order, until they have at least this number of tokens."""
         train, rng = self.problem.train, generator(self.problem.dataset, self.problem.seed, "watched")
         parts = []
         for rows in self._coalitions:

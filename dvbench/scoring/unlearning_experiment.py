@@ -22,7 +22,7 @@ from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.factory import make_unlearner
 
 MAX_PLAYERS = 100  # outputs of one model a player, on all points, are held in memory
-INTERVALS = 10  # losses are measured at the start of unlearning and after each of so many equal intervals
+INTERVALS = 10  # losses are measured at the start of unlearning and after each of these equal intervals
 
 
 class FitSettings(TypedDict):

@@ -44,7 +44,7 @@ def group_lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> 
     S. M. Park, K. Georgiev, A. Ilyas, G. Leclerc, A. Madry. TRAK: attributing model behavior at scale. ICML 2023,
     arXiv:2303.14186. Section 2.
     """
-    # Sums are rounded once, so that sums of the same values tie in whatever order they are added.
+    # Sums are rounded once, so that sums of the same values tie, in any order of addition.
     summed = np.array([math.fsum(valuation.values[players]) for players in coalitions(problem, valuation)])
     lds, p = rank_correlation(summed, utilities)
     curves = {"summed": summed.tolist(), "utility": utilities.tolist()}
