@@ -89,9 +89,9 @@ class Entry:
 
     def check_parameters(self, names: Iterable[str]) -> None:
         """Raise a `UserError` if a parameter does not exist. Nothing is raised where the source does not show it."""
-        parameters = self.definition.parameters
-        known = [parameter.name for parameter in parameters or ()]
-        for name in names:
+        for name in names:  # the source is read only if there is a name to check
+            parameters = self.definition.parameters
+            known = [parameter.name for parameter in parameters or ()]
             if parameters is not None and name not in known:
                 raise unknown(f"parameter of {self.name}", name, known)
 

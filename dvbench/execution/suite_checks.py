@@ -68,8 +68,9 @@ def _check_task(suite: Suite, problem: SuiteProblem, name: str, source: Source) 
     from dvbench.scoring.contract import check_players
 
     task_metadata(name)
-    _check_headline(find("tasks", name))
-    metadata: dict[str, Any] = find("tasks", name).definition.metadata
+    entry = find("tasks", name)
+    _check_headline(entry)
+    metadata: dict[str, Any] = entry.definition.metadata
     if metadata.get("judges_unlearning") and suite.kind != "unlearning":
         raise UserError(f"suite '{suite.name}': {name} judges unlearning methods, and the suite has evaluators")
     if metadata.get("judges_unlearning") and problem.groups is None:

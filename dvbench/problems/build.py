@@ -233,6 +233,8 @@ def _identity(dataset: DatasetSettings) -> str:
     from dvbench.registry import find
 
     entry = find("datasets", dataset.name)
+    if not dataset.params:
+        return DatasetSettings(name=entry.name).identity  # without reading the source for defaults
     defaults = {parameter.name: parameter.default for parameter in entry.definition.parameters or ()}
     params = {name: value for name, value in dataset.params.items() if not _is_default(value, defaults.get(name))}
     return DatasetSettings(name=entry.name, params=params).identity
