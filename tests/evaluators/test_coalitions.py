@@ -115,9 +115,11 @@ def test_the_empty_coalition_has_the_utility_of_the_untrained_model(make, proble
     ours = make().setup(problem.fetcher(), model, accuracy)
     assert coalition_utility(ours, [], **FIT) == accuracy(problem.validation.y, model.predict(problem.validation.x))
     network = LogisticRegression(4, 2)
+    torch.nn.init.zeros_(network.linear.weight)
+    torch.nn.init.zeros_(network.linear.bias)
     theirs = make().setup(two_blobs, network, accuracy)
     untrained = accuracy(theirs.y_valid, network.predict(theirs.x_valid))
-    assert coalition_utility(theirs, [], **FIT) == untrained
+    assert untrained == coalition_utility(theirs, [], **FIT) == 0.5
     assert coalition_utility(theirs, range(16), epochs=30, lr=0.1) > untrained
 
 
