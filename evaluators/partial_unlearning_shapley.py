@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -82,6 +82,14 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     diagnostics_ : dict of str to float
         ``unlearned`` target sets, and the means of the three terms over them.
 
+    Notes
+    -----
+    Variant: the paper's Algorithm 2. v(D) and v(rest) come from one run of unlearning and one of training, so values
+    are conditional on one draw of their minibatches. The draw is the same for all target sets, and depends on the set
+    D, not on the order of its points. OpenDataVal has no such evaluator.
+
+    Between processors: equal up to rounding.
+
     References
     ----------
     L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
@@ -89,6 +97,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     """
 
     takes_subsets = True
+    version: ClassVar[str] = "0.2.0"
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ def test_the_value_is_made_of_three_losses(task):
     evaluator = PartialUnlearningShapley(random_state=SEED, **HOW)
     actual = evaluator.value(trained, (x[:30], y[:30]), (z, y_z), untrained=untrained, **FIT)
     seed, ascent = drawn_seed(SEED), GradientAscent(steps=4, batch_size=8, lr=0.01, lambda2=0.0)
-    unlearned = plain_unlearning(trained, x, y, z, np.arange(30), seed, ascent)
+    unlearned = plain_unlearning(trained, x[:30], y[:30], z, np.arange(30), seed, ascent)
     alone = plain_training(untrained, x[:30], y[:30], seed=seed, weight_decay=0.01, **FIT)
     full = log_loss(trained, z, y_z)
     lost = [full - log_loss(network, z, y_z) for network in (unlearned, alone, untrained)]

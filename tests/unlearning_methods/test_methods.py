@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from plain_loops import divergence, point_loss
+from plain_loops import divergence, drawn_rows, point_loss
 from torch.nn.functional import logsigmoid
 
 from dvbench.randomness import integer_seed
@@ -77,10 +77,8 @@ def plain(network, points, validation, coalition, method, loss, seed):
     network, full = copy.deepcopy(network).eval(), network
     labels = method.labels(points[1], torch.Generator().manual_seed(integer_seed(seed, "labels")))
     optimiser = torch.optim.AdamW(network.parameters(), lr=method.lr, weight_decay=method.weight_decay)
-    draws = torch.rand(method.steps, 2, method.batch_size, generator=torch.Generator().manual_seed(seed))
-    for step in range(method.steps):
-        forget = torch.as_tensor(coalition)[(draws[step, 0] * len(coalition)).long()]
-        keep = (draws[step, 1] * len(validation[0])).long()
+    rows = drawn_rows(coalition, len(points[0]), len(validation[0]), method.steps, method.batch_size, seed)
+    for step, (forget, keep) in enumerate(zip(*rows, strict=True)):
         seen = [
             (network(x[batch]), y[batch], full(x[batch]).detach())
             for x, y, batch in ((points[0], labels, forget), (*validation, keep))
