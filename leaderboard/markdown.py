@@ -27,7 +27,7 @@ def render(tables: SuiteTables) -> str:
         "again too.",
     ]
     parts += [_table(table) for table in tables.problems]
-    parts += [SCORES_IN_WORDS]
+    parts += [f"{SCORES_IN_WORDS} The best is **bold**."]
     if tables.failures:
         lines = [
             f"- **{escape(failure.evaluator)}** on {escape(failure.problem)}, {escape(failure.tasks)}, "

@@ -21,7 +21,7 @@ MEGABYTE = 1e6
 COUNTS = ["n_ok", "n_failed", "n_missing"]
 SCORES_IN_WORDS = (
     f"Mean [interval] over the n seeds that are ok; the interval is {IN_WORDS}. The rank (#) is that of the mean rank "
-    "over all seeds, in which failed and missing scores are last. The best is bold."
+    "over all seeds, in which failed and missing scores are last."
 )
 RANKS_IN_WORDS = "a 95% percentile bootstrap over problems and the seeds of each; with few of either it is too narrow"
 COSTS_IN_WORDS = "Cost of the valuation without scoring, means over the seeds whose valuation is ok."

@@ -51,7 +51,8 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     templates.globals |= {"number": number, "clean": clean}
-    templates.globals |= {"costs": COSTS_IN_WORDS, "ranks": RANKS_IN_WORDS, "scores": SCORES_IN_WORDS}
+    words = {"costs": COSTS_IN_WORDS, "ranks": RANKS_IN_WORDS, "scores": SCORES_IN_WORDS}
+    templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug}
     return templates
 
