@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from opendataval import dataval
 from scipy.special import betaln, logsumexp
 
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
+from evaluators.common.coalitions import coalition_utility
 from evaluators.common.sampling import PermutationSampler
 
 
@@ -57,3 +61,6 @@ class BetaShapley(Baseline, dataval.BetaShapley):
         logarithms = betaln(size + self.beta, n - size - 1 + self.alpha) - betaln(size + 1, n - size)
         weights: np.ndarray = np.exp(logarithms - logsumexp(logarithms))
         return weights
+
+    def _evaluate_model(self, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
+        return coalition_utility(self, subset, *args, **kwargs)

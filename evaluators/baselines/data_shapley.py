@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from opendataval import dataval
 
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
+from evaluators.common.coalitions import coalition_utility
 from evaluators.common.sampling import PermutationSampler
 
 
@@ -33,3 +37,6 @@ class DataShapley(Baseline, dataval.DataShapley):
         self.permutations = permutations
         self.random_state = as_random_state(random_state)
         super().__init__(sampler=PermutationSampler(permutations, random_state=self.random_state))
+
+    def _evaluate_model(self, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
+        return coalition_utility(self, subset, *args, **kwargs)

@@ -56,7 +56,7 @@ BUDGETS = {
     DataShapley: {"permutations": 1},
     DVRL: {"rl_epochs": 5},
     InfluenceFunction: {},
-    InfluenceSubsample: {"models": 20},
+    InfluenceSubsample: {"models": 30},
     KNNShapley: {},
     Lava: {},
     LeaveOneOut: {},

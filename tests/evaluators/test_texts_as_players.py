@@ -147,7 +147,7 @@ def test_an_unknown_standard_error_is_not_saved(problem):
 
 def cell(name: str) -> Cell:
     takes = inspect.signature(entries("evaluators")[name].load()).parameters
-    budget = {"permutations": 1} if "permutations" in takes else {"models": 4} if "models" in takes else {}
+    budget = {"permutations": 1} if "permutations" in takes else {"models": 8} if "models" in takes else {}
     if "sampling" in takes:
         budget = {"sampling": {"permutations": 1}}
     method = {"method": METHOD} if "method" in takes else {}

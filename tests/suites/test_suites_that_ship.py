@@ -10,6 +10,7 @@ from dvbench.registry import entries, find, suite_files
 from dvbench.settings import Sizes
 from dvbench.suite import Suite, load_suite
 from dvbench.unlearning.factory import make_method
+from evaluators.common.coalitions import models_needed
 
 
 @pytest.fixture(params=suite_files())
@@ -47,6 +48,23 @@ def test_a_plan_has_every_cell_once(suite: Suite) -> None:
     assert len(plan.cells) == len(suite.problems) * len(suite.seeds) * len(suite.evaluators)
     assert len({cell.key.folder for cell in plan.cells}) == len(plan.cells)
     assert (plan.suite, plan.suite_version) == (suite.name, suite.version)
+
+
+@pytest.mark.parametrize("name", suite_files())
+def test_evaluators_have_enough_models_for_every_player(name: str) -> None:
+    """An evaluator that draws coalitions fails if a player is in all or in none of them."""
+    suite = load_suite(name)
+    for evaluator in suite.evaluators:
+        for problem in suite.problems if suite.kind == "evaluators" else ():
+            points = problem.sizes.train
+            players = problem.groups.count if problem.groups is not None and problem.groups.count else points
+            needed = {
+                "ame": models_needed(players, 0.2 * 0.4 * 0.6 * 0.8),
+                "data_banzhaf": models_needed(players, 0.5, 0.5),
+                "influence_subsample": models_needed(players, 0.7, 0.3),
+                "data_oob": models_needed(points, 1 - (1 - 1 / points) ** points),
+            }.get(evaluator.name, 0)
+            assert needed <= evaluator.params.get("models", 1000 if evaluator.name != "ame" else 250)
 
 
 def test_quick_has_everything_that_needs_no_download() -> None:
