@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -33,6 +34,8 @@ class NegativePreference(UnlearningMethod):
     R. Zhang, L. Lin, Y. Bai, S. Mei. Negative preference optimization: from catastrophic collapse to effective
     unlearning. arXiv:2404.05868, 2024. Equation 3, with the retain loss of section 2.
     """
+
+    version: ClassVar[str] = "0.2.0"
 
     beta: float = 0.1
     retain: float = 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -37,6 +38,8 @@ class Scrub(UnlearningMethod):
     M. Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou. Towards unbounded machine unlearning. NeurIPS, 2023.
     Section 3.
     """
+
+    version: ClassVar[str] = "0.2.0"
 
     alpha: float = 0.5
     gamma: float = 1.0
