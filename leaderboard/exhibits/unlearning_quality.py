@@ -23,6 +23,7 @@ from leaderboard.intervals import IN_WORDS
 from leaderboard.wording import players, utility
 
 TASKS = ("output_divergence", "knowledge_retention", "retrained_agreement")
+COMMON = "-common-"  # in the labels that suites give to methods at a rate that is the same for all
 TRAINING = ("train_loss", "test_loss")
 UNLEARNING = {"unlearning_forget": "forget sets", "unlearning_retain": "retain sets"}
 COMPARED = ("retrained", "full", "untrained")
@@ -41,7 +42,7 @@ def unlearning_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]
         "retrained models. Columns ending in untrained, full or retrained are of those models in place of the "
         "unlearned ones. Of one seed, lkd, lmse, pmse and gap are means over players, and kr is computed from mean "
         "utilities over players; all numbers are means over seeds, each with "
-        f"{IN_WORDS}.{published_in_words(results, 'unlearning_quality')}"
+        f"{IN_WORDS}.{_about_rates(results)}{published_in_words(results, 'unlearning_quality')}"
     )
     table = with_published(metric_table(results, TASKS, QUALITY + REFERENCES), results, "unlearning_quality")
     return [Exhibit("unlearning_quality", "Unlearning quality (Table 3)", caption, table)]
@@ -64,7 +65,7 @@ def loss_densities(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         f"({players(results, [task])}), for one seed: the first of those that most methods have a score of "
         f"({_seeds_in_words(seeds)}). Coloured: after unlearning. Grey and dashed: the models to compare with; a peak "
         "of the untrained models may be cut off. The better the unlearning, the closer its line is to that of the "
-        f"retrained models. In the table, means over seeds, each with {IN_WORDS}."
+        f"retrained models. In the table, means over seeds, each with {IN_WORDS}.{_about_rates(results)}"
     )
     table = metric_table(results, [task], ("lkd", "lkd_full", "lkd_untrained"))
     figures = {"": _draw_densities(data)}
@@ -119,7 +120,8 @@ def loss_curves(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     caption = (
         "Mean losses of the full model during training, on training data and on test data, and of models during "
         f"unlearning, means over players ({players(results, [task])}); all are means over seeds. In the table, means "
-        f"over seeds, each with {IN_WORDS}; kr of one seed is computed from mean utilities over players."
+        f"over seeds, each with {IN_WORDS}; kr of one seed is computed from mean utilities over "
+        f"players.{_about_rates(results)}"
     )
     table = metric_table(results, [task], ("kr_error", "kr_forget", "kr_retain"))
     title, figures = "Losses during training and unlearning (Figure 3)", {"": _draw_curves(data)}
@@ -148,6 +150,16 @@ def _draw_curves(data: pd.DataFrame) -> Figure:
         axis.set_ylabel("mean loss")
     legend(figure, axes)
     return figure
+
+
+def _about_rates(results: SuiteResults) -> str:
+    """Say which rows have one rate for all methods, if there are such rows."""
+    if not any(COMMON in cell.key.evaluator for cell, _ in results.cells):
+        return ""
+    return (
+        f" Names with '{COMMON}': one rate for all methods, the number that follows. All others: each method at a rate "
+        "of its own, tuned on other problems (docs/unlearning-rates.md)."
+    )
 
 
 EXHIBITS = (
