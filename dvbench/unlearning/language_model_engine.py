@@ -197,7 +197,7 @@ class LanguageModelUnlearner:
         parts = list(passes(network, x, y, LOGITS_UNLEARNING))
         total = sum(int(batch.counts.sum()) for _, batch in parts)
         for part, batch in parts:
-            self._accumulate_pass(network, rule, batch, partial(full, batch, part), labels, total)
+            self._accumulate_pass(network, rule, batch, partial(full, batch, part), labels, total, len(x))
 
     def _accumulate_pass(
         self,
@@ -206,9 +206,10 @@ class LanguageModelUnlearner:
         batch: TextBatch,
         full: Callable[[], torch.Tensor],
         labels: Callable[[torch.Tensor], torch.Tensor],
-        total: int,
+        tokens: int,
+        texts: int,
     ) -> None:
-        """Add the gradient on some texts of a minibatch, which has ``total`` tokens; one pass frees its activations."""
+        """Add the gradient on some texts of a minibatch of so many tokens and texts; one pass frees its activations."""
         with self.model.autocast():
             outputs = logits(network, batch)
 
@@ -218,8 +219,9 @@ class LanguageModelUnlearner:
                 return full().to(outputs).T.unsqueeze(0)
 
         one_hot = labels(F.one_hot(batch.targets, outputs.shape[1]).to(outputs))
-        gradient = mean_gradient(rule, Minibatch(one_hot.T.unsqueeze(0), reference))(outputs.detach().T.unsqueeze(0))
-        torch.autograd.backward(outputs, gradient[0].T * (len(one_hot) / max(1, total)))
+        minibatch = Minibatch(one_hot.T.unsqueeze(0), reference, batch.counts.nonzero()[:, 0], tokens / texts)
+        gradient = mean_gradient(rule, minibatch)(outputs.detach().T.unsqueeze(0))
+        torch.autograd.backward(outputs, gradient[0].T * (len(one_hot) / max(1, tokens)))
 
     def _accumulate_anchor(self, network: nn.Module) -> None:
         """Add the gradient of the weighted squared distance from the full model's parameters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -31,6 +32,8 @@ class GradientAscent(UnlearningMethod):
     L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
     machine unlearning and Shapley value. arXiv:2505.16147, 2025. Section 3.2, equation 5.
     """
+
+    version: ClassVar[str] = "0.2.0"
 
     lambda1: float = 1.0
     lambda2: float = 1.0

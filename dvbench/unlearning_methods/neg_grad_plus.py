@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -25,6 +26,8 @@ class NegGradPlus(UnlearningMethod):
     M. Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou. Towards unbounded machine unlearning. NeurIPS, 2023.
     A baseline there, with the retain set.
     """
+
+    version: ClassVar[str] = "0.2.0"
 
     alpha: float = 0.5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dvbench.unlearning.contract import Rule, UnlearningMethod, ascend
 
@@ -21,6 +22,8 @@ class PlainAscent(UnlearningMethod):
     A. Golatkar, A. Achille, S. Soatto. Eternal sunshine of the spotless net: selective forgetting in deep networks.
     CVPR, 2020. A baseline there, "Neg. Grad."
     """
+
+    version: ClassVar[str] = "0.2.0"
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
         """Ascend on the forget set."""

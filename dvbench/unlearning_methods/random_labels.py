@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -26,6 +27,8 @@ class RandomLabels(UnlearningMethod):
     ----------
     L. Graves, V. Nagisetty, V. Ganesh. Amnesiac machine learning. AAAI, 2021. Section 4, unlearning.
     """
+
+    version: ClassVar[str] = "0.2.0"
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
         """Descend on both sets, on the forget set with its new labels."""

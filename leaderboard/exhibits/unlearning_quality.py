@@ -14,6 +14,7 @@ from leaderboard.published import published
 TASKS = ("output_divergence", "knowledge_retention", "retrained_agreement")
 TRAINING = {"train_loss": "black", "test_loss": "0.5"}
 UNLEARNING = {"unlearning_forget": "forget sets", "unlearning_retain": "retain sets"}
+COMMON = "-common-"  # in the labels that suites give to methods at a rate that is the same for all
 GREYS = {"retrained": "black", "full": "0.45", "untrained": "0.75"}
 
 
@@ -24,7 +25,7 @@ def unlearning_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]
         "on forget and retain sets (kr: 1 is the knowledge of the full model, 0 that of an untrained one, and a model "
         "that never saw a class can be below 0; kr_error is the distance from retrained models on forget sets); "
         "correlation (spc) and mean difference (gap) of test utility with that of retrained models. Means over seeds "
-        f"with bootstrap intervals. Published: {published()['unlearning_quality'].setting}."
+        f"with bootstrap intervals. Published: {published()['unlearning_quality'].setting}.{_about_rates(results)}"
     )
     names = ("lkd", "lmse", "pmse", "kr_error", "kr_forget", "kr_retain", "spc", "gap")
     others = ("lkd_untrained", "lmse_untrained", "pmse_untrained", "lkd_full", "kr_forget_retrained", "gap_full")
@@ -65,7 +66,7 @@ def loss_densities(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     caption = (
         "Kernel densities of the loss on retain sets, pooled over players, of the first seed that has them. Coloured: "
         "after unlearning; dashed: the models to compare with. The better the unlearning, the closer its line is to "
-        "that of the retrained models."
+        f"that of the retrained models.{_about_rates(results)}"
     )
     table = metric_table(results, ["output_divergence"], ("lkd",), ("lkd_full", "lkd_untrained"))
     return [Exhibit("loss_densities", "Losses on retain sets (Figure 4)", caption, table, {"": figure}, data)]
@@ -102,10 +103,23 @@ def loss_curves(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         axis.set_xlabel("epoch" if name.endswith(": training") else "steps of unlearning")
         axis.set_ylabel("mean loss")
     legend(figure, axes)
-    caption = "Mean losses of the full model during training, and of models during unlearning; means over seeds."
+    caption = (
+        "Mean losses of the full model during training, and of models during unlearning; means over seeds."
+        f"{_about_rates(results)}"
+    )
     table = metric_table(results, ["knowledge_retention"], ("kr_error", "kr_forget", "kr_retain"))
     title = "Losses during training and unlearning (Figure 3)"
     return [Exhibit("loss_curves", title, caption, table, {"": figure}, data)]
+
+
+def _about_rates(results: SuiteResults) -> str:
+    """Say which rows have one rate for all methods, if there are such rows."""
+    if not any(COMMON in cell.key.evaluator for cell, _ in results.cells):
+        return ""
+    return (
+        f" Names with '{COMMON}': one rate for all methods, the number that follows. All others: each method at a rate "
+        "of its own, tuned on other problems (docs/unlearning-rates.md)."
+    )
 
 
 EXHIBITS = (

@@ -188,6 +188,14 @@ def test_unlearning_has_table_3_and_both_figures(fill):
     assert len(made["loss_curves"].figures[""].axes) == 6
 
 
+@pytest.mark.parametrize(("evaluator", "marked"), [("mine-common-2e-5", True), ("mine-strong", False)])
+def test_rates_that_are_the_same_for_all_methods_are_marked(evaluator, marked, fill):
+    store = fill(lambda evaluator, seed: unlearning(1.0), evaluators=("mine", evaluator))
+    captions = {each.name: each.caption for each in exhibits(store, scores_of(store))}
+    for name in ("unlearning_quality", "loss_densities", "loss_curves"):
+        assert ("one rate for all methods" in captions[name]) == marked
+
+
 def test_table_2_has_ratios_and_the_published_one(fill):
     def scored(evaluator, seed):
         return {"rank_stability": score("spearman", {"spearman": 0.5})}

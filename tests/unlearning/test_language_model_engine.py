@@ -194,34 +194,6 @@ def test_other_methods_equal_plain_loops_of_their_losses(method, loss):
     torch.testing.assert_close(weights(actual), weights(network), rtol=1e-6, atol=1e-8)
 
 
-def test_negative_preference_and_scrub_equal_plain_loops_of_their_losses():
-    npo = make_method("negative_preference", steps=3, batch_size=4, lr=0.01, beta=0.5, retain=0.4)
-    scrub = make_method("scrub", steps=4, batch_size=4, lr=0.01, alpha=0.6, gamma=0.8, forgetting=1.0)
-
-    def preference(network):
-        def loss(step, forget, keep):
-            (said, tokens), (full, _) = (counted(each, X[forget], Y[forget]) for each in (network, MODEL.network))
-            now, before = (-F.cross_entropy(each, tokens, reduction="none") for each in (said, full.detach()))
-            return 2 / 0.5 * F.softplus(0.5 * (now - before)).mean() + 0.4 * log_loss(network, Z[keep], Y_Z[keep])
-
-        return loss
-
-    def disobedience(network):
-        def loss(step, forget, keep):
-            x, y = (X[forget], Y[forget]) if step % 2 else (Z[keep], Y_Z[keep])
-            teacher = counted(MODEL.network, x, y)[0].detach()
-            apart = of_network(teacher, counted(network, x, y)[0])  # KL(teacher || student)
-            return -apart if step % 2 else 0.6 * apart + 0.8 * log_loss(network, x, y)
-
-        return loss
-
-    for method, stated in ((npo, preference), (scrub, disobedience)):
-        network = copy.deepcopy(MODEL.network)
-        run_plainly(network, stated(network), lambda: 0.0, method)
-        actual = unlearner(method).unlearn([COALITION], 11).network
-        torch.testing.assert_close(weights(actual), weights(network), rtol=1e-6, atol=1e-8)
-
-
 def test_what_is_kept_of_the_full_model_gives_its_logits():
     engine = unlearner(FEW)
     layer = output_layer(MODEL.network)

@@ -39,6 +39,13 @@ def preference(beta):
     return loss
 
 
+def distillation(teacher, student, temperature):
+    """As the authors distil: the divergence of softened predictions, times the squared temperature."""
+    if teacher.shape[1] == 1:
+        return divergence(teacher, student)
+    return temperature**2 * divergence(teacher / temperature, student / temperature)
+
+
 # What each minimises, of the step and (logits, y, full model's logits) on the forget set and on the validation set.
 LOSSES = {
     PlainAscent: ({}, lambda step, f, r: forgetting(*f[:2])),
@@ -50,9 +57,11 @@ LOSSES = {
         lambda step, f, r: preference(0.5)(*f) + 0.8 * point_loss(*r[:2]).mean(),
     ),
     Scrub: (
-        {"alpha": 0.6, "gamma": 0.9, "forgetting": 0.6},
+        {"alpha": 0.6, "gamma": 0.9, "forgetting": 0.6, "temperature": 3.0},
         lambda step, f, r: (
-            -divergence(f[2], f[0]) if step == 1 else 0.6 * divergence(r[2], r[0]) + 0.9 * point_loss(*r[:2]).mean()
+            -distillation(f[2], f[0], 3.0)
+            if step == 1
+            else 0.6 * distillation(r[2], r[0], 3.0) + 0.9 * point_loss(*r[:2]).mean()
         ),
     ),
 }
@@ -176,6 +185,7 @@ def test_defaults_are_the_papers_and_wrong_settings_are_refused(name):
         (NegGradPlus, {"alpha": 1.5}, "alpha is a weight from 0 to 1"),
         (NegativePreference, {"beta": 0.0}, "beta must be above 0"),
         (Scrub, {"forgetting": -0.1}, "forgetting is a fraction from 0 to 1"),
+        (Scrub, {"temperature": 0.0}, "temperature must be above 0"),
         (Scrub, {"steps": 2}, "of 2 steps none would look at the forget set"),
     ],
 )
