@@ -14,12 +14,28 @@ from dvbench.scoring.densities import cell_densities
 from dvbench.scoring.outputs import compared_points, outputs_of_player, point_batches
 from dvbench.training.losses import divergences, point_losses, predictions
 
-CELLS = 101  # of the grid on which densities are averaged
+CELLS = 201  # of the grid on which densities are averaged
 SAMPLED = 10_000  # losses from which a density is estimated
 SMALLEST = 1e-6  # smaller losses count as this one, because their logarithm is drawn
 
 
-@task(version=2, headline="lkd", higher_is_better=False, judges_unlearning=True)
+@task(
+    version=2,
+    headline="lkd",
+    higher_is_better=False,
+    ranges={
+        "lkd": (0, None),
+        "lkd_untrained": (0, None),
+        "lkd_full": (0, None),
+        "lmse": (0, None),
+        "lmse_untrained": (0, None),
+        "lmse_full": (0, None),
+        "pmse": (0, None),
+        "pmse_untrained": (0, None),
+        "pmse_full": (0, None),
+    },
+    judges_unlearning=True,
+)
 def output_divergence(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Output divergence: do models that unlearned a player predict the same on the other players as retrained ones?
 
@@ -79,4 +95,5 @@ def _densities(problem: Problem, losses: dict[str, list[torch.Tensor]]) -> dict[
     samples = {name: rng.permutation(logarithms)[:SAMPLED] for name, logarithms in pooled.items()}
     centres, densities = cell_densities(samples, CELLS)
     names = {"": "unlearned", "_untrained": "untrained", "_full": "full", "retrained": "retrained"}
-    return {"log10_loss": centres.tolist(), **{names[name]: curve.tolist() for name, curve in densities.items()}}
+    curves = {"log10_loss": centres} | {names[name]: curve for name, curve in densities.items()}
+    return {name: [float(f"{number:.9g}") for number in curve] for name, curve in curves.items()}

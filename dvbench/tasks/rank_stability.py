@@ -12,7 +12,13 @@ from dvbench.scoring.correlation import rank_correlation
 TOP = 0.1
 
 
-@task(version=2, headline="spearman", higher_is_better=True, repeats=True)
+@task(
+    version=2,
+    headline="spearman",
+    higher_is_better=True,
+    ranges={"spearman": (-1, 1), "top_overlap": (0, 1), "bottom_overlap": (0, 1)},
+    repeats=True,
+)
 def rank_stability(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Rank stability: is the order of the players the same with another seed for the evaluator and for its model?
 
