@@ -39,7 +39,8 @@ def test_everything_can_be_described(dvbench, name: str) -> None:
 
 def test_a_task_shows_its_version_headline_and_direction(dvbench) -> None:
     assert dvbench("describe", "rank_stability").out.endswith(
-        "\nversion: 2\nheadline: spearman\nhigher is better: True\nrepeats: True\n"
+        "\nversion: 2\nheadline: spearman\nhigher is better: True\n"
+        "ranges: {'spearman': (-1, 1), 'top_overlap': (0, 1), 'bottom_overlap': (0, 1)}\nrepeats: True\n"
     )
 
 
