@@ -24,6 +24,7 @@ from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import Metric
 from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.factory import MethodSetting, as_method, make_unlearner
+from evaluators.common.requirements import require_network
 from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
@@ -167,6 +168,8 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     def train_data_values(self, *args: Any, **kwargs: Any) -> PartialUnlearningShapley:
         """Train the full model, and take every player as the target set in turn.
 
+        OpenDataVal's own networks are trained as dvbench's are: by AdamW, with the loss on logits.
+
         Parameters
         ----------
         *args, **kwargs
@@ -175,20 +178,21 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         Raises
         ------
         UserError
-            If the model is not one of dvbench's.
+            If the model is no network of torch.
         FloatingPointError
             If training or unlearning diverged.
         """
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to earlier data
-        if not isinstance(self.pred_model, TrainableModel):
-            raise UserError("partial_unlearning_shapley trains dvbench's models only; for another model call value()")
+        require_network("partial_unlearning_shapley", self.pred_model)
         x, y = self.x_train, self.y_train
         players: Sequence[np.ndarray] = [np.array([i]) for i in range(len(x))]
         if isinstance(x, Subsets):
             players, x, y = x.members, x.points, y.points
         x, y, z, y_z = (as_tensor(part) for part in (x, y, self.x_valid, self.y_valid))
         untrained = self.pred_model.clone()
-        full: Any = self.pred_model.clone().fit(x, y, *args, **kwargs)
+        if not isinstance(untrained, TrainableModel):
+            _, untrained = full_and_untrained(untrained, untrained, x[:1], int(self.random_state.randint(2**31)))
+        full: Any = untrained.clone().fit(x, y, *args, **kwargs)
         seed = int(self.random_state.randint(2**31))
         unlearner = make_unlearner(full, (x, y), (z, y_z), self.method)
         values = self._values(unlearner, untrained, (x, y), (z, y_z), self.metric, players, seed, kwargs)

@@ -15,11 +15,12 @@ from dvbench.problems.subsets import Subsets
 from dvbench.randomness import integer_seed
 from dvbench.randomness import random_state as as_random_state
 from dvbench.sampling import Sampling, make_sampling
-from dvbench.training.any_model import model_outputs
+from dvbench.training.any_model import fit_to_points, model_outputs
 from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import model_utilities
 from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.factory import MethodSetting, as_method, make_unlearner
+from evaluators.common.requirements import require_network
 from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
 
@@ -119,10 +120,11 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
             If unlearning diverged.
         """
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to earlier data
+        require_network("unlearning_shapley", self.pred_model)
         model = self.pred_model.clone()
         x_valid, y_valid = as_tensor(self.x_valid), as_tensor(self.y_valid)
         untrained = None if self.sampling.truncation is None else model_outputs(model, x_valid)
-        model.fit(self.x_train, self.y_train, *args, **kwargs)
+        fit_to_points(model, self.x_train, self.y_train, *args, **kwargs)
         players, x, y = None, self.x_train, self.y_train
         if isinstance(x, Subsets):
             players, x, y = x, x.points, y.points

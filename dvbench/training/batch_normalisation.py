@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.hooks import RemovableHandle
 
 MARK = "_dvbench_evaluates_a_lone_point"  # attribute of a layer during such a forward pass
 
@@ -26,12 +27,20 @@ def lone_points_normalised(network: object) -> Iterator[None]:
     network : torch.nn.Module
         Anything else, such as a model of scikit-learn, has no such layers.
     """
-    with ExitStack() as hooks:
-        for module in network.modules() if isinstance(network, nn.Module) else ():
-            if isinstance(module, _BatchNorm) and module.track_running_stats:
-                hooks.callback(module.register_forward_pre_hook(_evaluate_lone_points).remove)
-                hooks.callback(module.register_forward_hook(_train_again, always_call=True).remove)
+    with ExitStack() as stack:
+        for hook in normalise_lone_points(network):
+            stack.callback(hook.remove)
         yield
+
+
+def normalise_lone_points(network: object) -> list[RemovableHandle]:
+    """Do what `lone_points_normalised` does, for a network and all its later copies, until the hooks are removed."""
+    hooks = []
+    for module in network.modules() if isinstance(network, nn.Module) else ():
+        if isinstance(module, _BatchNorm) and module.track_running_stats:
+            hooks.append(module.register_forward_pre_hook(_evaluate_lone_points))
+            hooks.append(module.register_forward_hook(_train_again, always_call=True))
+    return hooks
 
 
 def _evaluate_lone_points(module: nn.Module, inputs: tuple[Any, ...]) -> None:

@@ -18,9 +18,6 @@ from evaluators.common.sampling import PermutationSampler
 class BetaShapley(Baseline, dataval.BetaShapley):
     """Beta Shapley: a semivalue of a retrained model's utility that gives small coalitions more weight.
 
-    OpenDataVal's algorithm with another sampler, which neither caches nor truncates, and with weights computed in log
-    space: OpenDataVal's own weights overflow and are NaN from 1,072 points on.
-
     Parameters
     ----------
     permutations : int
@@ -28,6 +25,14 @@ class BetaShapley(Baseline, dataval.BetaShapley):
     alpha, beta : float
         Parameters of the Beta distribution; (1, 1) is Data Shapley, (4, 1) the paper's choice.
     random_state : int or RandomState, optional
+
+    Notes
+    -----
+    Variant: the paper's semivalue, estimated from whole permutations: OpenDataVal's algorithm with another sampler,
+    which neither caches nor truncates, and with weights computed in log space. OpenDataVal's own weights overflow and
+    are NaN from 1,072 points on. The utility of the empty coalition is that of the untrained model.
+
+    Between processors: equal up to rounding.
 
     References
     ----------

@@ -17,14 +17,19 @@ from evaluators.common.sampling import PermutationSampler
 class DataShapley(Baseline, dataval.DataShapley):
     """Data Shapley: Shapley values of a retrained model's utility, from random permutations.
 
-    OpenDataVal's algorithm with another sampler, which neither caches nor truncates.
-
     Parameters
     ----------
     permutations : int
         Number of permutations. Each costs one fit for each player. If enumerating all coalitions takes no more fits
         than the permutations, they are enumerated and the values are exact.
     random_state : int or RandomState, optional
+
+    Notes
+    -----
+    Variant: the paper's Shapley value, estimated from whole permutations: OpenDataVal's algorithm with another sampler,
+    which neither caches nor truncates. The utility of the empty coalition is that of the untrained model.
+
+    Between processors: equal up to rounding.
 
     References
     ----------

@@ -16,7 +16,6 @@ from torch.utils.data import Subset
 from evaluators import (
     AME,
     BetaShapley,
-    ClassWiseShapley,
     DataBanzhaf,
     DataOob,
     DataShapley,
@@ -58,7 +57,7 @@ def test_same_coalitions_same_estimates_as_opendatavals_class(ours, params, thei
     np.testing.assert_allclose(evaluator.pred_model.seed, model.seed)  # the model is back in its place
 
 
-@pytest.mark.parametrize("make", [DataShapley, BetaShapley, ClassWiseShapley])
+@pytest.mark.parametrize("make", [DataShapley, BetaShapley])
 def test_sampled_semivalues_equal_those_of_models_fitted_one_by_one(make, problem, model, monkeypatch):
     first = values(make(permutations=1, random_state=np.random.RandomState(0)), problem, model)
     fits = model.fits.count

@@ -16,6 +16,7 @@ from dvbench.problems.build import build_problem
 from dvbench.randomness import random_state as as_random_state
 from dvbench.settings import Groups, ModelSettings, Noise, Sizes
 from dvbench.training.build import build_model
+from dvbench.training.heads import logits_network
 from dvbench.training.tensor_model import TensorModel, seeded
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 from evaluators import PartialUnlearningShapley
@@ -134,6 +135,19 @@ class Unresettable(nn.Module):
 
     def forward(self, x):
         return self.head(x * self.weight)
+
+
+def test_opendatavals_networks_are_trained_as_dvbenchs_are(two_blobs):
+    torch.manual_seed(0)
+    theirs = ClassifierMLP(4, 2)
+    state = np.random.RandomState(5)
+    same = TensorModel(logits_network(theirs), "classification", 2, seed=int(np.random.RandomState(5).randint(2**31)))
+    values = PartialUnlearningShapley(**HOW, random_state=state).train(two_blobs, theirs, accuracy, **FIT).data_values
+    state = np.random.RandomState(5)
+    state.randint(2**31)
+    expected = PartialUnlearningShapley(**HOW, random_state=state).train(two_blobs, same, accuracy, **FIT).data_values
+    np.testing.assert_array_equal(values, expected)
+    assert np.ptp(values) > 0
 
 
 def test_what_does_not_fit_is_refused(task):
