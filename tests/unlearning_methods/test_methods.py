@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from torch.nn.functional import logsigmoid
 
 from dvbench.randomness import integer_seed
 from dvbench.registry import entries
+from dvbench.suite import load_suite
 from dvbench.unlearning.contract import UnlearningMethod
+from dvbench.unlearning.factory import make_method
 from dvbench.unlearning.stacked_engine import StackedUnlearner
 from dvbench.unlearning_methods.fine_tuning import FineTuning
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
@@ -22,6 +26,7 @@ from dvbench.unlearning_methods.plain_ascent import PlainAscent
 from dvbench.unlearning_methods.random_labels import RandomLabels
 from dvbench.unlearning_methods.scrub import Scrub
 
+ROOT = Path(__file__).parents[2]
 COALITIONS = [np.array([6, 1, 8]), np.array([0, 2, 3, 4, 9])]
 FEW = {"steps": 4, "batch_size": 5, "lr": 0.01, "weight_decay": 0.3}
 
@@ -159,12 +164,23 @@ def test_random_targets_of_a_regression_are_those_of_others():
     assert (actual != y).all()
 
 
+def tuned_rates(heading: str) -> dict[str, float]:
+    """The column "best" of the table that begins with this heading: the lowest rate that was tried."""
+    page = (ROOT / "docs" / "unlearning-rates.md").read_text()
+    table = re.search(rf"\n\| method \| {heading} \|(.*?)\n\n", page, re.DOTALL).group(0).strip().splitlines()
+    column = [cell.strip() for cell in table[0].split("|")].index("best")
+    cells = [[cell.strip() for cell in row.split("|")] for row in table[2:]]
+    return {row[1].strip("`"): float(row[column]) for row in cells}
+
+
 @pytest.mark.parametrize("name", entries("unlearning"))
-def test_defaults_are_the_papers_and_wrong_settings_are_refused(name):
+def test_defaults_are_tuned_and_wrong_settings_are_refused(name):
+    """The rate is that of the page, but gradient ascent's is that of the paper of Unlearning Shapley."""
     make = entries("unlearning")[name].load()
     assert issubclass(make, UnlearningMethod)
     method = make()
-    assert (method.steps, method.batch_size, method.lr, method.weight_decay) == (100, 32, 2e-5, 0.01)
+    rates = tuned_rates("2e-05") | {"gradient_ascent": 2e-5}
+    assert (method.steps, method.batch_size, method.lr, method.weight_decay) == (100, 32, rates[name], 0.01)
     for wrong in (
         {"steps": 0},
         {"batch_size": 0},
@@ -177,6 +193,14 @@ def test_defaults_are_the_papers_and_wrong_settings_are_refused(name):
             ValueError, match=r"parameters is|lr and weight_decay are numbers|at least one step|none would look"
         ):
             make(**wrong)
+
+
+@pytest.mark.parametrize(("suite", "heading"), [("unlearning-cpu", "2e-05"), ("text-tiny-unlearning", "3e-05")])
+def test_suites_run_methods_at_their_tuned_rates(suite, heading):
+    rates = tuned_rates(heading)
+    for method in load_suite(suite).evaluators:
+        if "-common-" not in method.title:
+            assert make_method(method.name, **method.params).lr == rates[method.title]
 
 
 @pytest.mark.parametrize(
