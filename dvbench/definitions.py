@@ -53,7 +53,8 @@ class Definition:
     parameters : tuple of Parameter, or None
         None if the source does not show them, as for ``**kwargs`` or an unknown base class.
     metadata : dict
-        Keyword arguments of a function's decorators, as far as they are literals: a task's version and headline.
+        Keyword arguments of a function's decorators, as far as they are literals: a task's version and headline. Of a
+        class, its class variables (``ClassVar``) that are literals: an evaluator's ``version``.
     """
 
     parameters: tuple[Parameter, ...] | None = None
@@ -89,7 +90,7 @@ def read_definition(module: str, name: str) -> Definition:
     if definition is None:
         return Definition()
     if definition.is_class:
-        return Definition(_constructor(definition))
+        return Definition(_constructor(definition), _class_variables(definition))
     if definition.is_function:
         return Definition(_signature(definition), _metadata(definition))
     return Definition()
@@ -215,6 +216,16 @@ def _type(annotation: Any) -> str:
     path = "" if isinstance(annotation, str) else getattr(annotation, "canonical_path", "")
     alias = _find(path) if "." in path else None
     return str(alias.value) if alias is not None and alias.is_attribute and alias.value else str(annotation)
+
+
+def _class_variables(definition: griffe.Class) -> dict[str, Any]:
+    """Class variables of a class, not of its bases, that are literals."""
+    variables = {}
+    for name, member in definition.members.items():
+        if member.is_attribute and "class-attribute" in member.labels and "instance-attribute" not in member.labels:
+            with suppress(ValueError, SyntaxError, TypeError):
+                variables[name] = ast.literal_eval(str(cast("griffe.Attribute", member).value))
+    return variables
 
 
 def _metadata(function: griffe.Function) -> dict[str, Any]:

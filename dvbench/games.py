@@ -1,21 +1,22 @@
 """Shapley values of a game, by sampling permutations of its players, or exactly if that is cheaper.
 
-A game is a function from a sequence of coalitions (arrays of distinct player numbers) to their utilities. It is called
-with many coalitions at once, so that it can train or unlearn their models together.
+A game is a function from a sequence of coalitions (arrays of distinct player numbers, in ascending order) to their
+utilities. It is called with many coalitions at once, so that it can train or unlearn their models together. A
+`RandomGame` is a game whose utilities also depend on random numbers.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, ClassVar
 
 import numpy as np
 
-from dvbench.errors import unknown
+from dvbench.sampling import RunningMean as RunningMean
+from dvbench.sampling import Stopping as Stopping
 
 Game = Callable[[Sequence[np.ndarray]], np.ndarray]
 
@@ -23,115 +24,21 @@ AT_ONCE = 128  # coalitions in one call of a game, unless the caller sets anothe
 
 
 @dataclass(frozen=True)
-class Stopping:
-    """When to stop sampling: at the first limit that is reached. At least one limit must be set.
+class RandomGame:
+    """A game whose utilities depend on random numbers, such as those that select minibatches.
+
+    Its Shapley values are those of the expected utilities. Within one draw all coalitions share the random numbers, so
+    that the difference of two utilities comes from the difference of their coalitions. Each sample (a permutation, a
+    pair of antithetic permutations, or an enumeration of all coalitions) has its own draw, so that the standard errors
+    include the randomness of the game.
 
     Parameters
     ----------
-    permutations : int, optional
-        Number of permutations. Antithetic permutations come in pairs, so an odd number is exceeded by one.
-    seconds : float, optional
-        Time. The number of permutations then depends on the machine, so values do not repeat to the bit.
-    standard_error : float, optional
-        Sample until no value has a larger standard error. The standard error of small samples is uncertain, so it is
-        used only after `MINIMUM` permutations.
+    draw : callable
+        Function from a number (0, 1, ...) to the game with the random numbers of that draw.
     """
 
-    permutations: int | None = None
-    seconds: float | None = None
-    standard_error: float | None = None
-
-    MINIMUM: ClassVar = 10
-
-    def __post_init__(self) -> None:
-        limits = (self.permutations, self.seconds, self.standard_error)
-        if all(limit is None for limit in limits):
-            raise ValueError("set permutations, seconds or standard_error, or sampling never stops")
-        if any(limit is not None and not limit > 0 for limit in limits):
-            raise ValueError("permutations, seconds and standard_error must be above 0")
-
-    def reached(self, permutations: int, seconds: float, standard_errors: np.ndarray) -> bool:
-        """Whether to stop after this many permutations and seconds with these errors."""
-        if self.permutations is not None and permutations >= self.permutations:
-            return True
-        if self.seconds is not None and seconds >= self.seconds:
-            return True
-        return (
-            self.standard_error is not None
-            and permutations >= self.MINIMUM
-            and float(standard_errors.max()) <= self.standard_error
-        )
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How permutations are sampled, and when sampling stops: at the first limit that is reached.
-
-    Parameters
-    ----------
-    permutations : int, optional
-        Stop after this many permutations; 10 if no limit is set. If the utilities of all coalitions are not more than
-        the permutations need, all coalitions are enumerated instead and the values are exact. With a time limit they
-        are enumerated only if 10 permutations need as many.
-    seconds : float, optional
-        Stop after this time.
-    target_standard_error : float, optional
-        Stop when no value has a larger standard error.
-    antithetic : bool
-        Follow every permutation with its reverse.
-    truncation : float, optional
-        End a permutation early when the utility of its coalition is within this distance of its limit. What the limit
-        is depends on the evaluator.
-    """
-
-    permutations: int | None = None
-    seconds: float | None = None
-    target_standard_error: float | None = None
-    antithetic: bool = False
-    truncation: float | None = None
-
-    DEFAULT_PERMUTATIONS: ClassVar = 10
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.antithetic, bool):
-            raise ValueError(f"antithetic is true or false, not {self.antithetic!r}")
-        if not isinstance(self.permutations, int | np.integer | None) or isinstance(self.permutations, bool):
-            raise ValueError(f"permutations is a whole number, not {self.permutations!r}")
-        for name in ("seconds", "target_standard_error", "truncation"):
-            value = getattr(self, name)
-            if not isinstance(value, float | int | np.number | None) or isinstance(value, bool):
-                raise ValueError(f"{name} is a number, not {value!r}")
-        self.stopping  # noqa: B018  # refuses limits that are not above 0
-
-    @property
-    def stopping(self) -> Stopping:
-        """The limits."""
-        permutations = self.permutations
-        if permutations is None and self.seconds is None and self.target_standard_error is None:
-            permutations = self.DEFAULT_PERMUTATIONS
-        return Stopping(permutations, self.seconds, self.target_standard_error)
-
-
-def make_sampling(sampling: Sampling | Mapping[str, Any] | None) -> Sampling:
-    """Make the settings of sampling from a mapping, as a suite writes it; None stands for the defaults.
-
-    Raises
-    ------
-    UserError
-        If there is no such setting.
-    ValueError
-        If a value is not allowed.
-    """
-    if isinstance(sampling, Sampling):
-        return sampling
-    if sampling is not None and not isinstance(sampling, Mapping):
-        raise ValueError(f"sampling is a mapping such as {{ permutations = 10 }}, not {sampling!r}")
-    settings = dict(sampling or {})
-    known = [field.name for field in fields(Sampling)]
-    for name in settings:
-        if name not in known:
-            raise unknown("parameter of sampling", str(name), known)
-    return Sampling(**settings)
+    draw: Callable[[int], Game]
 
 
 @dataclass(frozen=True)
@@ -142,54 +49,18 @@ class ShapleyEstimate:
     ----------
     values : numpy.ndarray of shape (n,)
     standard_errors : numpy.ndarray of shape (n,)
-        0 where the values are exact, infinite after a single permutation.
+        0 where the values are exact, infinite (unknown) after a single permutation or draw. Of players all of whose
+        samples are equal it is a bound, see `dvbench.sampling.RunningMean`.
     permutations : int
-        Number of permutations sampled; 0 where the values are exact.
+        Number of permutations sampled; 0 if all coalitions were enumerated.
+    draws : int
+        Number of draws of a random game; 0 for other games.
     """
 
     values: np.ndarray
     standard_errors: np.ndarray
     permutations: int
-
-
-class RunningMean:
-    """Running mean of samples that are added a few at a time, and its standard error.
-
-    Deviations are summed from the mean, not from zero, so little precision is lost if they are small compared with it.
-
-    Parameters
-    ----------
-    n : int
-        Numbers in a sample.
-
-    Attributes
-    ----------
-    count : int
-    mean : numpy.ndarray of shape (n,)
-    """
-
-    def __init__(self, n: int) -> None:
-        self.count = 0
-        self.mean = np.zeros(n)
-        self._squares = np.zeros(n)  # of deviations from the mean, summed
-
-    def add(self, samples: np.ndarray) -> None:
-        """Add samples, (k, n) with k >= 1 (Chan, Golub and LeVeque, 1983, equation 2.1)."""
-        k, mean = len(samples), samples.mean(axis=0)
-        change = mean - self.mean
-        total = self.count + k
-        self.mean = self.mean + change * (k / total)
-        self._squares = (
-            self._squares + np.square(samples - mean).sum(axis=0) + np.square(change) * (self.count * k / total)
-        )
-        self.count = total
-
-    @property
-    def standard_errors(self) -> np.ndarray:
-        """Standard errors of the mean, (n,); infinite before the second sample."""
-        if self.count < 2:
-            return np.full(len(self.mean), np.inf)
-        return np.sqrt(self._squares / (self.count - 1) / self.count)
+    draws: int = 0
 
 
 class _OutOfTimeError(Exception):
@@ -197,33 +68,38 @@ class _OutOfTimeError(Exception):
 
 
 def shapley_values(
-    game: Game,
+    game: Game | RandomGame,
     n: int,
     stopping: Stopping,
     rng: np.random.RandomState,
     *,
     antithetic: bool = False,
+    draws: int | None = None,
     limit: float = np.inf,
     at_once: int = AT_ONCE,
 ) -> ShapleyEstimate:
-    """Shapley values of a game, sampled or exact.
+    """Shapley values of a game, sampled or by enumeration.
 
     All coalitions are enumerated if that needs no more utilities than the permutations would. Without a number of
     permutations `Stopping.MINIMUM` of them are compared, and with a time limit at most `Stopping.MINIMUM`.
 
     Parameters
     ----------
-    game : callable
+    game : callable or RandomGame
         Utilities of coalitions.
     n : int
         Number of players.
     stopping : Stopping
-        If the time limit is reached within a permutation, that permutation is dropped, unless it is the first.
+        If the time limit is reached within a permutation, that permutation is dropped, unless it is the first. An
+        enumeration is finished.
     rng : numpy.random.RandomState
         Source of the permutations.
     antithetic : bool
         Follow every permutation with its reverse, and treat both as one sample: players that came early then come late.
         (Mitchell et al., "Sampling permutations for Shapley value estimation", JMLR 2022, section 4.1.)
+    draws : int, optional
+        How often a random game is enumerated, each time with another draw. By default as often as the number of
+        permutations pays for, at least once; with a target of the standard error only, until it is reached.
     limit : float
         Truncate a permutation where a utility reaches this limit: the players after it contribute nothing.
     at_once : int
@@ -241,17 +117,42 @@ def shapley_values(
     enough = stopping.permutations or Stopping.MINIMUM
     if stopping.seconds is not None:
         enough = min(enough, Stopping.MINIMUM)
-    if enumerable(n, enough):
+    if not enumerable(n, enough):
+        return _sampled(game, n, stopping, rng, 2 if antithetic else 1, limit, at_once)
+    if not isinstance(game, RandomGame):
         return ShapleyEstimate(exact_shapley_values(game, n), np.zeros(n), 0)
+    if draws is None and (stopping.permutations is not None or stopping.seconds is not None):
+        draws = affordable_enumerations(n, enough)
+    return _enumerated(game, n, replace(stopping, permutations=draws))
+
+
+def _enumerated(game: RandomGame, n: int, stopping: Stopping) -> ShapleyEstimate:
+    """Mean of the exact values of draws of a game, where ``stopping.permutations`` is the number of draws."""
+    started, samples = time.perf_counter(), RunningMean(n)
+    while not (
+        samples.count and stopping.reached(samples.count, time.perf_counter() - started, samples.standard_errors)
+    ):
+        samples.add(exact_shapley_values(game.draw(samples.count), n)[np.newaxis])
+    return ShapleyEstimate(samples.mean, samples.standard_errors, 0, samples.count)
+
+
+def _sampled(
+    game: Game | RandomGame,
+    n: int,
+    stopping: Stopping,
+    rng: np.random.RandomState,
+    in_sample: int,
+    limit: float,
+    at_once: int,
+) -> ShapleyEstimate:
+    """Sample ``in_sample`` permutations at a time, the second of which is the reverse of the first."""
     started, samples = time.perf_counter(), RunningMean(n)
 
     def timed(coalitions: Sequence[np.ndarray]) -> np.ndarray:
         if samples.count and stopping.seconds is not None and time.perf_counter() - started >= stopping.seconds:
             raise _OutOfTimeError
-        return game(coalitions)
+        return game_of_sample(coalitions)
 
-    empty, full = _utilities(game, [np.arange(0), np.arange(n)])
-    in_sample = 2 if antithetic else 1  # permutations
     while not (
         samples.count
         and stopping.reached(in_sample * samples.count, time.perf_counter() - started, samples.standard_errors)
@@ -259,13 +160,17 @@ def shapley_values(
         permutation = rng.permutation(n)
         sample = np.zeros(n)
         try:
+            if isinstance(game, RandomGame) or not samples.count:
+                game_of_sample = game.draw(samples.count) if isinstance(game, RandomGame) else game
+                empty, full = _utilities(timed, [np.arange(0), np.arange(n)])
             for order in (permutation, permutation[::-1])[:in_sample]:
                 contributions = marginal_contributions(timed, order, empty, full, limit=limit, at_once=at_once)
                 sample[order] += contributions / in_sample
         except _OutOfTimeError:
             break
         samples.add(sample[np.newaxis])
-    return ShapleyEstimate(samples.mean, samples.standard_errors, in_sample * samples.count)
+    draws = samples.count if isinstance(game, RandomGame) else 0
+    return ShapleyEstimate(samples.mean, samples.standard_errors, in_sample * samples.count, draws)
 
 
 def marginal_contributions(
@@ -361,7 +266,17 @@ def tabulated_shapley_values(utilities: np.ndarray) -> np.ndarray:
 
 def enumerable(n: int, permutations: int) -> bool:
     """Whether all coalitions of n players need no more utilities than this many permutations."""
-    return bool(2**n <= 2 + permutations * max(n - 1, 0))
+    return bool(2**n <= _utilities_of(permutations, n))
+
+
+def affordable_enumerations(n: int, permutations: int) -> int:
+    """How often all coalitions of n players can be enumerated with the utilities of permutations; at least once."""
+    return int(max(1, _utilities_of(permutations, n) // 2**n))
+
+
+def _utilities_of(permutations: int, n: int) -> int:
+    """Number of utilities that permutations of n players need: those inside each of them, and of none and all."""
+    return 2 + permutations * max(n - 1, 0)
 
 
 def exact_marginal_contributions(game: Game, n: int) -> np.ndarray:
@@ -383,7 +298,8 @@ def exact_marginal_contributions(game: Game, n: int) -> np.ndarray:
 
 
 def _utilities(game: Game, coalitions: Sequence[np.ndarray]) -> np.ndarray:
-    utilities = np.asarray(game(coalitions), dtype=float)
+    # Sorted, so that a utility is a function of the set and not of the order in which a permutation lists it.
+    utilities = np.asarray(game([np.sort(coalition) for coalition in coalitions]), dtype=float)
     if not np.isfinite(utilities).all():
         size = len(coalitions[int(np.argmin(np.isfinite(utilities)))])
         raise FloatingPointError(f"the utility of a coalition of {size} players is NaN or infinite")

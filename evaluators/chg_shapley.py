@@ -29,6 +29,14 @@ class CHGShapley(GradientGame):
     random_state : int or RandomState, optional
         Not used: given the trained model, the values are deterministic.
 
+    Notes
+    -----
+    Variant: the utility of the paper. Its Theorem 1 is misprinted; the closed form here was derived anew. The gradient
+    is that of the last layer, weights and bias, as in the paper's text; the authors' published code uses the bias of
+    the first layer.
+
+    Between processors: equal up to rounding.
+
     References
     ----------
     H. Cai. CHG Shapley: efficient data valuation and selection towards trustworthy machine learning. arXiv:2406.11730,

@@ -50,6 +50,12 @@ class HardnessShapley(TrainingDynamics):
     random_state : int or RandomState, optional
         Not used: given the trained model, the values are deterministic.
 
+    Notes
+    -----
+    Variant: the ablation of the CHG Shapley paper.
+
+    Between processors: equal up to rounding.
+
     References
     ----------
     H. Cai. CHG Shapley: efficient data valuation and selection towards trustworthy machine learning. arXiv:2406.11730,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import Metric
 from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.factory import MethodSetting, as_method, make_unlearner
+from evaluators.common.requirements import require_network
 from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # features and targets
@@ -72,7 +73,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     method : str, mapping or UnlearningMethod
         Unlearning method: a name (``dvbench list unlearning``), a mapping of its name and parameters such as
         ``{"name": "gradient_ascent", "lr": 1e-4, "steps": 20}``, or an object such as
-        ``NegativePreference(lr=1e-3, beta=0.5)``.
+        ``NegativePreference(lr=1e-3, beta=0.5)``. The default is the paper's: gradient ascent at the rate 2e-5.
     utility : {"metric", "log_loss"}
         U: OpenDataVal's metric, or the negative mean loss.
     random_state : int or RandomState, optional
@@ -82,6 +83,15 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     diagnostics_ : dict of str to float
         ``unlearned`` target sets, and the means of the three terms over them.
 
+    Notes
+    -----
+    Variant: the paper's Algorithm 2. v(D) and v(rest) come from one run of unlearning and one of training, so values
+    are conditional on one draw of their minibatches. The draw is the same for all target sets, and depends on the set
+    D, not on the order of its points. OpenDataVal has no such evaluator.
+
+    Between processors: equal up to rounding: on quick's digits, values differed by at most 4e-7 of their standard
+    deviation with the log loss, and not at all with accuracy.
+
     References
     ----------
     L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
@@ -89,6 +99,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     """
 
     takes_subsets = True
+    version: ClassVar[str] = "0.2.0"
 
     def __init__(
         self,
@@ -158,6 +169,8 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     def train_data_values(self, *args: Any, **kwargs: Any) -> PartialUnlearningShapley:
         """Train the full model, and take every player as the target set in turn.
 
+        OpenDataVal's own networks are trained as dvbench's are: by AdamW, with the loss on logits.
+
         Parameters
         ----------
         *args, **kwargs
@@ -166,20 +179,21 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
         Raises
         ------
         UserError
-            If the model is not one of dvbench's.
+            If the model is no network of torch.
         FloatingPointError
             If training or unlearning diverged.
         """
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to earlier data
-        if not isinstance(self.pred_model, TrainableModel):
-            raise UserError("partial_unlearning_shapley trains dvbench's models only; for another model call value()")
+        require_network("partial_unlearning_shapley", self.pred_model)
         x, y = self.x_train, self.y_train
         players: Sequence[np.ndarray] = [np.array([i]) for i in range(len(x))]
         if isinstance(x, Subsets):
             players, x, y = x.members, x.points, y.points
         x, y, z, y_z = (as_tensor(part) for part in (x, y, self.x_valid, self.y_valid))
         untrained = self.pred_model.clone()
-        full: Any = self.pred_model.clone().fit(x, y, *args, **kwargs)
+        if not isinstance(untrained, TrainableModel):
+            _, untrained = full_and_untrained(untrained, untrained, x[:1], int(self.random_state.randint(2**31)))
+        full: Any = untrained.clone().fit(x, y, *args, **kwargs)
         seed = int(self.random_state.randint(2**31))
         unlearner = make_unlearner(full, (x, y), (z, y_z), self.method)
         values = self._values(unlearner, untrained, (x, y), (z, y_z), self.metric, players, seed, kwargs)

@@ -11,6 +11,7 @@ from dvbench.randomness import random_state as as_random_state
 from dvbench.training.any_model import fit_observed
 from dvbench.training.gradients import gradient_products
 from dvbench.training.tensors import as_tensor
+from evaluators.common.requirements import require_gradients
 
 
 class TracIn(DataEvaluator, ModelMixin):
@@ -29,6 +30,14 @@ class TracIn(DataEvaluator, ModelMixin):
         The ends of all epochs, or of the last one only, which is the plain gradient dot product.
     random_state : int or RandomState, optional
         Not used: given the training, nothing here is random.
+
+    Notes
+    -----
+    Variant: the paper's TracInCP with a checkpoint at the end of every epoch, divided by the number of points, because
+    a step of training takes a mean gradient. ``lr`` is the same in all epochs, and the gradient is that of the loss and
+    not AdamW's step.
+
+    Between processors: equal up to rounding.
 
     References
     ----------
@@ -61,6 +70,7 @@ class TracIn(DataEvaluator, ModelMixin):
             For the model's ``fit``: ``batch_size``.
         """
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to earlier data
+        require_gradients("trac_in", self.pred_model)
         model, x, y = self.pred_model.clone(), self.x_train, self.y_train
         validation = [as_tensor(part) for part in (self.x_valid, self.y_valid)]
 

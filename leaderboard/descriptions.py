@@ -31,7 +31,7 @@ class Description:
     summary : str
         One line.
     paragraphs : tuple of str
-        The paragraphs after it.
+        The paragraphs after it, and those of the notes.
     parameters : tuple of (str, str)
         Names, and what they mean.
     references : tuple of str
@@ -58,11 +58,14 @@ def describe(kind: Kind, name: str, about: About | None = None) -> Description:
     sections = Docstring(docstring).parse("numpy", warnings=False)
     texts = [section.value for section in sections if isinstance(section, DocstringSectionText)]
     summary, *paragraphs = _paragraphs(texts) or [""]
-    cited = [
-        section.value.contents
-        for section in sections
-        if isinstance(section, DocstringSectionAdmonition) and section.value.kind == "references"
-    ]
+    notes, cited = (
+        [
+            section.value.contents
+            for section in sections
+            if isinstance(section, DocstringSectionAdmonition) and section.value.kind == kind
+        ]
+        for kind in ("notes", "references")
+    )
     documented = [
         (item.name, item.description)
         for section in sections
@@ -74,7 +77,8 @@ def describe(kind: Kind, name: str, about: About | None = None) -> Description:
         (", ".join(name for name, _ in group), " ".join(_paragraphs([text])))
         for text, group in groupby(documented, key=lambda item: item[1])
     ]
-    return Description(summary, tuple(paragraphs), tuple(parameters), tuple(_paragraphs(cited)), about)
+    described = (*paragraphs, *_paragraphs(notes))
+    return Description(summary, described, tuple(parameters), tuple(_paragraphs(cited)), about)
 
 
 def _paragraphs(texts: Iterable[str]) -> list[str]:

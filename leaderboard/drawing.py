@@ -1,4 +1,4 @@
-"""The style of figures: panels side by side, one legend, one colour per evaluator."""
+"""The style of figures: panels side by side, one legend, and for every series a style that no other series has."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
+
+# Without black and greys. Eight colours that differ in hue and lightness, also to most colour-blind readers.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#6a3d9a")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 
 
 def panels(
@@ -58,11 +61,37 @@ def legend(figure: Figure, axes: dict[str, Axes]) -> None:
         text.set_parse_math(False)
 
 
-def colours(evaluators: Iterable[str]) -> dict[str, Any]:
-    """Give every evaluator a colour, the same in all panels."""
-    names = list(dict.fromkeys(evaluators))
-    colormap = colormaps["tab10" if len(names) <= 10 else "tab20"]
-    return {name: colormap(i % colormap.N) for i, name in enumerate(names)}
+def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Give every line of a figure a colour and a line style, the same in all panels; no two lines share both.
+
+    None of the colours is black or grey: those are for `reference_styles`.
+    """
+    distinct = list(dict.fromkeys(names))
+    return {
+        name: {"color": COLOURS[i % len(COLOURS)], "ls": _dashes(i // len(COLOURS))} for i, name in enumerate(distinct)
+    }
+
+
+def reference_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Give lines to compare with a grey and a dashed line style each; no two share a line style."""
+    distinct = list(dict.fromkeys(names))
+    greys = np.linspace(0.0, 0.6, max(len(distinct), 2))
+    return {name: {"color": f"{greys[i]:.2f}", "ls": _dashes(i + 1)} for i, name in enumerate(distinct)}
+
+
+def markers(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Give every point of a figure a colour and a marker; no two points share both."""
+    distinct = list(dict.fromkeys(names))
+    return {
+        name: {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i // len(COLOURS) % len(MARKERS)]}
+        for i, name in enumerate(distinct)
+    }
+
+
+def _dashes(number: int) -> Any:
+    """Return the line style of this number: solid, three usual ones, then dashes with ever more dots between them."""
+    usual = ("-", "--", ":", "-.")
+    return usual[number] if number < len(usual) else (0, (6, 1.5, *(1, 1.5) * (number - 2)))
 
 
 def svg(figure: Figure) -> bytes:

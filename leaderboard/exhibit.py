@@ -19,12 +19,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dvbench.results import Cell, Result, Score, Store
-from leaderboard import statistics
+from leaderboard.intervals import interval, metric_range
 from leaderboard.plans import merged_plan
 from leaderboard.published import published
 from leaderboard.suite_scores import SuiteScores
 
-LOW, HIGH = "_ci_low", "_ci_high"  # suffixes of the columns with the ends of a column's interval
+LOW, HIGH = "_ci_low", "_ci_high"  # suffixes of the columns with the ends of a mean's interval
+COUNT = "_n"  # suffix of the column with the number of seeds of a mean
+MEDIAN = "_median"  # suffix of a column with medians; all other columns of metrics are means
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Exhibit:
     figures : dict of str to matplotlib.figure.Figure
         By the suffix of their files: the file of a figure is named ``name`` + suffix.
     data : pandas.DataFrame, optional
-        The lines of the figures, if the table does not contain them: problem, evaluator, line, x and y.
+        The lines of the figures, if the table does not contain them: problem, evaluator, line, x, y and the number of
+        seeds of y, or the seed.
     """
 
     name: str
@@ -71,6 +74,11 @@ class SuiteResults:
     def tasks(self) -> list[str]:
         """The tasks that any result has a score of, in the order in which they occur."""
         return list(dict.fromkeys(task for _, result in self.cells if result is not None for task in result.scores))
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each problem, such as ``"classification"``; empty where no result says it."""
+        return dict(zip(self.scores.cells["problem"], self.scores.cells["problem_kind"], strict=True))
 
     def scores_of(self, task: str) -> Iterator[tuple[Cell, Score]]:
         """Yield the cells that have a score of a task."""
@@ -133,43 +141,76 @@ def metric_table(
     ----------
     results : SuiteResults
     tasks : sequence of str
+        Tasks that have no metric in common.
     names : sequence of str
-        Metrics of which the mean over seeds is shown, with its bootstrap interval; all metrics if it is empty.
+        Metrics of which the mean over seeds is shown, with its interval and number of seeds; all metrics if it is
+        empty.
     medians : sequence of str
-        Metrics of which the median over seeds is shown.
+        Metrics of which the median over seeds is shown, in a column that is named so.
 
     Returns
     -------
     pandas.DataFrame
-        One row per planned problem and evaluator; ``seeds`` of the ``planned`` seeds have a score.
+        One row per planned problem and evaluator; ``seeds`` of the ``planned`` seeds have a score of at least one task.
     """
-    values: dict[tuple[str, str], dict[str, list[float]]] = {}
-    planned = Counter(
-        (cell.key.problem, cell.key.evaluator) for cell, _ in results.cells if {*tasks}.intersection(cell.tasks)
-    )
+    values: dict[tuple[str, str], dict[tuple[str, str], list[float]]] = {}
     for task in tasks:
         for cell, score in results.scores_of(task):
             metrics = values.setdefault((cell.key.problem, cell.key.evaluator), {})
             for name, value in score.metrics.items():
-                metrics.setdefault(name, []).append(value)
-    names = names or list(dict.fromkeys(name for metrics in values.values() for name in metrics))
+                metrics.setdefault((task, name), []).append(value)
+    of_task = {name: task for metrics in values.values() for task, name in metrics}
+    planned = Counter(
+        (cell.key.problem, cell.key.evaluator) for cell, _ in results.cells if {*tasks}.intersection(cell.tasks)
+    )
     rows = []
     for (problem, evaluator), count in planned.items():
         metrics = values.get((problem, evaluator), {})
         row: dict[str, Any] = {"problem": problem, "evaluator": evaluator, "source": ""}
         row |= {"seeds": max(map(len, metrics.values()), default=0), "planned": count}
-        for name in names:
-            row[name] = np.mean(metrics[name]) if name in metrics else np.nan
-            row[name + LOW], row[name + HIGH] = statistics.bootstrap(metrics.get(name, []))
-        row |= {name: np.median(metrics[name]) if name in metrics else np.nan for name in medians}
+        for name in names or of_task:
+            numbers, task = metrics.get((of_task.get(name, ""), name), []), of_task.get(name, "")
+            low, high = interval(numbers, metric_range(task, name, results.kinds[problem]))
+            row |= {name: _mean(numbers), name + LOW: low, name + HIGH: high, name + COUNT: len(numbers)}
+        for name in medians:
+            numbers = metrics.get((of_task.get(name, ""), name), [])
+            row[name + MEDIAN] = np.median(numbers) if numbers else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
 
 
+def _mean(numbers: Sequence[float]) -> float:
+    return float(np.mean(numbers)) if numbers else np.nan
+
+
 def mean_lines(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Average the lines of a figure over seeds: ``y`` by problem, evaluator, line and ``x``."""
-    keys = ["problem", "evaluator", "line", "x"]
-    return pd.DataFrame(rows).groupby(keys, sort=False)["y"].mean().reset_index()
+    """Average the lines of a figure over seeds.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        The points of the lines of each seed, in order: problem, evaluator, seed, line, x and y.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``y`` by problem, evaluator, line and ``x``, and ``seeds``: the number of seeds in the mean. Only seeds with the
+        same x as the first seed of the line are averaged, so that all points of a line are means over the same seeds.
+    """
+    keys = ["problem", "evaluator", "line"]
+    points: dict[tuple[str, ...], dict[int, tuple[list[float], list[float]]]] = {}
+    for row in rows:
+        seeds = points.setdefault(tuple(row[key] for key in keys), {})
+        x, y = seeds.setdefault(row["seed"], ([], []))
+        x.append(row["x"])
+        y.append(row["y"])
+    averaged = []
+    for line, seeds in points.items():
+        first = next(iter(seeds.values()))[0]
+        same = [y for x, y in seeds.values() if x == first]
+        means = zip(first, np.mean(same, axis=0), strict=True)
+        averaged += [dict(zip(keys, line, strict=True)) | {"x": x, "y": y, "seeds": len(same)} for x, y in means]
+    return pd.DataFrame(averaged)
 
 
 def published_name(cell: Cell) -> str:
@@ -178,16 +219,25 @@ def published_name(cell: Cell) -> str:
     return "text_corpus" if problem.groups is not None and problem.groups.by == "corpora" else str(problem.dataset)
 
 
+def published_numbers(results: SuiteResults, exhibit: str) -> dict[str, str]:
+    """Return the problems for which a paper has numbers, those without noise, and the name of their data set there."""
+    known = published()[exhibit].numbers
+    names = {cell.key.problem: published_name(cell) for cell, _ in results.cells if cell.problem.noise.kind == "none"}
+    return {problem: name for problem, name in names.items() if name in known}
+
+
+def published_in_words(results: SuiteResults, exhibit: str) -> str:
+    """Say from which measurements the published numbers of these problems are; empty if there are none."""
+    return published()[exhibit].in_words(published_numbers(results, exhibit).values())
+
+
 def with_published(table: pd.DataFrame, results: SuiteResults, exhibit: str) -> pd.DataFrame:
     """Add the published numbers of the data set of each problem without noise, as rows after those of the problem."""
     paper = published()[exhibit]
-    cells = [cell for cell, _ in results.cells]
-    problems = list(dict.fromkeys(cell.key.problem for cell in cells))
-    datasets = {cell.key.problem: published_name(cell) for cell in cells if cell.problem.noise.kind == "none"}
+    problems = list(dict.fromkeys(cell.key.problem for cell, _ in results.cells))
     rows = [
-        {"problem": problem, "evaluator": paper.evaluator, "source": paper.source, **paper.numbers[dataset]}
-        for problem, dataset in datasets.items()
-        if dataset in paper.numbers
+        {"problem": problem, "evaluator": paper.evaluator, "source": paper.source, **paper.numbers[name]}
+        for problem, name in published_numbers(results, exhibit).items()
     ]
     both = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
     return both.sort_values("problem", kind="stable", key=lambda names: names.map(problems.index))

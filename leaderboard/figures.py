@@ -11,13 +11,13 @@ import pandas as pd
 from dvbench.errors import unknown
 from dvbench.files import write_atomically
 from leaderboard.drawing import svg
-from leaderboard.exhibit import HIGH, LOW, Exhibit
+from leaderboard.exhibit import COUNT, HIGH, LOW, Exhibit
 from leaderboard.exhibits import exhibits
 from leaderboard.index import open_index
 from leaderboard.markdown import escape
 from leaderboard.plans import results_store, suite_names
 from leaderboard.suite_scores import suite_scores
-from leaderboard.tables import number
+from leaderboard.tables import between
 
 
 def write_figures(results: Path, suite: str, out: Path) -> list[Path]:
@@ -75,7 +75,8 @@ def _page(suite: str, made: list[Exhibit]) -> str:
 
 def _table(table: pd.DataFrame) -> str:
     """Write each mean and its interval in one column; published rows have their source in place of the evaluator."""
-    names = [str(name) for name in table if not str(name).endswith((LOW, HIGH)) and name != "source"]
+    aside = {f"{name}{suffix}" for name in table for suffix in (LOW, HIGH, COUNT)} | {"source"}
+    names = [str(name) for name in table if name not in aside]
     lines = [[escape(name) for name in names], ["---"] * len(names)]
     for row in table.to_dict("records"):
         line = [_entry(row, str(name)) for name in names]
@@ -94,5 +95,7 @@ def _entry(row: dict[Any, Any], name: str) -> str:
     if name + LOW not in row and float(value).is_integer():
         return f"{value:.0f}"
     low, high = (row.get(name + end, math.nan) for end in (LOW, HIGH))
-    shown = number(value)
-    return shown if math.isnan(low) else f"{shown} [{number(low)}, {number(high)}]"
+    # The column of seeds says how many seeds there are; fewer of them can have this score.
+    seeds = row.get(name + COUNT, math.nan)
+    n = "" if math.isnan(seeds) or seeds == row.get("seeds") else f" (n = {seeds:.0f})"
+    return between(value, low, high) + n

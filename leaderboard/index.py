@@ -26,15 +26,15 @@ from dvbench.results.store import PLAN, RESULT, SUBMISSIONS
 from leaderboard.plans import merged_plan
 from leaderboard.text import clean
 
-VERSION = 2  # of the tables below; each version has its own file
+VERSION = 3  # of the tables below; each version has its own file
 TABLES = """
 CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT);
 CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
   tasks TEXT, kind TEXT, name TEXT, params TEXT, dataset TEXT, model TEXT, noise TEXT, players TEXT, level TEXT);
 CREATE TABLE results (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, stamp TEXT, sha256 TEXT, problem TEXT,
-  evaluator TEXT, seed INTEGER, settings TEXT, failed INTEGER, error TEXT, revision TEXT, train INTEGER,
-  validation INTEGER, test INTEGER, seconds REAL, fits REAL, unlearned REAL, peak_memory REAL, peak_cuda_memory REAL,
-  machine TEXT, device TEXT, object TEXT, object_version TEXT);
+  evaluator TEXT, seed INTEGER, settings TEXT, failed INTEGER, error TEXT, revision TEXT, problem_kind TEXT,
+  train INTEGER, validation INTEGER, test INTEGER, seconds REAL, fits REAL, unlearned REAL, peak_memory REAL,
+  peak_cuda_memory REAL, machine TEXT, device TEXT, object TEXT, object_version TEXT);
 CREATE INDEX by_evaluator ON results (evaluator);
 CREATE TABLE scores (id INTEGER, task TEXT, version INTEGER, metric TEXT, higher_is_better INTEGER, value REAL,
   error TEXT, metrics TEXT, lengths TEXT, points BLOB, axes TEXT, PRIMARY KEY (id, task));
@@ -285,11 +285,13 @@ def _planned(cell: Cell) -> dict[str, Any]:
 def _result(result: Result) -> dict[str, Any]:
     environment, data = result.environment, result.dataset
     sizes = data.model_dump(include={"revision", "train", "validation", "test"}) if data else {}
+    kind = {"problem_kind": data.kind} if data else {}
     return {
         **_key(result.cell),
         "failed": result.status == "failed",
         "error": result.error or "",
         **sizes,
+        **kind,
         **(result.cost.model_dump() if result.cost else {}),
         "machine": clean(f"{environment.processor} ({environment.cores} cores, {environment.device})"),
         "device": clean(environment.device),

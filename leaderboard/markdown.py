@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leaderboard.tables import Entry, SuiteTables, Table
+from leaderboard.tables import COSTS_IN_WORDS, RANKS_IN_WORDS, SCORES_IN_WORDS, Entry, SuiteTables, Table
 
 # Characters that can start a tag, a link, emphasis, code or the next column.
 _SPECIAL = str.maketrans({character: f"&#{ord(character)};" for character in "&<>|[]*~`\\"})
@@ -20,14 +20,14 @@ def render(tables: SuiteTables) -> str:
     parts += [f"- {escape(remark)}" for remark in tables.remarks]
     parts += [
         _table(tables.overall),
-        "Lower mean ranks are better; their intervals are bootstrapped over problems and seeds. Failed and missing "
-        "scores are ranked last. Normalised: random values have 0, the best of each seed 1. Scores are *claimed* by "
-        "the submitter, *recomputed* from the submitted values, or *re-run*: the values were computed again too.",
+        "Lower mean ranks are better. They are means over problems, tasks and seeds, and their intervals are "
+        f"{RANKS_IN_WORDS}. Failed and missing scores are ranked last. Normalised: random values have 0 and the best "
+        "of each seed 1 on average; at least -1. Mean seconds: of a valuation, over problems and seeds. Scores are "
+        "*claimed* by the submitter, *recomputed* from the submitted values, or *re-run*: the values were computed "
+        "again too.",
     ]
     parts += [_table(table) for table in tables.problems]
-    parts += [
-        f"Mean ± 95% Student-t interval over {tables.seeds} seed(s), and the rank over seeds; the best is **bold**."
-    ]
+    parts += [f"{SCORES_IN_WORDS} The best is **bold**."]
     if tables.failures:
         lines = [
             f"- **{escape(failure.evaluator)}** on {escape(failure.problem)}, {escape(failure.tasks)}, "
@@ -35,7 +35,7 @@ def render(tables: SuiteTables) -> str:
             for failure in tables.failures
         ]
         parts += ["## Failed cells", "\n".join(lines)]
-    parts += ["## Cost", "Cost of the valuation without scoring, means over seeds."]
+    parts += ["## Cost", COSTS_IN_WORDS]
     parts += [_table(table, level=3) for table in tables.costs]
     return "\n\n".join(part for part in parts if part) + "\n"
 

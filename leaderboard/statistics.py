@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from leaderboard.intervals import CONFIDENCE, intervals
 from leaderboard.suite_scores import COLUMN, COSTS, SuiteScores
 
-CONFIDENCE = 0.95
 RESAMPLES = 2000
 
 
@@ -55,9 +54,9 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per (problem, task, evaluator): ``mean`` and ``ci`` over the seeds that are ok (see `half_width`),
-        ``low`` and ``high`` (see `bootstraps`), ``rank``, ``n_ok``, ``n_failed`` and ``n_missing``, besides ``metric``
-        and ``higher_is_better``.
+        One row per (problem, task, evaluator): ``mean`` over the seeds that are ok with its interval, ``low`` and
+        ``high`` (see `intervals`), ``rank``, ``n_ok``, ``n_failed`` and ``n_missing``, besides ``metric`` and
+        ``higher_is_better``.
 
     Notes
     -----
@@ -71,10 +70,10 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     frame = groups.agg(
         metric=("metric", "first"), higher_is_better=("higher_is_better", "first"), mean=("value", "mean"),
         spread=("value", "std"), n_ok=("value", "count"), n_failed=("failed", "sum"), n_missing=("missing", "sum"),
-        by_seed=("seed_rank", "mean"),
+        by_seed=("seed_rank", "mean"), lowest=("lowest", "min"), highest=("highest", "max"),
     ).reset_index()  # fmt: skip
-    frame["ci"] = half_width(frame.pop("spread"), frame["n_ok"])
-    frame["low"], frame["high"] = bootstraps([group.dropna().to_numpy() for _, group in groups["value"]])
+    limits = list(zip(frame.pop("lowest"), frame.pop("highest"), strict=True))
+    frame[["low", "high"]] = intervals(frame["mean"], frame.pop("spread"), frame["n_ok"], limits)
     # Averages of equal ranks can differ in their last bits, and would then not tie.
     order = frame.pop("by_seed").round(9).groupby([frame[name] for name in COLUMN])
     return frame.assign(rank=order.rank(method="average"))
@@ -220,59 +219,6 @@ def seconds(cost: pd.DataFrame) -> pd.Series:
     """
     groups = cost.groupby("evaluator")
     return groups["seconds"].mean().where(groups["complete"].all())
-
-
-def half_width(deviation: pd.Series, n: pd.Series) -> pd.Series:
-    """Compute half the widths of 95% Student-t confidence intervals of means.
-
-    Parameters
-    ----------
-    deviation : pandas.Series
-        Sample standard deviations of numbers that are assumed independent and normal; NaN for fewer than two numbers.
-    n : pandas.Series
-        The number of numbers of each mean.
-
-    Returns
-    -------
-    pandas.Series
-        ``t(0.975, n - 1) * deviation / sqrt(n)``; NaN if n < 2.
-    """
-    widths: pd.Series = stats.t.ppf((1 + CONFIDENCE) / 2, np.maximum(n - 1, 1)) * deviation / np.sqrt(np.maximum(n, 1))
-    return widths
-
-
-def bootstrap(values: Iterable[float]) -> tuple[float, float]:
-    """Compute the 95% percentile bootstrap interval of a mean; see `bootstraps`."""
-    low, high = bootstraps([np.asarray(list(values), dtype=float)], 9999)
-    return float(low[0]), float(high[0])
-
-
-def bootstraps(samples: list[np.ndarray], resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the 95% percentile bootstrap intervals of the means of many samples.
-
-    Parameters
-    ----------
-    samples : list of numpy.ndarray
-        One number per seed. With few seeds the interval is too narrow: with three, it is at most from the lowest to the
-        highest number.
-    resamples : int
-
-    Returns
-    -------
-    low, high : numpy.ndarray of shape (len(samples),)
-        Equal samples give equal intervals; NaN for a sample of fewer than two numbers.
-    """
-    ends = np.full((2, len(samples)), np.nan)
-    sizes = np.array([len(sample) for sample in samples])
-    for size in np.unique(sizes[sizes > 1]):
-        positions = np.flatnonzero(sizes == size)
-        for part in np.array_split(positions, -(-len(positions) // 1000)):
-            interval = stats.bootstrap(
-                (np.array([samples[position] for position in part]),), np.mean, axis=-1, n_resamples=resamples,
-                confidence_level=CONFIDENCE, method="percentile", rng=0,
-            ).confidence_interval  # fmt: skip
-            ends[:, part] = interval.low, interval.high
-    return ends[0], ends[1]
 
 
 def _rank_intervals(ranked: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

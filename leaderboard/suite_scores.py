@@ -16,12 +16,14 @@ import pandas as pd
 
 from dvbench.results import Store
 from leaderboard.index import Index, IndexedSuite
+from leaderboard.intervals import metric_range
 
 CELL = ["problem", "evaluator", "seed"]
 COLUMN = ["problem", "task"]
 COSTS = ["seconds", "fits", "unlearned", "peak_memory", "peak_cuda_memory"]
 MARKS = ("claimed", "recomputed", "re-run")
 SCORE = [*COLUMN, "evaluator", "seed", "value", "metric", "higher_is_better", "status", "error", "metrics", "id"]
+SCORE += ["lowest", "highest"]
 OTHER_DATA = "computed on another revision of the data than most other results; run it again"
 STALE = "the result was computed with other settings than planned; run the suite again"
 
@@ -37,13 +39,14 @@ class SuiteScores:
     description : str
     cells : pandas.DataFrame
         One row per planned (problem, evaluator, seed), in the order of the plan: ``status`` of the valuation,
-        ``error``, the settings of the problem and the evaluator, costs, the machine, and ``mark``: whether its scores
-        are ``"claimed"``, ``"recomputed"`` or ``"re-run"``.
+        ``error``, ``problem_kind`` (that of most results, or empty), the settings of the problem and the evaluator,
+        costs, the machine, and ``mark``: whether its scores are ``"claimed"``, ``"recomputed"`` or ``"re-run"``.
     scores : pandas.DataFrame
         One row per (problem, task, evaluator, seed), in the order of the plan, with ``value`` (the headline metric, or
         NaN), ``metric`` (its name), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"`` or ``"missing"``),
-        ``error`` (the reason, or empty) and ``metrics`` (all of them, as JSON). A failed valuation fails all tasks of
-        its cell. ``metric`` is empty, and ``higher_is_better`` True, where no evaluator has a score.
+        ``error`` (the reason, or empty), ``metrics`` (all of them, as JSON), and ``lowest`` and ``highest`` (the range
+        of the headline metric). A failed valuation fails all tasks of its cell. ``metric`` is empty, and
+        ``higher_is_better`` True, where no evaluator has a score.
     remarks : tuple of str
         Notes on what limits a comparison.
     """
@@ -102,12 +105,15 @@ def _cells(indexed: IndexedSuite, store: Store) -> pd.DataFrame:
     keys = cells[["problem", "seed"]].itertuples(index=False, name=None)
     other = (cells["status"] == "ok") & (cells["revision"] != [usual.get(key) for key in keys])
     cells.loc[other, ["status", "error"]] = "missing", OTHER_DATA
+    kinds = _most_common(ok[["problem"]], ok["problem_kind"], ok["mark"] != "claimed")
+    cells["problem_kind"] = [kinds.get((problem,), "") for problem in cells["problem"]]
     cells.loc[cells["status"] != "ok", COSTS] = np.nan
     return cells.astype(dict.fromkeys(COSTS, float))
 
 
 def _scores(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    planned = cells[[*CELL, "id", "status", "error", "tasks"]].assign(task=cells["tasks"].map(json.loads))
+    planned = cells[[*CELL, "id", "status", "error", "problem_kind", "tasks"]]
+    planned = planned.assign(task=cells["tasks"].map(json.loads))
     rows = planned.drop(columns="tasks").explode("task", ignore_index=True)
     rows = rows.merge(scores, on=["id", "task"], how="left", suffixes=("", "_score"))
     ok = rows["status"] == "ok"
@@ -129,6 +135,8 @@ def _scores(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     rows["metric"] = [metric for _, metric, _ in wanted]
     rows["higher_is_better"] = [bool(up) for _, _, up in wanted]
     rows["value"] = rows["value"].astype(float).where(rows["status"] == "ok")
+    ranges = [metric_range(*names) for names in zip(rows["task"], rows["metric"], rows["problem_kind"], strict=True)]
+    rows[["lowest", "highest"]] = np.array(ranges, dtype=float).reshape(-1, 2)
     return rows[SCORE]
 
 

@@ -12,13 +12,25 @@ from typing import Any
 import pandas as pd
 
 from leaderboard import statistics
+from leaderboard.intervals import IN_WORDS
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import COLUMN, SuiteScores, weakest
 from leaderboard.text import clean
 
 MEGABYTE = 1e6
+COUNTS = ["n_ok", "n_failed", "n_missing"]
+SCORES_IN_WORDS = (
+    f"Mean [interval] over the n seeds that are ok; the interval is {IN_WORDS}. The rank (#) is that of the mean rank "
+    "over all seeds, in which failed and missing scores are last."
+)
+RANKS_IN_WORDS = "a 95% percentile bootstrap over problems and the seeds of each; with few of either it is too narrow"
+COSTS_IN_WORDS = "Cost of the valuation without scoring, means over the seeds whose valuation is ok."
+CONSOLE_IN_WORDS = (
+    "Means over problems and seeds (*: over some of them). rank: mean rank over problems, tasks and seeds. sec: "
+    "seconds of a valuation."
+)
 CSV_COLUMNS = [
-    *("problem", "task", "metric", "evaluator", "mean", "ci", "low", "high", "rank", "n_ok", "n_failed", "n_missing"),
+    *("problem", "task", "metric", "evaluator", "mean", "low", "high", "rank", "n_ok", "n_failed", "n_missing"),
     *("seconds", "fits", "unlearned", "peak_memory_mb", "gpu_memory_mb"),
 ]
 
@@ -65,8 +77,6 @@ class SuiteTables:
     ----------
     suite : str
     description : str
-    seeds : int
-        The number of seeds.
     overall : Table
     problems, costs : tuple of Table
         One table per problem.
@@ -78,7 +88,6 @@ class SuiteTables:
 
     suite: str
     description: str
-    seeds: int
     overall: Table
     problems: tuple[Table, ...]
     costs: tuple[Table, ...]
@@ -93,7 +102,6 @@ def suite_tables(suite: SuiteScores, numbers: SuiteStatistics) -> SuiteTables:
     return SuiteTables(
         suite=suite.name,
         description=clean(suite.description),
-        seeds=suite.scores["seed"].nunique(),
         overall=_overall_table(numbers, marks(suite.cells)),
         problems=tuple(_problem_table(name, group, order) for name, group in groups(numbers.summary, "problem")),
         costs=tuple(_cost_table(name, group, order) for name, group in groups(numbers.cost, "problem")),
@@ -171,17 +179,8 @@ def number(value: float, decimals: int = 3) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{decimals}f}"
 
 
-def with_interval(mean: float, half_width: float, decimals: int = 3) -> str:
-    """Format ``mean ± half_width`` with equal decimals, or the mean alone if it has no interval."""
-    shown = number(mean, decimals)
-    if math.isnan(half_width):
-        return shown
-    fraction = len(shown.partition(".")[2])
-    return f"{shown} ± {half_width:.2e}" if "e" in shown else f"{shown} ± {half_width:.{fraction}f}"
-
-
 def between(mean: float, low: float, high: float, decimals: int = 3) -> str:
-    """Format ``mean [low, high]`` with equal decimals, or the mean alone if it has no interval."""
+    """Format ``mean [low, high]``, or the mean alone if it has no interval."""
     shown = number(mean, decimals)
     return shown if math.isnan(low) else f"{shown} [{number(low, decimals)}, {number(high, decimals)}]"
 
@@ -204,7 +203,7 @@ def _order(numbers: SuiteStatistics) -> list[str]:
 
 def _overall_table(numbers: SuiteStatistics, marks: dict[str, str]) -> Table:
     seconds = statistics.seconds(numbers.cost)
-    header = ["evaluator", "rank", "mean rank [95% interval]", "normalised", "ok", "failed", "missing", "mean seconds"]
+    header = ["evaluator", "rank", "mean rank [95% bootstrap]", "normalised", "ok", "failed", "missing", "mean seconds"]
     rows = []
     for row in records(numbers.ranking):
         entries = [
@@ -224,12 +223,10 @@ def _overall_table(numbers: SuiteStatistics, marks: dict[str, str]) -> Table:
 
 def _problem_table(problem: str, summary: pd.DataFrame, order: list[str]) -> Table:
     columns = groups(summary, "task")
-    header = [
-        Entry(clean(task), note=clean(f"{group['metric'].iloc[0]} {arrow(bool(group['higher_is_better'].iloc[0]))}"))
-        for task, group in columns
-    ]
+    seeds = {task: int(group[COUNTS].sum(axis=1).max()) for task, group in columns}
+    header = [Entry(clean(task), note=clean(_measure(group, seeds[task]))) for task, group in columns]
     entries = {
-        (row["evaluator"], task): _score_entry(row, row["rank"] == group["rank"].min())
+        (row["evaluator"], task): _score_entry(row, seeds[task], row["rank"] == group["rank"].min())
         for task, group in columns
         for row in records(group)
     }
@@ -242,13 +239,23 @@ def _problem_table(problem: str, summary: pd.DataFrame, order: list[str]) -> Tab
     return Table(problem, (Entry("evaluator"), *header), tuple(rows))
 
 
-def _score_entry(row: dict[str, Any], first: bool = False) -> Entry:
-    """Make an entry of the mean, its interval and rank, and the numbers of failed and missing seeds."""
+def _measure(summary: pd.DataFrame, seeds: int) -> str:
+    """Write the headline metric of a task with its direction, and the number of seeds."""
+    return f"{summary['metric'].iloc[0]} {arrow(bool(summary['higher_is_better'].iloc[0]))}, n = {seeds}"
+
+
+def _score_entry(row: dict[str, Any], seeds: int, first: bool = False) -> Entry:
+    """Make an entry of the mean, its interval and rank, and the numbers of failed and missing seeds.
+
+    The number of seeds in the mean is written where it is not that of the header.
+    """
     counts = {"failed": row["n_failed"], "missing": row["n_missing"]}
     if not row["n_ok"]:
         return Entry("", alarm=" and ".join(name for name, count in counts.items() if count))
     lacking = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return Entry(with_interval(row["mean"], row["ci"]), note=f"#{row['rank']:g}", alarm=lacking, best=first)
+    n = "" if row["n_ok"] == seeds else f"n = {row['n_ok']}, "
+    shown = between(row["mean"], row["low"], row["high"])
+    return Entry(shown, note=f"{n}#{row['rank']:g}", alarm=lacking, best=first)
 
 
 def _cost_table(problem: str, cost: pd.DataFrame, order: list[str]) -> Table:

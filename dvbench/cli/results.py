@@ -78,11 +78,12 @@ def _show(results: Path, suite: str) -> None:
     from leaderboard.index import open_index
     from leaderboard.plans import results_store
     from leaderboard.suite_scores import suite_scores
-    from leaderboard.tables import rows_for_console
+    from leaderboard.tables import CONSOLE_IN_WORDS, rows_for_console
 
     with open_index(results_store(results), suite) as index:
         headers, rows = rows_for_console(suite_scores(index))
     left_out = console.number_table(headers, rows, ["evaluator", "rank", "failed", "missing"])
+    console.say(CONSOLE_IN_WORDS)
     page = dvbench.build_leaderboard(results)
     if left_out:
         columns = f"{len(left_out)} column{'s' if len(left_out) > 1 else ''}"

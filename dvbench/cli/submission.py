@@ -48,13 +48,15 @@ def verify(
         ),
     ] = None,
     tolerance: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
             help="A score may differ by this much: 0.01 is 1% of a score above 1, and 0.01 of a smaller one. Values "
-            "that are computed again may differ by this fraction of their range.",
+            "that are computed again may differ by this fraction of their range, or more if they come from another "
+            "processor and their ranks and scores agree. By default 0.01 for results of this kind of processor and of "
+            "these versions of torch and numpy, and 0.05 for others.",
         ),
-    ] = 0.01,
+    ] = None,
     suite: Annotated[
         list[str] | None,
         typer.Option(help="Verify only this suite of a results folder. Repeatable. By default all suites."),

@@ -14,10 +14,11 @@ from dvbench.errors import UserError
 from dvbench.registry import Entry, find
 from dvbench.results import Cell, Dataset, Result, Store
 from dvbench.settings import DatasetSettings
-from dvbench.version import __version__
 
 if TYPE_CHECKING:
     from dvbench.problems.problem import Problem
+
+FIRST_VERSION = "0.1.0"  # of dvbench's evaluators and unlearning methods that state none
 
 
 def unfinished(cell: Cell, store: Store) -> bool:
@@ -125,10 +126,15 @@ def table_hash(dataset: DatasetSettings) -> str | None:
 
 
 def evaluator_version(entry: Entry) -> str:
-    """Return the version of the package that has the evaluator, or a hash of its source file if it is in no package."""
+    """Return the version of an evaluator or an unlearning method.
+
+    For those of dvbench it is the version of dvbench that last changed what they compute, which the class states as
+    ``version``; so a release computes only those again that it changed. For others it is the version of their package,
+    or a hash of their source file if it is in no package.
+    """
     package = entry.target.partition(":")[0].partition(".")[0]
     if package in ("evaluators", "dvbench"):
-        return __version__
+        return str(entry.definition.metadata.get("version", FIRST_VERSION))
     try:
         return version(package)
     except PackageNotFoundError:

@@ -131,8 +131,8 @@ class Result(Strict):
     """One cell's result.
 
     ``status`` is that of the valuation: a failed one has an ``error`` and neither arrays nor scores.
-    ``evaluator_object`` is ``module:attribute`` and ``evaluator_version`` the version of the distribution it comes
-    from.
+    ``evaluator_object`` is ``module:attribute``; for ``evaluator_version`` see
+    `dvbench.execution.resume.evaluator_version`.
     """
 
     schema_version: Literal[2] = 2

@@ -7,7 +7,7 @@ import io
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import numpy as np
 from pydantic import ValidationError
@@ -48,7 +48,8 @@ class Store:
         ----------
         result : Result
         arrays : mapping of name to numpy.ndarray, optional
-            Arrays to save; their hashes and lengths are set in ``result.arrays``. By default existing arrays are kept.
+            Arrays to save; their hashes and lengths are set in ``result.arrays``, and arrays of an earlier result that
+            are not among them are deleted. By default existing arrays are kept.
 
         Returns
         -------
@@ -71,6 +72,10 @@ class Store:
             }
             result = Result.model_validate({**result.model_dump(), "arrays": entries})
         write_atomically(folder / RESULT, as_json(result).encode())
+        if arrays is not None:
+            with explain_errors(folder):
+                for name in set(get_args(ArrayName)) - arrays.keys():
+                    (folder / f"{name}.npy").unlink(missing_ok=True)
         return result
 
     def read(self, key: CellKey) -> Result | None:

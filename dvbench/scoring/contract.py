@@ -29,6 +29,7 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.problems.problem import Problem
+from dvbench.ranges import Range
 from dvbench.results.axes import check_axes
 from dvbench.scoring.outputs import UnlearningOutputs
 
@@ -121,6 +122,10 @@ class Task:
         The metric that ranks evaluators.
     higher_is_better : bool
         Whether a higher headline is better.
+    ranges : mapping of str to Range
+        The range of each metric that has one, the same for all evaluators: ``(low, high)``, where None is no limit, or
+        ``"utility"``, ``"difference"`` (of two utilities) or ``"distance"`` (the absolute value of a difference). The
+        leaderboard cuts intervals to it.
     coalitions : callable, optional
         ``(problem, valuation) -> sequence of numpy.ndarray of int``: the sets of players that models are trained on.
     noise : {"labels", "features"}, optional
@@ -138,6 +143,7 @@ class Task:
     version: int
     headline: str
     higher_is_better: bool
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     coalitions: Coalitions | None = None
     noise: Literal["labels", "features"] | None = None
     repeats: bool = False
@@ -193,6 +199,7 @@ def task(
     version: int,
     headline: str,
     higher_is_better: bool,
+    ranges: Mapping[str, Range] | None = None,
     coalitions: Coalitions | None = None,
     noise: Literal["labels", "features"] | None = None,
     repeats: bool = False,
@@ -210,6 +217,7 @@ def task(
         version=version,
         headline=headline,
         higher_is_better=higher_is_better,
+        ranges=ranges or {},
         coalitions=coalitions,
         noise=noise,
         repeats=repeats,

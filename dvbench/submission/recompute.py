@@ -146,6 +146,12 @@ def differences(claimed: Result, recomputed: Result, tolerance: float) -> Iterat
             )
 
 
+def headlines_agree(claimed: Result, recomputed: Result, tolerance: float) -> bool:
+    """Whether the headline score of every task that was scored here differs by at most the tolerance."""
+    pairs = [(claimed.scores[name], score) for name, score in recomputed.scores.items() if name in claimed.scores]
+    return all(near(before.value, after.value, tolerance) for before, after in pairs if before.error is None)
+
+
 def _score_differences(before: Score, after: Score, tolerance: float) -> Iterator[tuple[str, object, object]]:
     for what in ("version", "headline", "higher_is_better"):
         if getattr(before, what) != getattr(after, what):

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 
 from dvbench.errors import UserError
+from dvbench.execution.environment import current_environment
 from dvbench.execution.resume import evaluator_version
 from dvbench.randomness import random_state
 from dvbench.registry import find
-from dvbench.results import ArrayName, Cell, Result, Store
+from dvbench.results import ArrayName, Cell, Environment, Result, Store
+from dvbench.scoring.correlation import rank_correlation
 from dvbench.submission.bundle import Bundle
+from dvbench.submission.machines import LEAST_CORRELATION, repeats
 from dvbench.submission.plain_text import plain
-from dvbench.submission.recompute import Mismatch, collected, unknown_names
+from dvbench.submission.recompute import Mismatch, collected, headlines_agree, unknown_names
+
+ARRAYS: tuple[ArrayName, ...] = get_args(ArrayName)
 
 
 def sample_cells(cells: Sequence[Cell], number: int) -> list[Cell]:
@@ -55,7 +62,7 @@ def rerun(
     jobs: int,
     on_valued: Callable[[Result], None] = lambda _: None,
 ) -> dict[str, Result]:
-    """Value cells again, twice where a second valuation was submitted.
+    """Value cells again, twice where a second valuation was submitted, and score them where bits need not agree.
 
     Parameters
     ----------
@@ -76,46 +83,84 @@ def rerun(
     """
     from dvbench.execution.run import run_cells
 
-    repeated = [cell.model_copy(update={"tasks": _repeating(cell, bundle)}) for cell in cells]
-    return collected(run_cells(repeated, scratch, device, jobs), on_valued)
+    here = current_environment(device)
+    again = [cell.model_copy(update={"tasks": _tasks(cell, bundle.result(cell.key), here)}) for cell in cells]
+    return collected(run_cells(again, scratch, device, jobs), on_valued)
 
 
-def _repeating(cell: Cell, bundle: Bundle) -> tuple[str, ...]:
-    """Return the tasks for which the cell was valued twice."""
-    if "repeat" not in bundle.result(cell.key).arrays:
-        return ()
-    return tuple(name for name in cell.tasks if find("tasks", name).definition.metadata.get("repeats"))
+def _tasks(cell: Cell, claimed: Result, here: Environment) -> tuple[str, ...]:
+    """Return the tasks to score again: on another machine all, on the same those that need a second valuation."""
+    twice = "repeat" in claimed.arrays
+    everything = not repeats(claimed.environment, here)
+    return tuple(
+        name for name in cell.tasks if (twice if find("tasks", name).definition.metadata.get("repeats") else everything)
+    )
 
 
-def deviations(
-    bundle: Bundle, claimed: Result, recomputed: Result, scratch: Store, tolerance: float
-) -> tuple[float, list[Mismatch]]:
-    """Compare the submitted arrays of a cell with those that were computed again.
+@dataclass
+class Comparison:
+    """Compares the submitted arrays of a cell with those that were computed again.
 
-    Returns
-    -------
-    float
-        The largest deviation, as a fraction of the range of the submitted values.
-    list of Mismatch
-        The player with the largest deviation, for each array that deviates by more than the tolerance.
+    Numbers may differ by the tolerance times the range of the values. Values that were computed on another kind of
+    machine may differ by more, if their rank correlation is at least `LEAST_CORRELATION` and the headline score of
+    every task differs by at most the tolerance.
+
+    Parameters
+    ----------
+    claimed, recomputed : Result
+    tolerance : float
+
+    Attributes
+    ----------
+    deviation : float
+        Largest deviation, as a fraction of the range of the submitted values.
+    correlation : float
+        Lowest rank correlation of arrays that differ by more than the tolerance and come from another kind of machine.
+    mismatches : list of Mismatch
+        For each array that does not agree, the player with the largest deviation.
     """
-    key, worst, wrong = claimed.cell.key, 0.0, []
-    if recomputed.status == "failed":
-        return np.inf, [Mismatch(key, "values", "an array", f"that the valuation fails: {recomputed.error}")]
-    names: list[ArrayName] = ["values", "standard_errors", "repeat"]
-    for name in names:
-        if (name in claimed.arrays) != (name in recomputed.arrays):
-            exist = [f"{'an' if name in result.arrays else 'no'} array" for result in (claimed, recomputed)]
-            wrong.append(Mismatch(key, name, *exist))
-        if name not in claimed.arrays or name not in recomputed.arrays:
-            continue
-        before, after = bundle.store.array(claimed, name), scratch.array(recomputed, name)
+
+    claimed: Result
+    recomputed: Result
+    tolerance: float
+    deviation: float = 0.0
+    correlation: float = 1.0
+    mismatches: list[Mismatch] = field(default_factory=list)
+
+    def compare(self, submitted: Store, computed: Store) -> None:
+        """Compare all arrays, which are in these stores."""
+        if self.recomputed.status == "failed":
+            self.deviation = np.inf
+            self._add("values", "an array", f"that the valuation fails: {self.recomputed.error}")
+            return
+        spread = float(np.ptp(submitted.array(self.claimed, "values")))
+        for name in ARRAYS:
+            results = self.claimed, self.recomputed
+            if (name in self.claimed.arrays) != (name in self.recomputed.arrays):
+                self._add(name, *(f"{'an' if name in result.arrays else 'no'} array" for result in results))
+            elif name in self.claimed.arrays:
+                before, after = submitted.array(self.claimed, name), computed.array(self.recomputed, name)
+                self._compare_array(name, before, after, spread)
+
+    def _compare_array(self, name: ArrayName, before: np.ndarray, after: np.ndarray, spread: float) -> None:
         if before.shape != after.shape:
-            wrong.append(Mismatch(key, name, f"{len(before)} numbers", f"{len(after)} numbers"))
-            continue
-        gaps = np.abs(before - after)
-        player, spread = int(gaps.argmax()), float(np.ptp(bundle.store.array(claimed, "values")))
-        worst = max(worst, float(gaps[player]) / spread if gaps[player] and spread else float(gaps[player]))
-        if gaps[player] > tolerance * spread:
-            wrong.append(Mismatch(key, f"{name} of player {player}", float(before[player]), float(after[player])))
-    return worst, wrong
+            self._add(name, f"{len(before)} numbers", f"{len(after)} numbers")
+            return
+        gaps = np.zeros(len(before))
+        np.subtract(before, after, out=gaps, where=before != after)  # two infinite standard errors are equal
+        player = int(np.abs(gaps).argmax())
+        gap = float(abs(gaps[player]))
+        self.deviation = max(self.deviation, gap / spread if gap and spread else gap)
+        if gap > self.tolerance * spread and not (name != "standard_errors" and self._ranks_agree(before, after)):
+            self._add(f"{name} of player {player}", float(before[player]), float(after[player]))
+
+    def _ranks_agree(self, before: np.ndarray, after: np.ndarray) -> bool:
+        """Whether values are from another kind of machine and agree in their ranks and in their scores."""
+        if repeats(self.claimed.environment, self.recomputed.environment):
+            return False
+        correlation = rank_correlation(before, after)[0]
+        self.correlation = min(self.correlation, correlation)
+        return correlation >= LEAST_CORRELATION and headlines_agree(self.claimed, self.recomputed, self.tolerance)
+
+    def _add(self, what: str, claimed: object, recomputed: object) -> None:
+        self.mismatches.append(Mismatch(self.claimed.cell.key, what, claimed, recomputed))

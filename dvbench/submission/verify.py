@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from dvbench.execution.environment import check_device
+from dvbench.execution.environment import check_device, current_environment, resolve_device
 from dvbench.execution.run import SilentObserver, mirror_variable
-from dvbench.results import Cell, Result, Score, Store
+from dvbench.results import Cell, Environment, Result, Score, Store
+from dvbench.submission import machines
 from dvbench.submission.bundle import Bundle, read_bundle, read_published, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
 from dvbench.submission.plain_text import counted, plain
 from dvbench.submission.publish import How, publish
 from dvbench.submission.recompute import Mismatch, count_mismatches, differences, recompute, scorable, unknown_names
-from dvbench.submission.rerun import check_evaluators, deviations, rerun, sample_cells
+from dvbench.submission.rerun import Comparison, check_evaluators, rerun, sample_cells
 
 SHOWN = 50
 Say = Callable[[str], None]
@@ -45,8 +46,9 @@ class Options:
 
     Parameters
     ----------
-    tolerance : float
+    tolerance : float, optional
         Largest deviation that is not a mismatch; relative for scores above 1, and for values relative to their range.
+        By default `machines.SAME_MACHINE`, or `machines.OTHER_MACHINE` for results from another kind of machine.
     sample : int
         Number of cells that are valued again.
     into : Path, optional
@@ -62,7 +64,7 @@ class Options:
         Folder with the layout of the Hugging Face hub, which is searched before the hub.
     """
 
-    tolerance: float = 0.01
+    tolerance: float | None = None
     sample: int = 0
     into: Path | None = None
     suites: tuple[str, ...] = ()
@@ -197,11 +199,14 @@ class _Recomputation:
             self.say(f"remark: scores that need {name} remain claimed: {hint}")
         sample = sample_cells(valued, self.options.sample)
         check_evaluators(bundle, sample, trusted)
-        self._compare_scores([cell for cell in valued if scorable(cell, trusted)])
+        here = current_environment(resolve_device(self.options.device))
+        if said := machines.remark([bundle.result(cell.key) for cell in valued], here):
+            self.say(f"remark: {said}")
+        self._compare_scores([cell for cell in valued if scorable(cell, trusted)], here)
         if sample:
-            self._compare_values(sample)
+            self._compare_values(sample, here)
 
-    def _compare_scores(self, cells: list[Cell]) -> None:
+    def _compare_scores(self, cells: list[Cell], here: Environment) -> None:
         bundle, options = self.bundle, self.options
         self.say(f"recomputing the scores of {counted(len(cells), 'cell')}")
         with self.reporting(len(cells), len(cells)) as report:
@@ -210,26 +215,34 @@ class _Recomputation:
             )
         for cell in cells:
             folder, claimed = cell.key.folder, bundle.result(cell.key)
-            self.mismatches += differences(claimed, scored[folder], options.tolerance)
+            tolerance = machines.tolerance(options.tolerance, claimed.environment, here)
+            self.mismatches += differences(claimed, scored[folder], tolerance)
             self.mismatches += count_mismatches(bundle, claimed)
             # If all tasks of a cell failed, nothing was recomputed.
             if any(score.error is None for score in claimed.scores.values()):
                 self.how[folder] = "recomputed"
                 self.scores[folder] = scored[folder].scores
 
-    def _compare_values(self, cells: list[Cell]) -> None:
+    def _compare_values(self, cells: list[Cell], here: Environment) -> None:
         bundle, options, scratch = self.bundle, self.options, Store(self.scratch / "values")
         self.say(f"valuing again: {', '.join(cell.key.folder for cell in cells)}")
         with self.reporting(len(cells), 0) as report:
-            valued = rerun(bundle, cells, scratch, options.device, options.processes, report.on_finished)
-        largest = 0.0
+            valued = rerun(
+                bundle, cells, scratch, resolve_device(options.device), options.processes, report.on_finished
+            )
+        comparisons = []
         for cell in cells:
             claimed, recomputed = bundle.result(cell.key), valued[cell.key.folder]
-            deviation, mismatches = deviations(bundle, claimed, recomputed, scratch, options.tolerance)
-            largest = max(largest, deviation)
-            self.mismatches += mismatches
+            tolerance = machines.tolerance(options.tolerance, claimed.environment, here)
+            comparison = Comparison(claimed, recomputed, tolerance)
+            comparison.compare(bundle.store, scratch)
+            comparisons.append(comparison)
+            self.mismatches += comparison.mismatches
             self.how[cell.key.folder] = "re-run"
+        largest = max(comparison.deviation for comparison in comparisons)
         self.say(f"largest deviation of a value: {largest:.3g} of the range of the values")
+        if (lowest := min(comparison.correlation for comparison in comparisons)) < 1:
+            self.say(f"lowest rank correlation of values from another kind of machine: {lowest:.3f}")
 
 
 def _counts(bundle: Bundle, how: dict[str, How]) -> dict[str, int]:

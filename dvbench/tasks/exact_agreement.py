@@ -17,7 +17,15 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     return [np.flatnonzero(mask >> np.arange(n) & 1) for mask in range(2**n)]
 
 
-@task(version=1, headline="spearman", higher_is_better=True, coalitions=coalitions, min_players=3, max_players=12)
+@task(
+    version=1,
+    headline="spearman",
+    higher_is_better=True,
+    ranges={"spearman": (-1, 1), "p_spearman": (0, 1), "pearson": (-1, 1)},
+    coalitions=coalitions,
+    min_players=3,
+    max_players=12,
+)
 def exact_agreement(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Exact agreement: do values agree with exact Shapley values of retraining, for at most 12 players?
 

@@ -28,7 +28,14 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     return [np.array(players) for players in drawn]
 
 
-@task(version=1, headline="lds", higher_is_better=True, coalitions=coalitions, min_players=3)
+@task(
+    version=1,
+    headline="lds",
+    higher_is_better=True,
+    ranges={"lds": (-1, 1), "p_lds": (0, 1)},
+    coalitions=coalitions,
+    min_players=3,
+)
 def group_lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Group LDS: do values summed over half of the players predict the utility of a model trained on that half?
 

@@ -9,7 +9,13 @@ from dvbench.scoring.contract import Outcome, Valuation, task
 from dvbench.scoring.detection import detect
 
 
-@task(version=1, headline="auroc", higher_is_better=True, noise="features")
+@task(
+    version=1,
+    headline="auroc",
+    higher_is_better=True,
+    ranges={"auroc": (0, 1), "auprc": (0, 1), "recall_at_noise_rate": (0, 1), "kmeans_f1": (0, 1)},
+    noise="features",
+)
 def noisy_feature_detection(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Noisy feature detection: are points with Gaussian noise on their features valued lower than the others?
 

@@ -6,28 +6,44 @@ from collections import defaultdict
 
 import numpy as np
 import torch
-from scipy.stats import gaussian_kde, norm
 
 from dvbench.problems.problem import Problem
 from dvbench.randomness import generator
 from dvbench.scoring.contract import Outcome, Valuation, task
+from dvbench.scoring.densities import cell_densities
 from dvbench.scoring.outputs import compared_points, outputs_of_player, point_batches
 from dvbench.training.losses import divergences, point_losses, predictions
 
-GRID = 101  # points at which densities are computed
+CELLS = 201  # of the grid on which densities are averaged
 SAMPLED = 10_000  # losses from which a density is estimated
 SMALLEST = 1e-6  # smaller losses count as this one, because their logarithm is drawn
 
 
-@task(version=1, headline="lkd", higher_is_better=False, judges_unlearning=True)
+@task(
+    version=2,
+    headline="lkd",
+    higher_is_better=False,
+    ranges={
+        "lkd": (0, None),
+        "lkd_untrained": (0, None),
+        "lkd_full": (0, None),
+        "lmse": (0, None),
+        "lmse_untrained": (0, None),
+        "lmse_full": (0, None),
+        "pmse": (0, None),
+        "pmse_untrained": (0, None),
+        "pmse_full": (0, None),
+    },
+    judges_unlearning=True,
+)
 def output_divergence(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Output divergence: do models that unlearned a player predict the same on the other players as retrained ones?
 
     Headline: ``lkd``, the divergence KL(retrained || unlearned) of predicted distributions on the retain set; lower is
     better, 0 is the retrained model. All numbers are means over players. Further metrics: ``lmse``, the mean squared
     difference of logits, and ``pmse``, that of predictions; the same three for the untrained model (``_untrained``)
-    and for the full one (``_full``), from which every method starts. Curves: densities of the loss on retain sets,
-    over the ``log10_loss``.
+    and for the full one (``_full``), from which every method starts. Curves: kernel densities of ``log10_loss``, the
+    logarithm of the loss on retain sets, as means over cells of a grid, so that every curve integrates to 1.
 
     References
     ----------
@@ -77,13 +93,7 @@ def _densities(problem: Problem, losses: dict[str, list[torch.Tensor]]) -> dict[
     pooled = {name: torch.cat(parts).double().clamp(min=SMALLEST).log10().numpy() for name, parts in losses.items()}
     rng = generator(problem.dataset, problem.seed, "densities")
     samples = {name: rng.permutation(logarithms)[:SAMPLED] for name, logarithms in pooled.items()}
-    grid = np.linspace(min(map(np.min, samples.values())), max(map(np.max, samples.values())), GRID)
+    centres, densities = cell_densities(samples, CELLS)
     names = {"": "unlearned", "_untrained": "untrained", "_full": "full", "retrained": "retrained"}
-    return {"log10_loss": grid.tolist(), **{names[name]: _density(sample, grid) for name, sample in samples.items()}}
-
-
-def _density(sample: np.ndarray, grid: np.ndarray) -> list[float]:
-    """Kernel density of a sample at the points of a grid."""
-    if np.ptp(sample) < 1e-6:  # no bandwidth can be estimated from equal numbers
-        return list(map(float, norm.pdf(grid, sample.mean(), max(grid[1] - grid[0], 1e-3))))
-    return list(map(float, gaussian_kde(sample)(grid)))
+    curves = {"log10_loss": centres} | {names[name]: curve for name, curve in densities.items()}
+    return {name: [float(f"{number:.9g}") for number in curve] for name, curve in curves.items()}

@@ -15,7 +15,14 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     return [everyone, *everyone[:, np.newaxis], *(np.delete(everyone, player) for player in everyone)]
 
 
-@task(version=1, headline="spearman_exact", higher_is_better=True, coalitions=coalitions, min_players=3)
+@task(
+    version=1,
+    headline="spearman_exact",
+    higher_is_better=True,
+    ranges={"spearman_exact": (-1, 1), "p_exact": (0, 1), "spearman_without": (-1, 1), "p_without": (0, 1)},
+    coalitions=coalitions,
+    min_players=3,
+)
 def partial_agreement(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Partial agreement: does the value of each player's data agree with models retrained with and without them?
 

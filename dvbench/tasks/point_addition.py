@@ -18,7 +18,20 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     return [order[: len(order) - removed] for order in orders for removed in reversed(removal_counts(len(order)))]
 
 
-@task(version=1, headline="early_gap", higher_is_better=True, coalitions=coalitions)
+@task(
+    version=1,
+    headline="early_gap",
+    higher_is_better=True,
+    ranges={
+        "early_gap": "difference",
+        "early_area_high": "utility",
+        "early_area_low": "utility",
+        "early_area_random": "utility",
+        "high_against_random": "difference",
+        "low_against_random": "difference",
+    },
+    coalitions=coalitions,
+)
 def point_addition(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Point addition: how fast does the model get better when the most, or the least, valuable points come first?
 

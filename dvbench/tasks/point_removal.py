@@ -17,7 +17,20 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     return [order[removed:] for order in orders for removed in removal_counts(len(order))]
 
 
-@task(version=1, headline="gap", higher_is_better=True, coalitions=coalitions)
+@task(
+    version=1,
+    headline="gap",
+    higher_is_better=True,
+    ranges={
+        "gap": "difference",
+        "area_high": "utility",
+        "area_low": "utility",
+        "area_random": "utility",
+        "high_against_random": "difference",
+        "low_against_random": "difference",
+    },
+    coalitions=coalitions,
+)
 def point_removal(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Point removal: how good is the model without the most, and without the least, valuable points?
 

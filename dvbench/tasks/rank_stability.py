@@ -12,14 +12,25 @@ from dvbench.scoring.correlation import rank_correlation
 TOP = 0.1
 
 
-@task(version=1, headline="spearman", higher_is_better=True, repeats=True)
+@task(
+    version=2,
+    headline="spearman",
+    higher_is_better=True,
+    ranges={"spearman": (-1, 1), "top_overlap": (0, 1), "bottom_overlap": (0, 1)},
+    repeats=True,
+)
 def rank_stability(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
-    """Rank stability: does the evaluator rank points in the same order when only its own randomness changes?
+    """Rank stability: is the order of the players the same with another seed for the evaluator and for its model?
 
-    The problem is valued a second time with another seed. Headline: ``spearman``, Spearman's correlation of both
-    valuations; higher is better, 1 is a deterministic evaluator, 0 is chance and the score of constant values. Further
-    metrics: the fraction of points that the 10% most valuable (``top_overlap``), and the 10% least valuable
-    (``bottom_overlap``), of both valuations have in common; ties are taken in random order.
+    The problem is valued a second time: the training set, the validation set and the noise are the same. Other seeds
+    are given to the evaluator and to the model, whose initial weights, order of minibatches and dropout then differ. An
+    unlearning method unlearns from the same full model with other minibatches. So the score shows how much of the order
+    is due to all of this randomness together. An evaluator that is deterministic itself, but uses the model, can be
+    below 1.
+
+    Headline: ``spearman``, Spearman's correlation of both valuations; higher is better, 0 is chance and the score of
+    constant values. Further metrics: the fraction of players that the 10% most valuable (``top_overlap``), and the 10%
+    least valuable (``bottom_overlap``), of both valuations have in common; ties are taken in random order.
     """
     first, second = valuation.values, valuation.repeat
     if second is None:

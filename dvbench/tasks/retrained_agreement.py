@@ -10,7 +10,14 @@ from dvbench.scoring.correlation import rank_correlation
 from dvbench.scoring.outputs import compared_points, utility
 
 
-@task(version=1, headline="spc", higher_is_better=True, judges_unlearning=True, min_players=3)
+@task(
+    version=1,
+    headline="spc",
+    higher_is_better=True,
+    ranges={"spc": (-1, 1), "p_spc": (0, 1), "gap": "distance", "gap_full": "distance"},
+    judges_unlearning=True,
+    min_players=3,
+)
 def retrained_agreement(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Retrained agreement: do models that unlearned a player have the utility of models retrained without it?
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from opendataval.model import GradientModel
+from opendataval.model.api import TorchModel
 from torch import nn
 from torch.utils.data import Dataset
 
 from dvbench.errors import UserError
 from dvbench.settings import Kind
+from dvbench.training.batch_normalisation import lone_points_normalised
 from dvbench.training.contract import TrainableModel
 from dvbench.training.heads import all_features_and_logits, logits_network
 from dvbench.training.language_model import LanguageModel
@@ -38,6 +41,33 @@ def model_outputs(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
     if isinstance(model, LanguageModel):
         return model.all_outputs(x)
     return all_features_and_logits(model, x)[1].T.unsqueeze(0)
+
+
+def fit_to_points(model: Any, x: Any, y: Any, *args: Any, **training: Any) -> Any:
+    """Fit a model of any kind to points, of which there may be none.
+
+    OpenDataVal's networks fail on an empty data set; they stay untrained. dvbench's models accept it and do the same.
+    OpenDataVal's wrappers of scikit-learn's models have no untrained state and accept it too: they predict the first
+    class, or 0.
+
+    Parameters
+    ----------
+    model : Model
+    x, y : torch.Tensor or Dataset of length n
+    *args, **training
+        For the model's ``fit``.
+
+    Returns
+    -------
+    Model
+        The model that was given.
+    """
+    trains_itself = isinstance(model, TensorModel | LanguageModel)
+    if len(x) == 0 and isinstance(model, TorchModel) and not trains_itself:
+        return model
+    with nullcontext() if trains_itself else lone_points_normalised(model):
+        model.fit(x, y, *args, **training)
+    return model
 
 
 def fit_observed(
@@ -88,7 +118,7 @@ def fit_observed(
         return observations
     for _ in range(int(epochs)):
         on_epoch()
-        model.fit(x, y, *args, epochs=1, **training)
+        fit_to_points(model, x, y, *args, epochs=1, **training)
     return observations
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from opendataval.model import GradientModel
+from opendataval.model.api import TorchModel, TorchRegressMixin
 from torch.utils.data import Dataset
 
 from dvbench.problems.subsets import Subsets
@@ -20,6 +22,34 @@ Data = torch.Tensor | Dataset[torch.Tensor]
 def inner_product(left: Iterable[torch.Tensor], right: Iterable[torch.Tensor]) -> float:
     """Inner product of two gradients, with one tensor for each parameter."""
     return sum(float((a * b).sum()) for a, b in zip(left, right, strict=True))
+
+
+def point_gradients(model: GradientModel, x: Data, y: Data) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Yield the gradient of each point's loss, in evaluation mode.
+
+    The loss is the one that the model is trained with. OpenDataVal's gradients are those of cross-entropy also for
+    regression, where they fail, and are computed in the mode in which training leaves a network: there dropout makes
+    them random, and batch normalisation of a single point fails.
+
+    Parameters
+    ----------
+    model : GradientModel
+    x, y : torch.Tensor or Dataset of length n
+
+    Yields
+    ------
+    tuple of torch.Tensor
+        One tensor per parameter. There is one tuple per point.
+    """
+    if isinstance(model, TorchModel):
+        model.eval()
+    if not isinstance(model, TorchRegressMixin):
+        yield from model.grad(x, y)
+        return
+    x, y = as_tensor(x).to(model.device), as_tensor(y).to(model.device)
+    for i in range(len(x)):
+        loss = F.mse_loss(model(x[i : i + 1]), y[i : i + 1])
+        yield torch.autograd.grad(loss, list(model.parameters()))
 
 
 def gradient_products(
@@ -43,9 +73,11 @@ def gradient_products(
     """
     if isinstance(model, LanguageModel):
         return _gradient_products_of_texts(model, x, y, x_validation, y_validation)
-    gradients_validation = model.grad(x_validation, y_validation)
+    gradients_validation = point_gradients(model, x_validation, y_validation)
     mean = [sum(parts) / len(x_validation) for parts in zip(*gradients_validation, strict=True)]
-    products = np.array([inner_product(mean, gradient) for gradient in model.grad(as_tensor(x), as_tensor(y))])
+    products = np.array(
+        [inner_product(mean, gradient) for gradient in point_gradients(model, as_tensor(x), as_tensor(y))]
+    )
     products /= len(products)
     if not isinstance(x, Subsets):
         return products

@@ -15,6 +15,7 @@ from torch.func import functional_call, grad, vmap
 from torch.utils.data import Dataset
 
 from dvbench.settings import Kind, Precision
+from dvbench.training.batch_normalisation import lone_points_normalised
 from dvbench.training.losses import point_losses
 from dvbench.training.stack_training import group_by_size, train
 from dvbench.training.stacks import Stack, copies_within, mixes_points, stack, stackable, view_as_stack
@@ -238,7 +239,8 @@ class TensorModel(GradientModel, TorchModel):
             raise ValueError(f"batch_size must be at least 1 and epochs not below 0, not {batch_size} and {epochs}")
         # Dropout and other random layers draw from torch's global generators, which are restored afterwards.
         cuda = [x.device] if x.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=cuda):
+        network = getattr(copies, "network", None)  # a chain of linear layers has no other layers
+        with torch.random.fork_rng(devices=cuda), lone_points_normalised(network):
             torch.default_generator.manual_seed(self.seed)
             if cuda:
                 torch.cuda.manual_seed(self.seed)

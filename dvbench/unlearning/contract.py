@@ -3,6 +3,10 @@
 A method is a frozen dataclass derived from `UnlearningMethod`, in a file of ``dvbench/unlearning_methods`` that has its
 name. It defines `UnlearningMethod.rules`: for every step, the gradient of its objective with respect to the model's
 outputs on a minibatch of the forget set, and on one of the validation set. `ascend` and `descend` are the usual rules.
+
+The engines average the gradients of a minibatch over its points, of texts over tokens. A method whose unit is a text
+uses `Minibatch.sums_of_texts` and multiplies its gradients by `Minibatch.tokens_per_text`, which makes the average one
+over texts.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ Parameters = Literal["all", "head", "lora"]
 
 
 class Minibatch:
-    """Points of one step, from the forget set or from the validation set.
+    """Points of one step, from the forget set or from the validation set. Of texts, the points are tokens.
 
     Parameters
     ----------
@@ -28,16 +32,44 @@ class Minibatch:
         Targets.
     full : callable
         Computes the full model's logits; called only if a method uses them.
+    texts : torch.Tensor of int64, shape (points,), optional
+        The text of each token, numbered from 0.
+    tokens_per_text : float
+        Mean over all texts of the step, of which a minibatch may be a part; 1 if the points are no tokens.
     """
 
-    def __init__(self, y: torch.Tensor, full: Callable[[], torch.Tensor]) -> None:
+    def __init__(
+        self,
+        y: torch.Tensor,
+        full: Callable[[], torch.Tensor],
+        texts: torch.Tensor | None = None,
+        tokens_per_text: float = 1.0,
+    ) -> None:
         self.y = y
+        self.tokens_per_text = tokens_per_text
         self._full = full
+        self._texts = texts
 
     @property
     def full(self) -> torch.Tensor:
         """The full model's logits, of the shape of ``y``; the first dimension may be 1."""
         return self._full()
+
+    def sums_of_texts(self, values: torch.Tensor) -> torch.Tensor:
+        """For every token, the sum of values over the tokens of its text; for other points, the values themselves.
+
+        Parameters
+        ----------
+        values : torch.Tensor of shape (copies, points)
+
+        Returns
+        -------
+        torch.Tensor of shape (copies, points)
+        """
+        if self._texts is None or not len(self._texts):
+            return values
+        sums = values.new_zeros(len(values), int(self._texts.max()) + 1)
+        return sums.index_add(1, self._texts, values)[:, self._texts]
 
 
 Rule = Callable[[torch.Tensor, Minibatch], torch.Tensor]
@@ -55,7 +87,8 @@ class UnlearningMethod(ABC):
     steps, batch_size : int
         Number of optimiser steps, and number of points of the forget set and of the validation set in each step.
     lr, weight_decay : float
-        AdamW's learning rate and weight decay. The learning rate decides how strongly a forget set is unlearned.
+        AdamW's learning rate and weight decay. The learning rate decides how strongly a forget set is unlearned, so
+        each method of dvbench has a default of its own, see ``docs/unlearning-rates.md``.
     parameters : {"all", "head", "lora"}
         Which parameters change: all, or those of the last linear layer, also if they do not require gradients. For
         language models also "lora": low-rank adapters of all other linear layers.

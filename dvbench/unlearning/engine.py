@@ -49,10 +49,11 @@ class Unlearner(Protocol):
         Parameters
         ----------
         coalitions : sequence of numpy.ndarray of int
-            Numbers of points to forget. For an empty coalition the full model's outputs are returned.
+            Numbers of points to forget; their order does not matter. For an empty coalition the full model's outputs
+            are returned.
         seed : int
             Seed of the minibatches. It is the same for all coalitions, so that differences between two models come from
-            the difference between their coalitions.
+            the difference between their coalitions; see `dvbench.unlearning.minibatches`.
         points : torch.Tensor of shape (m, ...), optional
             Points on which outputs are computed; by default the validation set.
         observer : callable, optional

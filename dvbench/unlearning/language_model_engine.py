@@ -23,11 +23,11 @@ from dvbench.training.contract import OutputFunction
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import LOGITS_UNLEARNING
 from dvbench.training.tensor_model import seeded
-from dvbench.training.tensors import as_indices
 from dvbench.training.text_batches import TextBatch, features, logits, output_layer, passes
 from dvbench.training.text_training import adamw
 from dvbench.unlearning.contract import Minibatch, Parameters, Rule, UnlearningMethod
 from dvbench.unlearning.engine import Observer, mean_gradient, require_a_rule, require_convergence
+from dvbench.unlearning.minibatches import Minibatches
 
 RANK, SCALE = 8, 16  # of low-rank adapters: their product is multiplied by SCALE / RANK
 
@@ -131,7 +131,9 @@ class LanguageModelUnlearner:
     def _unlearn(
         self, coalition: np.ndarray, seed: int, observer: Callable[[int, OutputFunction], None] | None = None
     ) -> LanguageModel:
-        method, members = self.method, as_indices(coalition, len(self.x))
+        method = self.method
+        minibatches = Minibatches(method.steps, method.batch_size, len(self.x), len(self.x_validation), seed)
+        forget = minibatches.forget(coalition)
         model = LanguageModel(
             _trainable_copy(self.model.network, method.parameters, seed),
             seed,
@@ -140,7 +142,6 @@ class LanguageModelUnlearner:
         )
         network = model.network.train()
         optimiser = adamw(network, method.lr, method.weight_decay)
-        uniform = torch.rand(method.steps, 2, method.batch_size, generator=torch_generator(seed))
         for step in range(method.steps):
             if observer is not None:
                 observer(step, model.all_outputs)
@@ -148,13 +149,9 @@ class LanguageModelUnlearner:
             forget_rule, validation_rule = method.rules(step)
             require_a_rule(method, step, forget_rule, validation_rule)
             if forget_rule is not None:
-                self._accumulate_forget(
-                    network, forget_rule, members[(uniform[step, 0] * len(members)).long()], seed, step
-                )
+                self._accumulate_forget(network, forget_rule, forget[step], seed, step)
             if validation_rule is not None:
-                self._accumulate_validation(
-                    network, validation_rule, (uniform[step, 1] * len(self.x_validation)).long()
-                )
+                self._accumulate_validation(network, validation_rule, minibatches.validation[step])
             if method.anchor:
                 self._accumulate_anchor(network)
             optimiser.step()
@@ -200,7 +197,7 @@ class LanguageModelUnlearner:
         parts = list(passes(network, x, y, LOGITS_UNLEARNING))
         total = sum(int(batch.counts.sum()) for _, batch in parts)
         for part, batch in parts:
-            self._accumulate_pass(network, rule, batch, partial(full, batch, part), labels, total)
+            self._accumulate_pass(network, rule, batch, partial(full, batch, part), labels, total, len(x))
 
     def _accumulate_pass(
         self,
@@ -209,9 +206,10 @@ class LanguageModelUnlearner:
         batch: TextBatch,
         full: Callable[[], torch.Tensor],
         labels: Callable[[torch.Tensor], torch.Tensor],
-        total: int,
+        tokens: int,
+        texts: int,
     ) -> None:
-        """Add the gradient on some texts of a minibatch, which has ``total`` tokens; one pass frees its activations."""
+        """Add the gradient on some texts of a minibatch of so many tokens and texts; one pass frees its activations."""
         with self.model.autocast():
             outputs = logits(network, batch)
 
@@ -221,8 +219,9 @@ class LanguageModelUnlearner:
                 return full().to(outputs).T.unsqueeze(0)
 
         one_hot = labels(F.one_hot(batch.targets, outputs.shape[1]).to(outputs))
-        gradient = mean_gradient(rule, Minibatch(one_hot.T.unsqueeze(0), reference))(outputs.detach().T.unsqueeze(0))
-        torch.autograd.backward(outputs, gradient[0].T * (len(one_hot) / max(1, total)))
+        minibatch = Minibatch(one_hot.T.unsqueeze(0), reference, batch.counts.nonzero()[:, 0], tokens / texts)
+        gradient = mean_gradient(rule, minibatch)(outputs.detach().T.unsqueeze(0))
+        torch.autograd.backward(outputs, gradient[0].T * (len(one_hot) / max(1, tokens)))
 
     def _accumulate_anchor(self, network: nn.Module) -> None:
         """Add the gradient of the weighted squared distance from the full model's parameters."""

@@ -18,9 +18,9 @@ from dvbench.training.contract import OutputFunction
 from dvbench.training.heads import all_features_and_logits, last_linear, logits_network
 from dvbench.training.stack_training import AdamW, gather
 from dvbench.training.stacks import LogitGradient, Stack, copies_within, stack, stackable
-from dvbench.training.tensors import as_indices
 from dvbench.unlearning.contract import Minibatch, UnlearningMethod
 from dvbench.unlearning.engine import Observer, mean_gradient, require_a_rule, require_convergence
+from dvbench.unlearning.minibatches import Minibatches
 
 
 class StackedUnlearner:
@@ -156,16 +156,11 @@ class StackedUnlearner:
         return points.to(self.x.device)
 
     def _sample_minibatches(self, coalitions: Sequence[np.ndarray], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Points of the forget sets (steps, copies, batch) and of the validation set (steps, batch), with replacement.
-
-        The same random numbers select the same relative positions in coalitions of any size.
-        """
+        """Points of the forget sets (steps, copies, batch) and of the validation set (steps, batch)."""
         method = self.method
-        uniform = torch.rand(method.steps, 2, method.batch_size, generator=torch_generator(seed))
-        members = [as_indices(coalition, len(self.x)) for coalition in coalitions]
-        forget = torch.stack([m[(uniform[:, 0] * len(m)).long()] for m in members], dim=1)
-        validation = (uniform[:, 1] * len(self.x_validation)).long()
-        return forget.to(self.x.device), validation.to(self.x.device)
+        minibatches = Minibatches(method.steps, method.batch_size, len(self.x), len(self.x_validation), seed)
+        forget = torch.stack([minibatches.forget(coalition) for coalition in coalitions], dim=1)
+        return forget.to(self.x.device), minibatches.validation.to(self.x.device)
 
     @cached_property
     def _logits_players(self) -> torch.Tensor:

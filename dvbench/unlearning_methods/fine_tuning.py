@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dvbench.unlearning.contract import Rule, UnlearningMethod, descend
 
@@ -10,6 +11,8 @@ from dvbench.unlearning.contract import Rule, UnlearningMethod, descend
 @dataclass(frozen=True)
 class FineTuning(UnlearningMethod):
     """Fine-tuning on the validation set: the forget set is not used, so the model forgets it only by chance.
+
+    The default rate is tuned, see ``docs/unlearning-rates.md``.
 
     Parameters
     ----------
@@ -21,6 +24,10 @@ class FineTuning(UnlearningMethod):
     A. Golatkar, A. Achille, S. Soatto. Eternal sunshine of the spotless net: selective forgetting in deep networks.
     CVPR, 2020. A baseline there, which trains on the retain set.
     """
+
+    version: ClassVar[str] = "0.2.0"
+
+    lr: float = 2e-4
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
         """Descend on the validation set."""

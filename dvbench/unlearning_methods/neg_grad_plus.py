@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -12,6 +13,8 @@ from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod, ascen
 @dataclass(frozen=True)
 class NegGradPlus(UnlearningMethod):
     """NegGrad+: minimises ``alpha CE(T) - (1 - alpha) CE(S)`` with the forget set S and the validation set T.
+
+    The default rate is tuned, see ``docs/unlearning-rates.md``.
 
     Parameters
     ----------
@@ -26,6 +29,9 @@ class NegGradPlus(UnlearningMethod):
     A baseline there, with the retain set.
     """
 
+    version: ClassVar[str] = "0.2.0"
+
+    lr: float = 5e-4
     alpha: float = 0.5
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -14,8 +15,13 @@ from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod, ascen
 class NegativePreference(UnlearningMethod):
     """Negative preference optimisation (NPO): ascent in which forgotten points have less weight.
 
-    Minimises ``2 / beta * log(1 + (p_theta(y|x) / p_full(y|x))^beta)`` over the forget set, plus ``retain`` times the
-    cross-entropy on the validation set. As beta falls to 0 the first becomes gradient ascent.
+    Minimises the mean of ``2 / beta * log(1 + (p_theta(y|x) / p_full(y|x))^beta)`` over the forget set, plus ``retain``
+    times the cross-entropy on the validation set. As beta falls to 0 the first becomes gradient ascent. The probability
+    of a text is the product of those of its tokens that count, so one text is one point of the forget set; the
+    cross-entropy on the validation set is a mean over tokens.
+
+    The default rate is tuned on problems of points, see ``docs/unlearning-rates.md``; the authors use 1e-5 for
+    Llama-2-7B.
 
     Parameters
     ----------
@@ -32,6 +38,9 @@ class NegativePreference(UnlearningMethod):
     unlearning. arXiv:2404.05868, 2024. Equation 3, with the retain loss of section 2.
     """
 
+    version: ClassVar[str] = "0.2.0"
+
+    lr: float = 5e-4
     beta: float = 0.1
     retain: float = 1.0
 
@@ -46,8 +55,9 @@ class NegativePreference(UnlearningMethod):
 
     def _forget(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
         # The log-likelihood is minus the loss; the derivative of the outer function is twice a sigmoid.
-        ratio = point_losses(batch.full, batch.y) - point_losses(logits, batch.y)
-        return ascend(logits, batch).mul_(2 * torch.sigmoid(self.beta * ratio).unsqueeze(1))
+        ratio = batch.sums_of_texts(point_losses(batch.full, batch.y) - point_losses(logits, batch.y))
+        weights = 2 * batch.tokens_per_text * torch.sigmoid(self.beta * ratio)
+        return ascend(logits, batch).mul_(weights.unsqueeze(1))
 
     def _retain(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
         return descend(logits, batch).mul_(self.retain)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dvbench.unlearning.contract import Rule, UnlearningMethod, ascend
 
@@ -10,6 +11,8 @@ from dvbench.unlearning.contract import Rule, UnlearningMethod, ascend
 @dataclass(frozen=True)
 class PlainAscent(UnlearningMethod):
     """Gradient ascent on the forget set alone: minimises ``- CE(S)``, and the validation set is not used.
+
+    The default rate is tuned, see ``docs/unlearning-rates.md``.
 
     Parameters
     ----------
@@ -21,6 +24,10 @@ class PlainAscent(UnlearningMethod):
     A. Golatkar, A. Achille, S. Soatto. Eternal sunshine of the spotless net: selective forgetting in deep networks.
     CVPR, 2020. A baseline there, "Neg. Grad."
     """
+
+    version: ClassVar[str] = "0.2.0"
+
+    lr: float = 5e-4
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
         """Ascend on the forget set."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -17,6 +18,8 @@ class RandomLabels(UnlearningMethod):
     Every point gets another class, drawn uniformly once; in a regression, the target of another point. Tokens of texts
     get other tokens as targets, drawn again at every step.
 
+    The default rate is tuned, see ``docs/unlearning-rates.md``.
+
     Parameters
     ----------
     steps, batch_size, lr, weight_decay, parameters
@@ -26,6 +29,10 @@ class RandomLabels(UnlearningMethod):
     ----------
     L. Graves, V. Nagisetty, V. Ganesh. Amnesiac machine learning. AAAI, 2021. Section 4, unlearning.
     """
+
+    version: ClassVar[str] = "0.2.0"
+
+    lr: float = 5e-3
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
         """Descend on both sets, on the forget set with its new labels."""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from opendataval import dataval
 from scipy.special import betaln, logsumexp
 
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
+from evaluators.common.coalitions import coalition_utility
 from evaluators.common.sampling import PermutationSampler
 
 
 class BetaShapley(Baseline, dataval.BetaShapley):
     """Beta Shapley: a semivalue of a retrained model's utility that gives small coalitions more weight.
-
-    OpenDataVal's algorithm with another sampler, which neither caches nor truncates, and with weights computed in log
-    space: OpenDataVal's own weights overflow and are NaN from 1,072 points on.
 
     Parameters
     ----------
@@ -24,6 +25,14 @@ class BetaShapley(Baseline, dataval.BetaShapley):
     alpha, beta : float
         Parameters of the Beta distribution; (1, 1) is Data Shapley, (4, 1) the paper's choice.
     random_state : int or RandomState, optional
+
+    Notes
+    -----
+    Variant: the paper's semivalue, estimated from whole permutations: OpenDataVal's algorithm with another sampler,
+    which neither caches nor truncates, and with weights computed in log space. OpenDataVal's own weights overflow and
+    are NaN from 1,072 points on. The utility of the empty coalition is that of the untrained model.
+
+    Between processors: equal up to rounding.
 
     References
     ----------
@@ -57,3 +66,6 @@ class BetaShapley(Baseline, dataval.BetaShapley):
         logarithms = betaln(size + self.beta, n - size - 1 + self.alpha) - betaln(size + 1, n - size)
         weights: np.ndarray = np.exp(logarithms - logsumexp(logarithms))
         return weights
+
+    def _evaluate_model(self, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
+        return coalition_utility(self, subset, *args, **kwargs)

@@ -2,39 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from opendataval import dataval
+from torch.utils.data import Subset
 
+from dvbench.errors import UserError
 from dvbench.randomness import random_state as as_random_state
+from dvbench.training.any_model import fit_to_points
 from evaluators.common.baseline import Baseline
+from evaluators.common.class_wise import class_wise_values
+from evaluators.common.joint_training import train_jointly
 from evaluators.common.requirements import require_classes
 from evaluators.common.sampling import PermutationSampler
 
 
 class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
-    """Class-wise Shapley: Shapley values within a class, of accuracy on it discounted by accuracy on other classes.
-
-    OpenDataVal's algorithm with another sampler, which neither caches nor truncates, and with four faults corrected.
-    OpenDataVal selects the validation points of other classes by the labels of the training set, adds new values to
-    old ones when it is trained again, gets NaN for a class that the validation set lacks, and fails on a class with
-    one player.
+    """Class-wise Shapley: Shapley values within a class, of accuracy on it weighted by accuracy on other classes.
 
     Parameters
     ----------
     permutations : int
-        Number of permutations for each class. Each costs one fit for each player of the class.
+        Number of permutations for each class. Each costs one fit for each player of the class, and one more.
+    draws_of_others : int
+        Number of random sets of players of other classes for each permutation. It multiplies the fits.
+    variant : {"paper", "opendataval"}
+        Whose definition; see Notes.
     random_state : int or RandomState, optional
+
+    Notes
+    -----
+    Variant: The paper's definition. The utility of a coalition for a class is ``a * exp(b)``, where a and b are the
+    numbers of correct predictions within the class and in all other classes, both divided by the size of the whole
+    validation set. A player's value is its Shapley value among the players of its class, averaged over all subsets of
+    the players of other classes, which are part of every coalition; then the values of a class are multiplied by one
+    number so that their sum is a of the model that is trained on all players. Where the sum is not positive, which
+    would reverse or lose their order, they are left as they are. Another metric than accuracy is multiplied by the
+    share of the validation set that it is computed on, which for accuracy gives a and b; it must not be negative. The
+    authors' code draws other players in another way: for each class a number, with equal probabilities from 1 on, and
+    that many players. ``variant="opendataval"`` is OpenDataVal's definition: all players of other classes are in every
+    coalition, accuracies are divided by the number of points that they are computed on, the utility once more by the
+    size of the validation set, and sums are what they are. Four faults are corrected: OpenDataVal selects the
+    validation points of other classes by the labels of the training set, adds new values to old ones when it is trained
+    again, gets NaN for a class that the validation set lacks, and fails on a class with one player. In both variants
+    nothing is cached or truncated.
+
+    Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction.
+    Without vector instructions no value of two problems with 100 players changed.
 
     References
     ----------
     S. Schoch, H. Xu, Y. Ji. CS-Shapley: class-wise Shapley values for data valuation in classification. NeurIPS 2022.
     """
 
-    def __init__(self, permutations: int = 10, random_state: int | np.random.RandomState | None = None) -> None:
+    version: ClassVar[str] = "0.2.0"
+
+    def __init__(
+        self,
+        permutations: int = 10,
+        draws_of_others: int = 1,
+        variant: Literal["paper", "opendataval"] = "paper",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        if variant not in ("paper", "opendataval"):
+            raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
+        if draws_of_others < 1:
+            raise ValueError(f"draws_of_others must be at least 1, not {draws_of_others}")
         self.permutations = permutations
+        self.draws_of_others = draws_of_others
+        self.variant = variant
         self.random_state = as_random_state(random_state)
         super().__init__(sampler=PermutationSampler(permutations, random_state=self.random_state))
 
@@ -52,13 +92,71 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
         *args, **kwargs
             Arguments of the model's ``fit``.
         """
-        self.data_values = np.zeros(len(self.x_train))
-        super().train_data_values(*args, **kwargs)
+        compute = self._paper_values if self.variant == "paper" else self._opendataval_values
+        self.data_values = compute(*args, **kwargs)
         return self
 
     def evaluate(self, y: torch.Tensor, y_hat: torch.Tensor) -> float:
         """The metric of predictions; 0 if there are no points."""
-        return super().evaluate(y, y_hat) if len(y) else 0.0
+        return float(super().evaluate(y, y_hat)) if len(y) else 0.0
+
+    def _paper_values(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        def accuracies(pairs: Sequence[tuple[int, np.ndarray]]) -> np.ndarray:
+            return train_jointly(
+                self, lambda: np.array([self._accuracies(label, members, *args, **kwargs) for label, members in pairs])
+            )
+
+        def game(pairs: Sequence[tuple[int, np.ndarray]]) -> np.ndarray:
+            inside, outside = accuracies(pairs).T
+            return np.asarray(inside * np.exp(outside))
+
+        classes, labels = self.train_classes.cpu().numpy(), self.classes.tolist()
+        values = class_wise_values(game, classes, self.permutations, self.draws_of_others, self.random_state)
+        everyone = np.arange(len(classes))
+        for label, (inside, _) in zip(labels, accuracies([(label, everyone) for label in labels]), strict=True):
+            total = values[classes == label].sum()
+            if total > 0:
+                values[classes == label] *= inside / total
+        return values
+
+    def _accuracies(self, label: int, members: np.ndarray, *args: Any, **kwargs: Any) -> tuple[float, float]:
+        """Shares of the validation set that are predicted correctly: points of the class, and points of others."""
+        predicted = self._predicted(members, *args, **kwargs)
+        rows = self.valid_classes == label
+        inside, outside = (
+            self.evaluate(self.y_valid[part], predicted[part.to(predicted.device)]) * int(part.sum()) / self.num_valid
+            for part in (rows, ~rows)
+        )
+        if min(inside, outside) < 0:
+            raise UserError("class_wise_shapley multiplies metrics of classes, so the metric must not be negative")
+        return inside, outside
+
+    def _predicted(self, members: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Predictions on the validation set of a clone of the model that is fitted to some players."""
+        x, y = (Subset(part, members) for part in (self.x_train, self.y_train))
+        model = fit_to_points(self.pred_model.clone(), x, y, *args, **kwargs)
+        predicted: torch.Tensor = model.predict(self.x_valid)
+        return predicted
+
+    def _opendataval_values(self, *args: Any, **kwargs: Any) -> np.ndarray:
+        values = np.zeros(len(self.train_classes))
+        for label in self.classes:
+            self._rows = self._get_class_indices(label)
+            inside, *_ = self._rows
+            self.sampler.set_coalition(inside)
+            self.sampler.set_evaluator(self._opendataval_utility)
+            values[inside] = self.sampler.compute_marginal_contribution(*args, **kwargs).sum(axis=1) / len(inside)
+        return values
+
+    def _opendataval_utility(self, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
+        """OpenDataVal's utility of some of the players of the current class, with all players of other classes."""
+        inside, others, valid_inside, valid_others = self._rows
+        members = np.concatenate([inside[np.asarray(subset, dtype=int)], others])
+        predicted = self._predicted(members, *args, **kwargs)
+        accuracy, accuracy_of_others = (
+            self.evaluate(self.y_valid[rows], predicted[rows]) for rows in (valid_inside, valid_others)
+        )
+        return accuracy * math.exp(accuracy_of_others) / int(self.num_valid)
 
     def _get_class_indices(self, label: int) -> tuple[np.ndarray, ...]:
         return tuple(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from opendataval import dataval
 
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
+from evaluators.common.coalitions import coalition_utility
 from evaluators.common.sampling import PermutationSampler
 
 
 class DataShapley(Baseline, dataval.DataShapley):
     """Data Shapley: Shapley values of a retrained model's utility, from random permutations.
-
-    OpenDataVal's algorithm with another sampler, which neither caches nor truncates.
 
     Parameters
     ----------
@@ -21,6 +23,13 @@ class DataShapley(Baseline, dataval.DataShapley):
         Number of permutations. Each costs one fit for each player. If enumerating all coalitions takes no more fits
         than the permutations, they are enumerated and the values are exact.
     random_state : int or RandomState, optional
+
+    Notes
+    -----
+    Variant: the paper's Shapley value, estimated from whole permutations: OpenDataVal's algorithm with another sampler,
+    which neither caches nor truncates. The utility of the empty coalition is that of the untrained model.
+
+    Between processors: equal up to rounding.
 
     References
     ----------
@@ -33,3 +42,6 @@ class DataShapley(Baseline, dataval.DataShapley):
         self.permutations = permutations
         self.random_state = as_random_state(random_state)
         super().__init__(sampler=PermutationSampler(permutations, random_state=self.random_state))
+
+    def _evaluate_model(self, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
+        return coalition_utility(self, subset, *args, **kwargs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,8 +19,7 @@ LABELS_AT_ONCE = 2**24  # numbers in the array of labels that OpenDataVal sorts 
 class KNNShapley(Baseline, dataval.KNNShapley):
     """KNN Shapley: exact Shapley values of a nearest-neighbour classifier, without any training.
 
-    OpenDataVal's algorithm, applied to the validation set chunk by chunk, which bounds its memory: players x chunk x
-    classes.
+    It is applied to the validation set chunk by chunk, which bounds its memory: players x chunk x classes.
 
     Parameters
     ----------
@@ -29,10 +28,20 @@ class KNNShapley(Baseline, dataval.KNNShapley):
     random_state : int or RandomState, optional
         Not used: the values are exact.
 
+    Notes
+    -----
+    Variant: the utility and the recursion of the paper (Theorem 1), Euclidean distance, mean over validation
+    points. OpenDataVal's values do not sum to the utility of all players if there are fewer players than neighbours;
+    here they do.
+
+    Between processors: equal up to rounding.
+
     References
     ----------
     R. Jia et al. Efficient task-specific data valuation for nearest neighbor algorithms. VLDB 2019.
     """
+
+    version: ClassVar[str] = "0.2.0"
 
     x_valid: torch.Tensor
     y_valid: torch.Tensor
@@ -49,15 +58,18 @@ class KNNShapley(Baseline, dataval.KNNShapley):
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> KNNShapley:
         """Compute the values: a mean over validation points, chunk by chunk."""
-        x, y = self.x_valid, self.y_valid
+        x, y, asked = self.x_valid, self.y_valid, self.k_neighbors
         chunk = max(1, LABELS_AT_ONCE // self.y_train.numel())
         total = np.zeros(len(self.x_train))
+        # With fewer players than neighbours every player counts 1 / k_neighbors, but OpenDataVal's recursion does not
+        # start with that.
+        self.k_neighbors = neighbours = min(asked, len(self.x_train))
         try:
             for rows in torch.split(torch.arange(len(x)), chunk):
                 self.x_valid, self.y_valid = x[rows], y[rows]
                 super().train_data_values(*args, **kwargs)
                 total += self.data_values * len(rows)
         finally:
-            self.x_valid, self.y_valid = x, y
-        self.data_values = total / len(x)
+            self.x_valid, self.y_valid, self.k_neighbors = x, y, asked
+        self.data_values = total / len(x) * (neighbours / asked)
         return self

@@ -15,6 +15,12 @@ class Random(Baseline, dataval.RandomEvaluator):
     Parameters
     ----------
     random_state : int or RandomState, optional
+
+    Notes
+    -----
+    Variant: OpenDataVal's random values.
+
+    Between processors: equal to the bit.
     """
 
     def __init__(self, random_state: int | np.random.RandomState | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,16 +20,9 @@ from dvbench.training.utilities import require_finite
 
 Result = TypeVar("Result")
 FIT_SETTINGS = {"batch_size", "epochs", "lr"}  # arguments of ``fit`` that models in a stack have in common
-# For the type checker only: OpenDataVal registers every subclass of DataEvaluator.
-if TYPE_CHECKING:
-    from opendataval.dataval import DataEvaluator as MixinBase
-else:
-    MixinBase = object
 
 
-def train_jointly(
-    evaluator: DataEvaluator, run: Callable[[], Result], reset: Callable[[], None] | None = None
-) -> Result:
+def train_jointly(evaluator: DataEvaluator, run: Callable[[], Result]) -> Result:
     """Run code that clones, fits and evaluates an evaluator's model many times, and train those models jointly.
 
     The code runs twice. In the first run a stand-in replaces the model; it only records which players each clone is
@@ -45,9 +38,7 @@ def train_jointly(
     evaluator : DataEvaluator
         An evaluator that has its data and its model. If the model is no `TensorModel`, the code runs once, unchanged.
     run : callable
-        The code.
-    reset : callable, optional
-        Undoes the effects of the first run on the evaluator.
+        The code. It must not change the evaluator.
 
     Returns
     -------
@@ -63,33 +54,9 @@ def train_jointly(
             evaluator.pred_model = _TrainedModels(recorder)
         if evaluator.pred_model is recorder:
             evaluator.pred_model = model
-        if reset is not None:
-            reset()
         return run()
     finally:
         evaluator.pred_model = model
-
-
-class JointTraining(MixinBase):
-    """Mixin, listed before an OpenDataVal evaluator that fits one model after another: trains its models jointly."""
-
-    takes_subsets = True  # models can be fitted to players that are subsets of points
-
-    def train_data_values(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute values as OpenDataVal's class does; a second call starts anew.
-
-        Parameters
-        ----------
-        *args, **kwargs
-            Arguments of the model's ``fit``.
-        """
-
-        def reset() -> None:
-            self.random_state.set_state(state)
-            self.input_data(self.x_train, self.y_train, *(getattr(self, part, None) for part in ("x_valid", "y_valid")))
-
-        state, run = self.random_state.get_state(), super().train_data_values
-        return train_jointly(self, lambda: run(*args, **kwargs), reset)
 
 
 class _NotStackableError(Exception):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from dvbench.errors import UserError
+from dvbench.training.language_model import LanguageModel
 from dvbench.training.losses import is_classification
 from dvbench.training.tensors import as_tensor
 
@@ -20,3 +23,21 @@ def require_classes(evaluator: str, x: Any, y: Any) -> None:
     require_features(evaluator, x)
     if not is_classification(as_tensor(y)):
         raise UserError(f"{evaluator} compares class labels and cannot value regression data; choose another evaluator")
+
+
+def require_network(evaluator: str, model: Any) -> None:
+    """Raise a `UserError` if the model is not a network of torch."""
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"{evaluator} needs a network of torch and cannot use {type(model).__name__}; choose another model or "
+            "another evaluator"
+        )
+
+
+def require_gradients(evaluator: str, model: Any) -> None:
+    """Raise a `UserError` if the model does not compute gradients, as OpenDataVal's `GradientModel` does."""
+    if not isinstance(model, LanguageModel) and not callable(getattr(model, "grad", None)):
+        raise UserError(
+            f"{evaluator} needs a model with gradients and cannot use {type(model).__name__}; choose another model or "
+            "another evaluator"
+        )

@@ -13,7 +13,7 @@ from opendataval.dataval import DataEvaluator, ModelMixin
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.any_model import fit_observed
 from dvbench.training.tensors import as_tensor
-from evaluators.common.requirements import require_features
+from evaluators.common.requirements import require_features, require_network
 
 CHUNK = 1024  # rows: smaller chunks take more time for each class, larger ones only more memory
 
@@ -52,6 +52,7 @@ class TrainingDynamics(DataEvaluator, ModelMixin):
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it, and the cache would outlive a change of data
         x, y = as_tensor(self.x_train), as_tensor(self.y_train)
         require_features(type(self).__name__, x)
+        require_network(type(self).__name__, self.pred_model)
         model = self.pred_model.clone()
         total = np.zeros(len(x))
 

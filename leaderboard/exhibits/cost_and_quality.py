@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from leaderboard import statistics
-from leaderboard.drawing import colours, panels, plain_ticks
+from leaderboard.drawing import markers, panels, plain_ticks
 from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.suite_scores import COSTS as COLUMNS
-from leaderboard.tables import MEGABYTE
+from leaderboard.tables import MEGABYTE, RANKS_IN_WORDS
 
 COSTS = {
     "seconds": ("seconds",),
@@ -23,20 +23,25 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     """Draw mean rank against seconds, against trained and unlearned models, and against peak memory."""
     overall = statistics.overall(results.scores.scores)
     overall = overall.rename(columns={"low": "mean_rank" + LOW, "high": "mean_rank" + HIGH})
-    cost = statistics.cost(results.scores.cells).groupby("evaluator", as_index=False)[COLUMNS].mean()
+    cost = statistics.cost(results.scores.cells)
+    # A mean over the valuations that are ok would make an evaluator seem cheap that fails on large problems.
+    whole = cost.groupby("evaluator")["complete"].transform("all")
+    cost = cost[COLUMNS].where(whole).groupby(cost["evaluator"]).mean().reset_index()
     columns = ["evaluator", "mean_rank", "mean_rank" + LOW, "mean_rank" + HIGH, "n_ok", "n_failed", "n_missing"]
     table = overall[columns].merge(cost, on="evaluator")
     table["peak_memory_mb"] = table.pop("peak_memory") / MEGABYTE
     table["gpu_memory_mb"] = table.pop("peak_cuda_memory") / MEGABYTE
     figure, axes = panels(list(COSTS), columns=1, size=(7.5, 4.0))
     for label, axis in axes.items():
-        for evaluator, colour in colours(table["evaluator"]).items():
+        for evaluator, style in markers(table["evaluator"]).items():
             row = table[table["evaluator"] == evaluator].iloc[0]
             point = sum(row[name] for name in COSTS[label]), row["mean_rank"]
+            if np.isnan(point[0]):
+                continue
             ends = [[np.nan_to_num(abs(row["mean_rank" + end] - row["mean_rank"]))] for end in (LOW, HIGH)]
-            axis.errorbar(*point, yerr=ends, fmt="o", color=colour, lw=0.8, alpha=0.7)
+            axis.errorbar(*point, yerr=ends, ls="", lw=0.8, alpha=0.7, label=evaluator, **style)
             axis.annotate(evaluator, point, (5, 3), textcoords="offset points", fontsize=7)
-        if (table[list(COSTS[label])].sum(axis=1) > 0).all():
+        if (table[list(COSTS[label])].dropna().sum(axis=1) > 0).all():
             axis.set_xscale("log")
             plain_ticks(axis.xaxis)
         else:
@@ -44,10 +49,13 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
             axis.set_xlim(left=-0.1)
         axis.invert_yaxis()
         axis.set_ylabel("mean rank (better is up)", fontsize=8)
+    cells = results.scores.cells
     caption = (
-        "Mean rank over all problems and tasks, with its 95% bootstrap interval over problems and seeds, against the "
-        "cost of a valuation without scoring: seconds, trained and unlearned models, and peak memory (growth of the "
-        "process, and allocated on the GPU), means over problems and seeds."
+        f"Mean rank over {cells['problem'].nunique()} problem(s), their tasks and {cells['seed'].nunique()} seed(s); "
+        f"its interval is {RANKS_IN_WORDS}. Against it the cost of a valuation without scoring, means over seeds, then "
+        "over problems: seconds; trained models plus unlearned ones (fits + unlearned); and peak memory, which is the "
+        "growth of the process plus what was allocated on the GPU. An evaluator with a failed or missing valuation "
+        "has no cost."
     )
     return [Exhibit("cost_and_quality", "Cost against quality", caption, table, {"": figure})]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from dvbench.results import Result
-from leaderboard.drawing import colours, legend, panels
+from leaderboard.drawing import legend, panels, styles
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, published_name
 from leaderboard.published import published
 
@@ -23,9 +23,9 @@ def efficiency(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     figure, axes = panels(list(table["dataset"].unique()))
     for dataset, axis in axes.items():
         rows = table[table["dataset"] == dataset]
-        for evaluator, colour in colours(table["evaluator"]).items():
+        for evaluator, style in styles(table.loc[table["source"] == "", "evaluator"]).items():
             part = rows[(rows["evaluator"] == evaluator) & (rows["source"] == "")].sort_values("points")
-            axis.plot(part["points"], part["train_over_unlearn"], "o-", color=colour, label=evaluator)
+            axis.plot(part["points"], part["train_over_unlearn"], marker="o", label=evaluator, **style)
         reported = rows[rows["source"] != ""]
         axis.plot(reported["points"], reported["train_over_unlearn"], "k*", ms=10, label="published")
         axis.axhline(1, color="0.7", lw=0.8)
@@ -35,11 +35,22 @@ def efficiency(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         axis.set_ylabel("seconds to train / seconds to unlearn")
     legend(figure, axes)
     caption = (
-        "Seconds to train the full model, and to unlearn all of its data at once, measured separately; means over "
-        f"seeds. Published: {published()['efficiency'].setting}. For language models also "
-        "tokens per second in training, this speed as a fraction of that of large matrix products, and peak memory."
+        "Seconds to train the full model, and to unlearn all of its data at once, measured separately: means over "
+        "seeds. train_over_unlearn is the ratio of both means."
     )
+    if "tokens_per_second" in table:
+        caption += (
+            " For language models also means over seeds of tokens per second in training, of this speed as a fraction "
+            "of that of large matrix products, and of the peak memory in GB (of the GPU, if there was one)."
+        )
+    caption += published()["efficiency"].in_words(_published_datasets(table, results))
     return [Exhibit("efficiency", "Training against unlearning (Table 2)", caption, table, {"": figure})]
+
+
+def _published_datasets(table: pd.DataFrame, results: SuiteResults) -> list[str]:
+    """Return the data sets of the published rows of the table, by their names in the paper."""
+    names = {str(cell.problem.dataset): published_name(cell) for cell, _ in results.cells}
+    return [names[dataset] for dataset in table.loc[table["source"] != "", "dataset"]]
 
 
 def _of_language_model(result: Result) -> dict[str, float]:
@@ -70,7 +81,8 @@ def _seconds(results: SuiteResults) -> pd.DataFrame | None:
     keys = ["problem", "evaluator", "dataset", "points", "published"]
     table = pd.DataFrame(rows)
     measured = [*SECONDS, *(name for name in OF_LANGUAGE_MODELS if name in table)]
-    ours = table.groupby(keys, sort=False)[measured].mean().reset_index().assign(source="")
+    groups = table.groupby(keys, sort=False)
+    ours = groups[measured].mean().assign(seeds=groups.size()).reset_index().assign(source="")
     paper = published()["efficiency"]
     theirs = [
         {"problem": "", "evaluator": paper.evaluator, "dataset": dataset, "source": paper.source, **paper.numbers[name]}

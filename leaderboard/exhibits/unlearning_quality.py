@@ -2,86 +2,133 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from leaderboard.drawing import colours, legend, logarithmic, panels
-from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, mean_lines, metric_table, with_published
-from leaderboard.published import published
+from leaderboard.drawing import legend, logarithmic, panels, reference_styles, styles
+from leaderboard.exhibit import (
+    Exhibit,
+    ExhibitMaker,
+    SuiteResults,
+    mean_lines,
+    metric_table,
+    published_in_words,
+    with_published,
+)
+from leaderboard.intervals import IN_WORDS
+from leaderboard.wording import players, utility
 
 TASKS = ("output_divergence", "knowledge_retention", "retrained_agreement")
-TRAINING = {"train_loss": "black", "test_loss": "0.5"}
+COMMON = "-common-"  # in the labels that suites give to methods at a rate that is the same for all
+TRAINING = ("train_loss", "test_loss")
 UNLEARNING = {"unlearning_forget": "forget sets", "unlearning_retain": "retain sets"}
-GREYS = {"retrained": "black", "full": "0.45", "untrained": "0.75"}
+COMPARED = ("retrained", "full", "untrained")
+QUALITY = ("lkd", "lmse", "pmse", "kr_error", "kr_forget", "kr_retain", "spc", "gap")
+REFERENCES = ("lkd_untrained", "lmse_untrained", "pmse_untrained", "lkd_full", "kr_forget_retrained", "gap_full")
 
 
 def unlearning_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     """Make Table 3: distances from retrained models, and retained knowledge."""
     caption = (
-        "Distances from retrained models on retain sets (lkd, lmse of logits, pmse of predictions); knowledge retained "
-        "on forget and retain sets (kr: 1 is the knowledge of the full model, 0 that of an untrained one, and a model "
-        "that never saw a class can be below 0; kr_error is the distance from retrained models on forget sets); "
-        "correlation (spc) and mean difference (gap) of test utility with that of retrained models. Means over seeds "
-        f"with bootstrap intervals. Published: {published()['unlearning_quality'].setting}."
+        f"Players, which are unlearned one at a time: {players(results, TASKS)}. Utility: {utility(results, TASKS)}. "
+        "Distances from retrained models on retain sets (lkd, lmse of logits, pmse of predictions); knowledge "
+        "retained on forget and retain sets (kr: 1 is the knowledge of the full model, 0 that of an untrained one, "
+        "and a model with less utility than an untrained one is below 0; kr_error is the distance from retrained "
+        "models on forget sets); correlation (spc) and mean absolute difference (gap) of test utility with that of "
+        "retrained models. Columns ending in untrained, full or retrained are of those models in place of the "
+        "unlearned ones. Of one seed, lkd, lmse, pmse and gap are means over players, and kr is computed from mean "
+        "utilities over players; all numbers are means over seeds, each with "
+        f"{IN_WORDS}.{_about_rates(results)}{published_in_words(results, 'unlearning_quality')}"
     )
-    names = ("lkd", "lmse", "pmse", "kr_error", "kr_forget", "kr_retain", "spc", "gap")
-    others = ("lkd_untrained", "lmse_untrained", "pmse_untrained", "lkd_full", "kr_forget_retrained", "gap_full")
-    table = with_published(metric_table(results, TASKS, names, others), results, "unlearning_quality")
+    table = with_published(metric_table(results, TASKS, QUALITY + REFERENCES), results, "unlearning_quality")
     return [Exhibit("unlearning_quality", "Unlearning quality (Table 3)", caption, table)]
 
 
 def loss_densities(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
-    """Draw Figure 4 for one seed, because the x axis differs between seeds."""
-    rows: list[dict[str, Any]] = []
-    seeds: dict[tuple[str, str], int] = {}
-    for cell, score in results.scores_of("output_divergence"):
-        names = cell.key.problem, cell.key.evaluator
-        if seeds.setdefault(names, cell.key.seed) != cell.key.seed:
+    """Draw Figure 4 for one seed of each problem, because the x axis differs between seeds."""
+    task, rows = "output_divergence", list[dict[str, Any]]()
+    seeds = _seed_of_most(results, task)
+    for cell, score in results.scores_of(task):
+        if seeds[cell.key.problem] != cell.key.seed:
             continue
-        for line in ("unlearned", *GREYS):
-            key = {"problem": cell.key.problem, "evaluator": cell.key.evaluator, "line": line}
-            rows += [
-                key | {"x": x, "y": y} for x, y in zip(score.curves["log10_loss"], score.curves[line], strict=True)
-            ]
+        key = {"problem": cell.key.problem, "evaluator": cell.key.evaluator, "seed": cell.key.seed}
+        for line in ("unlearned", *COMPARED):
+            points = zip(score.curves["log10_loss"], score.curves[line], strict=True)
+            rows += [key | {"line": line, "x": x, "y": y} for x, y in points]
     data = pd.DataFrame(rows)
+    caption = (
+        "Kernel densities of the loss on retain sets, averaged over the cells of a grid and pooled over players "
+        f"({players(results, [task])}), for one seed: the first of those that most methods have a score of "
+        f"({_seeds_in_words(seeds)}). Coloured: after unlearning. Grey and dashed: the models to compare with; a peak "
+        "of the untrained models may be cut off. The better the unlearning, the closer its line is to that of the "
+        f"retrained models. In the table, means over seeds, each with {IN_WORDS}.{_about_rates(results)}"
+    )
+    table = metric_table(results, [task], ("lkd", "lkd_full", "lkd_untrained"))
+    figures = {"": _draw_densities(data)}
+    return [Exhibit("loss_densities", "Losses on retain sets (Figure 4)", caption, table, figures, data)]
+
+
+def _seed_of_most(results: SuiteResults, task: str) -> dict[str, int]:
+    """Return for each problem the seed that most methods have a score of; the first of equally common ones."""
+    counts: dict[str, Counter[int]] = {}
+    for cell, _ in results.scores_of(task):
+        counts.setdefault(cell.key.problem, Counter())[cell.key.seed] += 1
+    return {problem: max(sorted(count), key=lambda seed: count[seed]) for problem, count in counts.items()}
+
+
+def _seeds_in_words(seeds: Mapping[str, int]) -> str:
+    """Name the seed, or one for each problem if they differ."""
+    if len(set(seeds.values())) == 1:
+        return f"seed {next(iter(seeds.values()))}"
+    return ", ".join(f"seed {seed} of {problem}" for problem, seed in seeds.items())
+
+
+def _draw_densities(data: pd.DataFrame) -> Figure:
     figure, axes = panels(list(data["problem"].unique()))
     for problem, axis in axes.items():
         in_problem = data[data["problem"] == problem]
-        for evaluator, colour in colours(data["evaluator"]).items():
+        for evaluator, style in styles(data["evaluator"]).items():
             part = in_problem[(in_problem["evaluator"] == evaluator) & (in_problem["line"] == "unlearned")]
-            axis.plot(part["x"], part["y"], color=colour, lw=1.2, label=evaluator)
-        for line, grey in GREYS.items():
-            part = in_problem[
-                (in_problem["line"] == line) & (in_problem["evaluator"] == in_problem["evaluator"].iloc[0])
-            ]
-            axis.plot(part["x"], part["y"], color=grey, lw=2, ls="--", label=line)
+            axis.plot(part["x"], part["y"], drawstyle="steps-mid", lw=1.2, label=evaluator, **style)
+        first = in_problem[in_problem["evaluator"] == in_problem["evaluator"].iloc[0]]
+        for line, style in reference_styles(COMPARED).items():
+            part = first[first["line"] == line]
+            axis.plot(part["x"], part["y"], drawstyle="steps-mid", lw=2, label=line, **style)
         # Losses of untrained models hardly vary: their high peak would flatten all other lines.
         axis.set_ylim(0, 1.2 * in_problem.loc[in_problem["line"] != "untrained", "y"].max())
         axis.set_xlabel("log10 of the loss on retain sets")
         axis.set_ylabel("density")
     legend(figure, axes)
-    caption = (
-        "Kernel densities of the loss on retain sets, pooled over players, of the first seed that has them. Coloured: "
-        "after unlearning; dashed: the models to compare with. The better the unlearning, the closer its line is to "
-        "that of the retrained models."
-    )
-    table = metric_table(results, ["output_divergence"], ("lkd",), ("lkd_full", "lkd_untrained"))
-    return [Exhibit("loss_densities", "Losses on retain sets (Figure 4)", caption, table, {"": figure}, data)]
+    return figure
 
 
 def loss_curves(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     """Draw Figure 3: losses while the full model is trained, and while data are unlearned."""
-    rows: list[dict[str, Any]] = []
-    for cell, score in results.scores_of("knowledge_retention"):
-        key = {"problem": cell.key.problem, "evaluator": cell.key.evaluator}
+    task, rows = "knowledge_retention", list[dict[str, Any]]()
+    for cell, score in results.scores_of(task):
+        key = {"problem": cell.key.problem, "evaluator": cell.key.evaluator, "seed": cell.key.seed}
         for line in TRAINING:
             rows += [key | {"line": line, "x": float(x), "y": y} for x, y in enumerate(score.curves[line])]
         for line in (*UNLEARNING, "unlearning_test"):
             points = zip(score.curves["step"], score.curves[line], strict=True)
             rows += [key | {"line": line, "x": x, "y": y} for x, y in points]
     data = mean_lines(rows)
+    caption = (
+        "Mean losses of the full model during training, on training data and on test data, and of models during "
+        f"unlearning, means over players ({players(results, [task])}); all are means over seeds. In the table, means "
+        f"over seeds, each with {IN_WORDS}; kr of one seed is computed from mean utilities over "
+        f"players.{_about_rates(results)}"
+    )
+    table = metric_table(results, [task], ("kr_error", "kr_forget", "kr_retain"))
+    title, figures = "Losses during training and unlearning (Figure 3)", {"": _draw_curves(data)}
+    return [Exhibit("loss_curves", title, caption, table, figures, data)]
+
+
+def _draw_curves(data: pd.DataFrame) -> Figure:
     problems = list(data["problem"].unique())
     figure, axes = panels(
         [f"{problem}: {part}" for problem in problems for part in ("training", *UNLEARNING.values())], 3
@@ -90,22 +137,29 @@ def loss_curves(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         in_problem = data[data["problem"] == problem]
         # All methods start from the same full model.
         first = in_problem[in_problem["evaluator"] == in_problem["evaluator"].iloc[0]]
-        for line, colour in TRAINING.items():
+        for line, style in reference_styles(TRAINING).items():
             part = first[first["line"] == line]
-            axes[f"{problem}: training"].plot(part["x"], part["y"], color=colour, lw=1.3, label=line)
+            axes[f"{problem}: training"].plot(part["x"], part["y"], lw=1.3, label=line, **style)
         for line, sets in UNLEARNING.items():
-            for evaluator, colour in colours(data["evaluator"]).items():
+            for evaluator, style in styles(data["evaluator"]).items():
                 part = in_problem[(in_problem["evaluator"] == evaluator) & (in_problem["line"] == line)]
-                axes[f"{problem}: {sets}"].plot(part["x"], part["y"], color=colour, lw=1.3, label=evaluator)
+                axes[f"{problem}: {sets}"].plot(part["x"], part["y"], lw=1.3, label=evaluator, **style)
     for name, axis in axes.items():
         logarithmic(axis)
         axis.set_xlabel("epoch" if name.endswith(": training") else "steps of unlearning")
         axis.set_ylabel("mean loss")
     legend(figure, axes)
-    caption = "Mean losses of the full model during training, and of models during unlearning; means over seeds."
-    table = metric_table(results, ["knowledge_retention"], ("kr_error", "kr_forget", "kr_retain"))
-    title = "Losses during training and unlearning (Figure 3)"
-    return [Exhibit("loss_curves", title, caption, table, {"": figure}, data)]
+    return figure
+
+
+def _about_rates(results: SuiteResults) -> str:
+    """Say which rows have one rate for all methods, if there are such rows."""
+    if not any(COMMON in cell.key.evaluator for cell, _ in results.cells):
+        return ""
+    return (
+        f" Names with '{COMMON}': one rate for all methods, the number that follows. All others: each method at a rate "
+        "of its own, tuned on other problems (docs/unlearning-rates.md)."
+    )
 
 
 EXHIBITS = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,15 +16,28 @@ from leaderboard import statistics
 from leaderboard.descriptions import Description, bibtex, describe
 from leaderboard.drawing import svg
 from leaderboard.index import Index
+from leaderboard.intervals import interval, metric_range
 from leaderboard.significance import Significance, diagram, significance
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import MARKS, SuiteScores
-from leaderboard.tables import MEGABYTE, Entry, SuiteTables, Table, between, groups, marks, number, with_interval
+from leaderboard.tables import (
+    COSTS_IN_WORDS,
+    MEGABYTE,
+    RANKS_IN_WORDS,
+    SCORES_IN_WORDS,
+    Entry,
+    SuiteTables,
+    Table,
+    between,
+    groups,
+    marks,
+    number,
+)
 from leaderboard.text import clean
 
 CELLS = ["evaluator", "problem", "seed", "id", "status", "mark", "kind", "name", "params", "dataset", "machine"]
-CELLS += ["object_version"]
+CELLS += ["object_version", "problem_kind"]
 
 
 def environment() -> Environment:
@@ -39,6 +51,8 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     templates.globals |= {"number": number, "clean": clean}
+    words = {"costs": COSTS_IN_WORDS, "ranks": RANKS_IN_WORDS, "scores": SCORES_IN_WORDS}
+    templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug}
     return templates
 
@@ -173,6 +187,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics, tests: Significance 
         "counts": _counts(cells),
         "tests": tests,
         "normalised": bool(suite.random),
+        "questions": {clean(task): describe("tasks", task).summary for task in facets["task"]},
     }
 
 
@@ -206,13 +221,9 @@ def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], descriptio
         {**row, "peak_memory": row["peak_memory"] / MEGABYTE, "peak_cuda_memory": row["peak_cuda_memory"] / MEGABYTE}
         for row in part["cost"]
     ]
+    kinds = {cell["problem"]: cell["problem_kind"] for cell in cells}
     rows = [
-        {
-            **row,
-            "dataset": datasets[row["problem"]],
-            "shown": with_interval(row["mean"], row["ci"]),
-            "between": "" if math.isnan(row["low"]) else f"{number(row['low'])} to {number(row['high'])}",
-        }
+        {**row, "dataset": datasets[row["problem"]], "shown": between(row["mean"], row["low"], row["high"])}
         for row in part["summary"]
     ]
     return {
@@ -224,7 +235,7 @@ def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], descriptio
         "description": description,
         "about": description.about,
         "rows": rows,
-        "metrics": _metrics(part["scores"]),
+        "metrics": _metrics(part["scores"], kinds),
         "costs": costs,
         "mark_counts": _mark_counts(cell["mark"] for cell in ok),
         "versions": sorted({cell["object_version"] for cell in ok}),
@@ -233,16 +244,19 @@ def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], descriptio
     }
 
 
-def _metrics(scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Average all metrics over seeds, not only the headline metrics."""
+def _metrics(scores: list[dict[str, Any]], kinds: dict[str, str]) -> list[dict[str, Any]]:
+    """Average all metrics over seeds, not only the headline metrics; ``kinds`` are those of the problems."""
     values: dict[tuple[str, str, str], list[float]] = {}
     for row in scores:
         for name, value in json.loads(row["metrics"]).items() if row["status"] == "ok" else ():
             values.setdefault((row["problem"], row["task"], name), []).append(value)
-    return [
-        {"problem": problem, "task": task, "metric": name, "value": sum(numbers) / len(numbers)}
-        for (problem, task, name), numbers in values.items()
-    ]
+    rows = []
+    for (problem, task, name), numbers in values.items():
+        mean = sum(numbers) / len(numbers)
+        low, high = interval(numbers, metric_range(task, name, kinds[problem]))
+        row = {"problem": problem, "task": task, "metric": name, "mean": mean, "n": len(numbers)}
+        rows.append(row | {"shown": between(mean, low, high)})
+    return rows
 
 
 def _dataset(dataset: str, cells: pd.DataFrame, tables: dict[str, Table]) -> dict[str, Any]:

@@ -139,7 +139,9 @@ def script(function: str, *arguments: Any) -> bytes:
 
 def download(suite: SuiteScores) -> bytes:
     """Write every planned score as JSON, one line per score."""
-    frame = suite.scores.merge(suite.cells[[*CELL, "mark"]], on=CELL).drop(columns=["metrics", "id"])
+    frame = suite.scores.drop(columns=["metrics", "id", "lowest", "highest"]).merge(
+        suite.cells[[*CELL, "mark"]], on=CELL
+    )
     lines = frame.to_json(orient="records", lines=True, double_precision=15).splitlines()
     header = json.dumps({"suite": suite.name, "version": suite.version})
     return (header[:-1] + ', "scores": [\n' + ",\n".join(lines) + "\n]}\n").encode()

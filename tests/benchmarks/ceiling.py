@@ -1,7 +1,7 @@
 """How far the ranking that partial valuation is compared with repeats itself: true values would do little better.
 
 For every problem of ``partial-cpu`` the exact values (see the task ``partial_agreement``) are computed twice, with
-other initial weights and minibatches, and their rank correlation r is printed: mean over seeds with a bootstrap
+other initial weights and minibatches, and their rank correlation r is printed: mean over seeds with a 95% Student-t
 interval. A method that knew the values behind the noise would reach about the root of r. Beside it is the standard
 deviation of exact values over players, and of what other seeds make of it. Run ``python tests/benchmarks/ceiling.py``.
 """
@@ -16,7 +16,7 @@ from dvbench.scoring.correlation import rank_correlation
 from dvbench.scoring.retraining import Retraining
 from dvbench.suite import ProblemSettings, load_suite
 from dvbench.training.build import build_model
-from leaderboard.statistics import bootstrap
+from leaderboard.intervals import interval
 
 
 def exact(settings: ProblemSettings, problem: Problem, seed: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def main() -> None:
             again.append(rank_correlation(one, two)[0])
             spread.append(one.std())
             noise.append((one - two).std() / np.sqrt(2))
-        low, high = bootstrap(again)
+        low, high = interval(again, (-1.0, 1.0))
         print(
             f"{settings.title}: {np.mean(again):.2f} [{low:.2f}, {high:.2f}]; "
             f"spread of exact values {np.mean(spread):.4f}, of which by other seeds {np.mean(noise):.4f}"

@@ -301,3 +301,26 @@ def test_without_scripts_the_tables_are_there(visit):
     assert len(rows(page)) == 22
     expect(page.locator("#filters")).to_be_hidden()
     expect(page.locator("noscript").first).to_be_visible()
+
+
+@pytest.mark.parametrize("axis", ["fraction of players", "player"])
+@pytest.mark.parametrize(("evaluators", "lines"), [(1, 20), (2, 4), (24, 4), (40, 2)])
+def test_no_two_series_of_a_chart_look_the_same(visit, axis, evaluators, lines):
+    page = visit("quick/compare.html")
+    script = """([axis, evaluators, lines]) => {
+      const names = [...Array.from({ length: lines }, (_, k) => `line_${k}`), "random", "optimal"];
+      const chart = { seeds: 2, x: [0, 1], lines: Object.fromEntries(names.map((name) => [name, [0, 1]])) };
+      const curves = Array.from({ length: evaluators }, (_, k) => ({ evaluator: `e${k}`, chart }));
+      return charts.overlay("title", axis, curves);
+    }"""
+    drawn = page.evaluate(script, [axis, evaluators, lines])
+    assert len(drawn["traces"]) == evaluators * lines + 2
+    assert drawn["title"]["text"] == "title (2 seeds)"
+    looks = set()
+    for trace in drawn["traces"]:
+        points = trace["mode"] == "markers"
+        symbol = trace["marker"]["symbol"] if "markers" in trace["mode"] else ""
+        looks.add((trace["line"]["color"], "" if points else trace["line"]["dash"], symbol))
+        assert points == (axis == "player")
+    assert len(looks) == len(drawn["traces"])
+    assert len({trace["name"] for trace in drawn["traces"]}) == len(drawn["traces"])

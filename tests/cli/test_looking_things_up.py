@@ -39,7 +39,8 @@ def test_everything_can_be_described(dvbench, name: str) -> None:
 
 def test_a_task_shows_its_version_headline_and_direction(dvbench) -> None:
     assert dvbench("describe", "rank_stability").out.endswith(
-        "\nversion: 1\nheadline: spearman\nhigher is better: True\nrepeats: True\n"
+        "\nversion: 2\nheadline: spearman\nhigher is better: True\n"
+        "ranges: {'spearman': (-1, 1), 'top_overlap': (0, 1), 'bottom_overlap': (0, 1)}\nrepeats: True\n"
     )
 
 
@@ -84,7 +85,7 @@ def test_an_unlearning_method_has_the_parameters_of_its_base_class(dvbench) -> N
 
 def test_the_metadata_of_a_task_are_json_too(dvbench) -> None:
     described = json.loads(dvbench("describe", "rank_stability", "--json").out)
-    expected = {"version": 1, "headline": "spearman", "higher_is_better": True, "repeats": True}
+    expected = {"version": 2, "headline": "spearman", "higher_is_better": True, "repeats": True}
     assert expected.items() <= described["metadata"].items()
 
 

@@ -6,6 +6,8 @@ import math
 from itertools import combinations
 
 import numpy as np
+import torch
+from opendataval.model import Model
 
 
 def shapley_by_definition(utility, n):
@@ -34,3 +36,32 @@ def majority_game(weights):
     """1 if a coalition has more than half of the votes."""
     weights = np.asarray(weights, dtype=float)
     return lambda coalition: float(weights[np.asarray(coalition, dtype=int)].sum() > weights.sum() / 2)
+
+
+class GameModel(Model):
+    """Predicts the utility of the players that it was fitted to; a player's only feature is its number.
+
+    Parameters
+    ----------
+    game : callable
+        Maps a sorted list of player numbers to a utility.
+    """
+
+    def __init__(self, game):
+        self.game = game
+        self.members = []
+
+    def fit(self, x_train, y_train, *args, **kwargs):
+        self.members = sorted({int(x_train[i][0]) for i in range(len(x_train))})
+        return self
+
+    def predict(self, x):
+        return torch.full((len(x), 1), float(self.game(self.members)), dtype=torch.float64)
+
+
+def play(evaluator, game, n):
+    """Values of n players by an evaluator that is given a game in place of utilities of trained models."""
+    x, y = torch.arange(n).double().unsqueeze(1), torch.zeros(n, 1)
+    evaluator.input_data(x, y, x[:1], y[:1])
+    evaluator.input_model_metric(GameModel(game), lambda target, predicted: predicted[0, 0].item())
+    return evaluator.train_data_values().evaluate_data_values()

@@ -27,12 +27,6 @@ def test_data_oob_is_the_mean_accuracy_out_of_bag(problem, model, fetcher):
     np.testing.assert_allclose(values, right / count, atol=1e-6)
 
 
-def test_lava_says_that_it_needs_every_class():
-    x = torch.zeros(6, 2)
-    with pytest.raises(Exception, match="every class in the validation set"):
-        Lava().input_data(x, torch.eye(3)[[0, 1, 2] * 2], x, torch.eye(3)[[0, 1, 0, 1, 0, 1]])
-
-
 @pytest.mark.parametrize("make", [KNNShapley, Lava, ClassWiseShapley])
 def test_regression_is_refused_by_those_that_compare_classes(make):
     x, y = torch.zeros(6, 2), torch.zeros(6, 1)

@@ -56,7 +56,7 @@ BUDGETS = {
     DataShapley: {"permutations": 1},
     DVRL: {"rl_epochs": 5},
     InfluenceFunction: {},
-    InfluenceSubsample: {"models": 20},
+    InfluenceSubsample: {"models": 30},
     KNNShapley: {},
     Lava: {},
     LeaveOneOut: {},
@@ -230,14 +230,13 @@ def test_class_wise_shapley_starts_anew_and_accepts_a_class_without_validation_p
     fetcher = problem.fetcher()
     keep = fetcher.y_valid[:, 3] == 0
     fetcher.x_valid, fetcher.y_valid = fetcher.x_valid[keep], fetcher.y_valid[keep]
-    evaluator = ClassWiseShapley(1, random_state=np.random.RandomState(0))
+    evaluator = ClassWiseShapley(1, variant="opendataval", random_state=np.random.RandomState(0))
     first = evaluator.train(fetcher, model, accuracy, **FIT).data_values
     assert np.isfinite(first).all()
     evaluator.sampler.random_state = np.random.RandomState(0)
     again = evaluator.train(fetcher, model, accuracy, **FIT).data_values
     # The sampler draws from a generator seeded alike, so equal values mean that nothing was added up.
-    fresh = ClassWiseShapley(1, random_state=np.random.RandomState(0)).train(fetcher, model, accuracy, **FIT)
-    np.testing.assert_array_equal(again, fresh.data_values)
+    np.testing.assert_array_equal(again, first)
 
 
 # 8: the cached property

@@ -16,6 +16,7 @@ from dvbench.problems.build import build_problem
 from dvbench.randomness import random_state as as_random_state
 from dvbench.settings import Groups, ModelSettings, Noise, Sizes
 from dvbench.training.build import build_model
+from dvbench.training.heads import logits_network
 from dvbench.training.tensor_model import TensorModel, seeded
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 from evaluators import PartialUnlearningShapley
@@ -55,7 +56,7 @@ def test_the_value_is_made_of_three_losses(task):
     evaluator = PartialUnlearningShapley(random_state=SEED, **HOW)
     actual = evaluator.value(trained, (x[:30], y[:30]), (z, y_z), untrained=untrained, **FIT)
     seed, ascent = drawn_seed(SEED), GradientAscent(steps=4, batch_size=8, lr=0.01, lambda2=0.0)
-    unlearned = plain_unlearning(trained, x, y, z, np.arange(30), seed, ascent)
+    unlearned = plain_unlearning(trained, x[:30], y[:30], z, np.arange(30), seed, ascent)
     alone = plain_training(untrained, x[:30], y[:30], seed=seed, weight_decay=0.01, **FIT)
     full = log_loss(trained, z, y_z)
     lost = [full - log_loss(network, z, y_z) for network in (unlearned, alone, untrained)]
@@ -134,6 +135,19 @@ class Unresettable(nn.Module):
 
     def forward(self, x):
         return self.head(x * self.weight)
+
+
+def test_opendatavals_networks_are_trained_as_dvbenchs_are(two_blobs):
+    torch.manual_seed(0)
+    theirs = ClassifierMLP(4, 2)
+    state = np.random.RandomState(5)
+    same = TensorModel(logits_network(theirs), "classification", 2, seed=int(np.random.RandomState(5).randint(2**31)))
+    values = PartialUnlearningShapley(**HOW, random_state=state).train(two_blobs, theirs, accuracy, **FIT).data_values
+    state = np.random.RandomState(5)
+    state.randint(2**31)
+    expected = PartialUnlearningShapley(**HOW, random_state=state).train(two_blobs, same, accuracy, **FIT).data_values
+    np.testing.assert_array_equal(values, expected)
+    assert np.ptp(values) > 0
 
 
 def test_what_does_not_fit_is_refused(task):

@@ -67,7 +67,7 @@ def drawn_seed(state=SEED):
 @pytest.mark.parametrize("parameters", ["all", "head", "lora"])
 @pytest.mark.parametrize("utility", ["metric", "log_loss"])
 def test_unlearning_shapley_is_exact_for_few_corpora(utility, parameters, problem, model):
-    evaluator = UnlearningShapley({**METHOD, "parameters": parameters}, utility, random_state=SEED)
+    evaluator = UnlearningShapley({**METHOD, "parameters": parameters}, utility, {"draws": 1}, random_state=SEED)
     evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT)
     full = model.clone().fit(problem.train.x, problem.train.y, **FIT)
     seed, before = drawn_seed(), perf(full, problem.validation, utility)
@@ -78,11 +78,11 @@ def test_unlearning_shapley_is_exact_for_few_corpora(utility, parameters, proble
     np.testing.assert_allclose(evaluator.data_values, shapley_by_definition(lost, 3), rtol=1e-4, atol=1e-6)
     assert np.abs(evaluator.data_values).max() > 1e-3
     actual = evaluator.diagnostics_
-    assert (actual["permutations"], actual["unlearned"]) == (0, 8)
+    assert (actual["permutations"], actual["draws"], actual["unlearned"]) == (0, 1, 8)
     assert actual["utility_full"] == pytest.approx(before)
     assert actual["metric_full"] == pytest.approx(perf(full, problem.validation, "metric"))
     assert actual["utility_unlearned"] == pytest.approx(before - lost([0, 1, 2]), rel=1e-5)
-    assert (evaluator.standard_errors_ == 0).all()
+    assert np.isinf(evaluator.standard_errors_).all()  # of one draw of the minibatches nothing is known
 
 
 @pytest.mark.parametrize("utility", ["metric", "log_loss"])
@@ -134,9 +134,20 @@ def test_truncated_permutations_stop_where_nothing_is_left_to_forget(problem, mo
     assert np.isfinite(evaluator.train(problem.subset_fetcher(), model, problem.metric, **FIT).data_values).all()
 
 
+def test_an_unknown_standard_error_is_not_saved(problem):
+    """Three permutations pay for one enumeration, and seven for two."""
+    for permutations, saved in ((3, False), (7, True)):
+        params = {"sampling": {"permutations": permutations}, "method": METHOD, "utility": "log_loss"}
+        settings = EvaluatorSettings(name="unlearning_shapley", params=params)
+        output = valuate_cell(cell("unlearning_shapley").model_copy(update={"evaluator": settings}), problem)
+        assert output.diagnostics["permutations"] == 0
+        assert ("standard_errors" in output.arrays) == saved
+        assert not saved or (output.arrays["standard_errors"] > 0).all()
+
+
 def cell(name: str) -> Cell:
     takes = inspect.signature(entries("evaluators")[name].load()).parameters
-    budget = {"permutations": 1} if "permutations" in takes else {"models": 4} if "models" in takes else {}
+    budget = {"permutations": 1} if "permutations" in takes else {"models": 8} if "models" in takes else {}
     if "sampling" in takes:
         budget = {"sampling": {"permutations": 1}}
     method = {"method": METHOD} if "method" in takes else {}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from opendataval.experiment import ExperimentMediator
-from opendataval.metrics import accuracy
-from opendataval.model import LogisticRegression
+from opendataval.metrics import accuracy, neg_mse
+from opendataval.model import LogisticRegression, RegressionMLP
 from plain_texts import counted
 from short_fits import FIT
 from text_problems import HOW, TINY, a_text_problem
@@ -163,6 +163,23 @@ def test_opendatavals_own_model(two_blobs, checkpoint):
             ]
             expected += 0.05 * gradients[0] @ gradients[1].mean(axis=0) / 16
     np.testing.assert_allclose(evaluator.data_values, expected, rtol=1e-3, atol=1e-8)
+
+
+def test_opendatavals_regression_model_has_the_gradients_of_its_loss():
+    """OpenDataVal computes those of cross-entropy for it, which fail."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(12, 3, generator=generator), torch.randn(12, 1, generator=generator)
+    torch.manual_seed(0)
+    model, fit = RegressionMLP(3), {"epochs": 1, "lr": 0.02, "batch_size": 12}
+    trained = model.clone().fit(x, y, **fit)
+    products = np.zeros((12, 4))
+    for i, j in np.ndindex(12, 4):
+        losses = [functional.mse_loss(trained(x[k : k + 1]), y[k : k + 1]) for k in (i, j)]
+        left, right = (torch.autograd.grad(loss, list(trained.parameters())) for loss in losses)
+        products[i, j] = sum(float((a * b).sum()) for a, b in zip(left, right, strict=True))
+    for evaluator, expected in ((InfluenceFunction(), products.sum(1)), (TracIn(), 0.02 * products.mean(1) / 12)):
+        evaluator.input_data(x, y, x[:4], y[:4]).input_model_metric(model, neg_mse).train_data_values(**fit)
+        np.testing.assert_allclose(evaluator.evaluate_data_values(), expected, rtol=1e-3, atol=1e-7)
 
 
 def test_planted_label_noise_is_found(problem, model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
@@ -13,8 +15,9 @@ from short_fits import FIT
 from sklearn.metrics import roc_auc_score
 
 from dvbench.errors import UserError
-from dvbench.games import Sampling
-from dvbench.randomness import random_state
+from dvbench.problems.subsets import Subsets
+from dvbench.randomness import integer_seed, random_state
+from dvbench.sampling import Sampling
 from dvbench.unlearning.stacked_engine import StackedUnlearner
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 from dvbench.unlearning_methods.scrub import Scrub
@@ -23,6 +26,7 @@ from evaluators import UnlearningShapley
 WEAK = {"name": "gradient_ascent", "steps": 5, "lr": 0.01}
 ONE = {"permutations": 1}
 STRONG = {"name": "gradient_ascent", "steps": 30, "lr": 0.5, "lambda1": 0, "lambda2": 0}
+HARD = {"name": "gradient_ascent", "steps": 10, "lr": 0.5, "batch_size": 4}
 GENTLE = {"utility": "log_loss", "method": WEAK}
 
 
@@ -35,7 +39,8 @@ def test_additive_oracle_game_is_exact():
     evaluator = UnlearningShapley(sampling={"permutations": 3}, random_state=0)
     evaluator.estimate(many(additive_game(worth)), 12)
     np.testing.assert_allclose(evaluator.evaluate_data_values(), worth, atol=1e-12)
-    np.testing.assert_allclose(evaluator.standard_errors_, 0, atol=1e-12)
+    # Three equal samples bound the error by half of their range, -2 to 3, over the root of three.
+    np.testing.assert_allclose(evaluator.standard_errors_, 5 / 2 / np.sqrt(3))
 
 
 def test_majority_oracle_game_is_within_its_standard_errors():
@@ -49,7 +54,7 @@ def test_majority_oracle_game_is_within_its_standard_errors():
 
 @pytest.mark.parametrize("method", [WEAK, {**WEAK, "name": "negative_preference"}, Scrub(steps=4, lr=0.02)])
 def test_few_players_are_enumerated(method, problem, model):
-    """With three players the values are the definition's, on utilities computed here."""
+    """With three players the values are the definition's, on utilities computed here, of as many draws as are paid."""
     fetcher = problem.fetcher()
     fetcher.x_train, fetcher.y_train = fetcher.x_train[:3], fetcher.y_train[:3]
     evaluator = train(UnlearningShapley(method, "log_loss", {"permutations": 10}, random_state=1), fetcher, model)
@@ -64,12 +69,18 @@ def test_few_players_are_enumerated(method, problem, model):
     def log_loss(logits):
         return -float(torch.nn.functional.cross_entropy(logits.T, validation.y))
 
-    def utility(coalition):
-        ((_, logits),) = unlearner.outputs_without([np.array(sorted(coalition), dtype=int)], seed)
-        return log_loss(unlearner.outputs_full) - log_loss(logits[0])
+    def values(seed):
+        def utility(coalition):
+            ((_, logits),) = unlearner.outputs_without([np.array(sorted(coalition), dtype=int)], seed)
+            return log_loss(unlearner.outputs_full) - log_loss(logits[0])
 
-    np.testing.assert_allclose(evaluator.data_values, shapley_by_definition(utility, 3), atol=1e-6)
-    assert not evaluator.standard_errors_.any()
+        return shapley_by_definition(utility, 3)
+
+    draws = np.array([values(seed), values(integer_seed(seed, "draw", 1))])  # 2 * 8 utilities, of at most 2 + 10 * 2
+    np.testing.assert_allclose(evaluator.data_values, draws.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(evaluator.standard_errors_, np.abs(np.diff(draws, axis=0)[0]) / 2, atol=1e-6)
+    assert (evaluator.standard_errors_ > 0).all()
+    assert (evaluator.diagnostics_["permutations"], evaluator.diagnostics_["draws"]) == (0, 2)
 
 
 def test_a_method_is_a_name_or_a_mapping_or_an_object():
@@ -105,9 +116,26 @@ def test_sampling_is_a_mapping_or_an_object():
         UnlearningShapley(sampling={"permutation": 5})
 
 
+@pytest.mark.parametrize("players", ["points", "subsets"])
+def test_a_utility_is_a_function_of_the_set(players, problem, model):
+    """At a rate at which other minibatches change it much."""
+    x, y, validation = problem.train.x, problem.train.y, problem.validation
+    fetcher = problem.fetcher()
+    evaluator = train(UnlearningShapley(HARD, "log_loss", ONE, random_state=0), fetcher, model)
+    full = model.clone()
+    full.fit(x, y, **FIT)
+    engine = StackedUnlearner(full, x, y, validation.x, validation.y, evaluator.method)
+    groups = Subsets(x, np.arange(60) % 5) if players == "subsets" else None
+    game, other = (evaluator.game(engine, seed, groups) for seed in (4, 5))
+    listings = [np.array(order) for order in permutations([1, 2, 4])]
+    utilities = game(listings)
+    np.testing.assert_allclose(utilities, utilities[0], rtol=1e-5)
+    assert abs(other(listings[:1])[0] - utilities[0]) > 0.05 * abs(utilities[0])
+
+
 def test_useful_points_get_high_values(two_blobs):
     """Unlearning everything costs accuracy, and all of it is shared out: the sum is positive and exact."""
-    evaluator = UnlearningShapley(STRONG, sampling={"permutations": 6}, random_state=0)
+    evaluator = UnlearningShapley(STRONG, sampling=ONE, random_state=0)
     model = ClassifierMLP(4, 2, layers=3)
     train(evaluator, two_blobs, model, epochs=30, lr=0.01)
     lost = evaluator.diagnostics_["utility_full"] - evaluator.diagnostics_["utility_unlearned"]

@@ -11,9 +11,10 @@ from loose_scripts import made_up_cell, run_cell
 
 from dvbench.errors import UserError
 from dvbench.execution.failures import failed_result, record_failed_valuation
-from dvbench.execution.resume import evaluator_version, unfinished
-from dvbench.registry import find
+from dvbench.execution.resume import FIRST_VERSION, evaluator_version, unfinished
+from dvbench.registry import entries, find
 from dvbench.results import Cell, Store
+from dvbench.version import __version__
 
 COUNTED = "class Counted(Base): pass\n"
 NAME = "loose_counted:Counted"
@@ -106,6 +107,15 @@ def test_versions_of_evaluators() -> None:
     assert evaluator_version(find("evaluators", "random")) == "0.1.0"
     assert evaluator_version(find("evaluators", "opendataval.dataval:RandomEvaluator")) == "1.3.0"
     assert evaluator_version(find("evaluators", "no_such_module:Any")) == "unknown"
+
+
+@pytest.mark.parametrize("kind", ["evaluators", "unlearning"])
+def test_what_dvbench_changed_states_the_version(kind) -> None:
+    """It is read from the source and not inherited: a method that builds on another one has its own version."""
+    for name, entry in entries(kind).items():
+        stated = evaluator_version(entry)
+        assert stated == getattr(entry.load(), "version", FIRST_VERSION), name
+        assert FIRST_VERSION <= stated <= __version__, f"{name}: a later version than dvbench's own"
 
 
 def test_a_changed_table_values_again(valuations, store: Store, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_result_says_what_it_was_run_on(store: Store) -> None:
 
 @pytest.mark.parametrize("evaluator", ["random", "chg_shapley", "data_banzhaf"])
 def test_the_same_cell_has_the_same_values_and_another_seed_or_purpose_has_others(evaluator: str) -> None:
-    params = {"data_banzhaf": {"models": 5}}.get(evaluator, {})
+    params = {"data_banzhaf": {"models": 20}}.get(evaluator, {})
     cell = made_up_cell(evaluator, **params)
     problem = problem_of(cell)
     first, again = (valuate_cell(cell, problem).arrays["values"] for _ in range(2))

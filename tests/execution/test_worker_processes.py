@@ -55,7 +55,7 @@ def test_results_are_the_same_to_the_bit_here_and_in_any_number_of_workers(tmp_p
     cells = [
         made_up_cell(name, seed=seed, tasks=tasks, **params)
         for seed in (0, 1)
-        for name, params in (("random", {}), ("chg_shapley", {}), ("data_banzhaf", {"models": 10}))
+        for name, params in (("random", {}), ("chg_shapley", {}), ("data_banzhaf", {"models": 20}))
     ]
     stores = [Store(tmp_path / name) for name in ("here", "one", "two")]
     list(run_cells(cells, stores[0], "cpu", 0))

@@ -56,17 +56,16 @@ def test_number(value, decimals, expected):
 
 
 @pytest.mark.parametrize(
-    ("mean", "half_width", "expected"),
+    ("mean", "low", "high", "expected"),
     [
-        (0.5, 0.1, "0.500 ± 0.100"),
-        (0.5, 1e-5, "0.500 ± 0.000"),
-        (0.5, math.nan, "0.500"),
-        (4321.0, 12.3, "4321 ± 12"),
-        (1e-5, 2e-6, "1.00e-05 ± 2.00e-06"),
+        (0.5, 0.4, 0.6, "0.500 [0.400, 0.600]"),
+        (0.5, math.nan, math.nan, "0.500"),
+        (4321.0, 4308.7, 4333.3, "4321 [4309, 4333]"),
+        (1e-5, 8e-6, 1.2e-5, "1.00e-05 [8.00e-06, 1.20e-05]"),
     ],
 )
-def test_an_interval_has_the_decimals_of_its_mean(mean, half_width, expected):
-    assert tables.with_interval(mean, half_width) == expected
+def test_an_interval_stands_in_brackets(mean, low, high, expected):
+    assert tables.between(mean, low, high) == expected
 
 
 def test_clean_keeps_to_one_short_line():
@@ -76,20 +75,24 @@ def test_clean_keeps_to_one_short_line():
 
 def test_problem_table(store):
     (table,) = tables_of(store).problems
-    assert [(entry.text, entry.note) for entry in table.header] == [("evaluator", ""), ("f", "f1 ↑"), ("loss", "f1 ↓")]
+    assert [(entry.text, entry.note) for entry in table.header] == [
+        ("evaluator", ""),
+        ("f", "f1 ↑, n = 2"),
+        ("loss", "f1 ↓, n = 2"),
+    ]
     a, b, c = table.rows
     assert [row[0].text for row in table.rows] == ["A", "B", "C"]
     assert a[1:] == (
-        tables.Entry("0.700 ± 1.271", note="#2"),
-        tables.Entry("3.000 ± 12.706", note="#1", best=True),
+        tables.Entry("0.700 [-0.571, 1.971]", note="#2"),
+        tables.Entry("3.000 [-9.706, 15.706]", note="#1", best=True),
     )
-    assert b[1:] == (tables.Entry("0.900 ± 0.000", note="#1", best=True), tables.Entry("", alarm="failed"))
+    assert b[1:] == (tables.Entry("0.900", note="#1", best=True), tables.Entry("", alarm="failed"))
     assert c[1:] == (tables.Entry("", alarm="failed and missing"),) * 2
 
 
 def test_a_mean_over_some_seeds_is_marked(write):
     (table,) = tables_of(write({("p", "A", 0): {"f": 0.5}, ("p", "A", 1): None})).problems
-    assert table.rows[0][1] == tables.Entry("0.500", note="#1", alarm="1 missing", best=True)
+    assert table.rows[0][1] == tables.Entry("0.500", note="n = 1, #1", alarm="1 missing", best=True)
 
 
 def test_nobody_is_best_where_all_failed(write):
@@ -150,10 +153,10 @@ def test_files(store, tmp_path):
         (task, each) for task in ("f", "loss") for each in "ABC"
     ]
     assert ",".join(rows[0]) == (
-        "problem,task,metric,evaluator,mean,ci,low,high,rank,n_ok,n_failed,n_missing,"
+        "problem,task,metric,evaluator,mean,low,high,rank,n_ok,n_failed,n_missing,"
         "seconds,fits,unlearned,peak_memory_mb,gpu_memory_mb"
     )
-    assert ",".join(rows[0].values()) == "digits,f,f1,A,0.7,1.27062,0.6,0.8,2,2,0,0,1.5,3,2,5,0"
+    assert ",".join(rows[0].values()) == "digits,f,f1,A,0.7,-0.57062,1.97062,2,2,0,0,1.5,3,2,5,0"
     assert (rows[5]["mean"], rows[5]["rank"], rows[5]["n_failed"], rows[5]["n_missing"]) == ("", "2.5", "1", "1")
 
 
@@ -182,8 +185,8 @@ def test_suites_can_be_chosen(write, tmp_path):
 
 def test_markdown_says_the_same_and_cannot_be_broken(store):
     text = markdown.render(tables_of(store))
-    assert "| A | 0.700 ± 1.271 (#2) | **3.000 ± 12.706** (#1) |" in text
-    assert "| B | **0.900 ± 0.000** (#1) | ⚠ failed |" in text
+    assert "| A | 0.700 &#91;-0.571, 1.971&#93; (#2) | **3.000 &#91;-9.706, 15.706&#93;** (#1) |" in text
+    assert "| B | **0.900** (#1) | ⚠ failed |" in text
     html = html_of(text)
     assert html.count("<h1>") == 1
     assert html.count("<table>") == 3

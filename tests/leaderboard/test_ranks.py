@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from made_up import a_cell, a_result, a_score, scores_of
 
@@ -13,27 +12,13 @@ from dvbench.errors import UserError
 from dvbench.results import Dataset, Plan
 from leaderboard import statistics
 
-# t(0.975) with one and with two degrees of freedom.
-T1, T2 = 12.7062047, 4.3026527
+T1 = 12.7062047  # t(0.975) with one degree of freedom
 
 
 def by_evaluator(frame, column, **where):
     for name, value in where.items():
         frame = frame[frame[name] == value]
     return dict(zip(frame["evaluator"], frame[column], strict=True))
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [([0.6, 0.8], T1 * 0.1), ([1.0, 2.0, 3.0], T2 / math.sqrt(3)), ([4.0, 4.0], 0.0)],
-)
-def test_half_width_is_students(values, expected):
-    actual = statistics.half_width(pd.Series([np.std(values, ddof=1)]), pd.Series([len(values)]))
-    assert actual.tolist() == pytest.approx([expected], rel=1e-6)
-
-
-def test_half_width_needs_two_values():
-    assert statistics.half_width(pd.Series([np.nan, np.nan]), pd.Series([0, 1])).isna().all()
 
 
 def test_scores_tell_ok_failed_and_missing_apart(write):
@@ -56,7 +41,7 @@ def test_scores_tell_ok_failed_and_missing_apart(write):
     assert set(frame["metric"]) == {"f1"}
     assert list(frame) == [
         *("problem", "task", "evaluator", "seed", "value", "metric", "higher_is_better", "status", "error"),
-        *("metrics", "id"),
+        *("metrics", "id", "lowest", "highest"),
     ]
 
 
@@ -103,7 +88,8 @@ def test_summary_means_and_intervals(write):
     )
     frame = statistics.summary(scores_of(store).scores)
     assert by_evaluator(frame, "mean") == pytest.approx({"A": 0.7, "B": 0.5})
-    assert by_evaluator(frame, "ci") == pytest.approx({"A": T1 * 0.1, "B": math.nan}, nan_ok=True, rel=1e-6)
+    assert by_evaluator(frame, "low") == pytest.approx({"A": 0.7 - T1 * 0.1, "B": math.nan}, nan_ok=True, rel=1e-6)
+    assert by_evaluator(frame, "high") == pytest.approx({"A": 0.7 + T1 * 0.1, "B": math.nan}, nan_ok=True, rel=1e-6)
     assert by_evaluator(frame, "n_ok") == {"A": 2, "B": 1}
     assert by_evaluator(frame, "n_failed") == {"A": 0, "B": 1}
     assert by_evaluator(frame, "n_missing") == {"A": 0, "B": 0}

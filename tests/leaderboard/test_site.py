@@ -21,6 +21,7 @@ from leaderboard.site.assets import assets
 from leaderboard.site.pages import slug
 from leaderboard.site.payloads import SeedCurves, charts, script, short, suite_data
 from leaderboard.statistics import suite_statistics
+from leaderboard.tables import COSTS_IN_WORDS, RANKS_IN_WORDS, SCORES_IN_WORDS
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=y> &\u2028"
 CURVES = {"fraction": [0.0, 0.5, 1.0], "recall": [0.0, 0.75, 1.0]}
@@ -120,6 +121,14 @@ def test_numbers_that_are_none_are_told_as_none():
     assert [short(each) for each in (float("inf"), float("nan"), 1 / 3)] == [None, None, 0.333333333]
 
 
+SAYS = {
+    "index.html": [RANKS_IN_WORDS],
+    "small/index.html": [RANKS_IN_WORDS, "[95% bootstrap]"],
+    "small/evaluators/random.html": [SCORES_IN_WORDS, COSTS_IN_WORDS, '<th scope="col">n</th>'],
+    "small/datasets/digits.html": [SCORES_IN_WORDS, ", n = "],
+}
+
+
 def of_seed(seed: int, lines: dict[str, np.ndarray], axes: dict[str, str]) -> SeedCurves:
     return SeedCurves("p", seed, ScoreCurves(seed, "f", lines, axes))
 
@@ -188,6 +197,17 @@ def test_an_evaluators_page_says_what_it_is_and_what_its_authors_say(site):
     assert describe("evaluators", "random").summary in known
     assert "All metrics" in known
     assert (site / "small/curves/random.js").read_text(encoding="utf-8").startswith('dvbench.curves("random",[{')
+
+
+def test_pages_say_what_their_numbers_are(site):
+    """One kind of interval with the number of seeds, another one of mean ranks, and no other numbers in a text."""
+    pages = {name: (site / name).read_text(encoding="utf-8") for name in SAYS}
+    for name, texts in SAYS.items():
+        for text in texts:
+            assert text in pages[name], (name, text)
+        assert "±" not in pages[name]
+        for paragraph in re.findall(r"<p\b.*?</p>", pages[name], re.DOTALL):
+            assert not re.search(r"[{\[]&#39;|nan\b", paragraph), paragraph
 
 
 def test_names_that_are_no_plain_ones_still_make_files():

@@ -48,6 +48,8 @@ def sheet(values, task="f", up=True) -> pd.DataFrame:
                 "value": np.nan if value is None else float(value),
                 "metric": "m",
                 "higher_is_better": up,
+                "lowest": -np.inf,
+                "highest": np.inf,
                 "status": "failed" if value is None else "ok",
                 "error": "",
             }

@@ -40,6 +40,17 @@ def test_the_glossary_defines_each_term_once():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_tests_that_pages_name_exist(page):
+    """Functions in backticks that begin with ``test_``: what shows that a fault is not there."""
+    defined = {
+        name
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert set(re.findall(r"`(test_\w+)`", page.read_text())) <= defined
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_paths_that_pages_name_exist(page):
     """Paths in backticks that begin with a folder of the repository, such as `dvbench/tasks/`."""
     pattern = r"`((?:dvbench|evaluators|leaderboard|tests|docs)/[\w./-]*)`"

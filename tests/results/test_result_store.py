@@ -68,6 +68,13 @@ def test_writing_again_without_arrays_keeps_them(store: Store, written: Result) 
     np.testing.assert_array_equal(store.array(again, "values"), VALUES)
 
 
+def test_arrays_of_an_earlier_result_go_with_it(store: Store, written: Result) -> None:
+    with_errors = store.write(written, {"values": np.arange(3.0), "standard_errors": np.ones(3)})
+    assert (store.folder(written.cell.key) / "standard_errors.npy").exists()
+    store.write(with_errors, {"values": np.arange(4.0)})
+    assert sorted(path.name for path in store.folder(written.cell.key).iterdir()) == ["result.json", "values.npy"]
+
+
 def test_nothing_there_is_none(store: Store) -> None:
     assert store.read(sample_cell().key) is None
     assert store.plan("small") is None

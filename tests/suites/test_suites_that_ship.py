@@ -10,6 +10,7 @@ from dvbench.registry import entries, find, suite_files
 from dvbench.settings import Sizes
 from dvbench.suite import Suite, load_suite
 from dvbench.unlearning.factory import make_method
+from evaluators.common.coalitions import models_needed
 
 
 @pytest.fixture(params=suite_files())
@@ -49,6 +50,23 @@ def test_a_plan_has_every_cell_once(suite: Suite) -> None:
     assert (plan.suite, plan.suite_version) == (suite.name, suite.version)
 
 
+@pytest.mark.parametrize("name", suite_files())
+def test_evaluators_have_enough_models_for_every_player(name: str) -> None:
+    """An evaluator that draws coalitions fails if a player is in all or in none of them."""
+    suite = load_suite(name)
+    for evaluator in suite.evaluators:
+        for problem in suite.problems if suite.kind == "evaluators" else ():
+            points = problem.sizes.train
+            players = problem.groups.count if problem.groups is not None and problem.groups.count else points
+            needed = {
+                "ame": models_needed(players, 0.2 * 0.4 * 0.6 * 0.8),
+                "data_banzhaf": models_needed(players, 0.5, 0.5),
+                "influence_subsample": models_needed(players, 0.7, 0.3),
+                "data_oob": models_needed(points, 1 - (1 - 1 / points) ** points),
+            }.get(evaluator.name, 0)
+            assert needed <= evaluator.params.get("models", 1000 if evaluator.name != "ame" else 250)
+
+
 def test_quick_has_everything_that_needs_no_download() -> None:
     quick = load_suite("quick")
     assert {evaluator.name for evaluator in quick.evaluators} == set(entries("evaluators"))
@@ -69,6 +87,24 @@ def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them(
         name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")
     }
     check_suite(narrow(suite, datasets=["digits"]))
+
+
+@pytest.mark.parametrize("name", ["unlearning-cpu", "unlearning"])
+def test_each_method_has_its_own_rate_and_the_common_ones(name: str) -> None:
+    """Plain names: the tuned default, and of gradient ascent, whose default is its paper's, the tuned rate."""
+    methods = load_suite(name).evaluators
+    for method in entries("unlearning"):
+        rates = {each.title: each.params.get("lr") for each in methods if each.name == method}
+        own = rates.pop(method)
+        assert (own is None) == (method != "gradient_ascent")
+        assert rates == {f"{method}-common-2e-5": 2e-5, f"{method}-common-2e-4": 2e-4}
+
+
+@pytest.mark.parametrize("name", [name for name in suite_files() if name.endswith("-unlearning")])
+def test_common_rates_are_those_of_their_names(name: str) -> None:
+    for method in load_suite(name).evaluators:
+        start, common, rate = method.title.partition("-common-")
+        assert not common or (method.params["lr"] == float(rate) and start.startswith(method.name))
 
 
 @pytest.mark.usefixtures("text_mirror")

@@ -52,16 +52,29 @@ def plain_training(network, x, y, *, seed, batch_size, epochs, lr, weight_decay,
     return network
 
 
+def drawn_rows(coalition, n, n_validation, steps, batch_size, seed):
+    """Rows of the forget set and of the validation set for every step, (steps, batch_size) each.
+
+    A place in a minibatch goes to the first of 32 random rows that is in the coalition, or else to a random member.
+    """
+    draws, members = torch.Generator().manual_seed(seed), torch.as_tensor(sorted(map(int, coalition)))
+    uniform = torch.rand(steps, 2, batch_size, generator=draws)
+    candidates = torch.randint(n, (steps * batch_size, 32), generator=draws)
+    ours = torch.isin(candidates, members)
+    first = candidates[torch.arange(len(candidates)), ours.int().argmax(dim=1)].reshape(steps, batch_size)
+    other = members[(uniform[:, 0] * len(members)).long()]
+    forget = torch.where(ours.any(dim=1).reshape(steps, batch_size), first, other)
+    return forget, (uniform[:, 1] * n_validation).long()
+
+
 def plain_unlearning(network, x, y, x_validation, coalition, seed, ascent):
     """Copy of a network that has unlearned a coalition: L = -CE(S) + l1 |t - t0|^2 + l2 KL(f || f0)(T) with AdamW."""
     network = copy.deepcopy(network).eval()
     parameters, original = list(network.parameters()), network(x_validation).detach()
     start = [parameter.detach().clone() for parameter in parameters]
     optimiser = torch.optim.AdamW(parameters, lr=ascent.lr, weight_decay=ascent.weight_decay, fused=True)
-    draws, members = torch.Generator().manual_seed(seed), torch.as_tensor(coalition)
-    for _ in range(ascent.steps):
-        forget = members[(torch.rand(ascent.batch_size, generator=draws) * len(members)).long()]
-        keep = (torch.rand(ascent.batch_size, generator=draws) * len(x_validation)).long()
+    rows = drawn_rows(coalition, len(x), len(x_validation), ascent.steps, ascent.batch_size, seed)
+    for forget, keep in zip(*rows, strict=True):
         distance = torch.stack([(new - old).square().sum() for new, old in zip(parameters, start, strict=True)]).sum()
         loss = (
             -point_loss(network(x[forget]), y[forget]).mean()

@@ -79,14 +79,11 @@ def plain_text_training(network, x, y, *, seed, batch_size, epochs, lr, weight_d
     return network
 
 
-def plain_text_unlearning(network, loss, squared, steps, n, n_validation, seed, batch_size, lr, weight_decay=0.01):
+def plain_text_unlearning(network, loss, squared, rows, lr, weight_decay=0.01):
     """Unlearn in place by AdamW on ``loss(step, forget, keep) + squared()``, of drawn rows of both sets."""
     moving = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(moving, lr=lr, weight_decay=weight_decay)
-    draws = torch.Generator().manual_seed(seed)
-    for step in range(steps):
-        forget = (torch.rand(batch_size, generator=draws) * n).long()
-        keep = (torch.rand(batch_size, generator=draws) * n_validation).long()
+    for step, (forget, keep) in enumerate(zip(*rows, strict=True)):
         optimiser.zero_grad()
         (loss(step, forget, keep) + squared()).backward()
         optimiser.step()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from plain_loops import drawn_rows
 from plain_texts import (
     LENGTH,
     counted,
@@ -56,8 +57,7 @@ def descends(network, method):
     """``- CE(S) + lambda2 KL(T)``, the second from the second step on: before, it is 0 and so is its slope."""
 
     def loss(step, forget, keep):
-        rows = COALITION[forget.numpy()]
-        actual = -log_loss(network, X[rows], Y[rows])
+        actual = -log_loss(network, X[forget], Y[forget])
         if step:
             with torch.no_grad():
                 full, _ = counted(MODEL.network, Z[keep], Y_Z[keep])
@@ -72,10 +72,8 @@ def distance(pairs, weight):
 
 
 def run_plainly(network, loss, squared, method, seed=11):
-    plain_text_unlearning(
-        network, loss, squared, method.steps, len(COALITION), len(Z), seed, method.batch_size, method.lr,
-        method.weight_decay,
-    )  # fmt: skip
+    rows = drawn_rows(COALITION, len(X), len(Z), method.steps, method.batch_size, seed)
+    plain_text_unlearning(network, loss, squared, rows, method.lr, method.weight_decay)
 
 
 @pytest.fixture
@@ -189,42 +187,11 @@ def test_other_methods_equal_plain_loops_of_their_losses(method, loss):
     network = copy.deepcopy(MODEL.network)
 
     def stated(step, forget, keep):
-        rows = COALITION[forget.numpy()]
-        return loss(lambda: log_loss(network, X[rows], Y[rows]), lambda: log_loss(network, Z[keep], Y_Z[keep]))
+        return loss(lambda: log_loss(network, X[forget], Y[forget]), lambda: log_loss(network, Z[keep], Y_Z[keep]))
 
     run_plainly(network, stated, lambda: 0.0, method)
     actual = unlearner(method).unlearn([COALITION], 11).network
     torch.testing.assert_close(weights(actual), weights(network), rtol=1e-6, atol=1e-8)
-
-
-def test_negative_preference_and_scrub_equal_plain_loops_of_their_losses():
-    npo = make_method("negative_preference", steps=3, batch_size=4, lr=0.01, beta=0.5, retain=0.4)
-    scrub = make_method("scrub", steps=4, batch_size=4, lr=0.01, alpha=0.6, gamma=0.8, forgetting=1.0)
-
-    def preference(network):
-        def loss(step, forget, keep):
-            rows = COALITION[forget.numpy()]
-            (said, tokens), (full, _) = (counted(each, X[rows], Y[rows]) for each in (network, MODEL.network))
-            now, before = (-F.cross_entropy(each, tokens, reduction="none") for each in (said, full.detach()))
-            return 2 / 0.5 * F.softplus(0.5 * (now - before)).mean() + 0.4 * log_loss(network, Z[keep], Y_Z[keep])
-
-        return loss
-
-    def disobedience(network):
-        def loss(step, forget, keep):
-            rows = COALITION[forget.numpy()]
-            x, y = (X[rows], Y[rows]) if step % 2 else (Z[keep], Y_Z[keep])
-            teacher = counted(MODEL.network, x, y)[0].detach()
-            apart = of_network(teacher, counted(network, x, y)[0])  # KL(teacher || student)
-            return -apart if step % 2 else 0.6 * apart + 0.8 * log_loss(network, x, y)
-
-        return loss
-
-    for method, stated in ((npo, preference), (scrub, disobedience)):
-        network = copy.deepcopy(MODEL.network)
-        run_plainly(network, stated(network), lambda: 0.0, method)
-        actual = unlearner(method).unlearn([COALITION], 11).network
-        torch.testing.assert_close(weights(actual), weights(network), rtol=1e-6, atol=1e-8)
 
 
 def test_what_is_kept_of_the_full_model_gives_its_logits():

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from plain_loops import divergence, point_loss
+from plain_loops import divergence, drawn_rows, point_loss
 from torch.nn.functional import logsigmoid
 
 from dvbench.randomness import integer_seed
 from dvbench.registry import entries
+from dvbench.suite import load_suite
 from dvbench.unlearning.contract import UnlearningMethod
+from dvbench.unlearning.factory import make_method
 from dvbench.unlearning.stacked_engine import StackedUnlearner
 from dvbench.unlearning_methods.fine_tuning import FineTuning
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
@@ -22,6 +26,7 @@ from dvbench.unlearning_methods.plain_ascent import PlainAscent
 from dvbench.unlearning_methods.random_labels import RandomLabels
 from dvbench.unlearning_methods.scrub import Scrub
 
+ROOT = Path(__file__).parents[2]
 COALITIONS = [np.array([6, 1, 8]), np.array([0, 2, 3, 4, 9])]
 FEW = {"steps": 4, "batch_size": 5, "lr": 0.01, "weight_decay": 0.3}
 
@@ -39,6 +44,13 @@ def preference(beta):
     return loss
 
 
+def distillation(teacher, student, temperature):
+    """As the authors distil: the divergence of softened predictions, times the squared temperature."""
+    if teacher.shape[1] == 1:
+        return divergence(teacher, student)
+    return temperature**2 * divergence(teacher / temperature, student / temperature)
+
+
 # What each minimises, of the step and (logits, y, full model's logits) on the forget set and on the validation set.
 LOSSES = {
     PlainAscent: ({}, lambda step, f, r: forgetting(*f[:2])),
@@ -50,9 +62,11 @@ LOSSES = {
         lambda step, f, r: preference(0.5)(*f) + 0.8 * point_loss(*r[:2]).mean(),
     ),
     Scrub: (
-        {"alpha": 0.6, "gamma": 0.9, "forgetting": 0.6},
+        {"alpha": 0.6, "gamma": 0.9, "forgetting": 0.6, "temperature": 3.0},
         lambda step, f, r: (
-            -divergence(f[2], f[0]) if step == 1 else 0.6 * divergence(r[2], r[0]) + 0.9 * point_loss(*r[:2]).mean()
+            -distillation(f[2], f[0], 3.0)
+            if step == 1
+            else 0.6 * distillation(r[2], r[0], 3.0) + 0.9 * point_loss(*r[:2]).mean()
         ),
     ),
 }
@@ -77,10 +91,8 @@ def plain(network, points, validation, coalition, method, loss, seed):
     network, full = copy.deepcopy(network).eval(), network
     labels = method.labels(points[1], torch.Generator().manual_seed(integer_seed(seed, "labels")))
     optimiser = torch.optim.AdamW(network.parameters(), lr=method.lr, weight_decay=method.weight_decay)
-    draws = torch.rand(method.steps, 2, method.batch_size, generator=torch.Generator().manual_seed(seed))
-    for step in range(method.steps):
-        forget = torch.as_tensor(coalition)[(draws[step, 0] * len(coalition)).long()]
-        keep = (draws[step, 1] * len(validation[0])).long()
+    rows = drawn_rows(coalition, len(points[0]), len(validation[0]), method.steps, method.batch_size, seed)
+    for step, (forget, keep) in enumerate(zip(*rows, strict=True)):
         seen = [
             (network(x[batch]), y[batch], full(x[batch]).detach())
             for x, y, batch in ((points[0], labels, forget), (*validation, keep))
@@ -152,12 +164,23 @@ def test_random_targets_of_a_regression_are_those_of_others():
     assert (actual != y).all()
 
 
+def tuned_rates(heading: str) -> dict[str, float]:
+    """The column "best" of the table that begins with this heading: the lowest rate that was tried."""
+    page = (ROOT / "docs" / "unlearning-rates.md").read_text()
+    table = re.search(rf"\n\| method \| {heading} \|(.*?)\n\n", page, re.DOTALL).group(0).strip().splitlines()
+    column = [cell.strip() for cell in table[0].split("|")].index("best")
+    cells = [[cell.strip() for cell in row.split("|")] for row in table[2:]]
+    return {row[1].strip("`"): float(row[column]) for row in cells}
+
+
 @pytest.mark.parametrize("name", entries("unlearning"))
-def test_defaults_are_the_papers_and_wrong_settings_are_refused(name):
+def test_defaults_are_tuned_and_wrong_settings_are_refused(name):
+    """The rate is that of the page, but gradient ascent's is that of the paper of Unlearning Shapley."""
     make = entries("unlearning")[name].load()
     assert issubclass(make, UnlearningMethod)
     method = make()
-    assert (method.steps, method.batch_size, method.lr, method.weight_decay) == (100, 32, 2e-5, 0.01)
+    rates = tuned_rates("2e-05") | {"gradient_ascent": 2e-5}
+    assert (method.steps, method.batch_size, method.lr, method.weight_decay) == (100, 32, rates[name], 0.01)
     for wrong in (
         {"steps": 0},
         {"batch_size": 0},
@@ -172,12 +195,21 @@ def test_defaults_are_the_papers_and_wrong_settings_are_refused(name):
             make(**wrong)
 
 
+@pytest.mark.parametrize(("suite", "heading"), [("unlearning-cpu", "2e-05"), ("text-tiny-unlearning", "3e-05")])
+def test_suites_run_methods_at_their_tuned_rates(suite, heading):
+    rates = tuned_rates(heading)
+    for method in load_suite(suite).evaluators:
+        if "-common-" not in method.title:
+            assert make_method(method.name, **method.params).lr == rates[method.title]
+
+
 @pytest.mark.parametrize(
     ("make", "wrong", "message"),
     [
         (NegGradPlus, {"alpha": 1.5}, "alpha is a weight from 0 to 1"),
         (NegativePreference, {"beta": 0.0}, "beta must be above 0"),
         (Scrub, {"forgetting": -0.1}, "forgetting is a fraction from 0 to 1"),
+        (Scrub, {"temperature": 0.0}, "temperature must be above 0"),
         (Scrub, {"steps": 2}, "of 2 steps none would look at the forget set"),
     ],
 )

@@ -1,8 +1,10 @@
 // Charts by plotly, which is loaded when the first chart comes near the window.
 "use strict";
 const charts = (() => {
-  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f7f7f"];
-  const DASHES = ["solid", "dot", "dash", "dashdot"];
+  // Without grey, which is that of lines that are the same for all evaluators.
+  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#6a3d9a"];
+  const DASHES = ["solid", "dot", "dash", "dashdot", "longdash", "longdashdot"];
+  const SYMBOLS = ["circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "pentagon", "hexagram", "star", "hourglass", "bowtie"];
   const OPTIONS = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
   // Names of lines that are the same for all evaluators.
   const SHARED = new Set(["random", "optimal", "retrained", "full", "untrained", "train_loss", "test_loss"]);
@@ -57,25 +59,38 @@ const charts = (() => {
     }
   }
 
-  // Curves of several evaluators in one chart.
+  // The look of a line or of points. `colour` counts colours, whose rounds differ by a symbol; `form`, one of `forms`, is
+  // shown by the dashes of a line or the symbol of points.
+  function look(colour, form, forms, points, grey = false) {
+    const color = grey ? "#888" : COLOURS[colour % COLOURS.length], round = Math.floor(colour / COLOURS.length);
+    const symbol = points ? form + forms * round : round - 1 + 10 * Math.floor(form / DASHES.length);
+    return {
+      mode: points ? "markers" : symbol < 0 ? "lines" : "lines+markers",
+      line: { color, width: grey ? 1.5 : 2, dash: DASHES[form % DASHES.length] },
+      marker: { color, size: 6, symbol: SYMBOLS[Math.max(symbol, 0) % SYMBOLS.length] + (symbol < SYMBOLS.length ? "" : "-open") },
+    };
+  }
+
+  // Curves of several evaluators in one chart. One evaluator has a colour for each line, several have one each.
   function overlay(title, axis, curves) {
     const names = [...new Set(curves.flatMap(({ chart }) => Object.keys(chart.lines)))];
-    const own = names.filter((name) => !SHARED.has(name));
-    const traces = [], mode = axis === "player" ? "markers" : "lines";
-    for (const name of names.filter((name) => SHARED.has(name))) {
+    const own = names.filter((name) => !SHARED.has(name)), several = curves.length > 1, points = axis === "player";
+    const traces = [], counts = [...new Set(curves.map(({ chart }) => chart.seeds))];
+    const seeds = (count) => `${count} ${count === 1 ? "seed" : "seeds"}`;
+    const shared = names.filter((name) => SHARED.has(name));
+    for (const [number, name] of shared.entries()) {
       const { chart } = curves.find(({ chart }) => name in chart.lines);
-      traces.push({ name, x: chart.x, y: chart.lines[name], mode, line: { color: "#888", width: 1.5, dash: DASHES[traces.length % 4] } });
+      traces.push({ name: name.replaceAll("_", " "), x: chart.x, y: chart.lines[name], ...look(0, number, shared.length, points, true) });
     }
     curves.forEach(({ evaluator, chart }, position) => {
-      const colour = COLOURS[position % COLOURS.length];
       own.forEach((name, number) => {
         if (!(name in chart.lines)) return;
-        const label = [curves.length > 1 ? evaluator : "", own.length > 1 || curves.length === 1 ? name.replaceAll("_", " ") : ""];
-        const color = curves.length > 1 ? colour : COLOURS[number % COLOURS.length];
-        const dash = curves.length > 1 ? DASHES[number % 4] : "solid";
-        traces.push({ name: label.filter(Boolean).join(", "), x: chart.x, y: chart.lines[name], mode, line: { color, width: 2, dash } });
+        const label = [several ? evaluator : "", own.length > 1 || !several ? name.replaceAll("_", " ") : "", counts.length > 1 ? seeds(chart.seeds) : ""];
+        const style = several ? look(position, number, own.length, points) : look(number, 0, 1, points);
+        traces.push({ name: label.filter(Boolean).join(", "), x: chart.x, y: chart.lines[name], ...style });
       });
     });
+    title += counts.length === 1 ? ` (${seeds(counts[0])})` : "";
     return {
       traces, title: { text: title.replaceAll("_", " "), font: { size: 13 }, x: 0.02, xanchor: "left" }, showlegend: true,
       legend: { orientation: "h", y: -0.22, font: { size: 10 } }, xaxis: { title: { text: axis, font: { size: 11 } } },

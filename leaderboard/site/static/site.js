@@ -222,7 +222,7 @@ window.dvbench = (() => {
     if (!list.length) holder.append("No task of this suite has curves of this evaluator.");
     for (const chart of list) {
       const title = `${chart.task} on ${chart.problem}`;
-      panel(holder, title, () => charts.overlay(`${chart.task}<br>${chart.problem} (${chart.seeds} ${chart.seeds === 1 ? "seed" : "seeds"})`, chart.axis, [{ evaluator, chart }]));
+      panel(holder, title, () => charts.overlay(`${chart.task}<br>${chart.problem}`, chart.axis, [{ evaluator, chart }]));
     }
   }
 
@@ -257,7 +257,7 @@ window.dvbench = (() => {
       remember({ evaluators: names.join(","), problem: problem.value });
       table(names);
       const status = find("#status"), holder = find("#overlaid");
-      status.textContent = names.length ? `${names.length} side by side on ${problem.value}; means over seeds.` : "Choose evaluators to compare.";
+      status.textContent = names.length ? `${names.length} side by side on ${problem.value}. Scores are means over seeds; curves are means over the seeds in brackets.` : "Choose evaluators to compare.";
       try {
         const lists = await Promise.all(names.map((name) => curvesOf(name, "curves/")));
         if (turn !== latest) return;
