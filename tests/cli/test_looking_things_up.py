@@ -78,6 +78,7 @@ def test_an_unlearning_method_has_the_parameters_of_its_base_class(dvbench) -> N
     parameters = {parameter["name"]: parameter for parameter in described["parameters"]}
     assert list(parameters) == [
         "steps", "batch_size", "lr", "weight_decay", "parameters", "alpha", "gamma", "forgetting",
+        "temperature",
     ]  # fmt: skip
     assert parameters["alpha"] == {"name": "alpha", "type": "float", "default": "0.5"}
     assert parameters["parameters"]["type"] == "Literal['all', 'head', 'lora']"
