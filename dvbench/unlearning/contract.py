@@ -87,7 +87,8 @@ class UnlearningMethod(ABC):
     steps, batch_size : int
         Number of optimiser steps, and number of points of the forget set and of the validation set in each step.
     lr, weight_decay : float
-        AdamW's learning rate and weight decay. The learning rate decides how strongly a forget set is unlearned.
+        AdamW's learning rate and weight decay. The learning rate decides how strongly a forget set is unlearned, so
+        each method of dvbench has a default of its own, see ``docs/unlearning-rates.md``.
     parameters : {"all", "head", "lora"}
         Which parameters change: all, or those of the last linear layer, also if they do not require gradients. For
         language models also "lora": low-rank adapters of all other linear layers.

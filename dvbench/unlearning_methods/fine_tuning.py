@@ -12,6 +12,8 @@ from dvbench.unlearning.contract import Rule, UnlearningMethod, descend
 class FineTuning(UnlearningMethod):
     """Fine-tuning on the validation set: the forget set is not used, so the model forgets it only by chance.
 
+    The default rate is tuned, see ``docs/unlearning-rates.md``.
+
     Parameters
     ----------
     steps, batch_size, lr, weight_decay, parameters
@@ -24,6 +26,8 @@ class FineTuning(UnlearningMethod):
     """
 
     version: ClassVar[str] = "0.2.0"
+
+    lr: float = 2e-4
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
         """Descend on the validation set."""

@@ -14,6 +14,8 @@ from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod, ascen
 class NegGradPlus(UnlearningMethod):
     """NegGrad+: minimises ``alpha CE(T) - (1 - alpha) CE(S)`` with the forget set S and the validation set T.
 
+    The default rate is tuned, see ``docs/unlearning-rates.md``.
+
     Parameters
     ----------
     alpha : float
@@ -29,6 +31,7 @@ class NegGradPlus(UnlearningMethod):
 
     version: ClassVar[str] = "0.2.0"
 
+    lr: float = 5e-4
     alpha: float = 0.5
 
     def __post_init__(self) -> None:

@@ -20,6 +20,9 @@ class NegativePreference(UnlearningMethod):
     of a text is the product of those of its tokens that count, so one text is one point of the forget set; the
     cross-entropy on the validation set is a mean over tokens.
 
+    The default rate is tuned on problems of points, see ``docs/unlearning-rates.md``; the authors use 1e-5 for
+    Llama-2-7B.
+
     Parameters
     ----------
     beta : float
@@ -37,6 +40,7 @@ class NegativePreference(UnlearningMethod):
 
     version: ClassVar[str] = "0.2.0"
 
+    lr: float = 5e-4
     beta: float = 0.1
     retain: float = 1.0
 

@@ -12,6 +12,8 @@ from dvbench.unlearning.contract import Rule, UnlearningMethod, ascend
 class PlainAscent(UnlearningMethod):
     """Gradient ascent on the forget set alone: minimises ``- CE(S)``, and the validation set is not used.
 
+    The default rate is tuned, see ``docs/unlearning-rates.md``.
+
     Parameters
     ----------
     steps, batch_size, lr, weight_decay, parameters
@@ -24,6 +26,8 @@ class PlainAscent(UnlearningMethod):
     """
 
     version: ClassVar[str] = "0.2.0"
+
+    lr: float = 5e-4
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
         """Ascend on the forget set."""

@@ -18,6 +18,8 @@ class RandomLabels(UnlearningMethod):
     Every point gets another class, drawn uniformly once; in a regression, the target of another point. Tokens of texts
     get other tokens as targets, drawn again at every step.
 
+    The default rate is tuned, see ``docs/unlearning-rates.md``.
+
     Parameters
     ----------
     steps, batch_size, lr, weight_decay, parameters
@@ -29,6 +31,8 @@ class RandomLabels(UnlearningMethod):
     """
 
     version: ClassVar[str] = "0.2.0"
+
+    lr: float = 5e-3
 
     def rules(self, step: int) -> tuple[Rule | None, Rule | None]:
         """Descend on both sets, on the forget set with its new labels."""

@@ -21,6 +21,8 @@ class Scrub(UnlearningMethod):
     student)`` of the predictions at a temperature t, which divides the logits; in a regression the temperature has no
     meaning and is not used.
 
+    The default rate is tuned, see ``docs/unlearning-rates.md``; the authors use 5e-4, for whole epochs.
+
     Parameters
     ----------
     alpha, gamma : float
@@ -41,6 +43,7 @@ class Scrub(UnlearningMethod):
 
     version: ClassVar[str] = "0.2.0"
 
+    lr: float = 5e-3
     alpha: float = 0.5
     gamma: float = 1.0
     forgetting: float = 0.5

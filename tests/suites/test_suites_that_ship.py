@@ -89,6 +89,24 @@ def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them(
     check_suite(narrow(suite, datasets=["digits"]))
 
 
+@pytest.mark.parametrize("name", ["unlearning-cpu", "unlearning"])
+def test_each_method_has_its_own_rate_and_the_common_ones(name: str) -> None:
+    """Plain names: the tuned default, and of gradient ascent, whose default is its paper's, the tuned rate."""
+    methods = load_suite(name).evaluators
+    for method in entries("unlearning"):
+        rates = {each.title: each.params.get("lr") for each in methods if each.name == method}
+        own = rates.pop(method)
+        assert (own is None) == (method != "gradient_ascent")
+        assert rates == {f"{method}-common-2e-5": 2e-5, f"{method}-common-2e-4": 2e-4}
+
+
+@pytest.mark.parametrize("name", [name for name in suite_files() if name.endswith("-unlearning")])
+def test_common_rates_are_those_of_their_names(name: str) -> None:
+    for method in load_suite(name).evaluators:
+        start, common, rate = method.title.partition("-common-")
+        assert not common or (method.params["lr"] == float(rate) and start.startswith(method.name))
+
+
 @pytest.mark.usefixtures("text_mirror")
 @pytest.mark.parametrize("name", ["text-tiny", "text-tiny-unlearning"])
 def test_suites_of_small_corpora_can_be_run(name: str) -> None:
