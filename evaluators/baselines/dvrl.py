@@ -25,10 +25,10 @@ BATCH_SIZES = {"paper": 2000, "opendataval": 32}
 class DVRL(Baseline, dataval.DVRL):
     """DVRL: probabilities of selection by a value estimator that is trained by reinforcement learning.
 
-    The value estimator is a network that reads a point, its label, and by how much the label differs from the prediction
-    of a model that was trained on the validation set, and returns a probability. In each step points are selected with
-    these probabilities, a model is trained on the selected points, and the estimator is changed such that a selection
-    that gives a higher utility than recent selections becomes more likely (REINFORCE). The values are the
+    The value estimator is a network that reads a point, its label, and by how much the label differs from the
+    prediction of a model that was trained on the validation set, and returns a probability. In each step points are
+    selected with these probabilities, a model is trained on the selected points, and the estimator is changed such that
+    a selection that gives a higher utility than recent selections becomes more likely (REINFORCE). The values are the
     probabilities at the end.
 
     Parameters
@@ -47,11 +47,11 @@ class DVRL(Baseline, dataval.DVRL):
     Variant: Algorithm 1 of the paper, with the authors' network and their penalty on mean probabilities near 0 and 1.
     As in the paper, a reward is the utility minus a moving average of utilities with a window of 20 steps; the average
     starts with the first utility. (The authors' published code subtracts the utility of the model trained on all
-    points.) The utility is the metric. ``variant="opendataval"`` is OpenDataVal's: it subtracts the utility of the model
-    trained on all points also from that of a model trained on part of a minibatch of 32, so nearly all rewards are
-    negative; its validation model starts from the weights of a model trained on all players; and values are computed
-    from the predictions of a third model, trained on the players with their values as weights, which the estimator has
-    not been trained with.
+    points.) The utility is the metric. ``variant="opendataval"`` is OpenDataVal's: it subtracts the utility of the
+    model trained on all points also from that of a model trained on part of a minibatch of 32, so nearly all rewards
+    are negative; its validation model starts from the weights of a model trained on all players; and values are
+    computed from the predictions of a third model, trained on the players with their values as weights, which the
+    estimator has not been trained with.
 
     Between processors: training amplifies differences of rounding until other points are selected, after which values
     have little in common. Therefore the estimator computes in double precision, its weights are rounded to single
@@ -99,10 +99,10 @@ class DVRL(Baseline, dataval.DVRL):
         if self.variant == "opendataval":
             super().train_data_values(*args, **kwargs)
             return self
-        self.value_estimator.double()
         inputs = self._inputs(*args, **kwargs)
-        optimiser = torch.optim.Adam(self.value_estimator.parameters(), lr=self.lr)
         generator = torch_generator(int(self.random_state.randint(2**31)))
+        _initialise(self.value_estimator.double(), generator)
+        optimiser = torch.optim.Adam(self.value_estimator.parameters(), lr=self.lr)
         baseline: float | None = None
         for _ in range(self.rl_epochs):
             batch = torch.randperm(self.num_points, generator=generator)[: self.rl_batch_size]
@@ -144,7 +144,7 @@ class DVRL(Baseline, dataval.DVRL):
 
     def _utility(self, members: np.ndarray, *args: Any, **kwargs: Any) -> float:
         """Utility of a model trained on these points."""
-        x, y = (Subset(part, np.sort(members)) for part in (self.x_train, self.y_train))
+        x, y = (Subset(part, np.sort(members).tolist()) for part in (self.x_train, self.y_train))
         model = fit_to_points(self.pred_model.clone(), x, y, *args, **kwargs)
         return float(self.evaluate(self.y_valid, model.predict(self.x_valid)))
 
@@ -153,7 +153,18 @@ class DVRL(Baseline, dataval.DVRL):
         likelihoods = torch.where(selected, probabilities, 1 - probabilities)
         mean = probabilities.mean()
         outside = (mean - self.threshold).relu() + (1 - self.threshold - mean).relu()
-        return -reward * likelihoods.clamp(min=1e-8).log().sum() + EXPLORATION * outside
+        loss: torch.Tensor = -reward * likelihoods.clamp(min=1e-8).log().sum() + EXPLORATION * outside
+        return loss
+
+
+def _initialise(network: torch.nn.Module, generator: torch.Generator) -> None:
+    """Draw weights as torch does, in double precision: torch's numbers differ in the last digit between processors."""
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Linear):
+            bound = layer.in_features**-0.5
+            for part in (layer.weight, layer.bias):
+                uniform = torch.rand(part.shape, generator=generator, dtype=torch.float64)
+                part.data.copy_(((2 * uniform - 1) * bound).float())
 
 
 def _select(probabilities: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

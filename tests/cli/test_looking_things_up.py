@@ -39,7 +39,8 @@ def test_everything_can_be_described(dvbench, name: str) -> None:
 
 def test_a_task_shows_its_version_headline_and_direction(dvbench) -> None:
     assert dvbench("describe", "rank_stability").out.endswith(
-        "\nversion: 2\nheadline: spearman\nhigher is better: True\nrepeats: True\n"
+        "\nversion: 2\nheadline: spearman\nhigher is better: True\n"
+        "ranges: {'spearman': (-1, 1), 'top_overlap': (0, 1), 'bottom_overlap': (0, 1)}\nrepeats: True\n"
     )
 
 
@@ -76,7 +77,7 @@ def test_an_unlearning_method_has_the_parameters_of_its_base_class(dvbench) -> N
     assert (described["kind"], described["name"]) == ("unlearning method", "scrub")
     parameters = {parameter["name"]: parameter for parameter in described["parameters"]}
     assert list(parameters) == [
-        "steps", "batch_size", "lr", "weight_decay", "parameters", "alpha", "gamma", "forgetting",
+        "steps", "batch_size", "lr", "weight_decay", "parameters", "alpha", "gamma", "forgetting", "temperature",
     ]  # fmt: skip
     assert parameters["alpha"] == {"name": "alpha", "type": "float", "default": "0.5"}
     assert parameters["parameters"]["type"] == "Literal['all', 'head', 'lora']"
@@ -109,7 +110,7 @@ def test_the_shell_completes_commands(
 
 
 def test_version(dvbench) -> None:
-    assert dvbench("--version") == (0, "dvbench 0.1.0\n", "")
+    assert dvbench("--version") == (0, "dvbench 0.2.0\n", "")
 
 
 @pytest.mark.parametrize("command", [(), ("run",), ("value",), ("list",), ("describe",), ("leaderboard", "build")])
