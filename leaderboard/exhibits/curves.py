@@ -45,8 +45,10 @@ REMOVED = {"remove_high": "most valuable first", "remove_low": "least valuable f
 ADDED = {"add_high": "most valuable first", "add_low": "least valuable first", "random": "in random order"}
 INSPECTED = "fraction of players inspected"
 LABELS = {
-    "noisy_label_detection": Labels("Noisy labels found", INSPECTED, "noisy players found", DETECTED, in_paper=True),
-    "noisy_feature_detection": Labels("Noisy features found", INSPECTED, "noisy players found", DETECTED),
+    "noisy_label_detection": Labels(
+        "Noisy labels found", INSPECTED, "fraction of noisy players found", DETECTED, in_paper=True
+    ),
+    "noisy_feature_detection": Labels("Noisy features found", INSPECTED, "fraction of noisy players found", DETECTED),
     "point_removal": Labels(
         "Removal of players", "fraction of players removed", "test utility", REMOVED, in_paper=True
     ),

@@ -20,6 +20,7 @@ from dvbench.problems.build import build_problem
 from dvbench.randomness import random_state
 from dvbench.settings import Noise, Sizes
 from evaluators import WarmStartShapley
+from evaluators.common import regressions
 
 
 def value(x, y, x_valid, y_valid, metric=accuracy, **params):
@@ -233,7 +234,7 @@ def test_divergence_is_an_error_and_not_a_value(noisy):
 
 
 def test_a_preconditioner_without_inverse_is_an_error_and_not_a_value(monkeypatch):
-    monkeypatch.setattr(module, "ROUNDING", 0.0)
+    monkeypatch.setattr(regressions, "ROUNDING", 0.0)
     with pytest.raises(FloatingPointError, match="diverged; standardise"):
         value(*degenerate("one outlier"), permutations=12, l2=1e-3)
 

@@ -125,6 +125,9 @@ def test_methods_are_judged(judged):
         assert result.diagnostics["tokens_per_second"] > 0
         assert 0 < result.diagnostics["flop_utilisation"] < 1
         assert len(result.scores["knowledge_retention"].curves["train_loss"]) == 2
+        grid, *densities = result.scores["output_divergence"].curves.values()
+        for density in densities:
+            assert sum(density) * (grid[1] - grid[0]) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_judging_repeats_to_the_bit(judged, tmp_path):

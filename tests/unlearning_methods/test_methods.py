@@ -14,7 +14,9 @@ from torch.nn.functional import logsigmoid
 
 from dvbench.randomness import integer_seed
 from dvbench.registry import entries
+from dvbench.suite import load_suite
 from dvbench.unlearning.contract import UnlearningMethod
+from dvbench.unlearning.factory import make_method
 from dvbench.unlearning.stacked_engine import StackedUnlearner
 from dvbench.unlearning_methods.fine_tuning import FineTuning
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
@@ -162,12 +164,13 @@ def test_random_targets_of_a_regression_are_those_of_others():
     assert (actual != y).all()
 
 
-def tuned_rates(page: str) -> dict[str, float]:
-    """The column "best" of the first table, of points."""
-    table = re.search(r"\n\| method(.*?)\n\n", page, re.DOTALL).group(1).splitlines()
+def tuned_rates(heading: str) -> dict[str, float]:
+    """The column "best" of the table that begins with this heading: the lowest rate that was tried."""
+    page = (ROOT / "docs" / "unlearning-rates.md").read_text()
+    table = re.search(rf"\n\| method \| {heading} \|(.*?)\n\n", page, re.DOTALL).group(0).strip().splitlines()
     column = [cell.strip() for cell in table[0].split("|")].index("best")
     cells = [[cell.strip() for cell in row.split("|")] for row in table[2:]]
-    return {row[1].strip("`"): float(row[column + 1]) for row in cells}
+    return {row[1].strip("`"): float(row[column]) for row in cells}
 
 
 @pytest.mark.parametrize("name", entries("unlearning"))
@@ -176,7 +179,7 @@ def test_defaults_are_tuned_and_wrong_settings_are_refused(name):
     make = entries("unlearning")[name].load()
     assert issubclass(make, UnlearningMethod)
     method = make()
-    rates = tuned_rates((ROOT / "docs" / "unlearning-rates.md").read_text()) | {"gradient_ascent": 2e-5}
+    rates = tuned_rates("2e-05") | {"gradient_ascent": 2e-5}
     assert (method.steps, method.batch_size, method.lr, method.weight_decay) == (100, 32, rates[name], 0.01)
     for wrong in (
         {"steps": 0},
@@ -190,6 +193,14 @@ def test_defaults_are_tuned_and_wrong_settings_are_refused(name):
             ValueError, match=r"parameters is|lr and weight_decay are numbers|at least one step|none would look"
         ):
             make(**wrong)
+
+
+@pytest.mark.parametrize(("suite", "heading"), [("unlearning-cpu", "2e-05"), ("text-tiny-unlearning", "3e-05")])
+def test_suites_run_methods_at_their_tuned_rates(suite, heading):
+    rates = tuned_rates(heading)
+    for method in load_suite(suite).evaluators:
+        if "-common-" not in method.title:
+            assert make_method(method.name, **method.params).lr == rates[method.title]
 
 
 @pytest.mark.parametrize(
