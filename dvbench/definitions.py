@@ -189,8 +189,8 @@ def _field(member: Any) -> Parameter | None:
     """Field of a dataclass; None for a member that is not one."""
     if not member.is_attribute or "property" in member.labels or member.annotation is None:
         return None
-    # griffe takes ClassVar off an annotation, and then labels the member as no attribute of instances.
-    if str(member.annotation).startswith(NO_FIELDS) or "instance-attribute" not in member.labels:
+    # griffe leaves out ClassVar from an annotation with an argument, but not the other one.
+    if "instance-attribute" not in member.labels or str(member.annotation).startswith(NO_FIELDS):
         return None
     return Parameter(member.name, _type(member.annotation), None if member.value is None else str(member.value))
 

@@ -2,50 +2,84 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from opendataval import dataval
+from torch.utils.data import Subset
 
 from dvbench.randomness import random_state as as_random_state
+from dvbench.randomness import torch_generator
+from dvbench.training.any_model import fit_to_points
+from dvbench.training.tensors import as_tensor
 from evaluators.common.baseline import Baseline
 from evaluators.common.requirements import require_features
+
+WINDOW = 20  # steps of the moving average of utilities, the paper's T
+EXPLORATION = 1e3  # weight of the penalty on mean probabilities outside of [1 - threshold, threshold]
+ROUNDING = 64  # predictions of the validation model are rounded to multiples of 1 / 64
+BATCH_SIZES = {"paper": 2000, "opendataval": 32}
 
 
 class DVRL(Baseline, dataval.DVRL):
     """DVRL: probabilities of selection by a value estimator that is trained by reinforcement learning.
 
-    OpenDataVal's algorithm, without its reseeding of torch's global generator.
-
-    Its values repeat to the bit on one kind of processor, but not between kinds of processors, not even approximately:
-    training amplifies differences in rounding. Spearman correlations of 0.25 to 0.51 were measured between the values
-    that different devices gave.
+    The value estimator is a network that reads a point, its label, and by how much the label differs from the
+    prediction of a model that was trained on the validation set, and returns a probability. In each step points are
+    selected with these probabilities, a model is trained on the selected points, and the estimator is changed such that
+    a selection that gives a higher utility than recent selections becomes more likely (REINFORCE). The values are the
+    probabilities at the end.
 
     Parameters
     ----------
     rl_epochs : int
         Training steps of the value estimator. Each costs one fit.
-    rl_batch_size : int
-        Points in each step.
+    rl_batch_size : int, optional
+        Points in each step; by default 2,000 as in the paper, or all if there are fewer. 32 for OpenDataVal's variant.
     lr : float
         Learning rate of the value estimator.
+    variant : {"paper", "opendataval"}
     random_state : int or RandomState, optional
+
+    Notes
+    -----
+    Variant: Algorithm 1 of the paper, with the authors' network and their penalty on mean probabilities near 0 and 1.
+    As in the paper, a reward is the utility minus a moving average of utilities with a window of 20 steps; the average
+    starts with the first utility. (The authors' published code subtracts the utility of the model trained on all
+    points.) The utility is the metric. ``variant="opendataval"`` is OpenDataVal's: it subtracts the utility of the
+    model trained on all points also from that of a model trained on part of a minibatch of 32, so nearly all rewards
+    are negative; its validation model starts from the weights of a model trained on all players; and values are
+    computed from the predictions of a third model, trained on the players with their values as weights, which the
+    estimator has not been trained with.
+
+    Between processors: training amplifies differences of rounding until other points are selected, after which values
+    have little in common. Therefore the estimator computes in double precision, its weights are rounded to single
+    precision after each step, and the validation model's predictions are rounded to multiples of 1/64, so that
+    differences of rounding rarely reach a selection. OpenDataVal's variant does none of this.
 
     References
     ----------
     J. Yoon, S. Arik, T. Pfister. Data valuation using reinforcement learning. ICML 2020.
     """
 
+    version: ClassVar[str] = "0.2.0"
+
     def __init__(
         self,
         rl_epochs: int = 1000,
-        rl_batch_size: int = 32,
+        rl_batch_size: int | None = None,
         lr: float = 0.01,
+        variant: Literal["paper", "opendataval"] = "paper",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        state = as_random_state(random_state)
-        super().__init__(rl_epochs=rl_epochs, rl_batch_size=rl_batch_size, lr=lr, random_state=state)
+        if variant not in BATCH_SIZES:
+            raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
+        self.variant = variant
+        size = BATCH_SIZES[variant] if rl_batch_size is None else rl_batch_size
+        if rl_epochs < 1 or size < 1:
+            raise ValueError("rl_epochs and rl_batch_size must be at least 1")
+        super().__init__(rl_epochs=rl_epochs, rl_batch_size=size, lr=lr, random_state=as_random_state(random_state))
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> DVRL:
         """Set the data and build the value estimator."""
@@ -53,3 +87,90 @@ class DVRL(Baseline, dataval.DVRL):
         with torch.random.fork_rng(devices=[]):  # OpenDataVal reseeds torch's global generator here
             super().input_data(x_train, y_train, x_valid, y_valid)
             return self
+
+    def train_data_values(self, *args: Any, **kwargs: Any) -> DVRL:
+        """Train the value estimator.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Arguments of the model's ``fit``.
+        """
+        if self.variant == "opendataval":
+            super().train_data_values(*args, **kwargs)
+            return self
+        inputs = self._inputs(*args, **kwargs)
+        generator = torch_generator(int(self.random_state.randint(2**31)))
+        _initialise(self.value_estimator.double(), generator)
+        optimiser = torch.optim.Adam(self.value_estimator.parameters(), lr=self.lr)
+        baseline: float | None = None
+        for _ in range(self.rl_epochs):
+            batch = torch.randperm(self.num_points, generator=generator)[: self.rl_batch_size]
+            probabilities = self.value_estimator(*(part[batch] for part in inputs)).squeeze(1)
+            selected = _select(probabilities.detach(), generator)
+            utility = self._utility(batch[selected].numpy(), *args, **kwargs)
+            reward = 0.0 if baseline is None else utility - baseline
+            baseline = utility if baseline is None else baseline + (utility - baseline) / WINDOW
+            optimiser.zero_grad()
+            self._loss(probabilities, selected, reward).backward()
+            optimiser.step()
+            with torch.no_grad():
+                for parameter in self.value_estimator.parameters():
+                    parameter.copy_(parameter.float())  # see "Between processors"
+        with torch.no_grad():
+            self.values_: np.ndarray = self.value_estimator(*inputs).squeeze(1).numpy()
+        return self
+
+    def evaluate_data_values(self) -> np.ndarray:
+        """Return the probabilities of selection.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n,)
+        """
+        if self.variant == "opendataval":
+            values: np.ndarray = super().evaluate_data_values()
+            return values
+        return self.values_
+
+    def _inputs(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Points, labels, and the differences of labels from predictions of a model of the validation set."""
+        model = self.pred_model.clone()
+        model.fit(self.x_valid, self.y_valid, *args, **kwargs)
+        x, y = as_tensor(self.x_train), as_tensor(self.y_train)
+        y = y.reshape(len(y), -1).cpu().double()
+        predicted = model.predict(self.x_train).detach().cpu().double().reshape(y.shape)
+        return x.cpu().double(), y, ((y - predicted).abs() * ROUNDING).round() / ROUNDING
+
+    def _utility(self, members: np.ndarray, *args: Any, **kwargs: Any) -> float:
+        """Utility of a model trained on these points."""
+        x, y = (Subset(part, np.sort(members).tolist()) for part in (self.x_train, self.y_train))
+        model = fit_to_points(self.pred_model.clone(), x, y, *args, **kwargs)
+        return float(self.evaluate(self.y_valid, model.predict(self.x_valid)))
+
+    def _loss(self, probabilities: torch.Tensor, selected: torch.Tensor, reward: float) -> torch.Tensor:
+        """REINFORCE's loss, whose gradient has the direction of less reward, and the penalty."""
+        likelihoods = torch.where(selected, probabilities, 1 - probabilities)
+        mean = probabilities.mean()
+        outside = (mean - self.threshold).relu() + (1 - self.threshold - mean).relu()
+        loss: torch.Tensor = -reward * likelihoods.clamp(min=1e-8).log().sum() + EXPLORATION * outside
+        return loss
+
+
+def _initialise(network: torch.nn.Module, generator: torch.Generator) -> None:
+    """Draw weights as torch does, in double precision: torch's numbers differ in the last digit between processors."""
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Linear):
+            bound = layer.in_features**-0.5
+            for part in (layer.weight, layer.bias):
+                uniform = torch.rand(part.shape, generator=generator, dtype=torch.float64)
+                part.data.copy_(((2 * uniform - 1) * bound).float())
+
+
+def _select(probabilities: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Select points with these probabilities; if no point is selected, with a probability of one half, or else all."""
+    for chances in (probabilities, torch.full_like(probabilities, 0.5), torch.ones_like(probabilities)):
+        selected = torch.rand(chances.shape, generator=generator, dtype=chances.dtype) < chances
+        if selected.any():
+            return selected
+    raise AssertionError("uniform numbers are below 1")

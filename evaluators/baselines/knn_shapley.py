@@ -43,6 +43,7 @@ class KNNShapley(Baseline, dataval.KNNShapley):
 
     version: ClassVar[str] = "0.2.0"
 
+    k_neighbors: int
     x_valid: torch.Tensor
     y_valid: torch.Tensor
     data_values: np.ndarray

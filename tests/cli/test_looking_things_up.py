@@ -77,8 +77,7 @@ def test_an_unlearning_method_has_the_parameters_of_its_base_class(dvbench) -> N
     assert (described["kind"], described["name"]) == ("unlearning method", "scrub")
     parameters = {parameter["name"]: parameter for parameter in described["parameters"]}
     assert list(parameters) == [
-        "steps", "batch_size", "lr", "weight_decay", "parameters", "alpha", "gamma", "forgetting",
-        "temperature",
+        "steps", "batch_size", "lr", "weight_decay", "parameters", "alpha", "gamma", "forgetting", "temperature",
     ]  # fmt: skip
     assert parameters["alpha"] == {"name": "alpha", "type": "float", "default": "0.5"}
     assert parameters["parameters"]["type"] == "Literal['all', 'head', 'lora']"
@@ -111,7 +110,7 @@ def test_the_shell_completes_commands(
 
 
 def test_version(dvbench) -> None:
-    assert dvbench("--version") == (0, "dvbench 0.1.0\n", "")
+    assert dvbench("--version") == (0, "dvbench 0.2.0\n", "")
 
 
 @pytest.mark.parametrize("command", [(), ("run",), ("value",), ("list",), ("describe",), ("leaderboard", "build")])
