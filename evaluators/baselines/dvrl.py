@@ -9,6 +9,7 @@ import torch
 from opendataval import dataval
 from torch.utils.data import Subset
 
+from dvbench.number_checks import number, whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.randomness import torch_generator
 from dvbench.training.any_model import fit_to_points
@@ -79,9 +80,12 @@ class DVRL(Baseline, dataval.DVRL):
             raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
         self.variant = variant
         size = BATCH_SIZES[variant] if rl_batch_size is None else rl_batch_size
-        if rl_epochs < 1 or size < 1:
-            raise ValueError("rl_epochs and rl_batch_size must be at least 1")
-        super().__init__(rl_epochs=rl_epochs, rl_batch_size=size, lr=lr, random_state=as_random_state(random_state))
+        super().__init__(
+            rl_epochs=whole_number("rl_epochs", rl_epochs),
+            rl_batch_size=whole_number("rl_batch_size", size),
+            lr=number("lr", lr, above=0),
+            random_state=as_random_state(random_state),
+        )
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> DVRL:
         """Set the data and build the value estimator."""
