@@ -99,7 +99,7 @@ def shapley_values(
         (Mitchell et al., "Sampling permutations for Shapley value estimation", JMLR 2022, section 4.1.)
     draws : int, optional
         How often a random game is enumerated, each time with another draw. By default as often as the number of
-        permutations pays for, at least once; with a target of the standard error only, until it is reached.
+        permutations pays for, at least once; without that number, until another limit is reached.
     limit : float
         Truncate a permutation where a utility reaches this limit: the players after it contribute nothing.
     at_once : int
@@ -121,8 +121,8 @@ def shapley_values(
         return _sampled(game, n, stopping, rng, 2 if antithetic else 1, limit, at_once)
     if not isinstance(game, RandomGame):
         return ShapleyEstimate(exact_shapley_values(game, n), np.zeros(n), 0)
-    if draws is None and (stopping.permutations is not None or stopping.seconds is not None):
-        draws = affordable_enumerations(n, enough)
+    if draws is None and stopping.permutations is not None:
+        draws = affordable_enumerations(n, stopping.permutations)
     return _enumerated(game, n, replace(stopping, permutations=draws))
 
 

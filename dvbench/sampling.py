@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dvbench.errors import unknown
+from dvbench.number_checks import number, whole_number
 
 CONFIDENCE = 0.95  # with which the standard error of equal samples is bounded
 ROUNDING = 1e-9  # samples are equal if they differ by less than this fraction of the range of all samples
@@ -39,8 +40,11 @@ class Stopping:
         limits = (self.permutations, self.seconds, self.standard_error)
         if all(limit is None for limit in limits):
             raise ValueError("set permutations, seconds or standard_error, or sampling never stops")
-        if any(limit is not None and not limit > 0 for limit in limits):
-            raise ValueError("permutations, seconds and standard_error must be above 0")
+        if self.permutations is not None:
+            whole_number("permutations", self.permutations)
+        for name in ("seconds", "standard_error"):
+            if getattr(self, name) is not None:
+                number(name, getattr(self, name), above=0)
 
     def reached(self, permutations: int, seconds: float, standard_errors: np.ndarray) -> bool:
         """Whether to stop after this many permutations and seconds with these errors."""
@@ -64,7 +68,8 @@ class Sampling:
     permutations : int, optional
         Stop after this many permutations; 10 if no limit is set. If the utilities of all coalitions are not more than
         the permutations need, all coalitions are enumerated instead: then values are exact, except for the randomness
-        of the game. With a time limit they are enumerated only if 10 permutations need as many.
+        of the game. Without a number of permutations, or with a time limit, they are enumerated only if 10 permutations
+        need as many.
     seconds : float, optional
         Stop after this time.
     target_standard_error : float, optional
@@ -77,8 +82,9 @@ class Sampling:
     draws : int, optional
         How often all coalitions are enumerated if the game is random, each time with other random numbers. By default
         as often as the permutations pay for, at least once: few players are enumerated several times, and more
-        players, or a costly model with few permutations, once. After one draw the standard error is unknown, and values
-        are those of that draw. Permutations have a draw each, so this does not change them.
+        players, or a costly model with few permutations, once. Without a number of permutations, until another limit
+        is reached. After one draw the standard error is unknown, and values are those of that draw. Permutations have a
+        draw each, so this does not change them.
     """
 
     permutations: int | None = None
@@ -94,16 +100,13 @@ class Sampling:
         if not isinstance(self.antithetic, bool):
             raise ValueError(f"antithetic is true or false, not {self.antithetic!r}")
         for name in ("permutations", "draws"):
-            number = getattr(self, name)
-            if not isinstance(number, int | np.integer | None) or isinstance(number, bool):
-                raise ValueError(f"{name} is a whole number, not {number!r}")
-        if self.draws is not None and self.draws < 1:
-            raise ValueError(f"draws must be above 0, not {self.draws}")
-        for name in ("seconds", "target_standard_error", "truncation"):
-            value = getattr(self, name)
-            if not isinstance(value, float | int | np.number | None) or isinstance(value, bool):
-                raise ValueError(f"{name} is a number, not {value!r}")
-        self.stopping  # noqa: B018  # refuses limits that are not above 0
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name))
+        for name in ("seconds", "target_standard_error"):
+            if getattr(self, name) is not None:
+                number(name, getattr(self, name), above=0)
+        if self.truncation is not None:
+            number("truncation", self.truncation)
 
     @property
     def stopping(self) -> Stopping:

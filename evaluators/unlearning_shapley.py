@@ -11,6 +11,7 @@ from opendataval.dataval import DataEvaluator, ModelMixin
 
 from dvbench.errors import UserError
 from dvbench.games import AT_ONCE, Game, RandomGame, ShapleyEstimate, shapley_values
+from dvbench.number_checks import whole_number
 from dvbench.problems.subsets import Subsets
 from dvbench.randomness import integer_seed
 from dvbench.randomness import random_state as as_random_state
@@ -57,7 +58,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         of an increment: increments have either sign, and a small one does not predict the next.)
     memory : int, optional
         MiB that the models that are unlearned together may take. By default they fit into a processor's cache, or take
-        4 GiB of a GPU. It changes values only by rounding.
+        4 GiB of a GPU. 0 unlearns one at a time. It changes values only by rounding.
     random_state : int or RandomState, optional
 
     Attributes
@@ -104,7 +105,7 @@ class UnlearningShapley(DataEvaluator, ModelMixin):
         self.method = as_method(method)
         self.utility = checked_utility(utility)
         self.sampling = make_sampling(sampling)
-        self.memory = memory
+        self.memory = None if memory is None else whole_number("memory", memory, least=0)
         self.random_state = as_random_state(random_state)
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> UnlearningShapley:

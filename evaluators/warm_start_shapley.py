@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from opendataval.dataval import DataEvaluator, ModelMixin
 
-from dvbench.games import RunningMean, Stopping
+from dvbench.number_checks import number, whole_number
 from dvbench.randomness import random_state as as_random_state
+from dvbench.sampling import RunningMean, Sampling
 from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import model_utilities
 from evaluators.common.regressions import Regressions
@@ -106,10 +107,8 @@ class WarmStartShapley(DataEvaluator, ModelMixin):
     ) -> None:
         if permutations is None and seconds is None and target_standard_error is None:
             permutations = 100
-        if not l2 > 0 or batch < 1:
-            raise ValueError("l2 must be above 0 and batch at least 1")
-        self.stopping = Stopping(permutations, seconds, target_standard_error)
-        self.l2, self.batch = l2, batch
+        self.stopping = Sampling(permutations, seconds, target_standard_error).stopping
+        self.l2, self.batch = number("l2", l2, above=0), whole_number("batch", batch)
         self.random_state = as_random_state(random_state)
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> WarmStartShapley:

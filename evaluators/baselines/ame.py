@@ -10,6 +10,7 @@ from opendataval import dataval
 from sklearn.linear_model import LassoCV
 from sklearn.model_selection import KFold
 
+from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
 from evaluators.common.coalitions import (
@@ -71,13 +72,11 @@ class AME(Baseline, dataval.AME):
         variant: Literal["paper", "opendataval"] = "paper",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if models < 2:
-            raise ValueError(f"models must be at least 2, not {models}")
         if variant not in ("paper", "opendataval"):
             raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
-        self.models = models
+        self.models = whole_number("models", models, least=2)
         self.variant = variant
-        super().__init__(num_models=models, random_state=as_random_state(random_state))
+        super().__init__(num_models=self.models, random_state=as_random_state(random_state))
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> AME:
         """Draw coalitions and compute their utilities.

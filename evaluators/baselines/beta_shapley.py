@@ -9,6 +9,7 @@ import numpy as np
 from opendataval import dataval
 from scipy.special import betaln, logsumexp
 
+from dvbench.number_checks import number
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
 from evaluators.common.coalitions import coalition_utility
@@ -52,7 +53,9 @@ class BetaShapley(Baseline, dataval.BetaShapley):
         self.permutations = permutations
         self.random_state = as_random_state(random_state)
         super().__init__(
-            sampler=PermutationSampler(permutations, random_state=self.random_state), alpha=alpha, beta=beta
+            sampler=PermutationSampler(permutations, random_state=self.random_state),
+            alpha=number("alpha", alpha, above=0),
+            beta=number("beta", beta, above=0),
         )
 
     def compute_weight(self) -> np.ndarray:

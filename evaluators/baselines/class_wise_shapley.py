@@ -12,6 +12,7 @@ from opendataval import dataval
 from torch.utils.data import Subset
 
 from dvbench.errors import UserError
+from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.any_model import fit_to_points
 from evaluators.common.baseline import Baseline
@@ -70,10 +71,8 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
     ) -> None:
         if variant not in ("paper", "opendataval"):
             raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
-        if draws_of_others < 1:
-            raise ValueError(f"draws_of_others must be at least 1, not {draws_of_others}")
         self.permutations = permutations
-        self.draws_of_others = draws_of_others
+        self.draws_of_others = whole_number("draws_of_others", draws_of_others)
         self.variant = variant
         self.random_state = as_random_state(random_state)
         super().__init__(sampler=PermutationSampler(permutations, random_state=self.random_state))

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from opendataval import dataval
 
+from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
 from evaluators.common.coalitions import (
@@ -48,8 +49,8 @@ class DataBanzhaf(Baseline, dataval.DataBanzhaf):
     takes_subsets = True  # models can be fitted to players that are subsets of points
 
     def __init__(self, models: int = 1000, random_state: int | np.random.RandomState | None = None) -> None:
-        self.models = models
-        super().__init__(num_models=models, random_state=as_random_state(random_state))
+        self.models = whole_number("models", models, least=2)
+        super().__init__(num_models=self.models, random_state=as_random_state(random_state))
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> DataBanzhaf:
         """Draw coalitions and compute their utilities; a second call starts anew.

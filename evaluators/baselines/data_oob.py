@@ -11,6 +11,7 @@ from opendataval.dataval.oob.oob import GroupingIndex
 from torch.utils.data import Subset
 
 from dvbench.errors import UserError
+from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.any_model import fit_to_points
 from evaluators.common.baseline import Baseline
@@ -45,8 +46,8 @@ class DataOob(Baseline, dataval.DataOob):
     takes_subsets = False  # it asks models for predictions on single players, which a subset of points is not
 
     def __init__(self, models: int = 1000, random_state: int | np.random.RandomState | None = None) -> None:
-        self.models = models
-        super().__init__(num_models=models, random_state=as_random_state(random_state))
+        self.models = whole_number("models", models)
+        super().__init__(num_models=self.models, random_state=as_random_state(random_state))
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> DataOob:
         """Set the data, after a check that they have features and at least two points."""

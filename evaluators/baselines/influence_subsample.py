@@ -10,6 +10,7 @@ import numpy as np
 from opendataval import dataval
 
 from dvbench.errors import UserError
+from dvbench.number_checks import number, whole_number
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
 from evaluators.common.coalitions import (
@@ -54,8 +55,12 @@ class InfluenceSubsample(Baseline, dataval.InfluenceSubsample):
     def __init__(
         self, models: int = 1000, proportion: float = 0.7, random_state: int | np.random.RandomState | None = None
     ) -> None:
-        self.models = models
-        super().__init__(num_models=models, proportion=proportion, random_state=as_random_state(random_state))
+        self.models = whole_number("models", models, least=2)
+        super().__init__(
+            num_models=self.models,
+            proportion=number("proportion", proportion, above=0, below=1),
+            random_state=as_random_state(random_state),
+        )
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> InfluenceSubsample:
         """Draw subsets and compute their utilities; a second call starts anew.

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from opendataval import dataval
 
+from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.tensors import as_tensor
 from evaluators.common.baseline import Baseline
@@ -49,7 +50,9 @@ class KNNShapley(Baseline, dataval.KNNShapley):
     data_values: np.ndarray
 
     def __init__(self, k_neighbors: int = 10, random_state: int | np.random.RandomState | None = None) -> None:
-        super().__init__(k_neighbors, batch_size=1024, random_state=as_random_state(random_state))
+        super().__init__(
+            whole_number("k_neighbors", k_neighbors), batch_size=1024, random_state=as_random_state(random_state)
+        )
 
     def input_data(self, x_train: Any, y_train: Any, x_valid: Any, y_valid: Any) -> KNNShapley:
         """Set the data, converted to tensors."""

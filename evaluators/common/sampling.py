@@ -10,6 +10,7 @@ import torch
 from opendataval.dataval import ModelMixin, Sampler
 
 from dvbench.games import enumerable, exact_marginal_contributions, marginal_contributions
+from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.joint_training import train_jointly
 
@@ -38,10 +39,8 @@ class PermutationSampler(Sampler):
         min_cardinality: int = 0,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if permutations < 1:
-            raise ValueError(f"permutations must be at least 1, not {permutations}")
-        self.permutations = permutations
-        self.min_cardinality = min_cardinality
+        self.permutations = whole_number("permutations", permutations)
+        self.min_cardinality = whole_number("min_cardinality", min_cardinality, least=0)
         self.random_state = as_random_state(random_state)
 
     def set_coalition(self, coalition: torch.Tensor) -> PermutationSampler:

@@ -21,9 +21,13 @@ from dvbench.scoring.correlation import rank_correlation
 
 INSTRUCTIONS = {
     "all": {},
-    "avx2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    "without AVX-512": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     | {"OPENBLAS_CORETYPE": "Haswell"},
-    "sse4": {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+    "without AVX": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+    }
     | {"OPENBLAS_CORETYPE": "Nehalem"},
 }
 
@@ -70,9 +74,7 @@ def main() -> None:
     base = stores.pop("all")
     plan = base.plan(options.suite)
     assert plan is not None
-    print(
-        "| evaluator | processor | equal to the bit | largest deviation | lowest correlation | largest score change |"
-    )
+    print("| evaluator | instructions | equal to the bit | largest deviation | lowest correlation | score change |")
     print("|---|---|---:|---:|---:|---:|")
     for evaluator in dict.fromkeys(cell.key.evaluator for cell in plan.cells):
         cells = [cell for cell in plan.cells if cell.key.evaluator == evaluator]

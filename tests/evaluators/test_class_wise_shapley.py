@@ -206,7 +206,7 @@ def test_a_single_class_and_a_second_training(problem, model):
 
 @pytest.mark.parametrize(("params", "message"), [
     ({"variant": "authors"}, "variant is 'paper' or 'opendataval', not 'authors'"),
-    ({"draws_of_others": 0}, "draws_of_others must be at least 1, not 0"),
+    ({"draws_of_others": 0}, "draws_of_others is a whole number of at least 1, not 0"),
 ])  # fmt: skip
 def test_wrong_parameters_are_refused(params, message):
     with pytest.raises(ValueError, match=message):

@@ -65,6 +65,27 @@ def test_labels_are_compared_with_a_model_of_the_validation_set_alone() -> None:
     np.testing.assert_array_equal(trained.evaluate_data_values(), again)
 
 
+def test_differences_of_small_targets_are_not_rounded_away() -> None:
+    """OpenDataVal's mediator does not standardise targets: their range decides what rounding is."""
+    x = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+    inputs = []
+    for scale in (1.0, 1e-3):
+        y = scale * x.sum(dim=1, keepdim=True)
+        model = build_model(ModelSettings(name="logistic_regression"), (3,), 1, "regression", seed=0)
+        evaluator = DVRL(1, random_state=0).input_data(x, y, x[:10], y[:10]).input_model(model)
+        inputs.append(evaluator._inputs(epochs=20, batch_size=8, lr=0.01)[2])
+    assert [len(difference.unique()) > 5 for difference in inputs] == [True, True]
+
+
+@pytest.mark.parametrize("variant", ["paper", "opendataval"])
+def test_one_player_has_one_value(variant) -> None:
+    _, model = flipped()
+    x, y = torch.zeros(1, 30), torch.eye(2)[[0]]
+    evaluator = DVRL(2, variant=variant, random_state=0).input_data(x, y, x, y).input_model(model)
+    trained = evaluator.input_metric(accuracy).train_data_values(**FIT)
+    assert trained.evaluate_data_values().shape == (1,)
+
+
 @pytest.mark.parametrize("reward", [0.5, -0.5])
 def test_a_reward_makes_its_selection_more_likely(reward: float) -> None:
     evaluator = DVRL(1, random_state=0)

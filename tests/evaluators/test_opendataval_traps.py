@@ -167,8 +167,8 @@ def test_beta_weights_agree_with_opendataval_where_it_is_finite():
 
 
 def test_banzhaf_does_not_use_weights():
-    assert isinstance(DataBanzhaf(1), stock.DataBanzhaf)
-    assert not isinstance(DataBanzhaf(1), stock.DataBanzhafMargContrib)
+    assert isinstance(DataBanzhaf(2), stock.DataBanzhaf)
+    assert not isinstance(DataBanzhaf(2), stock.DataBanzhafMargContrib)
 
 
 # Semivalues from our sampler

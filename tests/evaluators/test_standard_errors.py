@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from games import majority_game, many
 
+import dvbench.games as games_module
 from dvbench.games import RandomGame, shapley_values
 from dvbench.sampling import CONFIDENCE, RunningMean, Sampling, Stopping, make_sampling
+from evaluators import UnlearningShapley
 
 WORTH = np.array([0.5, -1.0, 2.0, 0.0, 1.0, 3.0, -0.5, 0.25])
 
@@ -69,6 +71,33 @@ def test_enumerations_go_on_until_the_target_and_the_time():
     assert estimate.standard_errors.max() <= 0.2
     assert estimate.draws >= Stopping.MINIMUM
     assert shapley_values(noisy(3, 1), 3, Stopping(seconds=1e-9), rng).draws == 1
+
+
+@pytest.mark.parametrize("limits", [{}, {"standard_error": 1e-9}, {"permutations": 10**9}])
+def test_enumerations_go_on_until_the_time_is_over(limits, monkeypatch):
+    """By a clock that goes on by one second in each draw."""
+    seconds = [0.0]
+    monkeypatch.setattr(games_module.time, "perf_counter", lambda: seconds[0])
+    quiet = noisy(3, 1)
+
+    def draw(number):
+        seconds[0] += 1
+        return quiet.draw(number)
+
+    estimate = shapley_values(RandomGame(draw), 3, Stopping(seconds=50, **limits), np.random.RandomState(0))
+    assert (estimate.permutations, estimate.draws) == (0, 50)
+    seconds[0] = 0.0
+    sampling = {"target_standard_error" if name == "standard_error" else name: limit for name, limit in limits.items()}
+    evaluator = UnlearningShapley(sampling={"seconds": 50, **sampling}, random_state=0)
+    assert evaluator.estimate(RandomGame(draw), 3).draws == 50
+
+
+def test_enumerations_stop_at_the_first_of_several_limits():
+    rng = np.random.RandomState(0)
+    target = shapley_values(noisy(3, 1), 3, Stopping(seconds=600, standard_error=0.2), rng)
+    assert Stopping.MINIMUM <= target.draws == shapley_values(noisy(3, 1), 3, Stopping(standard_error=0.2), rng).draws
+    assert shapley_values(noisy(3, 1), 3, Stopping(permutations=100, seconds=600), rng).draws == 25
+    assert shapley_values(noisy(3, 1), 3, Stopping(seconds=600), rng, draws=4).draws == 4
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "2"])

@@ -293,7 +293,7 @@ def test_a_target_of_the_standard_error_is_reached(noisy):
 
 @pytest.mark.parametrize("wrong", [{"l2": 0.0}, {"l2": float("nan")}, {"batch": 0}, {"permutations": 0}])
 def test_settings_that_do_not_exist(wrong):
-    with pytest.raises(ValueError, match=r"l2|permutations"):
+    with pytest.raises(ValueError, match=r"l2|batch|permutations"):
         WarmStartShapley(**wrong)
 
 

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from dvbench.registry import find
+from dvbench.suite import load_suite
+
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+REPEATABILITY = (ROOT / "docs/repeatability.md").read_text()
 GLOSSARY = (ROOT / "docs/glossary.md").read_text()
 TERMS = (
     "evaluator, data value, utility, coalition, player, permutation, marginal contribution, semivalue, shapley value, "
@@ -56,3 +60,17 @@ def test_paths_that_pages_name_exist(page):
     pattern = r"`((?:dvbench|evaluators|leaderboard|tests|docs)/[\w./-]*)`"
     missing = [path for path in re.findall(pattern, page.read_text()) if not (ROOT / path).exists()]
     assert not missing
+
+
+def test_the_page_on_repeatability_has_every_evaluator_and_agrees_with_the_descriptions():
+    """A description that says that values are equal up to rounding has a measurement that shows it."""
+    rows = re.findall(r"^\| ([\w-]+) \| without [\w-]+ \| \S+ \| (\S+) \| (\S+) \|", REPEATABILITY, re.MULTILINE)
+    suite = load_suite("quick")
+    assert {name for name, _, _ in rows} == {evaluator.title for evaluator in suite.evaluators}
+    for evaluator in suite.evaluators:
+        measured = [(float(deviation), float(rank)) for name, deviation, rank in rows if name == evaluator.title]
+        assert len(measured) == 2
+        assert min(correlation for _, correlation in measured) > 0.999
+        _, _, said = find("evaluators", evaluator.name).docstring.partition("Between processors: ")
+        if said.startswith("equal up to rounding"):
+            assert max(deviation for deviation, _ in measured) < 1e-3

@@ -78,7 +78,8 @@ def test_contracts_cover_every_module():
     assert set(law["source_modules"].split()) == {f"dvbench.{name}" for name in top - plugins} | {"leaderboard"}
     assert set(law["forbidden_modules"].split()) == {f"dvbench.{name}" for name in plugins} | {"evaluators"}
     allowed = {
-        "evaluators-use": "unlearning training problems games sampling registry definitions randomness settings errors",
+        "evaluators-use": "unlearning training problems games sampling registry definitions randomness settings errors "
+        "number_checks",
         "leaderboard-uses": "results registry ranges definitions errors files settings",
     }
     for contract, names in allowed.items():
