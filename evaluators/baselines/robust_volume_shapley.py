@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from opendataval import dataval
 
+from dvbench.errors import UserError
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.tensors import as_tensor
 from evaluators.common.baseline import Baseline
@@ -71,6 +72,8 @@ class RobustVolumeShapley(Baseline, dataval.RobustVolumeShapley):
     ) -> None:
         if variant not in ("paper", "opendataval"):
             raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
+        if isinstance(components, bool) or components < 1 or int(components) != components:
+            raise ValueError(f"components is an integer of at least 1, not {components!r}")
         if not omega > 0 or (variant == "opendataval" and omega > 1):
             raise ValueError(f"omega is above 0, and at most 1 in the variant 'opendataval', not {omega!r}")
         self.permutations = permutations
@@ -84,9 +87,16 @@ class RobustVolumeShapley(Baseline, dataval.RobustVolumeShapley):
         """Set the data, projected onto the training set's leading principal components and scaled to unit variance."""
         require_features("robust_volume_shapley", x_train)
         x = as_tensor(x_train).flatten(start_dim=1).double()
+        if not bool(x.isfinite().all()):
+            raise UserError("robust_volume_shapley: a feature is infinite or not a number")
         mean = x.mean(dim=0)
         _, scales, axes = torch.linalg.svd(x - mean, full_matrices=False)
         rank = min(self.components, int((scales > 1e-9 * scales[0]).sum()))
+        if rank == 0 and self.variant == "opendataval":
+            raise UserError(
+                "variant 'opendataval' of robust_volume_shapley needs two points that differ: all are equal; use "
+                "variant 'paper'"
+            )
         axes, scale = axes[:rank], scales[:rank] / max(len(x) - 1, 1) ** 0.5
         # The sign of an axis is arbitrary; a fixed one keeps the cubes in their places.
         signs = axes.gather(1, axes.abs().argmax(dim=1, keepdim=True)).sign()

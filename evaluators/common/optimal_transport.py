@@ -13,6 +13,7 @@ RIDGE = 1e-9  # makes the dual strictly concave; relative to the curvature of a 
 COOLING = 4.0  # ratio of one regularisation to the next
 CONVERGED = 1e-2  # in units of the regularisation; steps of Newton's method are halved in digits from here on
 STEPS = 500
+LARGEST = 1e5  # cost in units of the regularisation; rounding errors of a step exceed CONVERGED from about twice on
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,15 @@ class Transport:
         ``sum(plan * cost) + regularisation * KL(plan | uniform)``, which is the mean of both potentials added.
     marginal_error : float
         Sum of absolute differences between the plan's marginals and the weights, 1/n and 1/m.
+    regularisation : float
+        Weight of the entropy: the one that was asked for, or a larger one if a cost is very large.
     """
 
     source: torch.Tensor
     target: torch.Tensor
     cost: float
     marginal_error: float
+    regularisation: float
 
 
 def solve_transport(cost: torch.Tensor, regularisation: float) -> Transport:
@@ -49,42 +53,54 @@ def solve_transport(cost: torch.Tensor, regularisation: float) -> Transport:
     for double precision, and so are the differences in cost by which the potentials of one piece are chosen relative to
     those of another. A ridge chooses them: potentials near zero.
 
+    In double precision the ratio of the largest cost to the regularisation is limited: rounding errors of the
+    exponents, which grow with it, exceed the ridge. Where it is above 100 thousand, the regularisation is the largest
+    cost divided by 100 thousand, so that the solution is still a continuous function of the costs, and proportional to
+    them.
+
     Parameters
     ----------
     cost : torch.Tensor of shape (n, m)
         Costs of transport, in double precision.
     regularisation : float
-        Weight of the entropy, in units of the cost.
+        Weight of the entropy, in units of the cost. A larger one is used if a cost is more than 100 thousand times as
+        large.
 
     Returns
     -------
     Transport
+        Its marginal error is about 1e-7 at ratios up to 1000, and at most about 1e-5 at the largest ratio.
 
     Raises
     ------
     UserError
-        If a cost is not finite, or the costs are so large that it does not converge: about 10 million times the
-        regularisation.
+        If a cost is infinite or not a number.
     """
-    if len(cost) < cost.shape[1]:
-        swapped = solve_transport(cost.T, regularisation)
-        return Transport(swapped.target, swapped.source, swapped.cost, swapped.marginal_error)
     if not bool(cost.isfinite().all()):
         raise UserError("a cost of transport is infinite or not a number: check the features")
+    unit = max(float(cost.abs().max()) / (LARGEST * regularisation), 1.0)
+    swap = len(cost) < cost.shape[1]
+    dual = _anneal((cost.T if swap else cost) / unit, regularisation)
+    source, target = (unit * potential for potential in (dual.other, dual.potential))
+    return Transport(
+        target if swap else source,
+        source if swap else target,
+        float(source.mean() + target.mean()),
+        float((dual.marginal - 1 / len(dual.marginal)).abs().sum()),
+        unit * regularisation,
+    )
+
+
+def _anneal(cost: torch.Tensor, regularisation: float) -> _Dual:
+    """Maximise the dual with strong regularisation first, then with less and less."""
     potential = cost.new_zeros(cost.shape[1])
     current = max(float(cost.max() - cost.min()), regularisation)
     while True:
         last = current == regularisation
         dual = _maximise(_Dual(cost, current, potential), CONVERGED if last else None)
         if last:
-            break
+            return dual
         potential, current = dual.potential, max(current / COOLING, regularisation)
-    return Transport(
-        dual.other,
-        dual.potential,
-        float(dual.other.mean() + dual.potential.mean()),
-        float((dual.marginal - 1 / len(dual.marginal)).abs().sum()),
-    )
 
 
 class _Dual:

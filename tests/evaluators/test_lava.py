@@ -11,9 +11,11 @@ import opendataval.dataval as stock
 import pytest
 import torch
 from opendataval.dataval.lava.otdd import DatasetDistance
-from scipy.optimize import linprog
+from scipy.optimize import linear_sum_assignment, linprog
 from scipy.stats import spearmanr
+from sklearn.datasets import load_breast_cancer, load_wine
 
+from dvbench.errors import UserError
 from dvbench.problems.build import build_problem
 from dvbench.settings import Noise, Sizes
 from evaluators import Lava
@@ -126,12 +128,82 @@ def test_transport_converges_on_real_data_and_sinkhorns_iteration_does_not(probl
     assert float((plan.sum(dim=1) - 1 / 60).abs().sum()) > 1e-3
 
 
-def test_distances_that_are_too_large_are_an_error():
-    points = torch.randn(100, 5, generator=torch.Generator().manual_seed(0))
-    for scale, message in ((3e3, "scale the features"), (np.inf, "infinite or not a number")):
-        x, z = (scale * points).split([60, 40])
-        with pytest.raises(Exception, match=message):
-            Lava().input_data(x, one_hot([0, 1] * 30, 2), z, one_hot([0, 1] * 20, 2)).train_data_values()
+@pytest.mark.parametrize("ratio", [1e5, 3e5, 1e6, 1e8])
+@pytest.mark.parametrize("n", [10, 33, 100])
+def test_large_costs_of_sets_of_equal_size(n, ratio):
+    """The plan without regularisation is a permutation, so that its potentials are far from unique."""
+    cost = 0.1 * ratio * torch.rand(n, n, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    solution = solve_transport(cost, 0.1)
+    assert solution.regularisation == pytest.approx(max(0.1, float(cost.max()) / 1e5))
+    exponents = (solution.source[:, None] + solution.target - cost) / solution.regularisation
+    for axis in (0, 1):
+        assert float((exponents.exp().mean(dim=axis) - 1).abs().mean()) < 2e-5
+    rows, columns = linear_sum_assignment(cost.numpy())
+    exact = float(cost[rows, columns].mean())
+    assert exact < solution.cost < exact + solution.regularisation * math.log(n) + 1e-7 * float(cost.max())
+
+
+def test_from_a_ratio_on_the_regularisation_grows_with_the_costs():
+    cost = torch.rand(12, 9, generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    cost /= cost.max()
+    assert solve_transport(cost * 9999, 0.1).regularisation == 0.1
+    below, above = (solve_transport(cost * 1e4 * scale, 0.1).source for scale in (1, 1 + 1e-9))
+    torch.testing.assert_close(below, above, rtol=1e-6, atol=1e-4)  # continuous
+    torch.testing.assert_close(solve_transport(cost * 1e7, 0.1).source, 1e3 * below, rtol=1e-9, atol=1e-3)
+    assert solve_transport(cost * 1e200, 0.1).source.isfinite().all()
+
+
+@pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
+def test_raw_data_have_nearly_the_values_of_linear_programs(load):
+    """Features that are not scaled: the largest cost is some million times 0.1."""
+    x, labels = load(return_X_y=True)
+    order = np.random.RandomState(0).permutation(len(x))[:68]
+    (x, z), (labels, labels_valid) = np.split(x[order], [41]), np.split(labels[order], [41])
+    total = squared_distances(x, z)
+    for i in np.unique(labels):
+        for j in np.unique(labels_valid):
+            block = np.ix_(labels == i, labels_valid == j)
+            total[block] += exact_transport(total[block])[1]
+    expected = -exact_transport(total)[0]
+    data = (torch.as_tensor(x), one_hot(labels, 3), torch.as_tensor(z), one_hot(labels_valid, 3))
+    evaluator = Lava().input_data(*data).train_data_values()
+    assert total.max() > 1e6
+    assert evaluator.diagnostics_["regularisation"] == pytest.approx(total.max() / 1e5, rel=1e-3)
+    actual = evaluator.evaluate_data_values() * 40 / 41
+    np.testing.assert_allclose(actual, expected - expected.mean(), atol=0.01 * expected.std())
+
+
+def test_raw_data_in_sets_of_equal_size():
+    x, labels = load_breast_cancer(return_X_y=True)
+    parts = x[:80], labels[:80], x[80:160], labels[80:160]
+    actual = lava(*parts)
+    assert np.isfinite(actual).all()
+    assert len(np.unique(actual)) == 80
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan, 1e200])
+def test_features_that_are_infinite_or_no_numbers_are_an_error(small, value):
+    x, labels, z, labels_valid = small
+    x = x.copy()
+    x[2, 1] = value
+    for variant, message in (("paper", "infinite or not a number"), ("opendataval", "scale the features")):
+        with pytest.raises(UserError, match=message):
+            lava(x, labels, z, labels_valid, variant=variant)
+
+
+def test_equal_points_have_equal_values_but_not_in_opendatavals_variant():
+    x, y = torch.ones(6, 2), one_hot([0, 1, 2, 0, 1, 2], 3)
+    apart = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    moved = torch.cat([apart[:1], apart[:5] + 1])
+    lone = one_hot([0, 1, 1, 1, 2, 2], 3)
+    for data in ((x, y, x, y), (x, y, apart, y), (apart, lone, moved, lone)):
+        evaluator = Lava().input_data(*data).train_data_values()
+        assert np.isfinite(evaluator.evaluate_data_values()).all()
+        with torch.random.fork_rng(), pytest.raises(ValueError, match="Maximum allowed size"):  # the fault
+            stock.LavaEvaluator().input_data(*data).train_data_values()
+        with pytest.raises(UserError, match="variant 'opendataval' of lava cannot compare"):
+            Lava(variant="opendataval").input_data(*data).train_data_values()
+    assert (lava(x, [0, 1, 2, 0, 1, 2], apart, [0, 1, 2, 0, 1, 2]) == 0).all()
 
 
 @pytest.mark.parametrize("variant", ["paper", "opendataval"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from opendataval.dataval.volume.rvs import compute_robust_volumes, compute_x_tilde_and_counts
 
+from dvbench.errors import UserError
 from evaluators import RobustVolumeShapley
 from evaluators.baselines.robust_volume_shapley import RobustVolume
 
@@ -88,6 +90,19 @@ def test_equal_points_have_no_volume_and_no_value():
     np.testing.assert_array_equal(values(np.ones((5, 3))), np.zeros(5))
 
 
+@pytest.mark.parametrize("x", [np.ones((5, 3)), np.array([[1.0, 2.0]])])
+def test_opendatavals_variant_refuses_equal_points(x):
+    np.testing.assert_array_equal(values(x), np.zeros(len(x)))
+    with pytest.raises(UserError, match="variant 'opendataval' of robust_volume_shapley needs two points that differ"):
+        values(x, variant="opendataval")
+
+
+def test_features_that_are_infinite_or_no_numbers_are_an_error():
+    for value in (np.inf, np.nan):
+        with pytest.raises(UserError, match="infinite or not a number"):
+            values(np.array([[1.0, 2.0], [value, 0.0]]))
+
+
 def test_opendatavals_variant_is_its_utility():
     x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
     ours = RobustVolumeShapley(omega=0.3, variant="opendataval").input_data(x, torch.eye(6), x, torch.eye(6))
@@ -128,6 +143,12 @@ def test_cubes_do_not_depend_on_the_arbitrary_signs_of_axes(monkeypatch):
 @pytest.mark.parametrize(("params", "message"), [
     ({"variant": "authors"}, "variant is 'paper' or 'opendataval', not 'authors'"),
     ({"omega": 0.0}, "omega is above 0"),
+    ({"omega": -0.1}, "omega is above 0"),
+    ({"omega": math.nan}, "omega is above 0"),
+    ({"components": -1}, "components is an integer of at least 1, not -1"),
+    ({"components": 0}, "components is an integer of at least 1, not 0"),
+    ({"components": 2.5}, "components is an integer of at least 1, not 2.5"),
+    ({"components": True}, "components is an integer of at least 1, not True"),
     ({"omega": 1.5, "variant": "opendataval"}, "at most 1"),
 ])  # fmt: skip
 def test_wrong_parameters_are_refused(params, message):
