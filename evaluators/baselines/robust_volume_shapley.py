@@ -10,6 +10,7 @@ import torch
 from opendataval import dataval
 
 from dvbench.errors import UserError
+from dvbench.number_checks import number, whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.tensors import as_tensor
 from evaluators.common.baseline import Baseline
@@ -72,12 +73,11 @@ class RobustVolumeShapley(Baseline, dataval.RobustVolumeShapley):
     ) -> None:
         if variant not in ("paper", "opendataval"):
             raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
-        if isinstance(components, bool) or components < 1 or int(components) != components:
-            raise ValueError(f"components is an integer of at least 1, not {components!r}")
-        if not omega > 0 or (variant == "opendataval" and omega > 1):
-            raise ValueError(f"omega is above 0, and at most 1 in the variant 'opendataval', not {omega!r}")
+        omega = number("omega", omega, above=0)
+        if variant == "opendataval" and omega > 1:
+            raise ValueError(f"omega is at most 1 in the variant 'opendataval', not {omega!r}")
         self.permutations = permutations
-        self.components = components
+        self.components = whole_number("components", components)
         self.variant = variant
         self.random_state = as_random_state(random_state)
         sampler = PermutationSampler(permutations, random_state=self.random_state)

@@ -142,13 +142,13 @@ def test_cubes_do_not_depend_on_the_arbitrary_signs_of_axes(monkeypatch):
 
 @pytest.mark.parametrize(("params", "message"), [
     ({"variant": "authors"}, "variant is 'paper' or 'opendataval', not 'authors'"),
-    ({"omega": 0.0}, "omega is above 0"),
-    ({"omega": -0.1}, "omega is above 0"),
-    ({"omega": math.nan}, "omega is above 0"),
-    ({"components": -1}, "components is an integer of at least 1, not -1"),
-    ({"components": 0}, "components is an integer of at least 1, not 0"),
-    ({"components": 2.5}, "components is an integer of at least 1, not 2.5"),
-    ({"components": True}, "components is an integer of at least 1, not True"),
+    ({"omega": 0.0}, "omega is a finite number above 0"),
+    ({"omega": -0.1}, "omega is a finite number above 0"),
+    ({"omega": math.nan}, "omega is a finite number above 0"),
+    ({"components": -1}, "components is a whole number of at least 1, not -1"),
+    ({"components": 0}, "components is a whole number of at least 1, not 0"),
+    ({"components": 2.5}, "components is a whole number of at least 1, not 2.5"),
+    ({"components": True}, "components is a whole number of at least 1, not True"),
     ({"omega": 1.5, "variant": "opendataval"}, "at most 1"),
 ])  # fmt: skip
 def test_wrong_parameters_are_refused(params, message):

@@ -18,15 +18,12 @@ EVALUATORS = entries("evaluators")
 WRONG = {"int": ("a", -1, 1.5, float("nan"), True), "float": ("a", float("nan"), float("inf"), True)}
 
 
-APART = {("robust_volume_shapley", "components"), ("robust_volume_shapley", "omega")}  # limits depend on the variant
-
-
 def numeric_parameters():
     """(evaluator, parameter, type) of all parameters that are annotated as numbers, with or without None."""
     for evaluator, entry in EVALUATORS.items():
         for parameter in entry.definition.parameters or ():
             types = [part.strip() for part in parameter.type.split("|") if part.strip() != "None"]
-            if types in (["int"], ["float"]) and (evaluator, parameter.name) not in APART:
+            if types in (["int"], ["float"]):
                 yield evaluator, parameter.name, types[0]
 
 
