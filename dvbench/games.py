@@ -15,8 +15,7 @@ from itertools import combinations
 
 import numpy as np
 
-from dvbench.sampling import RunningMean as RunningMean
-from dvbench.sampling import Stopping as Stopping
+from dvbench.sampling import RunningMean, Stopping
 
 Game = Callable[[Sequence[np.ndarray]], np.ndarray]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from opendataval import dataval
@@ -20,6 +20,7 @@ from evaluators.common.coalitions import (
     models_needed,
     require_in_and_out,
 )
+from evaluators.common.requirements import Variant, checked_variant
 
 PROPORTIONS = np.array([0.2, 0.4, 0.6, 0.8])
 # Features have unit variance with this factor: the mean of 1 / (p (1 - p)), the paper's v.
@@ -69,13 +70,11 @@ class AME(Baseline, dataval.AME):
     def __init__(
         self,
         models: int = 250,
-        variant: Literal["paper", "opendataval"] = "paper",
+        variant: Variant = "paper",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if variant not in ("paper", "opendataval"):
-            raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
         self.models = whole_number("models", models, least=2)
-        self.variant = variant
+        self.variant = checked_variant(variant)
         super().__init__(num_models=self.models, random_state=as_random_state(random_state))
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> AME:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from opendataval import dataval
-from torch.utils.data import Subset
 
 from dvbench.errors import UserError
 from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
-from dvbench.training.any_model import fit_to_points
 from evaluators.common.baseline import Baseline
 from evaluators.common.class_wise import class_wise_values
+from evaluators.common.coalitions import fitted_clone
 from evaluators.common.joint_training import train_jointly
-from evaluators.common.requirements import require_classes
+from evaluators.common.requirements import Variant, checked_variant, require_classes
 from evaluators.common.sampling import PermutationSampler
 
 
@@ -66,14 +65,12 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
         self,
         permutations: int = 10,
         draws_of_others: int = 1,
-        variant: Literal["paper", "opendataval"] = "paper",
+        variant: Variant = "paper",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if variant not in ("paper", "opendataval"):
-            raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
         self.permutations = permutations
         self.draws_of_others = whole_number("draws_of_others", draws_of_others)
-        self.variant = variant
+        self.variant = checked_variant(variant)
         self.random_state = as_random_state(random_state)
         super().__init__(sampler=PermutationSampler(permutations, random_state=self.random_state))
 
@@ -132,9 +129,7 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
 
     def _predicted(self, members: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Predictions on the validation set of a clone of the model that is fitted to some players."""
-        x, y = (Subset(part, members) for part in (self.x_train, self.y_train))
-        model = fit_to_points(self.pred_model.clone(), x, y, *args, **kwargs)
-        predicted: torch.Tensor = model.predict(self.x_valid)
+        predicted: torch.Tensor = fitted_clone(self, members, *args, **kwargs).predict(self.x_valid)
         return predicted
 
     def _opendataval_values(self, *args: Any, **kwargs: Any) -> np.ndarray:

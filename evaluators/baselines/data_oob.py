@@ -13,9 +13,8 @@ from torch.utils.data import Subset
 from dvbench.errors import UserError
 from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
-from dvbench.training.any_model import fit_to_points
 from evaluators.common.baseline import Baseline
-from evaluators.common.coalitions import few_models, models_needed
+from evaluators.common.coalitions import few_models, fitted_clone, models_needed
 from evaluators.common.joint_training import train_jointly
 from evaluators.common.requirements import require_features
 
@@ -99,7 +98,5 @@ class DataOob(Baseline, dataval.DataOob):
         return self.data_values
 
     def _predictions(self, bag: Any, outside: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        x, y = (Subset(part, bag) for part in (self.x_train, self.y_train))
-        model = fit_to_points(self.pred_model.clone(), x, y, *args, **kwargs)
-        predicted: torch.Tensor = model.predict(Subset(self.x_train, outside))
+        predicted: torch.Tensor = fitted_clone(self, bag, *args, **kwargs).predict(Subset(self.x_train, outside))
         return predicted.detach().cpu()

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from opendataval import dataval
-from torch.utils.data import Subset
 
 from dvbench.number_checks import number, whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.randomness import torch_generator
-from dvbench.training.any_model import fit_to_points
 from dvbench.training.tensors import as_tensor
 from evaluators.common.baseline import Baseline
-from evaluators.common.requirements import require_features
+from evaluators.common.coalitions import coalition_utility
+from evaluators.common.requirements import Variant, checked_variant, require_features
 
 WINDOW = 20  # steps of the moving average of utilities, the paper's T
 EXPLORATION = 1e3  # weight of the penalty on mean probabilities outside of [1 - threshold, threshold]
@@ -73,12 +72,10 @@ class DVRL(Baseline, dataval.DVRL):
         rl_epochs: int = 1000,
         rl_batch_size: int | None = None,
         lr: float = 0.01,
-        variant: Literal["paper", "opendataval"] = "paper",
+        variant: Variant = "paper",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if variant not in BATCH_SIZES:
-            raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
-        self.variant = variant
+        self.variant = checked_variant(variant)
         size = BATCH_SIZES[variant] if rl_batch_size is None else rl_batch_size
         super().__init__(
             rl_epochs=whole_number("rl_epochs", rl_epochs),
@@ -114,7 +111,7 @@ class DVRL(Baseline, dataval.DVRL):
             batch = torch.randperm(self.num_points, generator=generator)[: self.rl_batch_size]
             probabilities = self.value_estimator(*(part[batch] for part in inputs)).squeeze(1)
             selected = _select(probabilities.detach(), generator)
-            utility = self._utility(batch[selected].numpy(), *args, **kwargs)
+            utility = coalition_utility(self, batch[selected].sort().values.tolist(), *args, **kwargs)
             reward = 0.0 if baseline is None else utility - baseline
             baseline = utility if baseline is None else baseline + (utility - baseline) / WINDOW
             optimiser.zero_grad()
@@ -147,12 +144,6 @@ class DVRL(Baseline, dataval.DVRL):
         predicted = model.predict(self.x_train).detach().cpu().double().reshape(y.shape)
         grid = (float(y.max() - y.min()) or 1.0) / ROUNDING
         return x.cpu().double(), y, ((y - predicted).abs() / grid).round() * grid
-
-    def _utility(self, members: np.ndarray, *args: Any, **kwargs: Any) -> float:
-        """Utility of a model trained on these points."""
-        x, y = (Subset(part, np.sort(members).tolist()) for part in (self.x_train, self.y_train))
-        model = fit_to_points(self.pred_model.clone(), x, y, *args, **kwargs)
-        return float(self.evaluate(self.y_valid, model.predict(self.x_valid)))
 
     def _loss(self, probabilities: torch.Tensor, selected: torch.Tensor, reward: float) -> torch.Tensor:
         """REINFORCE's loss, whose gradient has the direction of less reward, and the penalty."""

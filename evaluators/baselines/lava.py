@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from dvbench.randomness import random_state as as_random_state
 from dvbench.training.tensors import as_tensor
 from evaluators.common.baseline import Baseline
 from evaluators.common.optimal_transport import Transport, solve_transport
-from evaluators.common.requirements import require_classes
+from evaluators.common.requirements import Variant, checked_variant, require_classes
 
 REGULARISATION = 0.1  # of the LAVA authors' code, for costs of half a squared distance
 ROWS = 4096  # rows of the cost matrix computed at once
@@ -61,12 +61,10 @@ class Lava(Baseline, dataval.LavaEvaluator):
 
     def __init__(
         self,
-        variant: Literal["paper", "opendataval"] = "paper",
+        variant: Variant = "paper",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if variant not in ("paper", "opendataval"):
-            raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
-        self.variant = variant
+        self.variant = checked_variant(variant)
         self.random_state = as_random_state(random_state)
         with torch.random.fork_rng(devices=[]):  # OpenDataVal reseeds torch's global generator here
             super().__init__(random_state=self.random_state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from dvbench.number_checks import number, whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.tensors import as_tensor
 from evaluators.common.baseline import Baseline
-from evaluators.common.requirements import require_features
+from evaluators.common.requirements import Variant, checked_variant, require_features
 from evaluators.common.sampling import PermutationSampler
 
 BETA = 10  # of the paper; the larger it is, the less a copy of a point adds
@@ -68,17 +68,15 @@ class RobustVolumeShapley(Baseline, dataval.RobustVolumeShapley):
         permutations: int = 10,
         components: int = 5,
         omega: float = 0.1,
-        variant: Literal["paper", "opendataval"] = "paper",
+        variant: Variant = "paper",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if variant not in ("paper", "opendataval"):
-            raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
+        self.variant = checked_variant(variant)
         omega = number("omega", omega, above=0)
         if variant == "opendataval" and omega > 1:
             raise ValueError(f"omega is at most 1 in the variant 'opendataval', not {omega!r}")
         self.permutations = permutations
         self.components = whole_number("components", components)
-        self.variant = variant
         self.random_state = as_random_state(random_state)
         sampler = PermutationSampler(permutations, random_state=self.random_state)
         super().__init__(sampler=sampler, robust=True, omega=omega)

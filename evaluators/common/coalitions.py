@@ -21,20 +21,25 @@ from evaluators.common.joint_training import train_jointly
 CONFIDENCE = 0.99  # with which all players have a value at the number of models that an error message names
 
 
-def coalition_utility(evaluator: Any, members: Any, *args: Any, **kwargs: Any) -> float:
-    """Utility of one coalition: the evaluator's metric on the validation set of a clone fitted to the coalition.
+def fitted_clone(evaluator: Any, members: Any, *args: Any, **kwargs: Any) -> Any:
+    """Fit a clone of the evaluator's model to a coalition.
 
     Parameters
     ----------
     evaluator : DataEvaluator
-        With its data, its model and its metric.
+        With its data and its model.
     members : sequence or numpy.ndarray of int
         Player numbers.
     *args, **kwargs
         Arguments of the model's ``fit``.
     """
     x, y = (Subset(part, members) for part in (evaluator.x_train, evaluator.y_train))
-    model = fit_to_points(evaluator.pred_model.clone(), x, y, *args, **kwargs)
+    return fit_to_points(evaluator.pred_model.clone(), x, y, *args, **kwargs)
+
+
+def coalition_utility(evaluator: Any, members: Any, *args: Any, **kwargs: Any) -> float:
+    """Utility of one coalition: the evaluator's metric on the validation set of its `fitted_clone`."""
+    model = fitted_clone(evaluator, members, *args, **kwargs)
     return float(evaluator.evaluate(evaluator.y_valid, model.predict(evaluator.x_valid)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -10,6 +10,15 @@ from dvbench.errors import UserError
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.losses import is_classification
 from dvbench.training.tensors import as_tensor
+
+Variant = Literal["paper", "opendataval"]
+
+
+def checked_variant(variant: Variant) -> Variant:
+    """Return whose computation an evaluator does, or raise a `ValueError` if it is neither of the two."""
+    if variant not in ("paper", "opendataval"):
+        raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
+    return variant
 
 
 def require_features(evaluator: str, x: Any) -> None:

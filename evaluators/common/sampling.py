@@ -69,8 +69,7 @@ class PermutationSampler(Sampler):
         """
 
         def game(coalitions: Sequence[np.ndarray]) -> np.ndarray:
-            # Sorted, so that a utility is a function of the set and not of the order in which it was built.
-            sets = [sorted(coalition.tolist()) for coalition in coalitions]
+            sets = [coalition.tolist() for coalition in coalitions]
             return self._train_jointly(
                 lambda: np.array([float(self.compute_utility(members, *args, **kwargs)) for members in sets])
             )
@@ -84,7 +83,7 @@ class PermutationSampler(Sampler):
         (empty,) = game([np.arange(0)]) if start == 0 else (0.0,)
         for _ in range(self.permutations):
             permutation = self.random_state.permutation(n)
-            first = game([permutation[:start]])[0] if start else empty
+            first = game([np.sort(permutation[:start])])[0] if start else empty
             contributions[permutation[start:], np.arange(start, n)] += marginal_contributions(
                 game, permutation, first, full, start
             )

@@ -113,7 +113,7 @@ def test_a_step_that_selects_nothing_has_a_gradient() -> None:
 
 def test_the_baseline_is_a_moving_average_of_utilities(monkeypatch: pytest.MonkeyPatch) -> None:
     utilities, rewards = iter([0.5, 0.7, 0.7]), []
-    monkeypatch.setattr(DVRL, "_utility", lambda *_, **__: next(utilities))
+    monkeypatch.setattr(dvrl, "coalition_utility", lambda *_, **__: next(utilities))
     loss = DVRL._loss
     monkeypatch.setattr(DVRL, "_loss", lambda self, p, s, reward: rewards.append(reward) or loss(self, p, s, reward))
     values(3)
