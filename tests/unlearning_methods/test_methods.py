@@ -195,7 +195,7 @@ def test_defaults_are_tuned_and_wrong_settings_are_refused(name):
             make(**wrong)
 
 
-@pytest.mark.parametrize(("suite", "heading"), [("unlearning-cpu", "2e-05")])
+@pytest.mark.parametrize(("suite", "heading"), [("unlearning-cpu", "2e-05"), ("text-tiny-unlearning", "3e-05")])
 def test_suites_run_methods_at_their_tuned_rates(suite, heading):
     rates = tuned_rates(heading)
     for method in load_suite(suite).evaluators:
