@@ -128,7 +128,7 @@ def table_hash(dataset: DatasetSettings) -> str | None:
 
 
 def evaluator_version(settings: EvaluatorSettings) -> str:
-    """Return the version of an evaluator or an unlearning method, and of what is named ``module:Name`` in its parameters.
+    """Return the version of an evaluator or an unlearning method, and of each ``module:Name`` in its parameters.
 
     For those of dvbench it is the version of dvbench that last changed what they compute, which the class states as
     ``version``; so a release computes only those again that it changed. For others it is the version of their package,

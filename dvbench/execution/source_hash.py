@@ -23,8 +23,8 @@ INSTALLED = ("site-packages", "dist-packages")
 def source_hash(module: str) -> str | None:
     """Return a hash of a module's source and of what it imports from its own folder, or None if it has no source.
 
-    For a module of a package, the own folder is the folder of the package. Of a file that imports nothing from there, it
-    is the hash of the file.
+    For a module of a package, the own folder is that of the package. Of a file that imports nothing from there, it is
+    the hash of the file.
     """
     files = own_sources(module)
     if not files:

@@ -94,7 +94,7 @@ def test_a_changed_helper_values_again(script, store, tmp_path: Path) -> None:
     helper.write_text("factor = 1.0")
     script(
         "loose_scaled",
-        "import loose_helper\nclass Scaled(Base):\n    def answer(self, n): return np.arange(n) * loose_helper.factor\n",
+        "import loose_helper\nclass Scaled(Base):\n  def answer(self, n): return loose_helper.factor * np.arange(n)\n",
     )
     cell = made_up_cell("loose_scaled:Scaled")
     first = run_cell(cell, store)

@@ -57,6 +57,6 @@ def test_minibatches_of_an_unlearning_method_are_drawn_for_it(store: Store) -> N
     """Those of full batches are equal, and that is nobody's omission."""
     result = run_cell(made_up_cell("random", tasks=("rank_stability",)), store)
     settings = result.cell.evaluator.model_copy(update={"kind": "unlearning", "name": "scrub"})
-    same = {name: result.arrays["values"] for name in ("values", "repeat")}
+    same = dict.fromkeys(("values", "repeat"), result.arrays["values"])
     changes = {"cell": result.cell.model_copy(update={"evaluator": settings}), "arrays": same}
     assert remarks_of(result.model_copy(update=changes)) == []
