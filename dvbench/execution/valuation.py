@@ -18,10 +18,11 @@ from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.failures import error_line, failed_score, record_failed_valuation
 from dvbench.execution.resume import data_of, evaluator_version, reusable, task_versions
 from dvbench.execution.unlearning_valuation import value_by_unlearning
+from dvbench.execution.valuation_input import ValuationInput, input_of_cell, make_input
 from dvbench.execution.valuation_output import ValuationOutput
 from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
-from dvbench.randomness import integer_seed, isolated_generators
+from dvbench.randomness import isolated_generators
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Cost, Result, Store
 from dvbench.scoring.contract import Task
@@ -100,9 +101,7 @@ def valuate_cell(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: 
     """Value the players of a problem by the evaluator or the unlearning method of a cell; see `valuate`."""
     if cell.evaluator.kind == "unlearning":
         return value_by_unlearning(cell, problem, device, purpose)
-    key = (cell.key.suite, cell.key.seed)
-    settings = cell.problem
-    return valuate(problem, cell.evaluator, settings.model, settings.training, key=key, device=device, purpose=purpose)
+    return valuate_input(input_of_cell(cell, problem, purpose), device)
 
 
 def valuate(
@@ -115,7 +114,12 @@ def valuate(
     device: str = "cpu",
     purpose: str = "valuation",
 ) -> ValuationOutput:
-    """Value a problem's players by an evaluator.
+    """Value a problem's players by an evaluator; see `make_input` and `valuate_input`."""
+    return valuate_input(make_input(problem, evaluator, model, training, key, purpose), device)
+
+
+def valuate_input(given: ValuationInput, device: str = "cpu") -> ValuationOutput:
+    """Value players by an evaluator.
 
     A new evaluator gets training data, validation data and a model through OpenDataVal's interface. If the players are
     subsets, an evaluator with ``takes_subsets`` gets the subsets. Any other evaluator values points, and the values of
@@ -123,17 +127,9 @@ def valuate(
 
     Parameters
     ----------
-    problem : Problem
-    evaluator : EvaluatorSettings
-    model : ModelSettings
-    training : Training
-        How the evaluator trains the model.
-    key : tuple of str and int
-        Suite and seed, from which all randomness is derived.
+    given : ValuationInput
     device : str
         Device of the model.
-    purpose : str
-        Part of the key from which random numbers are derived: the second valuation has another purpose than the first.
 
     Returns
     -------
@@ -144,34 +140,33 @@ def valuate(
     UserError
         If the evaluator cannot be made, or its values are not one finite number a player.
     """
-    suite, number = key
-    seed = integer_seed(suite, problem.dataset, evaluator.name, number, purpose)
+    data, training = given.data, given.training
     trained = build_model(
-        model,
-        problem.shape,
-        problem.outputs,
-        problem.kind,
-        seed=integer_seed(suite, problem.dataset, number, purpose, "model"),
+        given.model,
+        data.shape,
+        data.outputs,
+        data.kind,
+        seed=given.model_seed,
         weight_decay=training.weight_decay,
         precision=training.precision,
         device=device,
     )
-    find("evaluators", evaluator.name).load()  # so that the time measured below does not include imports
-    with _silence(), isolated_generators(seed), watch_memory(device) as memory:
+    find("evaluators", given.evaluator.name).load()  # so that the time measured below does not include imports
+    with _silence(), isolated_generators(given.seed), watch_memory(device) as memory:
         started = time.perf_counter()
-        made = make_evaluator(evaluator, seed)
-        whole = problem.groups is not None and getattr(made, "takes_subsets", False)
-        fetcher = problem.subset_fetcher() if whole else problem.fetcher()
+        made = make_evaluator(given.evaluator, given.seed)
+        whole = data.groups is not None and getattr(made, "takes_subsets", False)
+        fetcher = data.subset_fetcher() if whole else data.fetcher()
         fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
-        made.train(fetcher, trained, problem.metric, **fit)
+        made.train(fetcher, trained, data.metric, **fit)
         values = made.evaluate_data_values()
         seconds = time.perf_counter() - started + trained.fits.resumed_seconds
-    summed = problem.groups is not None and not whole
-    values = _checked(values, len(problem.train) if summed else problem.players)
-    arrays: dict[ArrayName, np.ndarray] = {"values": problem.summed(values) if summed else values}
+    summed = data.groups is not None and not whole
+    values = _checked(values, len(data.train[0]) if summed else data.players)
+    arrays: dict[ArrayName, np.ndarray] = {"values": data.summed(values) if summed else values}
     errors = getattr(made, "standard_errors_", None)
     if errors is not None and np.all(np.isfinite(errors)) and not summed:  # a sum has other errors
-        arrays["standard_errors"] = _checked(errors, problem.players)
+        arrays["standard_errors"] = _checked(errors, data.players)
     diagnostics = _finite(getattr(made, "diagnostics_", None))
     diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))
     cost = Cost(

@@ -60,9 +60,12 @@ def rerun(
     scratch: Store,
     device: str,
     jobs: int,
-    on_valued: Callable[[Result], None] = lambda _: None,
+    on_finished: Callable[[Result], None] = lambda _: None,
 ) -> dict[str, Result]:
     """Value cells again, twice where a second valuation was submitted, and score them where bits need not agree.
+
+    Evaluators are given arrays in processes of their own; see `dvbench.execution.isolation`. Unlearning methods are
+    part of the tasks that judge them, so they are not kept apart from the problem.
 
     Parameters
     ----------
@@ -72,8 +75,8 @@ def rerun(
         An empty store.
     device : str
     jobs : int
-        Number of worker processes; with 0, everything is computed in this process.
-    on_valued : callable, optional
+        Number of worker processes. With 0, everything but evaluators runs in this process.
+    on_finished : callable, optional
         Called with each result.
 
     Returns
@@ -81,11 +84,37 @@ def rerun(
     dict of str to Result
         By the cell's folder.
     """
-    from dvbench.execution.run import run_cells
-
     here = current_environment(device)
     again = [cell.model_copy(update={"tasks": _tasks(cell, bundle.result(cell.key), here)}) for cell in cells]
-    return collected(run_cells(again, scratch, device, jobs), on_valued)
+    return value_and_score(again, scratch, device, jobs, on_finished)
+
+
+def value_and_score(
+    cells: Sequence[Cell],
+    scratch: Store,
+    device: str,
+    jobs: int,
+    on_finished: Callable[[Result], None] = lambda _: None,
+) -> dict[str, Result]:
+    """Value cells, the problems of evaluators out of their reach, and score them; returns results by folder."""
+    from dvbench.execution.isolation import value_isolated
+    from dvbench.execution.run import run_cells, score_saved_values
+
+    methods = [cell for cell in cells if cell.evaluator.kind == "unlearning"]
+    others = [cell for cell in cells if cell.evaluator.kind != "unlearning"]
+    results = collected(run_cells(methods, scratch, device, jobs), on_finished) if methods else {}
+    valued = value_isolated(others, scratch, device, jobs) if others else []
+    for result in valued:
+        if result.status == "failed":
+            results[result.cell.key.folder] = result
+            on_finished(result)
+    to_score = [result.cell for result in valued if result.status == "ok"]
+    scored = collected(score_saved_values(to_score, scratch, device, jobs), on_finished)
+    for result in valued:
+        after = scored.get(result.cell.key.folder, result)
+        if after.arrays != result.arrays:  # by a process that an evaluator left behind
+            raise UserError(f"the values of {result.cell.key} were changed while they were scored; do not trust it")
+    return results | scored
 
 
 def _tasks(cell: Cell, claimed: Result, here: Environment) -> tuple[str, ...]:
