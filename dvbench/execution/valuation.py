@@ -71,14 +71,15 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
 
 
 def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) -> Result:
-    output = valuate_cell(cell, problem, device)
     entry = find(cell.evaluator.kind, cell.evaluator.name)
+    version = evaluator_version(cell.evaluator)  # before the valuation, during which a file may be edited
+    output = valuate_cell(cell, problem, device)
     result = Result(
         dvbench_version=__version__,
         cell=cell,
         status="ok",
         evaluator_object=entry.target,
-        evaluator_version=evaluator_version(entry),
+        evaluator_version=version,
         dataset=data_of(cell, problem),
         cost=output.cost,
         diagnostics=output.diagnostics,
