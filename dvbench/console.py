@@ -218,9 +218,13 @@ class RunDisplay:
             self._report.on_valued(result)
 
     def on_finished(self, result: Result) -> None:
-        """Show a finished cell."""
+        """Show a finished cell, and what is unusual about its values."""
+        from dvbench.execution.value_remarks import remarks_of
+
         if self._report:
             self._report.on_finished(result)
+        for remark in remarks_of(result):
+            say(f"remark: {result.cell.key}: {remark}")
 
     def on_interrupt(self, results: object) -> None:
         """Print what is kept in a results folder after Ctrl-C; nothing if no cell had been started."""

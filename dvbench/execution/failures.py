@@ -49,7 +49,7 @@ def failed_result(cell: Cell, error: str, device: str) -> Result:
         status="failed",
         error=error,
         evaluator_object=entry.target,
-        evaluator_version=evaluator_version(entry),
+        evaluator_version=evaluator_version(cell.evaluator),
         environment=current_environment(device),
     )
 
