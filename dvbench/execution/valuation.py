@@ -6,13 +6,15 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, plain
 from dvbench.execution.environment import current_environment, watch_memory
 from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.failures import error_line, failed_score, record_failed_valuation
@@ -21,14 +23,20 @@ from dvbench.execution.unlearning_valuation import value_by_unlearning
 from dvbench.execution.valuation_input import ValuationInput, input_of_cell, make_input
 from dvbench.execution.valuation_output import ValuationOutput
 from dvbench.problems.build import build_from_settings
+from dvbench.problems.evaluator_data import EvaluatorData
 from dvbench.problems.problem import Problem
 from dvbench.randomness import isolated_generators
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Cost, Result, Store
+from dvbench.results.schema import LONGEST_KEY, MOST_ENTRIES
 from dvbench.scoring.contract import Task
 from dvbench.settings import EvaluatorSettings, ModelSettings, Training
 from dvbench.training.build import build_model
+from dvbench.training.tensor_model import FitStatistics
 from dvbench.version import __version__
+
+if TYPE_CHECKING:
+    import torch
 
 
 def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
@@ -151,16 +159,52 @@ def valuate_input(given: ValuationInput, device: str = "cpu") -> ValuationOutput
         precision=training.precision,
         device=device,
     )
-    find("evaluators", given.evaluator.name).load()  # so that the time measured below does not include imports
-    with _silence(), isolated_generators(given.seed), watch_memory(device) as memory:
+    fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
+    return value_with_model(data, given.evaluator, trained, fit, seed=given.seed, device=device)
+
+
+def value_with_model(
+    problem: Problem | EvaluatorData,
+    evaluator: EvaluatorSettings,
+    model: Any,
+    fit: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str = "cpu",
+    metric: Callable[[torch.Tensor, torch.Tensor], float] | None = None,
+) -> ValuationOutput:
+    """Value a problem's players by an evaluator with a given model; see `valuate_input`.
+
+    Parameters
+    ----------
+    problem : Problem or EvaluatorData
+    evaluator : EvaluatorSettings
+    model : opendataval.model.Model
+        Of dvbench, or any other that OpenDataVal's evaluators can use.
+    fit : mapping
+        Arguments of the model's ``fit``.
+    seed : int
+        Seed of the evaluator.
+    device : str
+        Device of the model.
+    metric : callable, optional
+        Utility of predictions, a function of (targets, predictions). By default the problem's.
+
+    Returns
+    -------
+    ValuationOutput
+    """
+    data = problem.for_evaluators if isinstance(problem, Problem) else problem
+    find("evaluators", evaluator.name).load()  # so that the time measured below does not include imports
+    fits = getattr(model, "fits", None) or FitStatistics()
+    with _silence(), isolated_generators(seed), watch_memory(device) as memory:
         started = time.perf_counter()
-        made = make_evaluator(given.evaluator, given.seed)
+        made = make_evaluator(evaluator, seed)
         whole = data.groups is not None and getattr(made, "takes_subsets", False)
         fetcher = data.subset_fetcher() if whole else data.fetcher()
-        fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
-        made.train(fetcher, trained, data.metric, **fit)
+        made.train(fetcher, model, metric or data.metric, **fit)
         values = made.evaluate_data_values()
-        seconds = time.perf_counter() - started + trained.fits.resumed_seconds
+        seconds = time.perf_counter() - started + fits.resumed_seconds
     summed = data.groups is not None and not whole
     values = _checked(values, len(data.train[0]) if summed else data.players)
     arrays: dict[ArrayName, np.ndarray] = {"values": data.summed(values) if summed else values}
@@ -171,7 +215,7 @@ def valuate_input(given: ValuationInput, device: str = "cpu") -> ValuationOutput
     diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))
     cost = Cost(
         seconds=seconds,
-        fits=trained.fits.count,
+        fits=fits.count,
         unlearned=int(diagnostics.get("unlearned", 0)),
         peak_memory=memory.peak,
         peak_cuda_memory=memory.peak_cuda,
@@ -189,9 +233,10 @@ def _silence() -> Iterator[None]:
 
 
 def _finite(diagnostics: object) -> dict[str, float]:
-    """Return those diagnostics of an evaluator that are finite numbers. They are only reported."""
+    """Return those diagnostics of an evaluator that are finite numbers, as many as a result may have."""
     items = diagnostics.items() if isinstance(diagnostics, dict) else ()
-    return {str(k): float(v) for k, v in items if isinstance(v, int | float) and math.isfinite(v)}
+    finite = {plain(k, LONGEST_KEY): float(v) for k, v in items if isinstance(v, int | float) and math.isfinite(v)}
+    return dict(islice(finite.items(), MOST_ENTRIES - 1))
 
 
 def _checked(values: object, n: int) -> np.ndarray:
