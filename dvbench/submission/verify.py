@@ -135,7 +135,7 @@ def verify(path: Path, options: Options, say: Say, reporting: Reporting = no_rep
         with refusing(path, bundle.store.root):
             _check(bundle, into)
         say(f"{path}: {counted(len(bundle.keys), 'cell')}, complete and as planned")
-        for line in remarks(bundle, into):
+        for line in remarks(bundle, into or _beside(path)):
             say(f"remark: {line}")
         recomputation = _Recomputation(bundle, options, Path(scratch), say, reporting)
         recomputation.run()
@@ -161,6 +161,13 @@ def _read(path: Path, options: Options, folder: Path) -> Bundle:
     if path.is_dir():
         return read_published(path, folder, options.suites, options.evaluators)
     return read_bundle(path, folder)
+
+
+def _beside(path: Path) -> Store | None:
+    """Return the results folder that a bundle lies in, if it is no archive."""
+    if path.is_dir():
+        return Store(path)
+    return Store(path.parent.parent) if path.suffix == ".json" else None
 
 
 def _check(bundle: Bundle, into: Store | None) -> None:
