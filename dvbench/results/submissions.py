@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from statistics import fmean
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from dvbench.results.schema import Plan, Sha256
+from dvbench.results.schema import Number, Plan, Sha256
 from dvbench.settings import Name, Strict
 
+How = Literal["recomputed", "re-run", "re-run on fresh seeds"]
+MARKS: tuple[str, ...] = ("claimed", *get_args(How))  # from the weakest to the strongest
 LINK = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/?#-]*)?")
 
 
@@ -55,17 +58,64 @@ class Submission(Strict):
 
 
 class VerifiedCell(Strict):
-    """How a ``result.json`` was verified: its scores were recomputed, or its values were re-run too."""
+    """How a ``result.json`` was verified.
+
+    Its scores were recomputed, or its values were re-run too, or the evaluator was also run on problems of fresh seeds,
+    which no submitter could know.
+    """
 
     sha256: Sha256
-    how: Literal["recomputed", "re-run"]
+    how: How
+
+
+class FreshScore(Strict):
+    """Headline scores of a task on a problem, by seeds: those claimed, and those of fresh seeds."""
+
+    problem: Name
+    task: Name
+    metric: Name
+    higher_is_better: bool
+    claimed: tuple[Number, ...]
+    fresh: tuple[Number, ...]
+
+    @property
+    def gap(self) -> float | None:
+        """By how much the mean claimed score is better than the fresh one; relative for claimed means above 1.
+
+        None if a score of either kind is missing.
+        """
+        if not self.claimed or not self.fresh:
+            return None
+        claimed, fresh = fmean(self.claimed), fmean(self.fresh)
+        return (claimed - fresh if self.higher_is_better else fresh - claimed) / max(1.0, abs(claimed))
+
+
+class FreshRun(Strict):
+    """A run on fresh seeds. They derive from ``secret``, whose SHA-256 was shown before anything was computed.
+
+    ``seeds`` is their number, and ``failed`` lists the cells that have no scores, with their errors. With the secret,
+    ``dvbench verify --fresh-seeds --secret`` computes the same scores again.
+    """
+
+    commitment: Sha256
+    secret: str = Field(min_length=1, max_length=1000)
+    seeds: int = Field(ge=1, le=10_000)
+    dvbench_version: str
+    evaluator_version: str
+    scores: tuple[FreshScore, ...]
+    failed: dict[str, str] = {}
+
+    @property
+    def gaps(self) -> dict[str, float]:
+        """The gap of every task that has one, by problem and task."""
+        return {f"{score.task} on {score.problem}": gap for score in self.scores if (gap := score.gap) is not None}
 
 
 class Verified(Strict):
     """The verified cells of one evaluator in one suite: ``verified/<suite>/<evaluator>.json`` in a results folder.
 
     The keys of ``cells`` are problem and seed, such as ``digits-mlp-clean/seed-0``. A cell whose ``result.json`` has
-    another hash now does not count as verified.
+    another hash now does not count as verified. ``fresh`` is the run on fresh seeds, if there was one.
     """
 
     schema_version: Literal[1] = 1
@@ -73,3 +123,4 @@ class Verified(Strict):
     evaluator: Name
     dvbench_version: str
     cells: dict[str, VerifiedCell]
+    fresh: FreshRun | None = None

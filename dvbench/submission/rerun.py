@@ -29,7 +29,7 @@ def sample_cells(cells: Sequence[Cell], number: int) -> list[Cell]:
     return [cells[index] for index in sorted(chosen)]
 
 
-def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[str]) -> None:
+def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[str], option: str = "--sample") -> None:
     """Refuse to value cells whose evaluator is not installed, has another version, or is not trusted.
 
     Raises
@@ -40,9 +40,9 @@ def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[st
         name, unknown = cell.evaluator.name, unknown_names(cell, trusted)
         if foreign := [plain(imported) for imported in unknown if ":" in imported]:
             trust = " ".join(f"--trust {imported}" for imported in foreign)
-            raise UserError(f"--sample runs {', '.join(foreign)}; read its code, and if you trust it add {trust}")
+            raise UserError(f"{option} runs {', '.join(foreign)}; read its code, and if you trust it add {trust}")
         if unknown:
-            raise UserError(f"--sample needs {name}, which is not installed here; install it, or verify without")
+            raise UserError(f"{option} needs {name}, which is not installed here; install it, or verify without")
         installed, submitted = (
             evaluator_version(cell.evaluator),
             bundle.result(cell.key).evaluator_version,
