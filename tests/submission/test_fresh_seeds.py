@@ -8,15 +8,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import TOML
-from made_up_bundles import MINE, SUBMISSION, TITLE, Files, made_up_files, relisted
+from made_up_bundles import MINE, SUBMISSION, TITLE, TOML, Files, made_up_files, relisted
 
 from dvbench.errors import UserError
-from dvbench.results import FreshRun, FreshScore, Store, Verified
+from dvbench.results import FreshRun, FreshScore, How, Store, Verified
 from dvbench.settings import EvaluatorSettings
+from dvbench.submission.bundle import read_bundle
 from dvbench.submission.checks import planned_cells
 from dvbench.submission.fresh import choose_secret, commitment, doubts, fresh_seeds
 from dvbench.submission.pack import pack
+from dvbench.submission.publish import publish
 
 SECRET = "a secret of at least thirty-two characters"
 PROBLEM = "digits-logistic_regression-features0.2x2"
@@ -218,3 +219,24 @@ def test_the_archive_holds_no_evaluator(cheated: Path) -> None:
     """What is run is what the verifier has read, not what was sent."""
     with zipfile.ZipFile(cheated / "cheat.zip") as archive:
         assert not any(name.endswith(".py") for name in archive.namelist())
+
+
+def test_a_new_run_replaces_what_an_earlier_one_has_shown(bundle, here: Path) -> None:
+    store = Store(here / "published")
+    read = read_bundle(bundle(made_up_files(1)), here / "read")
+    (key,) = read.keys
+    which = (key.suite, key.evaluator)
+
+    def recorded(how: How, run: FreshRun | None) -> tuple[str, FreshRun | None]:
+        publish(read, store, {key.folder: how}, {}, {} if run is None else {which: run})
+        record = store.verified(*which)
+        assert record is not None
+        (cell,) = record.cells.values()
+        return cell.how, record.fresh
+
+    good, bad = a_run((0.9,), (0.9,)), a_run((0.9,), (0.1,))
+    assert recorded("re-run on fresh seeds", good) == ("re-run on fresh seeds", good)
+    assert recorded("re-run", None) == ("re-run on fresh seeds", good)
+    assert recorded("recomputed", bad) == ("recomputed", bad)
+    assert recorded("recomputed", None) == ("recomputed", bad)  # a gap is not forgotten
+    assert recorded("re-run", None) == ("re-run", bad)
