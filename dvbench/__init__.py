@@ -195,7 +195,7 @@ def verify(
     trust : sequence of str
         Evaluators ``"module:Class"`` that may be imported and run.
     jobs : int, optional
-        Number of worker processes. By default one for each core. With 0, all is computed in this process.
+        Number of worker processes. By default one for each core. With 0, all but evaluators run in this process.
     device : {"auto", "cpu", "cuda"}
         Device on which models are trained.
     mirror : str or Path, optional

@@ -73,7 +73,9 @@ def verify(
     jobs: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Number of worker processes. By default one for each core. 0 computes all in this process."
+            min=0,
+            help="Number of worker processes. By default one for each core. 0 computes all but evaluators in this "
+            "process.",
         ),
     ] = None,
     device: DeviceOption = Device.auto,
