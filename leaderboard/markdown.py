@@ -34,7 +34,7 @@ def render(tables: SuiteTables) -> str:
         "*claimed* by the submitter, *recomputed* from the submitted values, or *re-run*: the values were computed "
         "again too.",
     ]
-    if any(row[-1].note for row in tables.overall.rows):
+    if any(row[-1].note or row[-1].alarm for row in tables.overall.rows):
         parts.append(FRESH_IN_WORDS)
     parts += [_table(table) for table in tables.problems]
     parts += [f"{SCORES_IN_WORDS} The best is **bold**."]

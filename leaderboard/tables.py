@@ -6,7 +6,7 @@ The texts are untrusted and not escaped: each output format escapes them in its 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -201,14 +201,17 @@ def marks(cells: pd.DataFrame) -> dict[str, str]:
     return {str(name): weakest(cell_marks) for name, cell_marks in ok.groupby("evaluator")["mark"]}
 
 
-def gaps(suite: SuiteScores) -> dict[str, str]:
-    """Say by how much the claimed scores of evaluators are better than those of fresh seeds."""
-    texts = {}
+def gaps(suite: SuiteScores) -> dict[str, Entry]:
+    """Say by how much the claimed scores of evaluators are better than those of fresh seeds; an alarm if in doubt."""
+    entries = {}
     for name, run in suite.fresh.items():
         if run.gaps:
             worst = max(run.gaps, key=lambda where: run.gaps[where])
-            texts[name] = f"gap {number(fmean(run.gaps.values()))}, at most {number(run.gaps[worst])} in {clean(worst)}"
-    return texts
+            text = f"gap {number(fmean(run.gaps.values()))}, at most {number(run.gaps[worst])} in {clean(worst)}"
+            entries[name] = Entry("", alarm=text) if run.doubts else Entry("", note=text)
+        elif run.doubts:
+            entries[name] = Entry("", alarm="fails on fresh seeds")
+    return entries
 
 
 def _order(numbers: SuiteStatistics) -> list[str]:
@@ -216,7 +219,7 @@ def _order(numbers: SuiteStatistics) -> list[str]:
     return [str(name) for name in numbers.ranking["evaluator"]]
 
 
-def _overall_table(numbers: SuiteStatistics, marks: dict[str, str], gaps: dict[str, str]) -> Table:
+def _overall_table(numbers: SuiteStatistics, marks: dict[str, str], gaps: dict[str, Entry]) -> Table:
     seconds = statistics.seconds(numbers.cost)
     header = ["evaluator", "rank", "mean rank [95% bootstrap]", "normalised", "ok", "failed", "missing", "mean seconds"]
     rows = []
@@ -230,7 +233,7 @@ def _overall_table(numbers: SuiteStatistics, marks: dict[str, str], gaps: dict[s
             Entry("" if row["n_failed"] else "0", alarm=str(row["n_failed"] or "")),
             Entry("" if row["n_missing"] else "0", alarm=str(row["n_missing"] or "")),
             Entry(number(seconds[row["evaluator"]], 2)),
-            Entry(marks.get(row["evaluator"], ""), note=gaps.get(row["evaluator"], "")),
+            replace(gaps.get(row["evaluator"], Entry("")), text=marks.get(row["evaluator"], "")),
         ]
         rows.append(tuple(entries))
     return Table("Overall", tuple(map(Entry, [*header, "scores are"])), tuple(rows))

@@ -8,11 +8,12 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
-from dvbench.results.schema import Number, Plan, Sha256
+from dvbench.results.schema import ErrorText, Number, Plan, Sha256
 from dvbench.settings import Name, Strict
 
 How = Literal["recomputed", "re-run", "re-run on fresh seeds"]
 MARKS: tuple[str, ...] = ("claimed", *get_args(How))  # from the weakest to the strongest
+CLEAR_GAP = 0.2  # between mean scores, where all claimed scores are better than all fresh ones
 LINK = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/?#-]*)?")
 
 
@@ -89,6 +90,16 @@ class FreshScore(Strict):
         claimed, fresh = fmean(self.claimed), fmean(self.fresh)
         return (claimed - fresh if self.higher_is_better else fresh - claimed) / max(1.0, abs(claimed))
 
+    @property
+    def doubt(self) -> str | None:
+        """Why the fresh scores do not support the claimed ones; None if they do, or cannot tell."""
+        gap, sign = self.gap, 1 if self.higher_is_better else -1
+        if gap is None or gap <= CLEAR_GAP:
+            return None
+        if max(sign * score for score in self.fresh) >= min(sign * score for score in self.claimed):
+            return None
+        return f"{self.task} is {fmean(self.fresh):.3g} on fresh seeds, and {fmean(self.claimed):.3g} is claimed"
+
 
 class FreshRun(Strict):
     """A run on fresh seeds. They derive from ``secret``, whose SHA-256 was shown before anything was computed.
@@ -103,12 +114,19 @@ class FreshRun(Strict):
     dvbench_version: str
     evaluator_version: str
     scores: tuple[FreshScore, ...]
-    failed: dict[str, str] = {}
+    failed: dict[str, ErrorText] = {}
 
     @property
     def gaps(self) -> dict[str, float]:
         """The gap of every task that has one, by problem and task."""
         return {f"{score.task} on {score.problem}": gap for score in self.scores if (gap := score.gap) is not None}
+
+    @property
+    def doubts(self) -> dict[str, str]:
+        """The problems whose claimed scores are not supported, and why: a clear gap, or a failure."""
+        gaps = {score.problem: doubt for score in self.scores if (doubt := score.doubt) is not None}
+        failed = {name.partition("/")[0]: f"it fails on a fresh seed: {error}" for name, error in self.failed.items()}
+        return gaps | failed
 
 
 class Verified(Strict):

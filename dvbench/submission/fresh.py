@@ -23,7 +23,6 @@ from dvbench.submission.rerun import value_and_score
 from dvbench.version import __version__
 
 SHORTEST_SECRET = 32  # characters
-CLEAR_GAP = 0.2  # between mean scores, where all claimed scores are better than all fresh ones
 
 
 def choose_secret(given: str | None, into: Store | None) -> str:
@@ -142,28 +141,6 @@ def _scores(claimed: Sequence[Result], fresh: Sequence[Result]) -> tuple[FreshSc
                 )
             )
     return tuple(scores)
-
-
-def doubts(run: FreshRun) -> dict[str, str]:
-    """Return the problems whose fresh scores do not support the claimed ones, and why.
-
-    A fresh cell has failed, or all scores of a task are worse than all claimed ones, and by more than `CLEAR_GAP` on
-    average.
-    """
-    found = {}
-    for score in run.scores:
-        gap = score.gap
-        if gap is None:
-            continue
-        sign = 1 if score.higher_is_better else -1
-        apart = max(sign * number for number in score.fresh) < min(sign * number for number in score.claimed)
-        if apart and gap > CLEAR_GAP:
-            found[score.problem] = (
-                f"{score.task} is {fmean(score.fresh):.3g} on fresh seeds, and {fmean(score.claimed):.3g} is claimed"
-            )
-    for name, error in run.failed.items():
-        found[name.partition("/")[0]] = f"it fails on a fresh seed: {error}"
-    return found
 
 
 def summary(run: FreshRun) -> str:

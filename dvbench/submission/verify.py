@@ -17,7 +17,7 @@ from dvbench.results import Cell, Environment, FreshRun, How, Result, Score, Sto
 from dvbench.submission import machines
 from dvbench.submission.bundle import Bundle, read_bundle, read_published, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
-from dvbench.submission.fresh import choose_secret, commitment, doubts, fresh_cells, fresh_seeds, run_fresh
+from dvbench.submission.fresh import choose_secret, commitment, fresh_cells, fresh_seeds, run_fresh
 from dvbench.submission.fresh import summary as gap_summary
 from dvbench.submission.plain_text import counted, plain
 from dvbench.submission.publish import FRESH, publish
@@ -297,7 +297,7 @@ class _Recomputation:
         self.say(f"fresh seeds: the secret is {options.secret}")
         for (suite, evaluator), run in self.fresh.items():
             self.say(f"{evaluator} in {suite}: {gap_summary(run)}")
-            doubtful = doubts(run)
+            doubtful = run.doubts
             for problem, why in doubtful.items():
                 self.say(f"remark: {suite}/{problem}/{evaluator} gets no mark of fresh seeds: {why}")
             for key in bundle.keys:

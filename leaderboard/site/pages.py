@@ -178,7 +178,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics, tests: Significance 
             "percents": None if pd.isna(row["low"]) else [percent(row[name]) for name in ("low", "mean_rank", "high")],
             "seconds": seconds[row["evaluator"]],
             "mark": weakest_marks.get(row["evaluator"], ""),
-            "gap": fresh_gaps.get(row["evaluator"], ""),
+            "gap": fresh_gaps.get(row["evaluator"], Entry("")),
         }
         for row in records(numbers.ranking)
     ]

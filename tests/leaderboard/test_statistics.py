@@ -274,7 +274,7 @@ def test_the_board_shows_what_fresh_seeds_have_shown(write, tmp_path):
     from dvbench.results import FreshRun, FreshScore, Verified, VerifiedCell
     from leaderboard.build import build
     from leaderboard.index import open_index
-    from leaderboard.tables import gaps, marks
+    from leaderboard.tables import Entry, gaps, marks
 
     store = write({("p", name, 0): {"f": 0.9} for name in "ABC"})
     with open_index(store, "small") as index:
@@ -289,7 +289,7 @@ def test_the_board_shows_what_fresh_seeds_have_shown(write, tmp_path):
             dvbench_version="0",
             evaluator_version="0",
             scores=(score,),
-            failed={"q/seed-5": "<i>boom"},
+            failed={"p/seed-5": "<i>boom"} if name == "B" else {},
         )
         cells = {"p/seed-0": VerifiedCell.model_validate({"sha256": sha256, "how": how})}
         store.write_verified(Verified(suite="small", evaluator=name, dvbench_version="0", cells=cells, fresh=run))
@@ -299,10 +299,14 @@ def test_the_board_shows_what_fresh_seeds_have_shown(write, tmp_path):
     record("C", "re-run on fresh seeds", 0.9, "0" * 64)  # of other results
     suite = scores_of(store)
     assert marks(suite.cells) == {"A": "re-run on fresh seeds", "B": "re-run", "C": "claimed"}
-    assert gaps(suite) == {"A": "gap 0.050, at most 0.050 in f on p", "B": "gap 0.500, at most 0.500 in f on p"}
+    assert gaps(suite) == {
+        "A": Entry("", note="gap 0.050, at most 0.050 in f on p"),
+        "B": Entry("", alarm="gap 0.500, at most 0.500 in f on p"),
+    }
     build(store.root, tmp_path / "site")
     page = (tmp_path / "site/small/index.html").read_text()
     assert '<span class="mark re-run on fresh seeds">re-run on fresh seeds</span> <small>gap 0.050, at most' in page
+    assert '<span class="alarm">gap 0.500, at most' in page
     assert "(gap 0.050, at most 0.050 in f on p)" in (tmp_path / "site/small.md").read_text()
     about = (tmp_path / "site/small/evaluators/B.html").read_text()
     assert "<h2>Fresh seeds</h2>" in about

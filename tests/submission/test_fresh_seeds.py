@@ -15,7 +15,7 @@ from dvbench.results import FreshRun, FreshScore, How, Store, Verified
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import read_bundle
 from dvbench.submission.checks import planned_cells
-from dvbench.submission.fresh import choose_secret, commitment, doubts, fresh_seeds
+from dvbench.submission.fresh import choose_secret, commitment, fresh_seeds
 from dvbench.submission.pack import pack
 from dvbench.submission.publish import publish
 
@@ -203,7 +203,7 @@ def a_run(claimed: tuple[float, ...], fresh: tuple[float, ...], up: bool = True,
 )
 def test_which_gaps_are_doubted(run: FreshRun, gap: float | None, doubted: bool) -> None:
     assert run.scores[0].gap == (None if gap is None else pytest.approx(gap))
-    assert bool(doubts(run)) == doubted
+    assert bool(run.doubts) == doubted
 
 
 def test_a_secret_of_a_record_is_no_secret(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,7 @@ def thieves(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (here / "loose_thief.py").write_text(THIEF)
     monkeypatch.syspath_prepend(here)
     monkeypatch.setattr("tempfile.tempdir", str(here))
+    monkeypatch.delitem(sys.modules, "loose_thief", raising=False)
 
 
 def cell_of(name: str, dataset: str = "digits") -> Cell:
@@ -108,6 +110,7 @@ def test_what_the_process_of_an_evaluator_holds(here: Path) -> None:
     (result,) = value_isolated([cell_of("loose_thief:Witness")], Store(here / "apart"), "cpu", 1)
     assert result.error is None
     said = json.loads((here / "witness.json").read_text())
+    assert "loose_thief" not in sys.modules
     assert "EvaluatorData" in said["types"]
     assert not {"Problem", "Source", "Split", "SuiteProblem", "Bundle"} & set(said["types"])
     assert said["texts"] == ["hidden"]
