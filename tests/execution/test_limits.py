@@ -6,6 +6,7 @@ import resource
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -55,6 +56,15 @@ def test_work_is_stopped_when_its_time_is_up() -> None:
     assert exceeded(error_line(caught.value))
     assert signal.getsignal(signal.SIGALRM) == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_work_that_catches_the_exception_is_interrupted_again() -> None:
+    started = time.perf_counter()
+    with pytest.raises(TimedOutError), enforced(Limits(seconds=0.2)):  # noqa: PT012
+        with suppress(Exception):
+            time.sleep(30)
+        time.sleep(30)
+    assert time.perf_counter() - started < 20
 
 
 def test_work_that_ends_in_time_is_not_interrupted_later() -> None:
