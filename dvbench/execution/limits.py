@@ -21,7 +21,7 @@ TIMED_OUT = "timed out"
 # Beginnings of the errors that Python, torch on the CPU and on a GPU, and the parent of a killed process report.
 EXCEEDED = re.compile(
     rf"(second valuation: )?({TIMED_OUT}\b|MemoryError\b|OutOfMemoryError\b|RuntimeError: \[enforce fail at alloc_cpu"
-    r"|the worker process was killed by SIGKILL)"
+    rf"|the worker process (was killed by SIGKILL|{TIMED_OUT}))"
 )
 
 

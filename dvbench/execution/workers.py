@@ -18,11 +18,12 @@ from types import ModuleType
 
 from dvbench.execution.environment import resolve_device
 from dvbench.execution.job_queue import Job, JobQueue
-from dvbench.execution.limits import NO_LIMITS, Limits, enforced
+from dvbench.execution.limits import NO_LIMITS, TIMED_OUT, Limits, TimedOutError, enforced
 from dvbench.results import Result, Store
 
 ResultCallback = Callable[[Result], None]
 THREADS = "OMP_NUM_THREADS"
+NO_TIME = 124  # exit code of a process whose time was up before it could record that
 
 
 def start_server(jobs: int) -> None:
@@ -143,6 +144,8 @@ def _messages(pipe: Connection) -> Iterator[str]:
 
 
 def _ending(exitcode: int | None) -> str:
+    if exitcode == NO_TIME:
+        return TIMED_OUT
     if exitcode is None or exitcode >= 0:
         return f"ended with exit code {exitcode}"
     return f"was killed by {signal.Signals(-exitcode).name}" + " (out of memory?)" * (exitcode == -signal.SIGKILL)
@@ -156,6 +159,9 @@ def _work(
     import torch
 
     torch.set_num_threads(1)
-    with enforced(limits.times(len(job.cells))):
-        for result in job.run(store, resolve_device(device)):
-            written.send_bytes(result.cell.key.folder.encode())
+    try:
+        with enforced(limits.times(len(job.cells))):
+            for result in job.run(store, resolve_device(device)):
+                written.send_bytes(result.cell.key.folder.encode())
+    except TimedOutError:
+        sys.exit(NO_TIME)

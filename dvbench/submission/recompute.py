@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import numpy as np
 
-from dvbench.execution.limits import NO_LIMITS, Limits, enforced, exceeded
+from dvbench.execution.limits import NO_LIMITS, Limits, TimedOutError, enforced, exceeded
 from dvbench.execution.planning import problem_of
 from dvbench.execution.resume import named_modules
 from dvbench.registry import Kind, entries
@@ -94,7 +94,7 @@ def recompute(
     Returns
     -------
     dict of str to Result
-        By the cell's folder; without those that the budget did not suffice for.
+        By the cell's folder; without those that there was no time for.
 
     Raises
     ------
@@ -123,8 +123,9 @@ def _scored(cells: Sequence[Cell], scratch: Store, device: str, jobs: int, limit
     for cell in cells:
         groups[problem_of(cell), cell.key.seed].append(cell)
     for group in groups.values():
-        with enforced(limits.times(len(group))):
-            scored = list(score_saved_values(group, scratch, device, 0))
+        scored = list[Result]()
+        with suppress(TimedOutError), enforced(limits.times(len(group))):
+            scored += score_saved_values(group, scratch, device, 0)
         yield from scored
 
 

@@ -233,7 +233,7 @@ class _Recomputation:
                 bundle, cells, store, options.device, options.processes, report.on_finished, limits, budget
             )
         if left := len(cells) - len(scored):
-            self.say(f"remark: {counted(left, 'cell')} remain claimed: the {budget:g} s of a bundle are used up")
+            self.say(f"remark: {counted(left, 'cell')} remain claimed: there was no time to score them again")
         for cell in [cell for cell in cells if cell.key.folder in scored]:
             folder, claimed = cell.key.folder, bundle.result(cell.key)
             tolerance = machines.tolerance(options.tolerance, claimed.environment, here)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_up_bundles import Files, made_up_files, relisted, result_path
 
@@ -77,20 +79,20 @@ def test_scores_that_take_too_long_remain_claimed(
     monkeypatch.setattr("dvbench.submission.verify.limits_of_cell", limits)
     said = dvbench("verify", bundle(honest), "--jobs", jobs, "--into", "published")
     assert said.code == 0
-    assert "remains claimed: timed out" in said.out
+    assert re.search("remains claimed: (the worker process )?timed out|remain claimed: there was no time", said.out)
     assert "3 left as claimed, 0 mismatches" in said.out
     assert not (here / "published/verified").exists()
 
 
-@pytest.mark.parametrize("jobs", [0, 1])
 def test_scores_that_take_too_much_memory_remain_claimed(
-    dvbench, bundle, honest: Files, monkeypatch: pytest.MonkeyPatch, jobs: int
+    dvbench, bundle, honest: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dvbench.submission.verify.limits_of_cell", lambda *_: Limits(None, 2**20))
+    monkeypatch.setattr("dvbench.submission.verify.limits_of_cell", lambda *_: Limits(None, 2**28))
+    monkeypatch.setattr("dvbench.scoring.retraining.Retraining._train", lambda *_: np.ones(2**27))
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    said = dvbench("verify", bundle(honest), "--jobs", jobs)
+    said = dvbench("verify", bundle(honest), "--jobs", 0)
     assert said.code == 0
-    assert "remains claimed: " in said.out
+    assert "point_removal remains claimed: MemoryError: Unable to allocate 1.00 GiB" in said.out
     assert "0 mismatches" in said.out
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
@@ -99,7 +101,7 @@ def test_a_bundle_has_the_time_of_few_cells(dvbench, bundle, honest: Files, monk
     monkeypatch.setattr("dvbench.submission.verify.CELLS_PER_BUNDLE", 0)
     said = dvbench("verify", bundle(honest), "--jobs", 0)
     assert said.code == 0
-    assert "remark: 2 cells remain claimed: the 0 s of a bundle are used up" in said.out
+    assert "remark: 2 cells remain claimed: there was no time to score them again" in said.out
     assert said.out.splitlines()[-1] == "3 cells, 1 recomputed, 0 re-run, 0 failed, 2 left as claimed, 0 mismatches"
 
 
