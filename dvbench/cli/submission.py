@@ -78,6 +78,14 @@ def verify(
             "process.",
         ),
     ] = None,
+    cell_timeout: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="Seconds in which a cell must be scored, and valued if it is valued again; the scores of a bundle have four "
+            "times as long. What takes longer remains claimed.",
+        ),
+    ] = 1800,
     device: DeviceOption = Device.auto,
     mirror: MirrorOption = None,
     fresh_seeds: Annotated[
@@ -118,6 +126,7 @@ def verify(
         device=device.value,
         jobs=jobs,
         mirror=mirror,
+        cell_timeout=cell_timeout,
         fresh_seeds=fresh_seeds,
         secret=_read_secret(secret),
     )

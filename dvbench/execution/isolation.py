@@ -23,6 +23,7 @@ from dvbench.errors import UserError
 from dvbench.execution.environment import current_environment
 from dvbench.execution.failures import error_line, failed_result, failed_score
 from dvbench.execution.job_queue import Job, JobQueue
+from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.planning import problem_of
 from dvbench.execution.resume import data_of, evaluator_version
 from dvbench.execution.valuation_input import ValuationInput, input_of_cell
@@ -46,6 +47,7 @@ def value_isolated(
     device: str,
     jobs: int,
     on_valued: Callable[[Result], None] = lambda _: None,
+    limits: Limits = NO_LIMITS,
 ) -> list[Result]:
     """Value cells with evaluators, a second time where a task needs it, and write the values; scores are added later.
 
@@ -59,6 +61,8 @@ def value_isolated(
         Number of processes at a time; at least one is used.
     on_valued : callable, optional
         Called with the result of each cell.
+    limits : Limits, optional
+        Limits of one valuation.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def value_isolated(
         If a problem cannot be built, or a result cannot be written.
     """
     repeated = {cell.key.folder for cell in cells if _repeating(cell)}
-    outputs, data = _outputs(cells, repeated, device, max(jobs, 1))
+    outputs, data = _outputs(cells, repeated, device, max(jobs, 1), limits)
     results = []
     for cell in cells:
         first, second = outputs[cell.key, "valuation"], outputs.get((cell.key, "repeat"))
@@ -87,7 +91,7 @@ def _repeating(cell: Cell) -> list[str]:
 
 
 def _outputs(
-    cells: Sequence[Cell], repeated: Collection[str], device: str, jobs: int
+    cells: Sequence[Cell], repeated: Collection[str], device: str, jobs: int, limits: Limits
 ) -> tuple[dict[tuple[CellKey, Purpose], Output], dict[CellKey, Dataset]]:
     """Run all valuations in worker processes; returns their results and arrays, and the data of each cell."""
     purposes: tuple[Purpose, ...] = ("valuation", "repeat")
@@ -96,7 +100,7 @@ def _outputs(
     start_server(jobs)
     with tempfile.TemporaryDirectory(prefix="dvbench-") as folder:
         store = _UntrustedStore(Path(folder))
-        with closing(run_queue(queue, store, device, jobs, lambda _: None)) as stream:
+        with closing(run_queue(queue, store, device, jobs, lambda _: None, limits)) as stream:
             for result in stream:
                 cell, purpose = wanted[result.cell.key.seed]
                 outputs[cell.key, purpose] = _checked(result, queue.data[cell.key], store, device)

@@ -15,6 +15,7 @@ from statistics import fmean
 
 from dvbench.errors import UserError
 from dvbench.execution.failures import failure_reasons
+from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.resume import evaluator_version
 from dvbench.results import Cell, FreshRun, FreshScore, Result, Store
 from dvbench.submission.bundle import Bundle
@@ -74,6 +75,7 @@ def run_fresh(
     device: str,
     jobs: int,
     on_finished: Callable[[Result], None] = lambda _: None,
+    limits: Limits = NO_LIMITS,
 ) -> dict[tuple[str, str], FreshRun]:
     """Value and score cells of fresh seeds, and compare their headline scores with those claimed.
 
@@ -89,12 +91,14 @@ def run_fresh(
     jobs : int
     on_finished : callable, optional
         Called with each result.
+    limits : Limits, optional
+        Limits of one valuation, and of the scoring of a cell.
 
     Returns
     -------
     dict of (suite, evaluator) to FreshRun
     """
-    results = value_and_score(cells, scratch, device, jobs, on_finished)
+    results = value_and_score(cells, scratch, device, jobs, on_finished, limits)
     by_plan = defaultdict[tuple[str, str], list[Result]](list)
     for cell in cells:
         by_plan[cell.key.suite, cell.key.evaluator].append(results[cell.key.folder])

@@ -10,6 +10,7 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.execution.environment import current_environment
+from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.resume import evaluator_version
 from dvbench.randomness import random_state
 from dvbench.registry import find
@@ -61,6 +62,7 @@ def rerun(
     device: str,
     jobs: int,
     on_finished: Callable[[Result], None] = lambda _: None,
+    limits: Limits = NO_LIMITS,
 ) -> dict[str, Result]:
     """Value cells again, twice where a second valuation was submitted, and score them where bits need not agree.
 
@@ -78,6 +80,8 @@ def rerun(
         Number of worker processes. With 0, everything but evaluators runs in this process.
     on_finished : callable, optional
         Called with each result.
+    limits : Limits, optional
+        Limits of one valuation, and of the scoring of a cell.
 
     Returns
     -------
@@ -86,7 +90,7 @@ def rerun(
     """
     here = current_environment(device)
     again = [cell.model_copy(update={"tasks": _tasks(cell, bundle.result(cell.key), here)}) for cell in cells]
-    return value_and_score(again, scratch, device, jobs, on_finished)
+    return value_and_score(again, scratch, device, jobs, on_finished, limits)
 
 
 def value_and_score(
@@ -95,6 +99,7 @@ def value_and_score(
     device: str,
     jobs: int,
     on_finished: Callable[[Result], None] = lambda _: None,
+    limits: Limits = NO_LIMITS,
 ) -> dict[str, Result]:
     """Value cells, the problems of evaluators out of their reach, and score them; returns results by folder."""
     from dvbench.execution.isolation import value_isolated
@@ -103,13 +108,13 @@ def value_and_score(
     methods = [cell for cell in cells if cell.evaluator.kind == "unlearning"]
     others = [cell for cell in cells if cell.evaluator.kind != "unlearning"]
     results = collected(run_cells(methods, scratch, device, jobs), on_finished) if methods else {}
-    valued = value_isolated(others, scratch, device, jobs) if others else []
+    valued = value_isolated(others, scratch, device, jobs, limits=limits) if others else []
     for result in valued:
         if result.status == "failed":
             results[result.cell.key.folder] = result
             on_finished(result)
     to_score = [result.cell for result in valued if result.status == "ok"]
-    scored = collected(score_saved_values(to_score, scratch, device, jobs), on_finished)
+    scored = collected(score_saved_values(to_score, scratch, device, jobs, limits), on_finished)
     for result in valued:
         after = scored.get(result.cell.key.folder, result)
         if after.arrays != result.arrays:  # by a process that an evaluator left behind

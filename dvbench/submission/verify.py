@@ -12,9 +12,17 @@ from typing import Protocol
 
 from dvbench.errors import UserError
 from dvbench.execution.environment import check_device, current_environment, resolve_device
+from dvbench.execution.limits import exceeded
 from dvbench.execution.run import SilentObserver, mirror_variable
 from dvbench.results import Cell, Environment, FreshRun, How, Result, Score, Store
 from dvbench.submission import machines
+from dvbench.submission.bounds import (
+    CELL_SECONDS,
+    CELLS_PER_BUNDLE,
+    exceeded_tasks,
+    limits_of_cell,
+    too_many_steps,
+)
 from dvbench.submission.bundle import Bundle, read_bundle, read_published, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
 from dvbench.submission.fresh import choose_secret, commitment, fresh_cells, fresh_seeds, run_fresh
@@ -65,6 +73,9 @@ class Options:
         Number of worker processes; with 0, everything is computed in this process. None means one for each core.
     mirror : Path, optional
         Folder with the layout of the Hugging Face hub, which is searched before the hub.
+    cell_timeout : float
+        Seconds in which a cell must be scored, and valued if it is valued again; the scores of a bundle have four times
+        as long. What takes longer remains claimed.
     fresh_seeds : int
         Number of seeds, derived from a secret, on which every problem is valued and scored too.
     secret : str, optional
@@ -80,6 +91,7 @@ class Options:
     device: str = "cpu"
     jobs: int | None = 0
     mirror: Path | None = None
+    cell_timeout: float = CELL_SECONDS
     fresh_seeds: int = 0
     secret: str | None = None
 
@@ -216,6 +228,7 @@ class _Recomputation:
         for name in sorted({name for cell in claimed_only for name in unknown_names(cell, trusted)}):
             hint = f"read its code, and add --trust {name}" if ":" in name else "it is not installed here"
             self.say(f"remark: scores that need {name} remain claimed: {hint}")
+        valued = self._without_excess(valued)
         sample = sample_cells(valued, self.options.sample)
         check_evaluators(bundle, sample, trusted)
         fresh = self._fresh_cells(valued)
@@ -228,39 +241,58 @@ class _Recomputation:
         if fresh:
             self._run_fresh(fresh)
 
+    def _without_excess(self, cells: list[Cell]) -> list[Cell]:
+        """Leave out cells whose unlearning method would compute too much, and say why their scores remain claimed."""
+        known = [cell for cell in cells if scorable(cell, self.options.trusted)]
+        reasons = {cell.key.folder: reason for cell in known if (reason := too_many_steps(cell))}
+        for folder, reason in reasons.items():
+            self.say(f"remark: {folder}: its scores remain claimed: {reason}")
+        return [cell for cell in cells if cell.key.folder not in reasons]
+
     def _compare_scores(self, cells: list[Cell], here: Environment) -> None:
         bundle, options = self.bundle, self.options
         self.say(f"recomputing the scores of {counted(len(cells), 'cell')}")
+        budget = CELLS_PER_BUNDLE * options.cell_timeout if bundle.submission else None
+        limits, store = limits_of_cell(options.cell_timeout, options.processes), Store(self.scratch / "scores")
         with self.reporting(len(cells), len(cells)) as report:
             scored = recompute(
-                bundle, cells, Store(self.scratch / "scores"), options.device, options.processes, report.on_finished
+                bundle, cells, store, options.device, options.processes, report.on_finished, limits, budget
             )
-        for cell in cells:
+        if left := len(cells) - len(scored):
+            self.say(f"remark: {counted(left, 'cell')} remain claimed: there was no time to score them again")
+        for cell in [cell for cell in cells if cell.key.folder in scored]:
             folder, claimed = cell.key.folder, bundle.result(cell.key)
             tolerance = machines.tolerance(options.tolerance, claimed.environment, here)
             self.mismatches += differences(claimed, scored[folder], tolerance)
             self.mismatches += count_mismatches(bundle, claimed)
+            beyond = exceeded_tasks(claimed, scored[folder])
+            for name, error in beyond.items():
+                self.say(f"remark: {folder}: {name} remains claimed: {error}")
             # If all tasks of a cell failed, nothing was recomputed.
-            if any(score.error is None for score in claimed.scores.values()):
+            if not beyond and any(score.error is None for score in claimed.scores.values()):
                 self.how[folder] = "recomputed"
                 self.scores[folder] = scored[folder].scores
 
     def _compare_values(self, cells: list[Cell], here: Environment) -> None:
         bundle, options, scratch = self.bundle, self.options, Store(self.scratch / "values")
+        device, limits = resolve_device(options.device), limits_of_cell(options.cell_timeout, options.processes)
         self.say(f"valuing again: {', '.join(cell.key.folder for cell in cells)}")
         with self.reporting(len(cells), 0) as report:
-            valued = rerun(
-                bundle, cells, scratch, resolve_device(options.device), options.processes, report.on_finished
-            )
+            valued = rerun(bundle, cells, scratch, device, options.processes, report.on_finished, limits)
         comparisons = []
         for cell in cells:
             claimed, recomputed = bundle.result(cell.key), valued[cell.key.folder]
+            if exceeded(recomputed.error):
+                self.say(f"remark: {cell.key.folder}: its values remain claimed: {recomputed.error}")
+                continue
             tolerance = machines.tolerance(options.tolerance, claimed.environment, here)
             comparison = Comparison(claimed, recomputed, tolerance)
             comparison.compare(bundle.store, scratch)
             comparisons.append(comparison)
             self.mismatches += comparison.mismatches
             self.how[cell.key.folder] = "re-run"
+        if not comparisons:
+            return
         largest = max(comparison.deviation for comparison in comparisons)
         self.say(f"largest deviation of a value: {largest:.3g} of the range of the values")
         if (lowest := min(comparison.correlation for comparison in comparisons)) < 1:
@@ -293,6 +325,7 @@ class _Recomputation:
                 device,
                 options.processes,
                 report.on_finished,
+                limits_of_cell(options.cell_timeout, options.processes),
             )
         self.say(f"fresh seeds: the secret is {options.secret}")
         for (suite, evaluator), run in self.fresh.items():

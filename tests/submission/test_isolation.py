@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from dvbench.execution.isolation import value_isolated
+from dvbench.execution.limits import Limits, exceeded
 from dvbench.execution.run import run_cells
 from dvbench.problems.build import build_from_settings
 from dvbench.results import Cell, Store
@@ -59,6 +60,10 @@ class Witness(Thief):
 
 class Dies(Thief):
     def evaluate_data_values(self): os._exit(3)
+
+class Hangs(Thief):
+    def evaluate_data_values(self):
+        while True: pass
 
 class Overwrites(Thief):
     def evaluate_data_values(self):
@@ -147,3 +152,10 @@ def test_what_a_process_left_behind_is_no_result(here: Path, name: str, error: s
     assert result.status == "failed"
     assert error in str(result.error)
     assert (here / "left").exists() == (name == "Overwrites")
+
+
+@pytest.mark.usefixtures("thieves")
+def test_a_valuation_that_hangs_ends(here: Path) -> None:
+    limits = Limits(seconds=2)
+    (result,) = value_isolated([cell_of("loose_thief:Hangs")], Store(here / "apart"), "cpu", 1, limits=limits)
+    assert exceeded(result.error)
