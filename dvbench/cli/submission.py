@@ -82,8 +82,8 @@ def verify(
         float,
         typer.Option(
             min=1,
-            help="Seconds in which a cell must be scored, and valued if it is valued again; the scores of a bundle have four "
-            "times as long. What takes longer remains claimed.",
+            help="Seconds in which a cell must be scored, and valued if that is done. The scores of a bundle have "
+            "four times as long. What takes longer remains claimed.",
         ),
     ] = 1800,
     device: DeviceOption = Device.auto,
