@@ -92,7 +92,8 @@ class Text:
             warnings.simplefilter("ignore")
             codes: np.ndarray = self.encoder.transform(text_series(different.dictionary)).to_numpy(dtype=np.float64)
         numbers = different.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return np.vstack([codes, np.zeros(self.width)])[numbers]  # an empty cell has no part of any word
+        rows: np.ndarray = np.vstack([codes, np.zeros(self.width)])[numbers]  # an empty cell has no part of any word
+        return rows
 
 
 def text_series(cells: pa.Array) -> Any:

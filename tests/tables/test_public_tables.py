@@ -14,7 +14,12 @@ from dvbench.tables.reading import read_table
 
 # Package and path, options, kind and classes (or the lowest and highest target), columns by type, columns left out.
 TABLES = {
-    "iris": ("plotly/package_data/datasets/iris.csv.gz", {"label": "species", "drop": ["species_id"]}, 3, {"number": 4}),
+    "iris": (
+        "plotly/package_data/datasets/iris.csv.gz",
+        {"label": "species", "drop": ["species_id"]},
+        3,
+        {"number": 4},
+    ),
     "tips": ("plotly/package_data/datasets/tips.csv.gz", {"label": "tip"}, None, {"number": 2, "category": 4}),
     "gapminder": (
         "plotly/package_data/datasets/gapminder.csv.gz",
@@ -32,7 +37,12 @@ TABLES = {
     "anes96": ("statsmodels/datasets/anes96/anes96.csv", {"label": "'vote'"}, 2, {"number": 9}),
     "modechoice": ("statsmodels/datasets/modechoice/modechoice.csv", {"label": "choice"}, 2, {"number": 8}),
     "electrical equipment": ("statsmodels/datasets/elec_equip/elec_equip.csv", {}, None, {"date": 1}),
-    "Danish money demand": ("statsmodels/datasets/danish_data/data.csv", {"label": "lrm"}, None, {"number": 4, "date": 1}),
+    "Danish money demand": (
+        "statsmodels/datasets/danish_data/data.csv",
+        {"label": "lrm"},
+        None,
+        {"number": 4, "date": 1},
+    ),
     "crime in the states": ("statsmodels/datasets/statecrime/statecrime.csv", {"label": "murder"}, None, {"number": 6}),
     "Longley": ("statsmodels/datasets/longley/longley.csv", {"label": "TOTEMP"}, None, {"number": 6}),
     "countries": (
