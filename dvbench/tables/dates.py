@@ -121,13 +121,17 @@ def _fits(texts: list[str], form: str) -> bool:
 def parse(cells: pa.Array, form: Typed | Written) -> pd.Series:
     """Parse cells as dates, without their time zone."""
     import pandas as pd
+    import pyarrow as pa
 
-    if isinstance(form, Typed) or not is_text(cells):
+    if pa.types.is_timestamp(cells.type):
         series = pd.Series(cells.to_pandas())
+    elif not is_text(cells):
+        raise UserError("it holds no dates")
     else:
         cells = _dates_only(cells)
         texts = cells.to_pylist()
-        series = pd.Series(pd.to_datetime(texts, format=form.format, errors="coerce", utc=True))
+        written = form.format if isinstance(form, Written) else "ISO8601"
+        series = pd.Series(pd.to_datetime(texts, format=written, errors="coerce", utc=True))
         wrong = np.flatnonzero(series.isna().to_numpy() & cells.is_valid().to_numpy(zero_copy_only=False))
         if len(wrong):
             raise UserError(f"'{texts[wrong[0]]}' is not a date like the others")

@@ -108,6 +108,8 @@ def read_numbers(cells: pa.Array, decimal: str) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_timestamp(cells.type):
+        raise UserError("it holds dates, and not numbers")
     if not is_text(cells):
         numbers = pc.cast(cells, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     elif decimal != "." or (numbers := plain_numbers(cells)) is None:
