@@ -127,7 +127,7 @@ def _distance_keys(x: np.ndarray, x_valid: np.ndarray) -> Iterator[tuple[int, np
         raise UserError("knn_shapley cannot compare points: a feature is NaN or infinite")
     n = len(x)
     centre = x.mean(axis=0, dtype=np.float64)
-    extent = max(float(np.abs(part - centre).max(initial=0)) for part in (x, x_valid))
+    extent = max(float(np.abs([f(part, axis=0) - centre for f in (np.min, np.max)]).max()) for part in (x, x_valid))
     # A power of two changes no digit. It keeps squares in the range of float32.
     scale = 2.0 ** -np.frexp(extent)[1]
     columns = max(1, CHUNK_BYTES // (16 * max(1, x.shape[1])))
