@@ -28,6 +28,7 @@ from dvbench.training.language_model import LanguageModel
 from dvbench.training.losses import is_classification
 from dvbench.training.tensor_model import TensorModel
 
+KINDS = dict.fromkeys("biu", "number") | dict.fromkeys("OU", "text") | {"f": "float"}  # of labels, by numpy's letters
 TRAINING = {"epochs": 20, "batch_size": 32, "lr": 0.01}
 
 
@@ -123,6 +124,9 @@ class ArrayInput:
         first = arrays[0]
         if any(a.ndim not in (1, 2) or a.shape[1:] != first.shape[1:] for a in arrays):
             raise UserError(f"y has shape {arrays[0].shape} and y_valid {arrays[1].shape}; give one label a point")
+        kinds = [KINDS.get(a.dtype.kind, "other") for a in arrays]
+        if first.ndim == 1 and len(arrays[1]) and kinds[0] != kinds[1] and kinds != ["float", "number"]:
+            raise UserError(f"y holds {first.dtype} and y_valid {arrays[1].dtype}; give labels of one type")
         if first.ndim == 1 and first.dtype.kind != "f":
             together = np.concatenate(arrays)
             if together.dtype.kind == "O" and any(label is None or label != label for label in together):

@@ -110,6 +110,8 @@ def test_all_others_refuse_an_empty_validation_set(name):
         ({"y": np.where(LABELS == "no", None, LABELS)}, "missing labels"),
         ({"y": np.full(24, 1), "y_valid": np.full(12, 1)}, "all points have the label 1"),
         ({"y": np.where(X > 1, np.nan, 1.0)[:, 0], "y_valid": X_VALID[:, 0]}, "y has missing or infinite values"),
+        ({"y_valid": np.arange(12) % 2}, "y holds <U3 and y_valid int64; give labels of one type"),
+        ({"y": np.arange(24) % 2, "y_valid": X_VALID[:, 0]}, "y holds int64 and y_valid float64"),
         ({"y": X, "y_valid": X_VALID}, "y has 3 columns, which must be one-hot labels"),
         ({"y": np.eye(2)[[0, 1] * 12]}, r"y has shape \(24, 2\) and y_valid \(12,\)"),
         ({"model": "mlp"}, "str is no model"),
