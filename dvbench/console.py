@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from dvbench.errors import plain
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -28,12 +30,13 @@ GAP = 1  # columns between two columns of a table
 
 def error(message: str) -> None:
     """Print an error in one line."""
-    err.print(Text.assemble(("error: ", "bold red"), message))
+    err.print(Text.assemble(("error: ", "bold red"), plain(message, 4000)))
 
 
 def say(line: str) -> None:
-    """Print a line unchanged."""
-    out.print(Text(line), soft_wrap=True)
+    """Print a line. What cannot be printed, such as characters that move the cursor, becomes question marks."""
+    shown = line if line.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else "?" for c in line)
+    out.print(Text(shown), soft_wrap=True)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -8,12 +8,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, plain
 from dvbench.execution.environment import current_environment, watch_memory
 from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.failures import error_line, failed_score, record_failed_valuation
@@ -25,6 +26,7 @@ from dvbench.problems.problem import Problem
 from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Cost, Result, Store
+from dvbench.results.schema import LONGEST_KEY, MOST_ENTRIES
 from dvbench.scoring.contract import Task
 from dvbench.settings import EvaluatorSettings, ModelSettings, Training
 from dvbench.training.build import build_model
@@ -234,9 +236,10 @@ def _silence() -> Iterator[None]:
 
 
 def _finite(diagnostics: object) -> dict[str, float]:
-    """Return those diagnostics of an evaluator that are finite numbers. They are only reported."""
+    """Return those diagnostics of an evaluator that are finite numbers, as many as a result may have."""
     items = diagnostics.items() if isinstance(diagnostics, dict) else ()
-    return {str(k): float(v) for k, v in items if isinstance(v, int | float) and math.isfinite(v)}
+    finite = {plain(k, LONGEST_KEY): float(v) for k, v in items if isinstance(v, int | float) and math.isfinite(v)}
+    return dict(islice(finite.items(), MOST_ENTRIES - 1))
 
 
 def _checked(values: object, n: int) -> np.ndarray:
