@@ -61,19 +61,16 @@ def read(
     X, y, label, groups, validation
         See `dvbench.value`.
     reading : mapping
-        Other arguments of `dvbench.tables.reading.read_table`.
+        Other arguments of `dvbench.tables.reading.read_arrays`.
 
     Raises
     ------
     UserError
         If it cannot be read, or arguments contradict each other.
     """
-    from dvbench.tables.reading import read_arrays, read_table, read_validation
+    from dvbench.tables.reading import read_arrays, read_validation
 
     if y is not None and label is not None:
         raise UserError("give the labels as y, or the name of their column as label, not both")
-    if y is None and (groups is None or isinstance(groups, str)):
-        table = read_table(X, label=label, group=groups, **reading)
-    else:
-        table = read_arrays(X, y, groups=groups, **({"label": label} if y is None else {}), **reading)
+    table = read_arrays(X, y, label=label, groups=groups, **reading)
     return table, None if validation is None else read_validation(validation, table)

@@ -94,15 +94,14 @@ class Values:
         return "\n".join(lines)
 
     def suspects(self) -> list[Any]:
-        """Return the rows whose labels to check first: the ten of lowest value, if they have a rank of their own."""
+        """Return the rows whose labels to check first: the lowest tenth, ten at most, without ties with other rows."""
         if self.grouped or self.kind != "classification":
             return []
         ordered = self.values.sort_values("value", kind="stable")
-        cut = ordered.head(SHOWN)
-        if len(ordered) > SHOWN:
-            cut = cut[
-                cut["rank"] > ordered["rank"].iloc[SHOWN]
-            ]  # of ties with the next row none is better than another
+        count = min(SHOWN, -(-len(ordered) // 10))
+        cut = ordered.head(count)
+        if len(ordered) > count:
+            cut = cut[cut["rank"] > ordered["rank"].iloc[count]]  # no row before another with which it is tied
         return cut["row"].tolist()
 
     def plot(self, path: str | Path | None = None) -> Figure:
