@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from typing import Any
 
 import numpy as np
@@ -139,4 +140,4 @@ def _array(data: Any) -> np.ndarray:
     if isinstance(data, Dataset) and not isinstance(data, torch.Tensor):
         data = next(iter(DataLoader(data, batch_size=len(data)))) if len(data) else torch.zeros(0, 1)  # type: ignore[arg-type]
     array: np.ndarray = torch.as_tensor(data).detach().cpu().numpy()
-    return array.reshape(len(array), -1)
+    return array.reshape(len(array), math.prod(array.shape[1:]))
