@@ -110,7 +110,7 @@ class Estimator(Model):
         weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64).reshape(-1)
         if weights is not None:
             x, y, weights = x[weights > 0], y[weights > 0], weights[weights > 0]
-        targets = y.reshape(len(y), -1).argmax(axis=1) if self.classes is not None else y.reshape(-1)
+        targets = y.argmax(axis=1) if self.classes is not None else y.reshape(-1)
         self.labels = np.unique(targets) if self.classes is not None else np.arange(1)
         if len(x) == 0 or (self.classes is not None and len(self.labels) < 2):
             return self

@@ -16,20 +16,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dvbench.own_data.values import Values
-
 BARS = 15  # in each panel of rows
 GROUPS = 40
 HIGH, LOW = "#2a7f62", "#b5482a"
 NAME = 24  # characters
 
 
-def draw(values: Values) -> Figure:
+def draw(frame: pd.DataFrame, how: str, numbering: str) -> Figure:
     """Draw values. Ties are one bar, because there is no order among them.
 
     Parameters
     ----------
-    values : Values
+    frame : pandas.DataFrame
+        The ``values`` of a `dvbench.own_data.values.Values`.
+    how : str
+        The caption.
+    numbering : str
+        What the numbers of rows count.
 
     Returns
     -------
@@ -37,9 +40,10 @@ def draw(values: Values) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    bars = _bars(values.values, values.grouped, values.numbering)
-    what = "groups" if values.grouped else "rows"
-    limit = GROUPS if values.grouped else 2 * BARS
+    grouped = "group" in frame
+    bars = _bars(frame, grouped, numbering)
+    what = "groups" if grouped else "rows"
+    limit = GROUPS if grouped else 2 * BARS
     panels = [(bars, f"{what} by value")] if len(bars) <= limit else _ends(bars, limit // 2, what)
     height = 1.6 + 0.26 * max(len(panel) for panel, _ in panels)
     figure = Figure(figsize=(7.5, height) if len(panels) == 1 else (11, height), layout="constrained")
@@ -47,9 +51,9 @@ def draw(values: Values) -> Figure:
     for each, (panel, title) in zip(axes, panels, strict=True):
         _draw_bars(each, panel)
         each.set_title(title, fontsize=10)
-    lines = "; lines: standard deviation over folds" if "spread" in values.values else ""
-    lines = "; lines: standard error" if "standard_error" in values.values else lines
-    figure.suptitle("\n".join(textwrap.wrap(values.how + lines, 95)), fontsize=9, parse_math=False)
+    lines = "; lines: standard deviation over folds" if "spread" in frame else ""
+    lines = "; lines: standard error" if "standard_error" in frame else lines
+    figure.suptitle("\n".join(textwrap.wrap(how + lines, 95)), fontsize=9, parse_math=False)
     figure.supxlabel("data value", fontsize=9)
     return figure
 

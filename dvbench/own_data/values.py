@@ -118,7 +118,7 @@ class Values:
         """
         from dvbench.own_data.picture import draw, png
 
-        figure = draw(self)
+        figure = draw(self.values, self.how, self.numbering)
         if path is not None:
             write_atomically(Path(path), png(figure))
         return figure

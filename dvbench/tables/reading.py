@@ -308,7 +308,8 @@ def _flat(array: np.ndarray, word: str) -> np.ndarray:
     if array.ndim == 2 and array.shape[1] == 1:
         return array[:, 0]
     if array.ndim == 2 and ((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all():
-        return np.flatnonzero(array) % array.shape[1]  # row by row, so this is the class of each row
+        classes: np.ndarray = np.flatnonzero(array) % array.shape[1]  # row by row, so this is the class of each row
+        return classes
     if array.ndim != 1:
         raise UserError(f"{word} must have the shape (n,), not {array.shape}")
     return array

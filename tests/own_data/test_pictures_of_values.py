@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dvbench.own_data.picture import BARS, draw, png
+from dvbench.own_data.picture import BARS, png
 from dvbench.own_data.values import Values, ranks
 
 
@@ -21,7 +21,7 @@ def made(values: np.ndarray, label: str = "yes", group: bool = False) -> Values:
 
 
 def test_rows_are_in_two_panels_on_one_axis_from_the_outside_in() -> None:
-    figure = draw(made(np.arange(100.0) - 50))
+    figure = made(np.arange(100.0) - 50).plot()
     high, low = figure.axes
     assert [bar.get_width() for bar in high.patches] == [49.0 - i for i in range(BARS)]
     assert [bar.get_width() for bar in low.patches] == [-50.0 + i for i in range(BARS)]
@@ -35,14 +35,14 @@ def test_rows_are_in_two_panels_on_one_axis_from_the_outside_in() -> None:
 
 
 def test_ties_are_one_bar_and_a_constant_has_no_order() -> None:
-    bars = draw(made(np.array([2.0] * 30 + [1.0] + [0.0] * 69))).axes[0]
+    bars = made(np.array([2.0] * 30 + [1.0] + [0.0] * 69)).plot().axes[0]
     assert [tick.get_text() for tick in bars.get_yticklabels()] == ["30 rows tied", "line 30 (yes)", "69 rows tied"]
-    (only,) = draw(made(np.zeros(50))).axes
+    (only,) = made(np.zeros(50)).plot().axes
     assert [tick.get_text() for tick in only.get_yticklabels()] == ["50 rows tied"]
 
 
 def test_groups_are_one_sorted_chart() -> None:
-    (axes,) = draw(made(np.array([1.0, 3.0, 2.0]), "p", group=True)).axes
+    (axes,) = made(np.array([1.0, 3.0, 2.0]), "p", group=True).plot().axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["p1 (7)", "p2 (7)", "p0 (7)"]
 
 
@@ -57,7 +57,7 @@ def test_labels_do_not_overlap_and_nothing_warns(label: str, n: int, group: bool
     values = np.random.default_rng(n).normal(scale=1e-4, size=n)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = draw(made(values, label, group))
+        figure = made(values, label, group).plot()
         assert png(figure).startswith(b"\x89PNG")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
