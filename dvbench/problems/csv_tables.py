@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,8 +119,8 @@ def _check_header(header: list[str], path: Path) -> None:
         raise UserError(f"{path} has one column, '{header[0]}': it must have features and a label, separated by commas")
     if nameless := [number for number, name in enumerate(header, 1) if not name.strip()]:
         raise UserError(f"column {nameless[0]} of {path} has no name: name it, or drop it if it only numbers the rows")
-    if repeated := [name for number, name in enumerate(header) if name in header[:number]]:
-        raise UserError(f"{path} has two columns named '{repeated[0]}': rename one")
+    if repeated := next((name for name, columns in Counter(header).items() if columns > 1), None):
+        raise UserError(f"{path} has two columns named '{repeated}': rename one")
     if all(map(_is_number, header)):
         raise UserError(f"the first line of {path} holds numbers: it must hold the names of the columns")
 
@@ -128,19 +129,21 @@ def _encode(frame: pd.DataFrame, path: str | Path) -> np.ndarray:
     """Encode features as float64 of shape (n, columns): numbers first, then one-hot encoded columns."""
     import pandas as pd
 
-    for name in frame.columns:
-        _check_present(frame[name], path)
-        distinct = frame[name].nunique()
+    columns, text = [], []
+    for name, column in frame.items():  # once for each column, because `frame[name]` is slow in a wide table
+        _check_present(column, path)
+        distinct, is_text = column.nunique(), _is_category(column)
         if distinct == 1:
             raise UserError(f"column '{name}' of {path} is the same in every row: drop it")
-        if _is_category(frame[name]) and distinct > MAX_CATEGORIES:
+        if is_text and distinct > MAX_CATEGORIES:
             raise UserError(
                 f"column '{name}' of {path} is text with {distinct} different values, more than the {MAX_CATEGORIES} "
                 "that are one-hot encoded: drop it, or turn it into numbers"
             )
-    text = [name for name in frame.columns if _is_category(frame[name])]
-    numbers = frame.drop(columns=text)
-    columns = [_numbers(numbers[name], path) for name in numbers.columns]
+        if is_text:
+            text.append(name)
+        else:
+            columns.append(_numbers(column, path))
     if text:
         columns.append(pd.get_dummies(frame[text], columns=text, dtype=float).to_numpy())
     return np.column_stack(columns)
