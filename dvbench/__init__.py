@@ -67,7 +67,7 @@ def run(
     jobs : int, optional
         Number of cells that are computed at the same time, each in its own process. By default one for each core, or 1
         on a GPU. With 0, all cells are computed in this process, for debugging an evaluator: the values are the same,
-        but a crash ends the run, and there is no time limit.
+        but a crash ends the run, and native code is not ended at the time limit.
     device : {"auto", "cpu", "cuda"}
         Device on which models are trained; ``"auto"`` is a GPU if there is one.
     mirror : str or Path, optional

@@ -207,7 +207,7 @@ def open_index(store: Store, suite: str) -> Iterator[Index]:
 
 def index_path(root: Path, suite: str) -> Path:
     """Return the path of the index of a suite in a results folder."""
-    digest = hashlib.sha256(f"{root.resolve()}\n{suite}".encode()).hexdigest()[:32]
+    digest = hashlib.sha256(os.fsencode(f"{root.resolve()}\n{suite}")).hexdigest()[:32]
     return cache_folder() / f"index-{VERSION}-{digest}.sqlite"
 
 

@@ -43,7 +43,7 @@ def run(
             min=0,
             help="Number of cells that are computed at the same time, each in its own process. By default one for each "
             "core, or 1 on a GPU. 0 computes all cells in this process, for debugging an evaluator: the values are the "
-            "same, but a crash ends the run, and there is no time limit.",
+            "same, but a crash ends the run, and native code is not ended at the time limit.",
         ),
     ] = None,
     cell_timeout: Annotated[

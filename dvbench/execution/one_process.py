@@ -19,6 +19,7 @@ import numpy as np
 
 from dvbench.execution.environment import resolve_device
 from dvbench.execution.job_queue import JobQueue
+from dvbench.execution.limits import Limits, enforced
 from dvbench.results import Result, Store
 
 PATCHED = ("builtins", "dvbench", "evaluators", "math", "numpy", "opendataval", "os", "random", "time", "torch")
@@ -27,24 +28,24 @@ HEAP_TYPE = 1 << 9  # the flag of a class whose attributes can be set, of CPytho
 
 
 def run_queue_here(
-    queue: JobQueue, store: Store, device: str, on_valued: Callable[[Result], None]
+    queue: JobQueue, store: Store, device: str, on_valued: Callable[[Result], None], limits: Limits
 ) -> Generator[Result]:
     """Do all jobs of a queue in this process; see `dvbench.execution.workers.run_queue`."""
     device = resolve_device(device)
     while job := queue.next():
         results = job.run(store, device)
-        while result := _next_alone(results):
+        while result := _next_alone(results, limits.times(len(job.cells))):
             if queue.add_result(job, result):
                 yield result
             else:
                 on_valued(result)
 
 
-def _next_alone(results: Iterator[Result]) -> Result | None:
+def _next_alone(results: Iterator[Result], limits: Limits) -> Result | None:
     """Compute the next result of a job with one thread, and put back what that changes in this process."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1), _restored_settings(), _restored_functions():
+    with enforced(limits), threadpool_limits(limits=1), _restored_settings(), _restored_functions():
         import torch
 
         torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from dvbench.errors import UserError
 from dvbench.execution.environment import check_device, default_jobs
 from dvbench.execution.failures import failure_reasons
 from dvbench.execution.job_queue import JobQueue
-from dvbench.execution.limits import NO_LIMITS, Limits
+from dvbench.execution.limits import Limits
 from dvbench.execution.one_process import run_queue_here
 from dvbench.execution.planning import make_plan, merged
 from dvbench.execution.resume import unfinished
@@ -24,6 +24,8 @@ from dvbench.execution.suite_checks import check_suite
 from dvbench.execution.workers import ResultCallback, run_queue, start_server
 from dvbench.results import Cell, Plan, Result, Store
 from dvbench.suite import LONGEST_TIMEOUT, Suite
+
+NO_LIMITS = Limits()
 
 
 class RunObserver(Protocol):
@@ -60,7 +62,8 @@ class RunOptions:
     ----------
     jobs : int, optional
         How many worker processes run at a time. By default one for each core, or one in all on a GPU. With 0, cells run
-        in this process, which is for debugging: a cell that crashes ends the run, and there is no time limit.
+        in this process, which is for debugging: a cell that crashes ends the run, and native code is not
+        ended at a time limit.
     device : {"auto", "cpu", "cuda"}
         Device on which models are trained.
     mirror : Path, optional
@@ -140,7 +143,7 @@ def run_cells(
     on_valued : callable, optional
         Called with the result of a cell that is valued and not yet scored.
     limits : Limits, optional
-        Limits of a cell in a worker process.
+        Limits of the valuation and of the scoring of a cell.
 
     Returns
     -------
@@ -178,8 +181,6 @@ def mirror_variable(mirror: Path | None) -> Iterator[None]:
 def _limits(suite: Suite, options: RunOptions) -> Limits:
     if options.cell_timeout is None:
         return Limits(seconds=suite.cell_timeout)
-    if options.jobs == 0:
-        raise UserError("a cell that runs in this process cannot be given a time limit; choose 1 job or more")
     if not 0 < options.cell_timeout <= LONGEST_TIMEOUT:
         raise UserError(f"the time limit of a cell is above 0 and at most {LONGEST_TIMEOUT} seconds")
     return Limits(seconds=options.cell_timeout)
@@ -189,7 +190,7 @@ def _run(
     queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback, limits: Limits
 ) -> Generator[Result]:
     if not jobs:
-        return run_queue_here(queue, store, device, on_valued)
+        return run_queue_here(queue, store, device, on_valued, limits)
     start_server(jobs)
     return run_queue(queue, store, device, jobs, on_valued, limits)
 

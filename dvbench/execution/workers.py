@@ -20,12 +20,13 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
+from typing import Any
 
 from dvbench.execution.environment import resolve_device
 from dvbench.execution.failures import error_line
 from dvbench.execution.job_queue import Job, JobQueue
 from dvbench.execution.keeper import keep
-from dvbench.execution.limits import Limits
+from dvbench.execution.limits import Limits, TimedOutError, enforced
 from dvbench.results import Result, Store
 
 ResultCallback = Callable[[Result], None]
@@ -109,13 +110,15 @@ class _WorkerProcess:
     def __init__(self, job: Job, store: Store, device: str, limits: Limits) -> None:
         context = multiprocessing.get_context("forkserver")
         self.job = job
-        self._limit = limits.seconds
+        self._limits = limits
         self._timed_out = False
         self._written, worker_end = context.Pipe(duplex=False)
         # The server has the environment of the time when it was started.
         variables = {name: value for name, value in os.environ.items() if name.startswith("DVBENCH_")}
         # A daemon, so that the exit of this process never waits for it.
-        self.process = context.Process(target=_keep, args=(job, store, device, worker_end, variables), daemon=True)
+        self.process = context.Process(
+            target=_keep, args=(job, store, device, limits.memory, worker_end, variables), daemon=True
+        )
         with _hidden_main_module():
             _start(self.process)
         self._started = time.monotonic()
@@ -124,8 +127,8 @@ class _WorkerProcess:
     @property
     def seconds_left(self) -> float:
         """Seconds until the time limit; infinite without one."""
-        limit = math.inf if self._limit is None else self._limit * len(self.job.cells)
-        return max(0.0, self._started + limit - time.monotonic())
+        limit = self._limits.times(len(self.job.cells)).seconds
+        return max(0.0, self._started + (math.inf if limit is None else limit) - time.monotonic())
 
     def has_ended(self) -> bool:
         """Whether the process has ended; it is ended here if it has reached its time limit."""
@@ -159,8 +162,8 @@ class _WorkerProcess:
                 yield self.job.record_failure(cell, store, errors[0] if errors else self._ending())
 
     def _ending(self) -> str:
-        if self._timed_out:
-            return f"timed out after {self._limit:g} s, the time limit of a cell"
+        if self._timed_out and self._limits.seconds:
+            return str(TimedOutError(self._limits.seconds))
         code = self.process.exitcode
         if code is None or code >= 0:
             return f"the worker process ended with exit code {code}"
@@ -211,11 +214,13 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _keep(job: Job, store: Store, device: str, written: Connection, variables: Mapping[str, str]) -> None:
-    keep(partial(_work, job, store, device, written, variables))
+def _keep(*arguments: Any) -> None:
+    keep(partial(_work, *arguments))
 
 
-def _work(job: Job, store: Store, device: str, written: Connection, variables: Mapping[str, str]) -> None:
+def _work(
+    job: Job, store: Store, device: str, memory: int | None, written: Connection, variables: Mapping[str, str]
+) -> None:
     os.environ.update(variables)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard_stream in range(3):  # code in C and processes that the work starts do not use sys.stdout
@@ -224,7 +229,8 @@ def _work(job: Job, store: Store, device: str, written: Connection, variables: M
 
     torch.set_num_threads(1)
     try:
-        for result in job.run(store, resolve_device(device)):
-            written.send_bytes(f"{DONE} {result.cell.key.folder}".encode())
+        with enforced(Limits(memory=memory)):
+            for result in job.run(store, resolve_device(device)):
+                written.send_bytes(f"{DONE} {result.cell.key.folder}".encode())
     except BaseException as error:  # evaluators can raise KeyboardInterrupt, too
         written.send_bytes(f"{ERROR} {error_line(error)}".encode(errors="replace")[:LONGEST_MESSAGE])

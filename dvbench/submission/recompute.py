@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from dvbench.execution.resume import named_modules
 from dvbench.registry import entries
 from dvbench.results import Cell, CellKey, Result, Score, Store
 from dvbench.submission.bundle import Bundle
@@ -53,17 +53,7 @@ def usable(cell: Cell, trusted: Iterable[str] = ()) -> bool:
 def unknown_names(cell: Cell, trusted: Iterable[str] = ()) -> list[str]:
     """List the names that a cell would import and that are neither registered nor trusted."""
     allowed = {*trusted, *entries(cell.evaluator.kind)}
-    return [name for name in (cell.evaluator.name, *_imports(cell.evaluator.params)) if name not in allowed]
-
-
-def _imports(value: Any) -> Iterator[str]:
-    """Yield every text in parameters that could name something to import."""
-    if isinstance(value, str) and ":" in value:
-        yield value
-    elif isinstance(value, dict):
-        yield from (name for pair in value.items() for part in pair for name in _imports(part))
-    elif isinstance(value, list | tuple):
-        yield from (name for part in value for name in _imports(part))
+    return [name for name in (cell.evaluator.name, *named_modules(cell.evaluator.params)) if name not in allowed]
 
 
 def recompute(

@@ -160,12 +160,10 @@ def _printable(say: Say) -> Say:
 def _read(path: Path, options: Options, folder: Path) -> Bundle:
     if path.is_dir():
         return read_published(path, folder, options.suites, options.evaluators)
-    return read_bundle(path, folder)
+    return read_bundle(path, folder, check_plans)
 
 
 def _check(bundle: Bundle, into: Store | None) -> None:
-    if bundle.submission:
-        check_plans(bundle.submission)
     check_cells(bundle)
     if bundle.submission:
         check_identity(bundle, into)

@@ -134,15 +134,14 @@ class StackedUnlearner:
         copies = stack(self.network, len(coalitions))
         start = [parameter[:1].clone() for parameter in copies.parameters]
         optimiser = AdamW(copies, method.lr, method.weight_decay)
-        forget, validation = self._sample_minibatches(coalitions, seed)
         labels = method.labels(self.y.clone(), torch_generator(integer_seed(seed, "labels")))
-        for step in range(method.steps):
+        for step, (forget, validation) in enumerate(self._minibatches(coalitions, seed)):
             if observer is not None:
                 observer(step, lambda points: copies.all_outputs(self._inputs(points)))
             if method.anchor:
                 for parameter, origin, gradient in zip(copies.parameters, start, copies.gradients, strict=True):
                     torch.sub(parameter, origin, out=gradient)
-            self._accumulate(copies, step, labels, forget[step], validation[step])
+            self._accumulate(copies, step, labels, forget, validation)
             optimiser.step(copies)
         if observer is not None:
             observer(method.steps, lambda points: copies.all_outputs(self._inputs(points)))
@@ -155,12 +154,12 @@ class StackedUnlearner:
             return all_features_and_logits(self._whole, points)[0]
         return points.to(self.x.device)
 
-    def _sample_minibatches(self, coalitions: Sequence[np.ndarray], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Points of the forget sets (steps, copies, batch) and of the validation set (steps, batch)."""
+    def _minibatches(self, coalitions: Sequence[np.ndarray], seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield for each step the points of the forget sets (copies, batch) and of the validation set (batch,)."""
         method = self.method
         minibatches = Minibatches(method.steps, method.batch_size, len(self.x), len(self.x_validation), seed)
-        forget = torch.stack([minibatches.forget(coalition) for coalition in coalitions], dim=1)
-        return forget.to(self.x.device), minibatches.validation.to(self.x.device)
+        for forget, validation in minibatches.pieces(coalitions):
+            yield from zip(forget.to(self.x.device), validation.to(self.x.device), strict=True)
 
     @cached_property
     def _logits_players(self) -> torch.Tensor:

@@ -11,6 +11,7 @@ from opendataval import dataval
 from dvbench.number_checks import number, whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.randomness import torch_generator
+from dvbench.training.tensor_model import TensorModel
 from dvbench.training.tensors import as_tensor
 from evaluators.common.baseline import Baseline
 from evaluators.common.coalitions import coalition_utility
@@ -31,6 +32,9 @@ class DVRL(Baseline, dataval.DVRL):
     a selection that gives a higher utility than recent selections becomes more likely (REINFORCE). The values are the
     probabilities at the end.
 
+    Values depend much on the seed: with a fifth of the labels flipped, 400 players and 300 steps, AUROC of finding them
+    was 0.63 to 0.99 over six seeds on breast cancer (mean 0.82), and 0.48 to 0.95 on digits (mean 0.70).
+
     Parameters
     ----------
     rl_epochs : int
@@ -47,10 +51,12 @@ class DVRL(Baseline, dataval.DVRL):
     Variant: Algorithm 1 of the paper, with the authors' network and their penalty on mean probabilities near 0 and 1.
     As in the paper, a reward is the utility minus a moving average of utilities with a window of 20 steps; the average
     starts with the first utility. (The authors' published code subtracts the utility of the model trained on all
-    points.) The utility is the metric. ``variant="opendataval"`` is OpenDataVal's: it subtracts the utility of the
-    model trained on all points also from that of a model trained on part of a minibatch of 32, so nearly all rewards
-    are negative; its validation model starts from the weights of a model trained on all players; and values are
-    computed from the predictions of a third model, trained on the players with their values as weights, which the
+    points.) The utility is the metric. As in the paper, a model is trained on the whole batch with weights 1 and 0, so
+    that the number of optimisation steps does not depend on how many points are selected; models of other kinds than
+    dvbench's are fitted to the selected points alone. ``variant="opendataval"`` is OpenDataVal's: it subtracts the
+    utility of the model trained on all points also from that of a model trained on part of a minibatch of 32, so nearly
+    all rewards are negative; its validation model starts from the weights of a model trained on all players; and values
+    are computed from the predictions of a third model, trained on the players with their values as weights, which the
     estimator has not been trained with.
 
     Between processors: training amplifies differences of rounding until other points are selected, after which values
@@ -100,7 +106,8 @@ class DVRL(Baseline, dataval.DVRL):
             Arguments of the model's ``fit``.
         """
         if self.variant == "opendataval":
-            super().train_data_values(*args, **kwargs)
+            with torch.random.fork_rng(devices=[]):  # its data loader draws from torch's global generator
+                super().train_data_values(*args, **kwargs)
             return self
         inputs = self._inputs(*args, **kwargs)
         generator = torch_generator(int(self.random_state.randint(2**31)))
@@ -111,7 +118,7 @@ class DVRL(Baseline, dataval.DVRL):
             batch = torch.randperm(self.num_points, generator=generator)[: self.rl_batch_size]
             probabilities = self.value_estimator(*(part[batch] for part in inputs)).squeeze(1)
             selected = _select(probabilities.detach(), generator)
-            utility = coalition_utility(self, batch[selected].sort().values.tolist(), *args, **kwargs)
+            utility = self._utility(batch, selected, *args, **kwargs)
             reward = 0.0 if baseline is None else utility - baseline
             baseline = utility if baseline is None else baseline + (utility - baseline) / WINDOW
             optimiser.zero_grad()
@@ -132,8 +139,19 @@ class DVRL(Baseline, dataval.DVRL):
         numpy.ndarray of shape (n,)
         """
         if self.variant == "opendataval":
-            return np.atleast_1d(super().evaluate_data_values())
+            with torch.random.fork_rng(devices=[]):
+                return np.atleast_1d(super().evaluate_data_values())
         return self.values_
+
+    def _utility(self, batch: torch.Tensor, selected: torch.Tensor, *args: Any, **kwargs: Any) -> float:
+        """Metric on the validation set of a model trained on the selected points of a batch."""
+        batch, order = batch.sort()
+        selected = selected[order]
+        if not isinstance(self.pred_model, TensorModel):
+            return coalition_utility(self, batch[selected].tolist(), *args, **kwargs)
+        x, y = (as_tensor(part)[batch] for part in (self.x_train, self.y_train))
+        model = self.pred_model.clone().fit(x, y, *args, sample_weight=selected.float(), **kwargs)
+        return float(self.evaluate(self.y_valid, model.predict(self.x_valid)))
 
     def _inputs(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Points, labels, and the differences of labels from predictions of a model of the validation set."""

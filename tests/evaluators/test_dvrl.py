@@ -7,6 +7,7 @@ import pytest
 import torch
 from opendataval.dataval import DVRL as STOCK
 from opendataval.metrics import accuracy
+from opendataval.model import ClassifierMLP
 from other_processor import values_with_old_instructions
 from sklearn.metrics import roc_auc_score
 
@@ -15,13 +16,14 @@ from dvbench.settings import ModelSettings, Noise, Sizes
 from dvbench.training.build import build_model
 from evaluators import DVRL
 from evaluators.baselines import dvrl
+from evaluators.common.coalitions import coalition_utility
 
 FIT = {"epochs": 5, "batch_size": 128, "lr": 0.1}
 
 
-def flipped(seed: int = 0):
-    """Breast cancer, 100 players of which 20 have a wrong label, and a logistic regression."""
-    sizes = Sizes(train=100, validation=100, test=10)
+def flipped(seed: int = 0, players: int = 100):
+    """Breast cancer, of whose players a fifth have a wrong label, and a logistic regression."""
+    sizes = Sizes(train=players, validation=100, test=10)
     problem = build_problem("breast_cancer", sizes, Noise(kind="labels", rate=0.2), seed)
     model = build_model(ModelSettings(name="logistic_regression"), problem.shape, 2, problem.kind, seed=seed)
     return problem, model
@@ -33,13 +35,65 @@ def values(steps: int = 100) -> np.ndarray:
     return evaluator.train(problem.fetcher(), model, accuracy, **FIT).evaluate_data_values()
 
 
-def test_flipped_labels_have_low_values() -> None:
+@pytest.mark.parametrize(("players", "steps", "batch"), [(100, 100, 50), (400, 300, None)])
+def test_flipped_labels_have_low_values(players, steps, batch) -> None:
+    """With several minibatches an epoch too: fitted to the selected points alone, AUROC was 0.23 with 400 players."""
     scores = []
     for seed in range(3):
-        problem, model = flipped(seed)
-        found = DVRL(100, 50, random_state=seed).train(problem.fetcher(), model, accuracy, **FIT)
+        problem, model = flipped(seed, players)
+        found = DVRL(steps, batch, random_state=seed).train(problem.fetcher(), model, accuracy, **FIT)
         scores.append(roc_auc_score(~problem.corrupted, found.evaluate_data_values()))
     assert np.mean(scores) > 0.8
+
+
+def test_models_are_trained_on_the_whole_batch_with_weights() -> None:
+    problem, model = flipped(players=60)
+    x, y = problem.train.x, problem.train.y
+    training = FIT | {"batch_size": 8}
+    evaluator = DVRL(1, random_state=0).input_data(x, y, problem.validation.x, problem.validation.y)
+    evaluator.input_model(model).input_metric(lambda _, predicted: float(predicted[:, 0].sum()))
+    batch = torch.randperm(60, generator=torch.Generator().manual_seed(0))[:40]
+    selected = torch.arange(40) % 3 == 0
+    chosen = torch.zeros(60)
+    chosen[batch[selected]] = 1.0
+    rows = batch.sort().values
+    reference = model.clone().fit(x[rows], y[rows], sample_weight=chosen[rows], **training)
+    expected = float(reference.predict(problem.validation.x)[:, 0].sum())
+    assert evaluator._utility(batch, selected, **training) == expected
+    alone = coalition_utility(evaluator, batch[selected].sort().values.tolist(), **training)
+    assert alone != pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_weights_of_opendatavals_networks_mean_nothing_with_three_classes(classes) -> None:
+    """Losses (b,) times weights (b, 1) is a table (b, b) whose mean is the product of both means."""
+    x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    y = torch.eye(classes)[torch.arange(30) % classes]
+    weights = (torch.arange(30) < 15).float().unsqueeze(1)
+    predicted = []
+    with torch.random.fork_rng():
+        for each in (weights, weights.flip(0)):
+            torch.manual_seed(0)
+            network = ClassifierMLP(4, classes, hidden_dim=20)
+            network.fit(x, y, sample_weight=each, batch_size=30, epochs=3, lr=0.1)
+            predicted.append(network.predict(x))
+    assert torch.allclose(*predicted, atol=1e-5) == (classes == 3)
+
+
+def test_other_models_are_fitted_to_the_selected_points_alone() -> None:
+    """With more than two classes, OpenDataVal's networks multiply the losses of all points by all weights."""
+    problem, _ = flipped(players=60)
+    model = ClassifierMLP(30, 2)
+    x, y = problem.train.x, problem.train.y
+    evaluator = DVRL(1, random_state=0).input_data(x, y, problem.validation.x, problem.validation.y)
+    evaluator.input_model(model).input_metric(lambda _, predicted: float(predicted[:, 0].sum()))
+    batch, selected = torch.arange(60), torch.arange(60) % 3 == 0
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        actual = evaluator._utility(batch, selected, epochs=1, batch_size=60)
+        torch.manual_seed(0)
+        expected = coalition_utility(evaluator, torch.arange(0, 60, 3).tolist(), epochs=1, batch_size=60)
+    assert actual == pytest.approx(expected, rel=1e-6)
 
 
 def test_rounding_does_not_decide_what_is_selected() -> None:
@@ -113,14 +167,14 @@ def test_a_step_that_selects_nothing_has_a_gradient() -> None:
 
 def test_the_baseline_is_a_moving_average_of_utilities(monkeypatch: pytest.MonkeyPatch) -> None:
     utilities, rewards = iter([0.5, 0.7, 0.7]), []
-    monkeypatch.setattr(dvrl, "coalition_utility", lambda *_, **__: next(utilities))
+    monkeypatch.setattr(DVRL, "_utility", lambda *_, **__: next(utilities))
     loss = DVRL._loss
     monkeypatch.setattr(DVRL, "_loss", lambda self, p, s, reward: rewards.append(reward) or loss(self, p, s, reward))
     values(3)
     np.testing.assert_allclose(rewards, [0, 0.2, 0.2 * (1 - 1 / 20)])
 
 
-def test_opendatavals_variant_is_opendatavals() -> None:
+def test_opendatavals_variant_is_opendatavals(global_state) -> None:
     problem, model = flipped()
     ours = DVRL(3, variant="opendataval", random_state=np.random.RandomState(0)).train(
         problem.fetcher(), model, accuracy, **FIT
@@ -128,7 +182,18 @@ def test_opendatavals_variant_is_opendatavals() -> None:
     theirs = STOCK(rl_epochs=3, rl_batch_size=32, random_state=np.random.RandomState(0))
     with torch.random.fork_rng():
         theirs.train(problem.fetcher(), model, accuracy, **FIT)
-    np.testing.assert_array_equal(ours.evaluate_data_values(), theirs.evaluate_data_values())
+        expected = theirs.evaluate_data_values()
+    np.testing.assert_array_equal(ours.evaluate_data_values(), expected)
+
+
+def test_opendatavals_data_loaders_draw_from_the_global_generator() -> None:
+    problem, model = flipped()
+    theirs = STOCK(rl_epochs=1, random_state=np.random.RandomState(0))
+    with torch.random.fork_rng():
+        theirs.train(problem.fetcher(), model, accuracy, **FIT)
+        before = torch.get_rng_state()
+        theirs.evaluate_data_values()
+        assert not torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("wrong", [{"variant": "other"}, {"rl_epochs": 0}, {"rl_batch_size": 0}], ids=str)

@@ -1,0 +1,89 @@
+"""Work that takes too long or too much memory is stopped, and what is around it goes on as before."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from dvbench.execution.failures import error_line
+from dvbench.execution.limits import Limits, TimedOutError, enforced, exceeded
+
+MEGABYTE = 2**20
+
+
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        lambda: np.ones(64 * MEGABYTE),
+        lambda: torch.ones(128 * MEGABYTE),
+        lambda: bytearray(512 * MEGABYTE),
+        lambda: [0] * (64 * MEGABYTE),
+    ],
+    ids=["numpy", "torch", "bytes", "list"],
+)
+def test_memory_beyond_the_limit_is_an_error_that_is_known(allocate) -> None:
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with pytest.raises((MemoryError, RuntimeError)) as caught, enforced(Limits(memory=200 * MEGABYTE)):
+        allocate()
+    assert exceeded(error_line(caught.value))
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert len(allocate())  # it is allowed again
+
+
+def test_memory_within_the_limit_is_allowed() -> None:
+    with enforced(Limits(memory=200 * MEGABYTE)):
+        assert len(np.ones(8 * MEGABYTE)) == 8 * MEGABYTE
+
+
+def test_a_narrower_limit_that_was_there_stays() -> None:
+    with enforced(Limits(memory=200 * MEGABYTE)), enforced(Limits(memory=2**40)), pytest.raises(MemoryError):
+        np.ones(64 * MEGABYTE)
+
+
+def test_work_is_stopped_when_its_time_is_up() -> None:
+    started, before = time.perf_counter(), signal.getsignal(signal.SIGALRM)
+    with pytest.raises(TimedOutError) as caught, enforced(Limits(seconds=0.2)):
+        time.sleep(30)
+    assert time.perf_counter() - started < 10
+    assert error_line(caught.value) == "timed out: it took longer than 0.2 s"
+    assert exceeded(error_line(caught.value))
+    assert signal.getsignal(signal.SIGALRM) == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_work_that_ends_in_time_is_not_interrupted_later() -> None:
+    with enforced(Limits(seconds=0.2)):
+        pass
+    time.sleep(0.4)
+
+
+def test_another_thread_is_not_interrupted() -> None:
+    ended = []
+
+    def work() -> None:
+        with enforced(Limits(seconds=0.05)):
+            time.sleep(0.2)
+            ended.append(True)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ended == [True]
+
+
+def test_the_time_of_a_job_is_that_of_all_of_its_cells() -> None:
+    assert Limits(10, 5).times(3) == Limits(30, 5)
+    assert Limits().times(3) == Limits()
+
+
+@pytest.mark.parametrize(
+    "error", [None, "", "ValueError: timed out", "MemoryErrors: none", "FloatingPointError: diverged"]
+)
+def test_other_errors_are_no_limits(error: str | None) -> None:
+    assert not exceeded(error)
