@@ -16,7 +16,7 @@ from dvbench.errors import UserError
 from dvbench.execution.environment import check_device, default_jobs
 from dvbench.execution.failures import failure_reasons
 from dvbench.execution.job_queue import JobQueue
-from dvbench.execution.limits import Limits
+from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.one_process import run_queue_here
 from dvbench.execution.planning import make_plan, merged
 from dvbench.execution.resume import unfinished
@@ -24,8 +24,6 @@ from dvbench.execution.suite_checks import check_suite
 from dvbench.execution.workers import ResultCallback, run_queue, start_server
 from dvbench.results import Cell, Plan, Result, Store
 from dvbench.suite import LONGEST_TIMEOUT, Suite
-
-NO_LIMITS = Limits()
 
 
 class RunObserver(Protocol):

@@ -34,6 +34,7 @@ THREADS = "OMP_NUM_THREADS"
 DONE, ERROR = "done", "error"
 LONGEST_MESSAGE = 10_000  # bytes; what is longer was not sent by `_work`
 ATTEMPTS = 10  # to start a worker, in as many tenths of a second
+GRACE = 5.0  # seconds in which a worker records that its time is up, before it is ended
 PATIENCE = 10.0  # seconds in which a keeper ends its processes, before it is killed itself
 
 
@@ -117,7 +118,7 @@ class _WorkerProcess:
         variables = {name: value for name, value in os.environ.items() if name.startswith("DVBENCH_")}
         # A daemon, so that the exit of this process never waits for it.
         self.process = context.Process(
-            target=_keep, args=(job, store, device, limits.memory, worker_end, variables), daemon=True
+            target=_keep, args=(job, store, device, limits, worker_end, variables), daemon=True
         )
         with _hidden_main_module():
             _start(self.process)
@@ -126,12 +127,12 @@ class _WorkerProcess:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the time limit; infinite without one."""
+        """Seconds until the process is ended, which is after it should have ended itself; infinite without a limit."""
         limit = self._limits.times(len(self.job.cells)).seconds
-        return max(0.0, self._started + (math.inf if limit is None else limit) - time.monotonic())
+        return max(0.0, self._started + (math.inf if limit is None else limit + GRACE) - time.monotonic())
 
     def has_ended(self) -> bool:
-        """Whether the process has ended; it is ended here if it has reached its time limit."""
+        """Whether the process has ended; it is ended here if it is far over its time limit."""
         if self.process.is_alive() and self.seconds_left == 0:
             self._timed_out = True
             self.end()
@@ -219,7 +220,7 @@ def _keep(*arguments: Any) -> None:
 
 
 def _work(
-    job: Job, store: Store, device: str, memory: int | None, written: Connection, variables: Mapping[str, str]
+    job: Job, store: Store, device: str, limits: Limits, written: Connection, variables: Mapping[str, str]
 ) -> None:
     os.environ.update(variables)
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -229,7 +230,7 @@ def _work(
 
     torch.set_num_threads(1)
     try:
-        with enforced(Limits(memory=memory)):
+        with enforced(limits.times(len(job.cells))):
             for result in job.run(store, resolve_device(device)):
                 written.send_bytes(f"{DONE} {result.cell.key.folder}".encode())
     except BaseException as error:  # evaluators can raise KeyboardInterrupt, too

@@ -13,8 +13,8 @@ from living import alive, pids_in, wait_until
 from loose_scripts import made_up_cell
 
 from dvbench.execution.failures import failure_reasons
-from dvbench.execution.limits import Limits
-from dvbench.execution.run import NO_LIMITS, run_cells
+from dvbench.execution.limits import NO_LIMITS, Limits
+from dvbench.execution.run import run_cells
 from dvbench.execution.workers import DONE, ERROR, _messages, start_server
 from dvbench.results import Cell, Result, Store
 
@@ -95,8 +95,13 @@ class LeavesProcesses(Hostile):
         return np.arange(n)
 class Hangs(LeavesProcesses):
     def answer(self, n): super().answer(n); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)
-class HangsInC(Hostile):
-    def answer(self, n): import re; re.match(r"(a|a)*b", "a" * 60)
+class HangsWithoutTimer(Hostile):
+    def answer(self, n): signal.setitimer(signal.ITIMER_REAL, 0); time.sleep(600)
+class HangsAndCatchesAll(Hostile):
+    def answer(self, n):
+        while True:
+            try: time.sleep(600)
+            except BaseException: pass
 class StopsItsKeeper(Hostile):
     def answer(self, n): os.kill(os.getppid(), signal.SIGSTOP); time.sleep(600)
 """
@@ -172,7 +177,8 @@ def test_a_cell_that_takes_too_long_has_failed_and_leaves_nothing(
     store: Store, trace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dvbench.execution.workers.PATIENCE", 0.5)  # for a keeper that is stopped
-    names = ("Hangs", "HangsInC", "StopsItsKeeper")
+    monkeypatch.setattr("dvbench.execution.workers.GRACE", 2.0)
+    names = ("Hangs", "HangsWithoutTimer", "HangsAndCatchesAll", "StopsItsKeeper")
     results = run(store, *names, limits=Limits(seconds=15))
     for name in names:
         assert results[name].error == "timed out: it took longer than 15 s"
