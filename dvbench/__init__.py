@@ -132,6 +132,7 @@ def run(
     device: str = "auto",
     mirror: str | Path | None = None,
     fresh: bool = False,
+    cell_timeout: float | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Run a suite: compute data values, score them and store the results.
@@ -157,13 +158,17 @@ def run(
         Results folder.
     jobs : int, optional
         Number of cells that are computed at the same time, each in its own process. By default one for each core, or 1
-        on a GPU. With 0, all cells are computed in this process.
+        on a GPU. With 0, all cells are computed in this process, for debugging an evaluator: the values are the same,
+        but a crash ends the run, and native code is not ended at the time limit.
     device : {"auto", "cpu", "cuda"}
         Device on which models are trained; ``"auto"`` is a GPU if there is one.
     mirror : str or Path, optional
         Folder with the layout of the Hugging Face hub that is searched before the hub.
     fresh : bool
         Whether finished cells are computed again.
+    cell_timeout : float, optional
+        Time limit of a cell in seconds, for its valuation and again for its scoring. A cell that takes longer has
+        failed. By default that of the suite, or a day if it has none.
     progress : bool, optional
         Whether progress is printed. By default only if standard output is a terminal.
 
@@ -185,7 +190,7 @@ def run(
 
     whole = suite if isinstance(suite, Suite) else load_suite(str(suite))
     chosen = narrow(whole, evaluators or (), datasets or (), tasks or (), seeds)
-    options = RunOptions(jobs, device, None if mirror is None else Path(mirror), fresh)
+    options = RunOptions(jobs, device, None if mirror is None else Path(mirror), fresh, cell_timeout)
     if out.is_terminal if progress is None else progress:
         with RunDisplay(chosen.name) as display:
             run_suite(chosen, Path(results), options, display)
