@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 TYPES = ("number", "category", "date", "day-first", "month-first", "text", "identifier")
 MAX_INDICATORS = 40
 COMPONENTS = 30
+MAX_CHOSEN_INDICATORS = 1000
 SHOWN_FAULTS = 5
+CONSTANT, EMPTY, ASKED = SAY_NOTHING = ("the same in every row", "empty", "as you asked")
 
 
 @dataclass
@@ -104,7 +106,7 @@ def fit(cells: Cells, names: Iterable[str], types: Mapping[str, str], decimal: s
     for name in names:
         column, chosen = cells.column(name), types.get(name)
         if chosen == "identifier":
-            result.left_out[name] = "as you asked"
+            result.left_out[name] = ASKED
         elif not is_text(column):
             _fit_typed(result, cells, name, column, chosen)
         elif chosen in ("category", "text"):
@@ -172,7 +174,7 @@ def _fit_text(
     texts = profile(column)
     present = texts.present()
     if not present:
-        result.left_out[name] = "empty"
+        result.left_out[name] = EMPTY
     elif chosen != "number" and texts.are_codes():
         _fit_words(result, name, column, "category")
         result.notes.append(
@@ -222,9 +224,13 @@ def _decide_decimals(
             possible = "."
         elif decimal is not None:
             possible = decimal if decimal in possible else ""
-        elif len(possible) == 2 and (result.decimal or not any("," in text for text in texts.present())):
+        elif len(possible) == 2 and (result.decimal or _means_points(cells, texts)):
             possible = result.decimal or "."
         _keep_if_clear(result, cells, name, texts, possible, decimal, types.get(name))
+
+
+def _means_points(cells: Cells, texts: Profile) -> bool:
+    return cells.points_mean_decimals and not any("," in text for text in texts.present())
 
 
 def _keep_if_clear(
@@ -266,7 +272,7 @@ def _keep_numbers(result: Fit, cells: Cells, name: str, numbers: np.ndarray, dec
     absent = np.isnan(numbers)
     present = numbers[~absent]
     if not len(present):
-        result.left_out[name] = "empty"
+        result.left_out[name] = EMPTY
         return
     wrong = np.flatnonzero(np.abs(numbers) > LARGEST)
     if len(wrong):
@@ -275,7 +281,7 @@ def _keep_numbers(result: Fit, cells: Cells, name: str, numbers: np.ndarray, dec
         )
         return
     if present.min() == present.max():
-        result.left_out[name] = "the same in every row"
+        result.left_out[name] = CONSTANT
     elif chosen is None and not absent.any() and (reason := counts_rows(name, numbers)):
         result.left_out[name] = reason
     else:
@@ -289,11 +295,13 @@ def _fit_words(result: Fit, name: str, column: pa.Array, chosen: str | None) -> 
     values = sorted(value for value in counts.field("values").to_pylist() if value is not None)
     missing = column.null_count
     if len(values) + bool(missing) < 2:
-        result.left_out[name] = "the same in every row" if values else "empty"
+        result.left_out[name] = CONSTANT if values else EMPTY
     elif chosen is None and len(values) == len(column):
         result.left_out[name] = "different in every row"
     elif chosen == "text" or (chosen is None and len(values) > MAX_INDICATORS):
         _keep_text(result, name, column, missing)
+    elif len(values) > MAX_CHOSEN_INDICATORS:
+        result.fault(name, f"has {len(values):,} different values, too many for categories: use --as '{name}=text'")
     else:
         result.keep(name, "category", Indicators(tuple(values), bool(missing)), missing)
 
@@ -324,6 +332,6 @@ def _fit_dates(result: Fit, cells: Cells, name: str, column: pa.Array, chosen: s
 def _keep_dates(result: Fit, name: str, column: pa.Array, form: Any) -> None:
     encoder = dates.fit_dates(column, form)
     if encoder is None:
-        result.left_out[name] = "the same in every row"
+        result.left_out[name] = CONSTANT
     else:
         result.keep(name, "date", encoder, column.null_count)

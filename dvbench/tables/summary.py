@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.tables.features import Fit
+from dvbench.tables.features import SAY_NOTHING, Fit
 
 SHOWN = 5
 WORDS = {
@@ -50,8 +50,10 @@ def _types(fit: Fit) -> str:
             parts.append(f"{count} -> {plural(width, made)}" if made else count)
     if fit.left_out:
         names = [f"{name}: {reason}" for name, reason in fit.left_out.items()]
-        example = next(iter(fit.left_out)) if len(names) == 1 else "COLUMN"
-        parts.append(f"{len(names):,} left out ({listed(names)}; --as '{example}=category' or =number keeps it)")
+        telling = [name for name, reason in fit.left_out.items() if reason not in SAY_NOTHING]
+        example = telling[0] if len(telling) == 1 else "COLUMN"
+        keep = f"; --as '{example}=category' or =number keeps it" if telling else ""
+        parts.append(f"{len(names):,} left out ({listed(names)}{keep})")
     return ", ".join(parts)
 
 
@@ -59,14 +61,13 @@ def _details(fit: Fit) -> list[str]:
     lines = fit.notes[:SHOWN]
     if len(fit.notes) > SHOWN:
         lines.append(f"and {len(fit.notes) - SHOWN:,} more of this kind")
-    for words, counts in (
-        ("missing {} imputed by the median of the column", fit.imputed),
-        ("empty {} an indicator of their own", fit.empty),
+    for missing, replaced, counts in (
+        ("missing", "imputed by the median of the column", fit.imputed),
+        ("empty", "taken for one more category", fit.empty),
     ):
         if counts:
             total = sum(counts.values())
-            verb = {"missing {}": ("was", "were"), "empty {}": ("has", "have")}[words[: words.index("}") + 1]]
-            noun = f"{'cell' if total == 1 else 'cells'} {verb[total > 1]}"
             names = [f"{name} {count:,}" for name, count in sorted(counts.items(), key=lambda item: -item[1])]
-            lines.append(f"{total:,} {words.format(noun)}: {listed(names)}")
+            verb = "was" if total == 1 else "were"
+            lines.append(f"{plural(total, f'{missing} cell')} {verb} {replaced}: {listed(names)}")
     return lines
