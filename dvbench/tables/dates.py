@@ -10,13 +10,26 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.tables.cells import is_text
+from dvbench.tables.number_text import MISSING
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-LOOKS = re.compile(r"\d{1,4}[-/. ](\d{1,2}|[A-Za-z]{3,9}\.?)[-/., ]+\d{1,4}\b.*|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}\b.*")
+NUMERIC = r"\d{1,4}[-/. ](?:\d{1,2}|[^\W\d]{3,9}\.?)[-/., ]+\d{1,4}(?!\d).*"  # 2020-01-31, 31.1.2020, 31 Jan 2020
+NAMED = r"[^\W\d]{3,9}\.?[- ]\d{1,2}(?:,? |-)\d{4}(?!\d).*|[^\W\d]{3,9}[- ]\d{4}"  # Jan 31, 2020; Jan-2020
+SHORT = r"\d{4}[-/]\d{2}|\d{1,2}/\d{4}|\d{4}[- ]?[Qq][1-4]|\d{1,2}:\d{2}(?::\d{2})?(?: ?[AaPp][Mm])?"
+# 2020-01, 1/2020, 2020Q1, 12:30 and 12:30 PM are short.
+LOOKS = re.compile(f"{NUMERIC}|{NAMED}|{SHORT}")
+QUARTER = re.compile(r"(\d{4})[- ]?[Qq]([1-4])")
 SAMPLE = 50
+TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+YEARS = [f"%Y{s}%m{s}%d{t}" for s in "/." for t in TIMES]
+NAMES = [f"%d{s}%{b}{s}%{y}{t}" for s in "- " for b in "bB" for y in "Yy" for t in TIMES]
+MONTHS = [f"%{b}{s}" for b in "bB" for s in (" %d, %Y", " %d %Y", "-%d-%Y", "-%Y", " %Y", "-%y")]
+CLEAR = ["ISO8601", *YEARS, *NAMES, *MONTHS, "%m/%Y", "%Y/%m", "%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p"]
+DAY_FIRST = [f"%d{s}%m{s}%{y}{t}" for s in "-/." for y in "Yy" for t in TIMES]
+MONTH_FIRST = [f"%m{s}%d{s}%{y}{t}" for s in "-/" for y in "Yy" for t in TIMES]  # with points, the day is first
 
 
 @dataclass(frozen=True)
@@ -53,33 +66,47 @@ class Dates:
 
 def look_like_dates(texts: list[str]) -> bool:
     """Whether a sample of texts has the look of dates."""
-    sample = texts[:SAMPLE]
+    sample = texts[:: max(len(texts) // SAMPLE, 1)]
     return sum(bool(LOOKS.fullmatch(text)) for text in sample) > len(sample) / 2
 
 
 def find_form(cells: pa.Array, chosen: str | None) -> Typed | Written:
     """Find the one form in which all cells are dates, or raise a `UserError` with the reason."""
-    texts = [text for text in cells.unique().to_pylist() if text is not None]
-    separators = "-/."
-    day = [f"%d{s}%m{s}%{y}{t}" for s in separators for y in "Yy" for t in ("", " %H:%M", " %H:%M:%S")]
-    month = [form.replace("%d", "%x").replace("%m", "%d").replace("%x", "%m") for form in day]
-    named = [f"%d{s}%{b}{s}%{y}" for s in "- " for b in "bB" for y in "Yy"] + [f"%{b} %d, %Y" for b in "bB"]
-    year = [f"%Y{s}%m{s}%d{t}" for s in "/." for t in ("", " %H:%M", " %H:%M:%S")]
-    fitting = [form for form in ["ISO8601", *year, *named] if _fits(texts, form)]
-    if fitting:
-        return Written(fitting[0])
-    days = [form for form in day if chosen != "month-first" and _fits(texts, form)]
-    months = [form for form in month if chosen != "day-first" and "." not in form[:4] and _fits(texts, form)]
+    texts = [text for text in _dates_only(cells).unique().to_pylist() if text is not None]
+    if not texts:
+        raise UserError("holds no dates")
+    clear = next((form for form in CLEAR if _fits(texts, form)), None)
+    if clear is not None:
+        return Written(clear)
+    days = [form for form in DAY_FIRST if chosen != "month-first" and _fits(texts, form)]
+    months = [form for form in MONTH_FIRST if chosen != "day-first" and _fits(texts, form)]
     if days and months:
         raise UserError(
             f"has dates such as '{texts[0]}' whose day and month can be exchanged: use --as COLUMN=day-first or "
             "--as COLUMN=month-first"
         )
     if not days and not months:
+        wrong = next((text for text in texts if not LOOKS.fullmatch(text)), None)
+        reason = f"but '{wrong}' is none" if wrong else "but not all are dates of one form"
         raise UserError(
-            f"has dates such as '{texts[0]}', but not all cells are dates of one form: write them as YYYY-MM-DD"
+            f"has dates such as '{texts[0]}', {reason}: write them as YYYY-MM-DD, or use --as COLUMN=category"
         )
     return Written((days or months)[0])
+
+
+def _dates_only(cells: pa.Array) -> pa.Array:
+    """Text in which what stands for a missing date is empty, and quarters are the dates of their first day."""
+    import pyarrow as pa
+
+    def date(text: str | None) -> str | None:
+        if text is None or text.lower() in MISSING:
+            return None
+        quarter = QUARTER.fullmatch(text)
+        return f"{quarter[1]}-{3 * int(quarter[2]) - 2:02}-01" if quarter else text
+
+    encoded = cells.dictionary_encode()
+    texts = pa.array([date(text) for text in encoded.dictionary.to_pylist()], pa.string())
+    return texts.take(encoded.indices)
 
 
 def _fits(texts: list[str], form: str) -> bool:
@@ -94,12 +121,17 @@ def _fits(texts: list[str], form: str) -> bool:
 def parse(cells: pa.Array, form: Typed | Written) -> pd.Series:
     """Parse cells as dates, without their time zone."""
     import pandas as pd
+    import pyarrow as pa
 
-    if isinstance(form, Typed) or not is_text(cells):
+    if pa.types.is_timestamp(cells.type):
         series = pd.Series(cells.to_pandas())
+    elif not is_text(cells):
+        raise UserError("it holds no dates")
     else:
+        cells = _dates_only(cells)
         texts = cells.to_pylist()
-        series = pd.Series(pd.to_datetime(texts, format=form.format, errors="coerce", utc=True))
+        written = form.format if isinstance(form, Written) else "ISO8601"
+        series = pd.Series(pd.to_datetime(texts, format=written, errors="coerce", utc=True))
         wrong = np.flatnonzero(series.isna().to_numpy() & cells.is_valid().to_numpy(zero_copy_only=False))
         if len(wrong):
             raise UserError(f"'{texts[wrong[0]]}' is not a date like the others")

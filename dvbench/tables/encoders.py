@@ -41,13 +41,16 @@ class Numbers:
 
     def encode(self, cells: pa.Array) -> np.ndarray:
         """Encode cells; a text that is no number is refused."""
-        numbers = read_numbers(cells, self.decimal)
-        return np.where(np.isnan(numbers), self.fill, numbers)[:, np.newaxis]
+        return self.complete(read_numbers(cells, self.decimal))[:, np.newaxis]
+
+    def complete(self, numbers: np.ndarray) -> np.ndarray:
+        """Replace missing numbers."""
+        return np.where(np.isnan(numbers), self.fill, numbers)
 
 
 @dataclass(frozen=True)
 class Indicators:
-    """One column for each category, or for the second of two; a cell of no known category is 0 in all of them."""
+    """One column for each category, or for the second of two; a cell of no known category lies between all of them."""
 
     categories: tuple[str, ...]
     missing: bool
@@ -66,10 +69,13 @@ class Indicators:
         codes = found.fill_null(-1).to_numpy(zero_copy_only=False)
         known = self.categories[1:] if len(self.categories) == 2 else self.categories
         first = len(self.categories) - len(known)
-        columns = [codes == first + k for k in range(len(known))]
+        columns = [(codes == first + k).astype(np.float64) for k in range(len(known))]
+        empty = cells.is_null().to_numpy(zero_copy_only=False)
+        if first:
+            columns[0][(codes < 0) & ~empty] = 0.5
         if self.missing:
-            columns.append(cells.is_null().to_numpy(zero_copy_only=False))
-        return np.column_stack(columns).astype(np.float64)
+            columns.append(empty.astype(np.float64))
+        return np.column_stack(columns)
 
 
 @dataclass(frozen=True)
@@ -80,17 +86,21 @@ class Text:
     width: int
 
     def encode(self, cells: pa.Array) -> np.ndarray:
-        """Encode cells."""
+        """Encode cells; each different text is encoded once."""
+        different = cells.dictionary_encode()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return self.encoder.transform(text_series(cells)).to_numpy(dtype=np.float64)  # type: ignore[no-any-return]
+            codes: np.ndarray = self.encoder.transform(text_series(different.dictionary)).to_numpy(dtype=np.float64)
+        numbers = different.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        rows: np.ndarray = np.vstack([codes, np.zeros(self.width)])[numbers]  # an empty cell has no part of any word
+        return rows
 
 
 def text_series(cells: pa.Array) -> Any:
-    """A pandas column of text."""
+    """Text without empty cells as a pandas column."""
     import pandas as pd
 
-    return pd.Series(as_texts(cells).fill_null("").to_pylist(), name="text", dtype="str")
+    return pd.Series(cells.drop_null().to_pylist(), name="text", dtype="str")
 
 
 def read_numbers(cells: pa.Array, decimal: str) -> np.ndarray:
@@ -98,6 +108,8 @@ def read_numbers(cells: pa.Array, decimal: str) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_timestamp(cells.type):
+        raise UserError("it holds dates, and not numbers")
     if not is_text(cells):
         numbers = pc.cast(cells, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     elif decimal != "." or (numbers := plain_numbers(cells)) is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from dvbench.errors import UserError, one_line
 from dvbench.tables.cells import Cells, clean, from_arrow, from_objects
 
 BLOCK_CELLS = 500_000  # of Python's strings, before they are packed: bounds memory
+NAMELESS = re.compile(r"column \d+")
+SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -36,7 +40,7 @@ def read_file(path: Path) -> Cells:
     UserError
         If the file does not exist, or is not such a file; the message says what to do.
     """
-    reader = READERS.get(path.suffix.lower(), _read_text)
+    reader = READERS.get(_suffix(path), _read_text)
     try:
         return reader(path)
     except FileNotFoundError:
@@ -45,61 +49,91 @@ def read_file(path: Path) -> Cells:
         raise UserError(f"{path} is a folder: name a file with a table") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not text in UTF-8: save the table as CSV in UTF-8") from None
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, EOFError, ValueError, csv.Error) as error:
         raise UserError(f"{path} cannot be read: {one_line(error)}") from error
 
 
+def _suffix(path: Path) -> str:
+    """End of the name that tells the format; ``.gz`` only says that a text file is compressed."""
+    return path.with_suffix("").suffix.lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
+
+
+def _decode(path: Path) -> str:
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix.lower() == ".gz" else content).decode("utf-8-sig")
+
+
 def _read_text(path: Path) -> Cells:
-    text = path.read_bytes().decode("utf-8-sig")
+    text = _decode(path)
     if "\0" in text:
-        raise ValueError("it is a binary file")
-    lines = (line for line in text.splitlines() if line.strip())
-    first = next(lines, None)
-    if first is None:
-        raise UserError(f"{path} is empty: it must have a line with the names of the columns, and rows of data")
-    separator = _separator(path, first)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-    records = _records(reader, path)
-    header, _ = next(records)
-    names, notes = _names(header, path)
-    if separator != ("\t" if path.suffix.lower() == ".tsv" else ","):
-        notes.append(f"values of {path.name} are separated by {SEPARATORS[separator]}")
+        raise ValueError("it is a binary file, or text that is not in UTF-8")
+    stream = io.StringIO(text, newline="")
+    skipped, declared = 0, SEPARATOR_LINE.match(text)
+    if declared is not None:  # the first line of a file that is meant for Excel
+        skipped = 1
+        stream.readline()
+    separator = declared[1] if declared is not None else _separator(path, text)
+    reader = csv.reader(stream, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
+    records = _records(reader, path, 1 + skipped)
+    header, _ = next(records, ([], 0))
+    names, notes = _names(header, path, "line")
+    if separator != ("\t" if _suffix(path) == ".tsv" else ","):
+        notes.append(f"values of {path.name} are separated by {SEPARATORS.get(separator, repr(separator))}")
     columns, numbers = _pack(records, len(names), path)
-    return Cells(path.name, dict(zip(names, columns, strict=True)), numbers, "line", tuple(notes))
+    return _cells(path, dict(zip(names, columns, strict=True)), numbers, "line", notes)
 
 
-def _separator(path: Path, header: str) -> str:
-    if path.suffix.lower() == ".tsv":
+def _cells(path: Path, columns: dict[str, Any], numbers: np.ndarray, numbering: str, notes: list[str]) -> Cells:
+    """Cells without the nameless and empty columns that spreadsheets leave at the right."""
+    kept = {name: cells for name, cells in columns.items() if not (NAMELESS.fullmatch(name) and _is_empty(cells))}
+    notes = [note for note in notes if not (match := NAMELESS.match(note)) or match[0] in kept]
+    return Cells(path.name, kept, numbers, numbering, tuple(notes))
+
+
+def _is_empty(cells: Any) -> bool:
+    return bool(cells.null_count == len(cells)) and len(cells) > 0
+
+
+def _separator(path: Path, text: str) -> str:
+    """The separator that divides the header into most parts; of a file that ends in .tsv it is the tab."""
+    if _suffix(path) == ".tsv":
         return "\t"
-    return next((separator for separator in SEPARATORS if separator in header), ",")
+    header = next((line for line in io.StringIO(text) if line.strip()), "")
+    present = [separator for separator in SEPARATORS if separator in header]
+    return max(present, key=lambda separator: len(next(csv.reader([header], delimiter=separator), [])), default=",")
 
 
-def _records(reader: Any, path: Path) -> Iterator[tuple[list[str], int]]:
-    """Records that are not blank, each with the line where it starts, from 1."""
-    line = 1
+def _records(reader: Any, path: Path, line: int) -> Iterator[tuple[list[str], int]]:
+    """Records that are not blank, each with the line where it starts; ``line`` is the number of the first."""
+    skipped = line
     try:
         for record in reader:
             if record:
                 yield record, line
-            line = reader.line_num + 1
+            line = reader.line_num + skipped
     except csv.Error as error:
         reason = "a quote is opened and not closed" if "unexpected end" in str(error) else one_line(error)
         raise UserError(f"{path} cannot be read as CSV: line {line}: {reason}") from None
 
 
-def _names(header: list[str], path: Path) -> tuple[list[str], list[str]]:
-    """Names of the columns, and what was understood of them."""
+def _names(header: list[str], path: Path, first: str) -> tuple[list[str], list[str]]:
+    """Names of the columns, and what was understood of them; ``first`` is the word for the first line."""
     names = [name or "" for name in clean_names(header)]
+    nameless = [number for number, name in enumerate(names, 1) if not name]
+    if not names or len(nameless) == len(names):
+        raise UserError(f"{path} is empty: it must have a {first} with the names of the columns, and rows of data")
     if len(names) == 1:
         raise UserError(f"{path} has one column, '{names[0]}': it must have features and a label, separated by commas")
     if all(map(_is_number, names)):
-        raise UserError(f"the first line of {path} holds numbers: it must hold the names of the columns")
-    nameless = [number for number, name in enumerate(names, 1) if not name]
+        raise UserError(f"the first {first} of {path} holds numbers: it must hold the names of the columns")
+    if len(nameless) > 1 and 2 * len(nameless) > len(names):
+        raise UserError(
+            f"the first {first} of {path} names {len(names) - len(nameless)} of {len(names)} columns: it must name all"
+        )
     for number in nameless:
         names[number - 1] = f"column {number}"
     check_names(names, str(path))
-    notes = [f"column {number} has no name and is called 'column {number}'" for number in nameless[:3]]
-    return names, notes
+    return names, [f"column {number} has no name and is called 'column {number}'" for number in nameless[:3]]
 
 
 def clean_names(names: list[str]) -> list[str | None]:
@@ -149,10 +183,12 @@ def _pack(records: Iterator[tuple[list[str], int]], width: int, path: Path) -> t
         if len(block) * width >= BLOCK_CELLS:
             flush()
     if ragged:
-        (line, cells), more = ragged[0], f" (and {len(ragged) - 1} more lines)" if len(ragged) > 1 else ""
+        line, values = ragged[0]
+        more = f" (and {len(ragged) - 1:,} more lines)" if len(ragged) > 1 else ""
+        advice = "put values that contain the separator in quotes" if lines else "the first line must name all columns"
         raise UserError(
-            f"{path} cannot be read as CSV: line {line} has {cells} values but the first line names {width} columns"
-            f"{more}: put values that contain the separator in quotes"
+            f"{path} cannot be read as CSV: line {line} has {values} values but the first line names {width} columns"
+            f"{more}: {advice}"
         )
     flush()
     columns = [clean(pa.concat_arrays(chunk) if chunk else pa.array([], pa.string())) for chunk in chunks]
@@ -171,7 +207,7 @@ def _read_json_lines(path: Path) -> Cells:
     """Numbers keep the text that stands in the file."""
     names: dict[str, None] = {}
     records, lines = [], []
-    for number, line in enumerate(path.read_bytes().decode("utf-8-sig").split("\n"), 1):
+    for number, line in enumerate(_decode(path).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -198,17 +234,19 @@ def _read_excel(path: Path) -> Cells:
         raise UserError(f"{path} is not an Excel file: save it as .xlsx") from None
     sheet = book.worksheets[0]
     rows = [
-        (number, row)
+        (number, ["" if cell is None else cell for cell in row])
         for number, row in enumerate(sheet.iter_rows(values_only=True), 1)
         if any(cell not in (None, "") for cell in row)
     ]
-    if not rows:
-        raise UserError(f"{path} is empty: it must have a row with the names of the columns, and rows of data")
-    names, notes = _names(["" if cell is None else str(cell) for cell in rows[0][1]], path)
+    width = max((len(row) for _, row in rows), default=0)
+    table = [row + [""] * (width - len(row)) for _, row in rows]
+    names, notes = _names([str(cell) for cell in table[0]] if table else [], path, "row")
     if len(book.sheetnames) > 1:
         notes.append(f"sheet '{sheet.title}' is read, the first of {len(book.sheetnames)}")
-    columns = {name: from_objects([row[k] for _, row in rows[1:]]) for k, name in enumerate(names)}
-    return Cells(path.name, columns, np.array([number for number, _ in rows[1:]], dtype=np.int64), "row", tuple(notes))
+    columns = {
+        name: from_objects([None if row[k] == "" else row[k] for row in table[1:]]) for k, name in enumerate(names)
+    }
+    return _cells(path, columns, np.array([number for number, _ in rows[1:]], dtype=np.int64), "row", notes)
 
 
 READERS: dict[str, Callable[[Path], Cells]] = {

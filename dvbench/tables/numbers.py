@@ -13,6 +13,10 @@ from dvbench.tables.number_text import MISSING, Reading, read_number
 if TYPE_CHECKING:
     import pyarrow as pa
 
+IDENTIFIER = re.compile(
+    r"(.*[\s_.-])?(id|uuid|guid|key|index|rownames?|row_?(number|num|nr|no))|column \d+", re.IGNORECASE
+)
+FEW_ROWS = 10  # in a smaller table a column may count the rows by chance
 CODE = re.compile(r"0\d+|\d{16,}", re.ASCII)
 DIGITS = re.compile(r"\d+", re.ASCII)
 
@@ -110,3 +114,16 @@ def plain_numbers(cells: pa.Array) -> np.ndarray | None:
         return None
     plain: np.ndarray = numbers.to_numpy(zero_copy_only=False)
     return plain
+
+
+def counts_rows(name: str, numbers: np.ndarray) -> str | None:
+    """Reason to leave a column of numbers out because it only identifies the rows; None if it does not."""
+    if not len(numbers) or not np.isfinite(numbers).all() or not (numbers % 1 == 0).all():
+        return None
+    identifier = IDENTIFIER.fullmatch(name) is not None
+    counting = numbers[0] in (0, 1) and np.array_equal(numbers, np.arange(len(numbers)) + numbers[0])
+    if counting and (identifier or len(numbers) >= FEW_ROWS):
+        return "it counts the rows"
+    if identifier and len(np.unique(numbers)) == len(numbers):
+        return "an id, different in every row"
+    return None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dvbench.errors import UserError
+from dvbench.tables.arrays import has_names
 from dvbench.tables.cells import Cells, from_arrow, from_objects
 from dvbench.tables.files import check_names, clean_names, read_file
 
@@ -25,6 +26,8 @@ def read_cells(data: Any) -> Cells:
         return read_file(Path(data))
     if isinstance(data, Cells):
         return data
+    if not has_names(data):
+        raise UserError(f"a table cannot be a {type(data).__name__}: give a path, a data frame or arrays")
     if isinstance(data, Mapping):
         columns = {str(name): list(values) for name, values in data.items()}
         lengths = {name: len(values) for name, values in columns.items()}
@@ -92,12 +95,3 @@ def _read_hugging_face(data: Any) -> Cells:
             column = from_objects([None if value is None else feature.int2str(value) for value in column.to_pylist()])
         columns[str(name)] = column
     return _cells(columns, None)
-
-
-def as_array(values: Any) -> np.ndarray:
-    """A NumPy array of numbers, text or objects; tensors of torch are copied to the CPU."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
-    elif hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    return np.asarray(values)

@@ -107,7 +107,7 @@ ERRORS = {
         ("x,y", "{i},{m}", 30, {6: "6,", 8: "8, "}),
         "column 'y' of d.csv has 2 missing labels, in lines 8, 10",
     ),
-    "missing target": (("x,y", "{i}.5,0.{i}", 30, {6: "6,?"}), "column 'y' of d.csv has 1 missing labels, in line 8"),
+    "missing target": (("x,y", "{i}.5,0.{i}", 30, {6: "6,?"}), "column 'y' of d.csv has 1 missing label, in line 8"),
     "infinite": (
         ("x,y", "{i},{m}", 30, {5: "inf,a", 9: "-inf,b"}),
         "'x' has infinite or too large numbers in lines 7, 11",
