@@ -11,7 +11,7 @@ from typing import Annotated, cast
 
 import typer
 
-from dvbench.cli import results, submission, valuation
+from dvbench.cli import corpus_valuation, results, submission, valuation
 from dvbench.cli.plugins import describe_command, list_command
 from dvbench.errors import UserError
 from dvbench.version import __version__
@@ -40,7 +40,7 @@ def _options(
 
 app.command("run")(results.run)
 app.command("value")(valuation.value)
-app.command("value-corpus")(valuation.value_corpus)
+app.command("value-corpus")(corpus_valuation.value_corpus)
 app.command("submit")(submission.submit)
 app.command("verify")(submission.verify)
 app.command("new-evaluator")(submission.new_evaluator)

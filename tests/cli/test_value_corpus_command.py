@@ -15,7 +15,9 @@ from torch.nn import functional as F
 
 WORDS = [f"w{number}" for number in range(40)]
 FILES = ("--target", "target.txt", "--test", "test.txt")
-FEW = ("--length", 8, "--steps", 3, "--unlearning-batch", 4, "--epochs", 2, "--batch-size", 4, "--lr", 0.01)
+TRAINING = ("--length", 8, "--epochs", 8, "--batch-size", 4, "--lr", 0.01)
+UNLEARNING = ("--steps", 20, "--unlearning-batch", 4, "--unlearning-lr", 1e-3)
+FEW = (*TRAINING, *UNLEARNING, "--seeds", "0,1")
 
 
 def sentences(words: list[str], count: int, seed: int) -> list[str]:
