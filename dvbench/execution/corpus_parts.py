@@ -30,28 +30,45 @@ from dvbench.execution.corpus_value import (
     require_possible,
 )
 from dvbench.execution.forgetting import forget, log_loss, piece_losses
-from dvbench.execution.value_corpus import Unlearning
 from dvbench.randomness import generator
 from dvbench.settings import Training
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.pretrained import Pretrained, Tokens
-from dvbench.unlearning.factory import make_method
+from dvbench.unlearning.contract import UnlearningMethod
 
 Say = Callable[[str], None]
 NOISE = 2.0  # standard errors by which a difference of log losses is above chance
 
 
 class CorpusParts:
-    """Computes the parts of one corpus' value."""
+    """Computes the parts of one corpus' value.
+
+    Parameters
+    ----------
+    loaded : Pretrained
+    tokens : dict
+        ``target`` and ``test`` texts, and possibly ``held-out`` ones.
+    training : Training
+        How a model is trained on the corpus alone.
+    method : UnlearningMethod
+        Its rate is the first that is tried.
+    forgotten_at : float, optional
+        Mean log loss of the corpus at which it counts as forgotten.
+    say : callable
+    """
 
     def __init__(
-        self, loaded: Pretrained, tokens: dict[str, Tokens], training: Training, unlearning: Unlearning, say: Say
+        self,
+        loaded: Pretrained,
+        tokens: dict[str, Tokens],
+        training: Training,
+        method: UnlearningMethod,
+        forgotten_at: float | None,
+        say: Say,
     ) -> None:
         self.loaded, self.training, self.say = loaded, training, say
+        self.method, self.forgotten_at = method, forgotten_at
         self.target, self.test, self.held_out = tokens["target"], tokens["test"], tokens.get("held-out")
-        settings = dataclasses.asdict(unlearning)
-        self.forgotten_at = settings.pop("forgotten_at")
-        self.method = make_method("gradient_ascent", **settings, weight_decay=training.weight_decay)
         self.train_seconds = self.unlearn_seconds = 0.0
 
     def value(self, seeds: Sequence[int]) -> CorpusValue:

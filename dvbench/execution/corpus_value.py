@@ -221,6 +221,7 @@ def require_possible(run: SeedLosses) -> None:
     gain, value = run.untrained - run.full, run.parts("log_loss")[2]
     if abs(value) > gain:
         raise NoValueError(
-            f"{where}the result is {value:.3f} nats per token, more than the {gain:.3f} that the model has gained from "
-            "all its training data; check that the model is the one that was trained on the target"
+            f"{where}the result is {value:.3f} nats per token, beyond the {gain:.3f} that the model has gained from "
+            "all its training data; check that it was trained on the target, and lower --epochs if training on the "
+            "target alone overfits"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -101,8 +102,14 @@ def value_corpus(
     from dvbench.execution.corpus_parts import CorpusParts
     from dvbench.problems.text_corpora import read_texts
     from dvbench.training.pretrained import load_pretrained
+    from dvbench.unlearning.factory import make_method
 
+    how = dataclasses.asdict(unlearning)
+    forgotten_at = how.pop("forgotten_at")
+    method = make_method("gradient_ascent", **how, weight_decay=training.weight_decay)
     contents = {name: read_texts(texts.files, texts.column) for name, texts in files.items()}
+    # Before they are read: files that change meanwhile are then not said to be the ones that were read.
+    origin = {} if out is None else _origin(folder, files)
     device = resolve_device(device)
     loaded = load_pretrained(folder, length, training.weight_decay, training.precision, device)
     tokens = {name: loaded.tokenise(content) for name, content in contents.items()}
@@ -111,25 +118,20 @@ def value_corpus(
             f"{name}: {sizes['texts']:,} texts in {sizes['pieces']:,} pieces of at most {loaded.length:,} tokens; "
             f"{sizes['tokens_used']:,} of {sizes['tokens']:,} tokens are used"
         )
+        origin.setdefault(name, {}).update(sizes)
     _require_disjoint(tokens)
-    with isolated_generators(seeds[0]), watch_memory(device) as memory:
-        corpus = CorpusParts(loaded, tokens, training, unlearning, say).value(seeds)
+    try:
+        with isolated_generators(seeds[0]), watch_memory(device) as memory:
+            corpus = CorpusParts(loaded, tokens, training, method, forgotten_at, say).value(seeds)
+    except FloatingPointError as error:
+        raise UserError(str(error)) from error
     corpus = dataclasses.replace(corpus, peak_memory=memory.peak_cuda or memory.peak)
     if out is not None:
-        read = {
-            name: {"files": _hashes(texts.files), "column": texts.column, **tokens[name].sizes}
-            for name, texts in files.items()
-        }
         settings = {"length": loaded.length, "seeds": list(seeds), "training": training.model_dump()}
-        content = {
-            "dvbench_version": __version__,
-            **corpus.as_json(),
-            "model": {"folder": str(folder), "files": _hashes(sorted(folder.iterdir()))},
-            "texts": read,
-            "settings": settings | {"unlearning": dataclasses.asdict(unlearning)},
-            "environment": _environment(device),
-        }
-        write_atomically(out, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        settings["unlearning"] = dataclasses.asdict(unlearning)
+        content = {"dvbench_version": __version__, **corpus.as_json(), **origin, "settings": settings}
+        content["environment"] = _environment(device)
+        write_atomically(out, (json.dumps(_finite(content), indent=1, allow_nan=False) + "\n").encode())
     return corpus
 
 
@@ -150,10 +152,13 @@ def _require_disjoint(tokens: dict[str, Tokens]) -> None:
     for name in tokens.keys() - {"target"}:
         common = tokens["target"].common(tokens[name])
         if common:
-            raise UserError(
-                f"{common} of the {name} texts, or pieces of them, are in the target too: remove them from one of the "
-                "files"
-            )
+            raise UserError(f"{common} of the {name} texts are in the target too: remove them from one of the files")
+
+
+def _origin(folder: Path, files: dict[str, Texts]) -> dict[str, dict[str, Any]]:
+    """Files of the model and of the texts, with their hashes."""
+    origin = {name: {"files": _hashes(texts.files), "column": texts.column} for name, texts in files.items()}
+    return {"model": {"folder": str(folder), "files": _hashes(sorted(folder.iterdir()))}, **origin}
 
 
 def _hashes(files: Sequence[Path]) -> list[dict[str, str]]:
@@ -170,3 +175,12 @@ def _environment(device: str) -> dict[str, Any]:
     environment = current_environment(device).model_dump()
     environment["packages"] |= {package: version(package) for package in PACKAGES}
     return environment
+
+
+def _finite(content: Any) -> Any:
+    """Replace numbers that JSON has not, such as the perplexity of a ruined model, by None."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

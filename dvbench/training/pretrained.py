@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -34,14 +35,14 @@ class Tokens:
     ----------
     x : torch.Tensor of int32, shape (pieces, length)
         Each row starts with the token that marks the beginning of a text. Padding is -1.
-    texts : int
-        Number of texts that have a token.
+    digests : tuple of bytes
+        Hash of the tokens of each text that has one.
     tokens : int
         Number of their tokens, without the beginnings.
     """
 
     x: torch.Tensor
-    texts: int
+    digests: tuple[bytes, ...]
     tokens: int
 
     @property
@@ -53,12 +54,12 @@ class Tokens:
     def sizes(self) -> dict[str, int]:
         """Numbers of texts, pieces and tokens, and of tokens that are in a piece."""
         used = int((self.x >= 0).sum()) - len(self.x)
-        return {"texts": self.texts, "pieces": len(self.x), "tokens": self.tokens, "tokens_used": used}
+        return {"texts": len(self.digests), "pieces": len(self.x), "tokens": self.tokens, "tokens_used": used}
 
     def common(self, other: Tokens) -> int:
-        """Number of pieces of ``other`` that are pieces of this too."""
-        rows = {row.tobytes() for row in self.x.numpy()}
-        return sum(row.tobytes() in rows for row in other.x.numpy())
+        """Number of texts of ``other`` that are texts of this too."""
+        own = set(self.digests)
+        return sum(digest in own for digest in other.digests)
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,12 @@ class Pretrained:
         pieces = [
             piece for tokens in encoded for piece in np.array_split(tokens, math.ceil(len(tokens) / (self.length - 1)))
         ]
-        # Of one length, so that equal pieces of two files are equal rows.
         x = np.full((len(pieces), self.length), -1, dtype=np.int32)
         x[:, 0] = start
         for row, piece in zip(x, pieces, strict=True):
             row[1 : len(piece) + 1] = piece
-        return Tokens(torch.from_numpy(x), len(encoded), sum(map(len, encoded)))
+        digests = tuple(hashlib.sha256(tokens.tobytes()).digest() for tokens in encoded)
+        return Tokens(torch.from_numpy(x), digests, sum(map(len, encoded)))
 
 
 def load_pretrained(
