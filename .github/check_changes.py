@@ -10,7 +10,8 @@ import sys
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}"
 SUBMISSION = re.compile(rf"results/submissions/({NAME})\.json")
 CELL = re.compile(
-    rf"results/(?!submissions/|verified/|leaderboard/|figures/)({NAME})/{NAME}/({NAME})/seed-\d+/[a-z_]+\.(json|npy)"
+    rf"results/(?!submissions/|verified/|leaderboard/|figures/)({NAME})/{NAME}/({NAME})/seed-(?:0|[1-9][0-9]{{0,8}})/"
+    r"(?:result\.json|values\.npy|standard_errors\.npy|repeat\.npy)"
 )
 
 
@@ -40,5 +41,5 @@ def check(raw: str) -> str:
 if __name__ == "__main__":
     try:
         sys.stdout.write(check(sys.stdin.buffer.read().decode()) + "\n")
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, IndexError) as error:
         sys.exit(f"::error::{error}")

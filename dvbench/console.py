@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from dvbench.errors import plain
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -28,12 +30,13 @@ GAP = 1  # columns between two columns of a table
 
 def error(message: str) -> None:
     """Print an error in one line."""
-    err.print(Text.assemble(("error: ", "bold red"), message))
+    err.print(Text.assemble(("error: ", "bold red"), plain(message, 4000)))
 
 
 def say(line: str) -> None:
-    """Print a line unchanged."""
-    out.print(Text(line), soft_wrap=True)
+    """Print a line. What cannot be printed, such as characters that move the cursor, becomes question marks."""
+    shown = line if line.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else "?" for c in line)
+    out.print(Text(shown), soft_wrap=True)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -215,9 +218,13 @@ class RunDisplay:
             self._report.on_valued(result)
 
     def on_finished(self, result: Result) -> None:
-        """Show a finished cell."""
+        """Show a finished cell, and what is unusual about its values."""
+        from dvbench.execution.value_remarks import remarks_of
+
         if self._report:
             self._report.on_finished(result)
+        for remark in remarks_of(result):
+            say(f"remark: {result.cell.key}: {remark}")
 
     def on_interrupt(self, results: object) -> None:
         """Print what is kept in a results folder after Ctrl-C; nothing if no cell had been started."""

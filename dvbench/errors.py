@@ -1,10 +1,16 @@
-"""`UserError`, for errors that a user can correct, and helpers that build its messages."""
+"""`UserError`, for errors that a user can correct, and helpers that build its messages.
+
+The texts of exceptions and of results are not trusted: they may be very long, and may have characters that move the
+cursor, change the direction of the text, or cannot be encoded.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 from typing import Any
+
+LONGEST_ERROR = 2000  # characters of an error that is recorded
 
 
 class UserError(Exception):
@@ -41,18 +47,38 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     return UserError(f"no {what} is named '{name}': {advice}{' ' + hint if hint else ''}")
 
 
-def one_line(error: Exception, limit: int = 300) -> str:
+def plain(text: object, longest: int = 300) -> str:
+    """Put any text on one line of printable characters, and cut it after ``longest`` characters.
+
+    Control and direction characters and lone surrogates become question marks.
+    """
+    start = str.__getitem__(str(text), slice(0, 10 * longest))  # of a str, whatever class the text has
+    words = " ".join(start.split())
+    line = "".join(character if character.isprintable() else "?" for character in words)
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
     """Message of any error in one line of at most ``limit`` characters; the name of its type if it has no message."""
-    return " ".join(str(error).split())[:limit] or type(error).__name__
+    try:
+        message = plain(error, limit)
+    except (Exception, SystemExit):  # an exception of another package may fail to print
+        message = ""
+    return message or type_name(error)
+
+
+def type_name(error: BaseException) -> str:
+    """Name of the type of an error, which another package may have given any name."""
+    return plain(type.__dict__["__name__"].__get__(type(error)), 100)
 
 
 def validation_message(error: Exception) -> str:
     """Summarise a validation error in one line: the location and message of its first complaint."""
     complaints: list[Any] = getattr(error, "errors", list)()
     if not complaints:
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
+        return one_line(error)
     first = complaints[0]
     location = ".".join(map(str, first["loc"])) or "the file"
     message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list").replace("Tuple", "List")
     more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
-    return f"{location}: {message}{more}"
+    return f"{plain(location)}: {plain(message)}{more}"

@@ -34,7 +34,7 @@ def seed_sequence(*key: Key) -> np.random.SeedSequence:
     numpy.random.SeedSequence
     """
     text = "\x1f".join(f"{type(part).__name__}:{part}".replace("\x1f", "\x1f\x1f") for part in key)
-    digest = hashlib.sha256(text.encode()).digest()
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()  # file names need not be UTF-8
     return np.random.SeedSequence(np.frombuffer(digest, dtype=np.uint32).tolist())
 
 

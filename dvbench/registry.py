@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dvbench.definitions import Definition, docstrings, package_folders, read_definition, source_file
-from dvbench.errors import UserError, unknown
+from dvbench.errors import UserError, one_line, type_name, unknown
 
 Kind = Literal["evaluators", "datasets", "models", "tasks", "unlearning"]
 KINDS: tuple[Kind, ...] = ("evaluators", "datasets", "models", "tasks", "unlearning")
@@ -60,7 +60,7 @@ class Entry:
         try:
             loaded = getattr(importlib.import_module(module), attribute)
         except (Exception, SystemExit) as error:  # code of other authors may raise anything when it is imported
-            raise UserError(f"cannot load {title}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+            raise UserError(f"cannot load {title}: {type_name(error)}: {one_line(error)}") from error
         if not callable(loaded):
             raise UserError(f"cannot load {title}: it is a {type(loaded).__name__}, neither a class nor a function")
         return loaded

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from dvbench.errors import UserError, plain
+
 Kind = Literal["classification", "regression", "language"]
 Precision = Literal["float32", "bfloat16"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
@@ -111,6 +113,14 @@ class DatasetSettings(Strict):
     @classmethod
     def _from_text(cls, data: Any) -> Any:
         return cls._fields_of(data) if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _name_is_text(self) -> DatasetSettings:
+        try:
+            str(self).encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the name of data set {plain(self)} is no UTF-8 text: rename the file") from None
+        return self
 
     @classmethod
     def parse(cls, text: str) -> DatasetSettings:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from dvbench.training.heads import features_and_logits
+from dvbench.training.heads import features_and_logits, output_layer
 from dvbench.training.losses import point_losses
 from evaluators.common.training_dynamics import TrainingDynamics, chunks
 
@@ -69,9 +69,9 @@ class HardnessShapley(TrainingDynamics):
     @torch.no_grad()
     def epoch_values(self, network: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
         """Shapley values for the current parameters of the network, shape (n,)."""
-        device = next(network.parameters()).device
+        device, layer = next(network.parameters()).device, output_layer(network, x)
         losses = [
-            point_losses(features_and_logits(network, points.to(device))[1], targets.to(device)).cpu()
+            point_losses(features_and_logits(network, points.to(device), layer)[1], targets.to(device)).cpu()
             for points, targets in chunks(x, y)
         ]
         return hardness_shapley_values(torch.cat(losses).numpy())

@@ -24,6 +24,7 @@ from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import Metric
 from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.factory import MethodSetting, as_method, make_unlearner
+from evaluators.common.array_input import ArrayInput
 from evaluators.common.requirements import require_network
 from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
@@ -55,7 +56,7 @@ class PartialValue:
     full: float
 
 
-class PartialUnlearningShapley(DataEvaluator, ModelMixin):
+class PartialUnlearningShapley(ArrayInput, DataEvaluator, ModelMixin):
     """Partial Unlearning Shapley: a target set's Shapley value in a game against all other data, without those data.
 
     The two players are the target set D and the rest of the training data:

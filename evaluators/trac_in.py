@@ -11,10 +11,11 @@ from dvbench.randomness import random_state as as_random_state
 from dvbench.training.any_model import fit_observed
 from dvbench.training.gradients import gradient_products
 from dvbench.training.tensors import as_tensor
+from evaluators.common.array_input import ArrayInput
 from evaluators.common.requirements import require_gradients
 
 
-class TracIn(DataEvaluator, ModelMixin):
+class TracIn(ArrayInput, DataEvaluator, ModelMixin):
     """TracIn: inner products of training gradients with the validation set's, summed over checkpoints of a training.
 
         phi_i = sum over checkpoints c of  lr <grad L(theta_c; validation), grad l(theta_c; i)> / n

@@ -21,11 +21,12 @@ from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import model_utilities
 from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.factory import MethodSetting, as_method, make_unlearner
+from evaluators.common.array_input import ArrayInput
 from evaluators.common.requirements import require_network
 from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
 
-class UnlearningShapley(DataEvaluator, ModelMixin):
+class UnlearningShapley(ArrayInput, DataEvaluator, ModelMixin):
     """Unlearning Shapley: Shapley values of the utility that is lost by unlearning a coalition.
 
     One model is trained on all players. The game's value of a coalition S is

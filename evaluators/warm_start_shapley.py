@@ -15,6 +15,7 @@ from dvbench.randomness import random_state as as_random_state
 from dvbench.sampling import RunningMean, Sampling
 from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import model_utilities
+from evaluators.common.array_input import ArrayInput
 from evaluators.common.regressions import Regressions
 from evaluators.common.requirements import require_classes
 
@@ -24,7 +25,7 @@ REFRESH = 2  # prefixes grow by 1/2 between two computations of the precondition
 MEMORY = 2**28  # bytes of one batch of permutations
 
 
-class WarmStartShapley(DataEvaluator, ModelMixin):
+class WarmStartShapley(ArrayInput, DataEvaluator, ModelMixin):
     """Warm-start Shapley: Data Shapley of logistic regression; each prefix's model starts from the one before.
 
     The utility of a coalition is the metric on the validation set of the multinomial logistic regression that minimises

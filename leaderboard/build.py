@@ -14,7 +14,7 @@ from typing import Any
 from dvbench.errors import UserError, unknown
 from dvbench.files import write_atomically
 from dvbench.results import Store
-from dvbench.results.store import PLAN
+from dvbench.results.store import PLAN, VERIFIED
 from leaderboard import markdown
 from leaderboard.index import open_index
 from leaderboard.plans import results_store, suite_names
@@ -48,7 +48,8 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
     Raises
     ------
     UserError
-        If there is no such folder or suite, or a file cannot be read or written.
+        If there is no such folder or suite, or a file cannot be written; or, after the pages of all other suites are
+        written, if a file of a suite cannot be read. The old pages of that suite stay as they are.
     """
     store, names = results_store(results), list(dict.fromkeys(chosen or ()))
     known = suite_names(store)
@@ -63,20 +64,36 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
     written: list[Path] = []
     cards = []
     with _workers(len(shown) if many else 1) as map_suites:
-        # All results are read before the first page is written: if a file cannot be read, the old pages stay whole.
-        list(map_suites(partial(_update_index, store), shown))
-        for paths, card in map_suites(partial(_write, store, out, shown), shown):
+        # All results are read before the first page is written, so that each page links to those that there will be.
+        errors = dict(zip(shown, map_suites(partial(_update_index, store), shown), strict=True))
+        broken = {suite: error for suite, error in errors.items() if error is not None}
+        readable = [suite for suite in shown if suite not in broken]
+        for paths, card in map_suites(partial(_write, store, out, readable), readable):
             written += paths
             cards.append(card)
-    for name, content in assets().items():
-        _write_once(out / "assets" / name, content)
-    write_atomically(out / "index.html", pages.home_page(pages.environment(), cards))
+    if readable:
+        _write_home(out, cards, list(broken))
+    if broken:
+        first, more = next(iter(broken)), f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        raise UserError(f"the pages of suite '{first}'{more} were not written: {broken[first]}")
     return [*written, out / "index.html"]
 
 
-def _update_index(store: Store, suite: str) -> None:
-    with open_index(store, suite):
-        pass
+def _write_home(out: Path, cards: list[dict[str, Any]], broken: list[str]) -> None:
+    for name, content in assets().items():
+        _write_once(out / "assets" / name, content)
+    write_atomically(out / "index.html", pages.home_page(pages.environment(), cards, broken))
+
+
+def _update_index(store: Store, suite: str) -> str | None:
+    """Read the results of a suite; return the error if a file of it cannot be read."""
+    try:
+        with open_index(store, suite):
+            for path in (store.root / VERIFIED / suite).glob("[!.]*.json"):
+                store.verified(suite, path.stem)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _write(store: Store, out: Path, names: list[str], name: str) -> tuple[list[Path], dict[str, Any]]:

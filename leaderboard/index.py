@@ -2,7 +2,8 @@
 
 The index is a SQLite file in the user's cache folder (or in DVBENCH_CACHE) and can be deleted at any time. It is not
 kept in the results folder, because an index there could have been altered by the author of the results. It holds the
-planned cells, and the status, cost, scores and curves of every result.
+planned cells, and the status, cost, scores and curves of every result. Hashes of the rows show whether its content is
+what was written; if it is not, the index is made again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import json
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -26,19 +28,20 @@ from dvbench.results.store import PLAN, RESULT, SUBMISSIONS
 from leaderboard.plans import merged_plan
 from leaderboard.text import clean
 
-VERSION = 3  # of the tables below; each version has its own file
+VERSION = 4  # of the tables below; each version has its own file
 TABLES = """
-CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT);
+CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT, digest TEXT);
 CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
   tasks TEXT, kind TEXT, name TEXT, params TEXT, dataset TEXT, model TEXT, noise TEXT, players TEXT, level TEXT);
 CREATE TABLE results (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, stamp TEXT, sha256 TEXT, problem TEXT,
   evaluator TEXT, seed INTEGER, settings TEXT, failed INTEGER, error TEXT, revision TEXT, problem_kind TEXT,
   train INTEGER, validation INTEGER, test INTEGER, seconds REAL, fits REAL, unlearned REAL, peak_memory REAL,
-  peak_cuda_memory REAL, machine TEXT, device TEXT, object TEXT, object_version TEXT);
+  peak_cuda_memory REAL, machine TEXT, device TEXT, object TEXT, object_version TEXT, digest TEXT);
 CREATE INDEX by_evaluator ON results (evaluator);
 CREATE TABLE scores (id INTEGER, task TEXT, version INTEGER, metric TEXT, higher_is_better INTEGER, value REAL,
   error TEXT, metrics TEXT, lengths TEXT, points BLOB, axes TEXT, PRIMARY KEY (id, task));
 """
+STATEMENTS = [statement.strip() for statement in TABLES.split(";") if statement.strip()]
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ class Index:
         try:
             self._database = self._updated(path)
         except (sqlite3.Error, OSError) as error:
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            busy = isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error)
+            if isinstance(error, sqlite3.DatabaseError) and not busy:
                 with suppress(OSError):
                     path.unlink()
             self._database = self._updated(None)
@@ -118,6 +122,7 @@ class Index:
         try:
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")
+                check_content(self._database)
                 self._update_plan()
                 self._update_results()
         except BaseException:
@@ -170,6 +175,7 @@ class Index:
         self._database.execute("DELETE FROM planned")
         self._insert("plan", [{"stamp": stamp, "version": plan.suite_version, "description": plan.description}])
         self._insert("planned", [_planned(cell) for cell in plan.cells])
+        self._database.execute("UPDATE plan SET digest = ?", (_plan_digest(self._database),))
 
     def _update_results(self) -> None:
         known = dict(self._database.execute("SELECT folder, stamp FROM results"))
@@ -182,6 +188,8 @@ class Index:
             row = _result(result) | {"folder": folder, "stamp": stamp, "sha256": hashlib.sha256(content).hexdigest()}
             (result_id,) = self._insert("results", [row])
             self._insert("scores", [{"id": result_id, **score} for score in _scores(result)])
+            digest = _result_digests(self._database, "WHERE id = ?", (result_id,))[result_id]
+            self._database.execute("UPDATE results SET digest = ? WHERE id = ?", (digest, result_id))
         for folder in known:
             self._delete(folder)
 
@@ -207,7 +215,7 @@ def open_index(store: Store, suite: str) -> Iterator[Index]:
 
 def index_path(root: Path, suite: str) -> Path:
     """Return the path of the index of a suite in a results folder."""
-    digest = hashlib.sha256(f"{root.resolve()}\n{suite}".encode()).hexdigest()[:32]
+    digest = hashlib.sha256(os.fsencode(f"{root.resolve()}\n{suite}")).hexdigest()[:32]
     return cache_folder() / f"index-{VERSION}-{digest}.sqlite"
 
 
@@ -216,6 +224,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(path or ":memory:", timeout=60, isolation_level=None)
+    database.text_factory = lambda content: content.decode(errors="replace")  # bytes that are no text: a wrong hash
     try:
         database.execute("PRAGMA synchronous = OFF")  # after a power failure the index is made again
         if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
@@ -223,12 +232,59 @@ def _open(path: Path | None) -> sqlite3.Connection:
         with database:
             database.execute("BEGIN IMMEDIATE")  # other processes wait
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'plan'").fetchone():
-                for statement in TABLES.split(";\n"):
+                for statement in STATEMENTS:
                     database.execute(statement)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def check_content(database: sqlite3.Connection) -> None:
+    """Compare the tables, and all their rows, with what was written.
+
+    Raises
+    ------
+    sqlite3.DatabaseError
+        If a table or a row was altered, added or removed.
+    """
+    tables = [sql for (sql,) in database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")]
+    if tables != STATEMENTS:
+        raise sqlite3.DatabaseError("other tables than those of an index")
+    plans = database.execute("SELECT digest FROM plan").fetchall()
+    is_new = not plans and database.execute("SELECT 1 FROM results").fetchone() is None
+    if not is_new and plans != [(_plan_digest(database),)]:
+        raise sqlite3.DatabaseError("another plan than was written")
+    if dict(database.execute("SELECT id, digest FROM results")) != _result_digests(database):
+        raise sqlite3.DatabaseError("other results than were written")
+
+
+def _plan_digest(database: sqlite3.Connection) -> str:
+    rows = database.execute("SELECT stamp, version, description FROM plan").fetchall()
+    rows += database.execute("SELECT * FROM planned ORDER BY rowid").fetchall()
+    return _digest(rows)
+
+
+def _result_digests(database: sqlite3.Connection, where: str = "", values: tuple[Any, ...] = ()) -> dict[Any, str]:
+    """Hash each result with its scores; scores of results that do not exist have a hash too."""
+    rows: defaultdict[Any, list[tuple[Any, ...]]] = defaultdict(list)
+    for table in ("results", "scores"):
+        cursor = database.execute(f"SELECT * FROM {table} {where} ORDER BY rowid", values)  # noqa: S608
+        columns = [number for number, column in enumerate(cursor.description) if column[0] != "digest"]
+        for row in cursor:
+            rows[row[0]].append(tuple(row[number] for number in columns))
+    return {result: _digest(parts) for result, parts in rows.items()}
+
+
+def _digest(rows: list[tuple[Any, ...]]) -> str:
+    """Hash rows with the types of their values."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(repr([value for value in row if not isinstance(value, bytes)]).encode())
+        for value in row:
+            if isinstance(value, bytes):
+                digest.update(b"%d:" % len(value) + value)
+    return digest.hexdigest()
 
 
 def _result_files(root: Path, suite: str) -> Iterator[tuple[str, Path, str]]:

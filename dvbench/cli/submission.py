@@ -75,6 +75,14 @@ def verify(
             min=0, help="Number of worker processes. By default one for each core. 0 computes all in this process."
         ),
     ] = None,
+    cell_timeout: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            help="Seconds in which a cell must be scored; a bundle has four times as long. Scores that take longer "
+            "remain claimed.",
+        ),
+    ] = 1800,
     device: DeviceOption = Device.auto,
     mirror: MirrorOption = None,
 ) -> None:
@@ -97,6 +105,7 @@ def verify(
         device=device.value,
         jobs=jobs,
         mirror=mirror,
+        cell_timeout=cell_timeout,
     )
     try:
         verification = verify_bundle(bundle, options, console.say, console.reporting)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, one_line
 from dvbench.registry import find
 from dvbench.settings import EvaluatorSettings
 
@@ -31,7 +31,7 @@ def make_evaluator(settings: EvaluatorSettings, seed: int) -> Any:
     try:
         return make(**settings.params, **_random_state(make, seed))
     except (TypeError, ValueError) as error:
-        raise UserError(f"cannot make {settings.name}: {' '.join(str(error).split())}") from error
+        raise UserError(f"cannot make {settings.name}: {one_line(error)}") from error
 
 
 def _random_state(make: Callable[..., Any], seed: int) -> dict[str, np.random.RandomState]:

@@ -6,8 +6,9 @@ It imports neither torch nor OpenDataVal.
 from __future__ import annotations
 
 import traceback
+from contextlib import suppress
 
-from dvbench.errors import UserError
+from dvbench.errors import LONGEST_ERROR, UserError, one_line, plain, type_name
 from dvbench.execution.environment import current_environment
 from dvbench.execution.resume import evaluator_version, reusable, saved, task_metadata, task_versions
 from dvbench.registry import find
@@ -16,16 +17,20 @@ from dvbench.version import __version__
 
 
 def error_line(error: BaseException) -> str:
-    """Return an exception in one line, with the file and line that raised it unless it is a `UserError`."""
-    try:
-        text = " ".join(str(error).split()) or "no message"
-    except Exception:  # an exception of another package may fail to print
-        text = "no message"
+    """Return an exception in one line of printable characters, of at most `LONGEST_ERROR` characters.
+
+    It names the file and line that raised the exception, unless that is a `UserError`.
+    """
+    name, text, place = type_name(error), one_line(error, LONGEST_ERROR - 500), ""
     if isinstance(error, UserError):
         return text
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    file = "/".join(frame.filename.replace("\\", "/").split("/")[-2:])
-    return f"{type(error).__name__}: {text} ({file}:{frame.lineno})"
+    text = "no message" if text == name else text
+    with suppress(Exception, SystemExit):  # an exception of another package may have no traceback
+        # Summaries of the traceback would read the files that it names, which an evaluator can choose.
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        file = "/".join(frame.f_code.co_filename.replace("\\", "/").split("/")[-2:])
+        place = f" ({plain(file)}:{line})"
+    return f"{name}: {text}{place}"
 
 
 def failure_reasons(result: Result) -> list[str]:
@@ -44,7 +49,7 @@ def failed_result(cell: Cell, error: str, device: str) -> Result:
         status="failed",
         error=error,
         evaluator_object=entry.target,
-        evaluator_version=evaluator_version(entry),
+        evaluator_version=evaluator_version(cell.evaluator),
         environment=current_environment(device),
     )
 

@@ -21,7 +21,7 @@ TIMED_OUT = "timed out"
 # Beginnings of the errors that Python, torch on the CPU and on a GPU, and the parent of a killed process report.
 EXCEEDED = re.compile(
     rf"(second valuation: )?({TIMED_OUT}\b|MemoryError\b|OutOfMemoryError\b|RuntimeError: \[enforce fail at alloc_cpu"
-    r"|the worker process was killed by SIGKILL)"
+    rf"|the worker process (was killed by SIGKILL|{TIMED_OUT}))"
 )
 
 
@@ -45,6 +45,9 @@ class Limits:
         return Limits(None if self.seconds is None else self.seconds * max(cells, 1), self.memory)
 
 
+NO_LIMITS = Limits()
+
+
 class TimedOutError(UserError):
     """Work has taken longer than its limit."""
 
@@ -58,7 +61,8 @@ def enforced(limits: Limits) -> Iterator[None]:
 
     An allocation that exceeds the memory fails with an error of Python, numpy or torch. On Linux the limit is that of
     private memory, RLIMIT_DATA, which child processes inherit; elsewhere memory is not limited. In the main thread a
-    timer interrupts the work once; other threads are not interrupted.
+    timer interrupts the work, and again each tenth of the time later, because the work may catch the exception. Other
+    threads are not interrupted.
 
     Raises
     ------
@@ -109,7 +113,7 @@ def _time(seconds: float | None) -> Iterator[None]:
         raise TimedOutError(seconds)
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, seconds, max(1.0, seconds / 10))
     try:
         yield
     finally:

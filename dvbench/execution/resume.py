@@ -6,14 +6,16 @@ It imports neither torch nor OpenDataVal, so that a run without unfinished cells
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dvbench.errors import UserError
+from dvbench.execution.source_hash import is_local, source_hash
 from dvbench.registry import Entry, find
 from dvbench.results import Cell, Dataset, Result, Store
-from dvbench.settings import DatasetSettings
+from dvbench.settings import DatasetSettings, EvaluatorSettings
 
 if TYPE_CHECKING:
     from dvbench.problems.problem import Problem
@@ -71,7 +73,7 @@ def reusable(cell: Cell, store: Store) -> Result | None:
     result = _with_settings_of(cell, store)
     if result is None:
         return None
-    if result.evaluator_version != evaluator_version(find(cell.evaluator.kind, cell.evaluator.name)):
+    if result.evaluator_version != evaluator_version(cell.evaluator):
         return None
     return _unaltered(result, store)
 
@@ -125,18 +127,48 @@ def table_hash(dataset: DatasetSettings) -> str | None:
     return hashlib.sha256(Path(dataset.path).read_bytes()).hexdigest()
 
 
-def evaluator_version(entry: Entry) -> str:
-    """Return the version of an evaluator or an unlearning method.
+def evaluator_version(settings: EvaluatorSettings) -> str:
+    """Return the version of an evaluator or an unlearning method, and of each ``module:Name`` in its parameters.
 
     For those of dvbench it is the version of dvbench that last changed what they compute, which the class states as
     ``version``; so a release computes only those again that it changed. For others it is the version of their package,
-    or a hash of their source file if it is in no package.
+    and a hash of their source if they are in no package, or in one that was installed from a folder; for what is hashed
+    see `dvbench.execution.source_hash`.
     """
-    package = entry.target.partition(":")[0].partition(".")[0]
+    entry = find(settings.kind, settings.name)
+    others = [f"{name} {version}" for name in named_modules(settings.params) if (version := _named_version(name))]
+    return ", ".join([_version(entry), *others])
+
+
+def named_modules(value: Any) -> Iterator[str]:
+    """Yield every text in parameters that could name something to import."""
+    if isinstance(value, str) and ":" in value:
+        yield value
+    elif isinstance(value, dict):
+        yield from (name for pair in value.items() for part in pair for name in named_modules(part))
+    elif isinstance(value, list | tuple):
+        yield from (name for part in value for name in named_modules(part))
+
+
+def _named_version(name: str) -> str | None:
+    """Return the version of a ``module:Name`` in parameters; None for another text with a colon."""
+    try:
+        entry = find("unlearning", name)
+    except UserError:
+        return None
+    return None if entry.source is None else _version(entry)
+
+
+def _version(entry: Entry) -> str:
+    module = entry.target.partition(":")[0]
+    package = module.partition(".")[0]
     if package in ("evaluators", "dvbench"):
         return str(entry.definition.metadata.get("version", FIRST_VERSION))
     try:
-        return version(package)
+        stated = version(package)
     except PackageNotFoundError:
-        source = entry.source
-        return f"sha256:{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}" if source else "unknown"
+        stated = ""
+    if stated and not is_local(package):
+        return stated
+    digest = source_hash(module)
+    return f"{stated} sha256:{digest}".strip() if digest else stated or "unknown"

@@ -16,6 +16,7 @@ from dvbench.errors import UserError
 from dvbench.execution.environment import check_device, default_jobs, resolve_device
 from dvbench.execution.failures import failure_reasons
 from dvbench.execution.job_queue import JobQueue
+from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.planning import make_plan, merged
 from dvbench.execution.resume import unfinished
 from dvbench.execution.suite_checks import check_suite
@@ -137,9 +138,14 @@ def run_cells(
     return _run(JobQueue(cells), store, device, jobs, on_valued)
 
 
-def score_saved_values(cells: Sequence[Cell], store: Store, device: str, jobs: int) -> Generator[Result]:
-    """Score cells whose values are on disk, as in `run_cells`; their evaluators are not needed."""
-    return _run(JobQueue(valued=cells), store, device, jobs, lambda _: None)
+def score_saved_values(
+    cells: Sequence[Cell], store: Store, device: str, jobs: int, limits: Limits = NO_LIMITS
+) -> Generator[Result]:
+    """Score cells whose values are on disk, as in `run_cells`; their evaluators are not needed.
+
+    Worker processes keep to the limits of a cell.
+    """
+    return _run(JobQueue(valued=cells), store, device, jobs, lambda _: None, limits)
 
 
 @contextmanager
@@ -160,11 +166,13 @@ def mirror_variable(mirror: Path | None) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _run(queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback) -> Generator[Result]:
+def _run(
+    queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback, limits: Limits = NO_LIMITS
+) -> Generator[Result]:
     if not jobs:
         return _run_queue_here(queue, store, device, on_valued)
     start_server(jobs)
-    return run_queue(queue, store, device, jobs, on_valued)
+    return run_queue(queue, store, device, jobs, on_valued, limits)
 
 
 def _run_queue_here(queue: JobQueue, store: Store, device: str, on_valued: ResultCallback) -> Generator[Result]:

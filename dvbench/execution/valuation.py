@@ -6,13 +6,15 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, plain
 from dvbench.execution.environment import current_environment, watch_memory
 from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.failures import error_line, failed_score, record_failed_valuation
@@ -24,10 +26,15 @@ from dvbench.problems.problem import Problem
 from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Cost, Result, Store
+from dvbench.results.schema import LONGEST_KEY, MOST_ENTRIES
 from dvbench.scoring.contract import Task
 from dvbench.settings import EvaluatorSettings, ModelSettings, Training
 from dvbench.training.build import build_model
+from dvbench.training.tensor_model import FitStatistics
 from dvbench.version import __version__
+
+if TYPE_CHECKING:
+    import torch
 
 
 def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
@@ -66,14 +73,15 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
 
 
 def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) -> Result:
-    output = valuate_cell(cell, problem, device)
     entry = find(cell.evaluator.kind, cell.evaluator.name)
+    version = evaluator_version(cell.evaluator)  # before the valuation, during which a file may be edited
+    output = valuate_cell(cell, problem, device)
     result = Result(
         dvbench_version=__version__,
         cell=cell,
         status="ok",
         evaluator_object=entry.target,
-        evaluator_version=evaluator_version(entry),
+        evaluator_version=version,
         dataset=data_of(cell, problem),
         cost=output.cost,
         diagnostics=output.diagnostics,
@@ -155,16 +163,51 @@ def valuate(
         precision=training.precision,
         device=device,
     )
+    fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
+    return value_with_model(problem, evaluator, trained, fit, seed=seed, device=device)
+
+
+def value_with_model(
+    problem: Problem,
+    evaluator: EvaluatorSettings,
+    model: Any,
+    fit: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str = "cpu",
+    metric: Callable[[torch.Tensor, torch.Tensor], float] | None = None,
+) -> ValuationOutput:
+    """Value a problem's players by an evaluator with a given model; see `valuate`.
+
+    Parameters
+    ----------
+    problem : Problem
+    evaluator : EvaluatorSettings
+    model : opendataval.model.Model
+        Of dvbench, or any other that OpenDataVal's evaluators can use.
+    fit : mapping
+        Arguments of the model's ``fit``.
+    seed : int
+        Seed of the evaluator.
+    device : str
+        Device of the model.
+    metric : callable, optional
+        Utility of predictions, a function of (targets, predictions). By default the problem's.
+
+    Returns
+    -------
+    ValuationOutput
+    """
     find("evaluators", evaluator.name).load()  # so that the time measured below does not include imports
+    fits = getattr(model, "fits", None) or FitStatistics()
     with _silence(), isolated_generators(seed), watch_memory(device) as memory:
         started = time.perf_counter()
         made = make_evaluator(evaluator, seed)
         whole = problem.groups is not None and getattr(made, "takes_subsets", False)
         fetcher = problem.subset_fetcher() if whole else problem.fetcher()
-        fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
-        made.train(fetcher, trained, problem.metric, **fit)
+        made.train(fetcher, model, metric or problem.metric, **fit)
         values = made.evaluate_data_values()
-        seconds = time.perf_counter() - started + trained.fits.resumed_seconds
+        seconds = time.perf_counter() - started + fits.resumed_seconds
     summed = problem.groups is not None and not whole
     values = _checked(values, len(problem.train) if summed else problem.players)
     arrays: dict[ArrayName, np.ndarray] = {"values": problem.summed(values) if summed else values}
@@ -175,7 +218,7 @@ def valuate(
     diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))
     cost = Cost(
         seconds=seconds,
-        fits=trained.fits.count,
+        fits=fits.count,
         unlearned=int(diagnostics.get("unlearned", 0)),
         peak_memory=memory.peak,
         peak_cuda_memory=memory.peak_cuda,
@@ -193,9 +236,10 @@ def _silence() -> Iterator[None]:
 
 
 def _finite(diagnostics: object) -> dict[str, float]:
-    """Return those diagnostics of an evaluator that are finite numbers. They are only reported."""
+    """Return those diagnostics of an evaluator that are finite numbers, as many as a result may have."""
     items = diagnostics.items() if isinstance(diagnostics, dict) else ()
-    return {str(k): float(v) for k, v in items if isinstance(v, int | float) and math.isfinite(v)}
+    finite = {plain(k, LONGEST_KEY): float(v) for k, v in items if isinstance(v, int | float) and math.isfinite(v)}
+    return dict(islice(finite.items(), MOST_ENTRIES - 1))
 
 
 def _checked(values: object, n: int) -> np.ndarray:

@@ -13,11 +13,11 @@ from dvbench.execution.failures import error_line
 from dvbench.execution.valuation import valuate
 from dvbench.files import write_atomically
 from dvbench.problems.build import assemble
-from dvbench.problems.csv_tables import read_table
 from dvbench.problems.splits import fold_rows
 from dvbench.randomness import generator
 from dvbench.registry import find
 from dvbench.settings import EvaluatorSettings, ModelSettings, Noise, Training
+from dvbench.tables.reading import read_table
 
 SHOWN = 15
 COLUMNS = ("row", "rows", "value", "spread", "rank")
@@ -73,7 +73,8 @@ def value_table(
     if written in COLUMNS:
         raise UserError(f"a column named '{written}' would clash with the columns written; rename it")
     evaluator, model = find("evaluators", evaluator).name, find("models", model).name
-    source = read_table(str(data), label, group)
+    table = read_table(data, label=label, group=group)
+    source = table.source
     parts = fold_rows(source, folds, generator(data.name, seed, "folds"))
     items = None if source.groups is None else np.unique(source.groups, return_inverse=True)[1]
     values = np.full((folds, len(source.labels) if items is None else items.max() + 1), np.nan)
@@ -97,10 +98,9 @@ def value_table(
         title = f"{evaluator}, groups by column '{group}'"
         labels = [_short(name) for name in names]
     else:
-        targets = [source.classes[i] for i in source.labels] if source.classes else [f"{y:g}" for y in source.labels]
-        what, columns = "rows", {"row": np.arange(len(mean)), label: np.array(targets)}
+        what, columns = "rows", {"row": np.arange(len(mean)), label: table.targets}
         title = f"{evaluator}, label column '{label}'"
-        labels = [f"row {row}  ({_short(name)})" for row, name in enumerate(targets)]
+        labels = [f"row {row}  ({_short(name)})" for row, name in enumerate(table.targets)]
     _write_table(out, columns, mean, spread)
     return _draw(out.with_suffix(".png"), title, what, labels, mean, spread)
 

@@ -18,10 +18,12 @@ from types import ModuleType
 
 from dvbench.execution.environment import resolve_device
 from dvbench.execution.job_queue import Job, JobQueue
+from dvbench.execution.limits import NO_LIMITS, TIMED_OUT, Limits, TimedOutError, enforced
 from dvbench.results import Result, Store
 
 ResultCallback = Callable[[Result], None]
 THREADS = "OMP_NUM_THREADS"
+NO_TIME = 124  # exit code of a process whose time was up before it could record that
 
 
 def start_server(jobs: int) -> None:
@@ -40,7 +42,9 @@ def start_server(jobs: int) -> None:
             os.environ[THREADS] = before
 
 
-def run_queue(queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback) -> Generator[Result]:
+def run_queue(
+    queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback, limits: Limits = NO_LIMITS
+) -> Generator[Result]:
     """Do all jobs of a queue in worker processes, at most ``jobs`` at a time.
 
     Every process uses one thread, so that values do not depend on ``jobs``. When the caller closes the generator,
@@ -55,6 +59,8 @@ def run_queue(queue: JobQueue, store: Store, device: str, jobs: int, on_valued: 
         At least 1.
     on_valued : callable
         Called with the result of a cell that is valued and not yet scored.
+    limits : Limits, optional
+        Limits of a cell.
 
     Yields
     ------
@@ -65,7 +71,7 @@ def run_queue(queue: JobQueue, store: Store, device: str, jobs: int, on_valued: 
     try:
         while True:
             while len(running) < jobs and (job := queue.next()):
-                running.append(_WorkerProcess(job, store, device))
+                running.append(_WorkerProcess(job, store, device, limits))
             if not running:
                 return
             wait([worker.process.sentinel for worker in running])
@@ -86,13 +92,13 @@ def run_queue(queue: JobQueue, store: Store, device: str, jobs: int, on_valued: 
 class _WorkerProcess:
     """A process that does one job, and writes to a pipe the name of every cell whose result it has written."""
 
-    def __init__(self, job: Job, store: Store, device: str) -> None:
+    def __init__(self, job: Job, store: Store, device: str, limits: Limits) -> None:
         context = multiprocessing.get_context("forkserver")
         self.job = job
         self._written, worker_end = context.Pipe(duplex=False)
         # The server has the environment of the time when it was started.
         variables = {name: value for name, value in os.environ.items() if name.startswith("DVBENCH_")}
-        self.process = context.Process(target=_work, args=(job, store, device, worker_end, variables))
+        self.process = context.Process(target=_work, args=(job, store, device, limits, worker_end, variables))
         with _hidden_main_module():
             self.process.start()
         worker_end.close()
@@ -138,16 +144,24 @@ def _messages(pipe: Connection) -> Iterator[str]:
 
 
 def _ending(exitcode: int | None) -> str:
+    if exitcode == NO_TIME:
+        return TIMED_OUT
     if exitcode is None or exitcode >= 0:
         return f"ended with exit code {exitcode}"
     return f"was killed by {signal.Signals(-exitcode).name}" + " (out of memory?)" * (exitcode == -signal.SIGKILL)
 
 
-def _work(job: Job, store: Store, device: str, written: Connection, variables: Mapping[str, str]) -> None:
+def _work(
+    job: Job, store: Store, device: str, limits: Limits, written: Connection, variables: Mapping[str, str]
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent process handles it
     os.environ.update(variables)
     import torch
 
     torch.set_num_threads(1)
-    for result in job.run(store, resolve_device(device)):
-        written.send_bytes(result.cell.key.folder.encode())
+    try:
+        with enforced(limits.times(len(job.cells))):
+            for result in job.run(store, resolve_device(device)):
+                written.send_bytes(result.cell.key.folder.encode())
+    except TimedOutError:
+        sys.exit(NO_TIME)

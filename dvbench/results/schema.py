@@ -9,12 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from dvbench.errors import LONGEST_ERROR, plain
 from dvbench.results.axes import check_axes
 from dvbench.results.upgrade import upgrade_plan, upgrade_result
 from dvbench.settings import EvaluatorSettings, Kind, Name, ProblemSettings, Strict
 
+MOST_ENTRIES = 1000  # metrics or curves of a score, diagnostics or packages of a result
+LONGEST_KEY = 200  # characters of the name of one of these
+
+
+def _printable(longest: int) -> BeforeValidator:
+    """Clean and cut a text: results of evaluators of others, and of earlier versions, may have any."""
+    return BeforeValidator(lambda text: plain(text, longest) if isinstance(text, str) else text)
+
+
+ErrorText = Annotated[str, _printable(LONGEST_ERROR)]
+Label = Annotated[str, _printable(300)]
+Key = Annotated[str, Field(max_length=LONGEST_KEY)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # larger numbers are those of a diverged computation
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -80,15 +93,17 @@ class Score(Strict):
     version: int = Field(ge=1)
     headline: Name
     higher_is_better: bool
-    metrics: dict[str, Number] = {}
-    curves: dict[str, list[Number]] = {}
-    axes: dict[str, str] = {}
-    error: str | None = None
+    metrics: dict[Key, Number] = Field(default={}, max_length=MOST_ENTRIES)
+    curves: dict[Key, list[Number]] = Field(default={}, max_length=MOST_ENTRIES)
+    axes: dict[Key, Key] = {}
+    error: ErrorText | None = None
 
     @model_validator(mode="after")
     def _headline_or_error(self) -> Score:
         if self.error is None and self.headline not in self.metrics:
             raise ValueError(f"neither an error nor the headline metric '{self.headline}'")
+        if self.error is not None and (self.metrics or self.curves):
+            raise ValueError("a failed score has an error, and neither metrics nor curves")
         return self
 
     @model_validator(mode="after")
@@ -119,12 +134,12 @@ class Cost(Strict):
 class Environment(Strict):
     """Where it was computed."""
 
-    platform: str
-    processor: str
+    platform: Label
+    processor: Label
     cores: int
-    device: str
-    python: str
-    packages: dict[str, str]
+    device: Label
+    python: Label
+    packages: dict[Label, Label] = Field(max_length=MOST_ENTRIES)
 
 
 class Result(Strict):
@@ -136,17 +151,17 @@ class Result(Strict):
     """
 
     schema_version: Literal[2] = 2
-    dvbench_version: str
+    dvbench_version: Label
     cell: Cell
     status: Literal["ok", "failed"]
-    error: str | None = None
-    evaluator_object: str
-    evaluator_version: str
+    error: ErrorText | None = None
+    evaluator_object: Label
+    evaluator_version: Label
     dataset: Dataset | None = None
     arrays: dict[ArrayName, Array] = {}
     scores: dict[Name, Score] = {}
     cost: Cost | None = None
-    diagnostics: dict[str, Number] = {}
+    diagnostics: dict[Key, Number] = Field(default={}, max_length=MOST_ENTRIES)
     environment: Environment
 
     @model_validator(mode="before")

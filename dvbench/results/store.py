@@ -12,7 +12,7 @@ from typing import TypeVar, get_args
 import numpy as np
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, validation_message
+from dvbench.errors import UserError, one_line, validation_message
 from dvbench.files import explain_errors, write_atomically
 from dvbench.results.schema import Array, ArrayName, CellKey, Plan, Result, as_json
 from dvbench.results.submissions import Submission, Verified
@@ -139,7 +139,7 @@ class Store:
         try:
             array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False, max_header_size=1000)
         except Exception as error:  # numpy raises many kinds of errors for files that it did not write
-            raise UserError(f"{path} is not a plain array: {' '.join(str(error).split())}; move it away") from error
+            raise UserError(f"{path} is not a plain array: {one_line(error)}; move it away") from error
         if array.dtype != np.float64 or array.shape != (length,) or not np.isfinite(array).all():
             raise UserError(f"{path} does not hold {length} finite numbers; move it away")
         return array

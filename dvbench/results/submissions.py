@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from dvbench.results.schema import Plan, Sha256
 from dvbench.settings import Name, Strict
 
-LINK = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(:\d{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/?#-]*)?")
+LINK = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{1,5})?(/[A-Za-z0-9._~!$&'()*+,;=:@%/?#-]*)?")
 
 
 def _printable(text: str) -> str:

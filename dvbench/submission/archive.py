@@ -1,4 +1,4 @@
-"""Unpacks an untrusted zip archive. Sizes, counts and names that the archive declares are checked.
+"""Reads an untrusted zip archive. Sizes, counts and names that the archive declares are checked.
 
 Features of zip archives that a bundle does not need are refused: links, encryption, comments, several disks, the 64-bit
 format, entries that overlap. Archives of ``dvbench submit`` have none of these.
@@ -10,11 +10,13 @@ import stat
 import struct
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from dvbench.errors import UserError
-from dvbench.submission.paths import FOLDER, MOST_BYTES, MOST_FILES, limit_of
+from dvbench.errors import UserError, one_line
+from dvbench.submission.paths import FOLDER, MOST_BYTES, MOST_FILES, Files, limit_of
 from dvbench.submission.plain_text import plain
 
 END = struct.Struct("<4s4H2LH")  # the end record: signature, four counts, size and offset of the directory, comment
@@ -26,31 +28,44 @@ MSDOS_FOLDER = 0x10
 DIRECTORY = MOST_FILES * 512
 
 
-def unpack(path: Path, into: Path) -> None:
-    """Unpack an archive into an empty folder.
+@contextmanager
+def archived_files(path: Path) -> Iterator[Files]:
+    """Open an archive and check its entries; nothing is unpacked before it is read.
 
     Parameters
     ----------
     path : Path
-    into : Path
-        The folder; no file is written outside it.
+
+    Yields
+    ------
+    dict of str to callable
+        For the path of each file a function that reads it; the argument is the largest size in bytes.
 
     Raises
     ------
     UserError
         If the file is not a zip archive, is damaged or too large, or has an entry that does not belong to a bundle.
+        The functions raise it if the file is damaged or too large.
     """
-    try:
-        with path.open("rb") as file:
+    with ExitStack() as stack:
+        with _errors_in_one_line():
+            file = stack.enter_context(path.open("rb"))
             count, start = _end(file)
-            with zipfile.ZipFile(file) as archive:
-                _write(archive, _files(archive.infolist(), count, start), into)
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            entries = _files(archive.infolist(), count, start)
+        yield {entry.orig_filename: partial(_read, archive, entry) for entry in entries}
+
+
+@contextmanager
+def _errors_in_one_line() -> Iterator[None]:
+    try:
+        yield
     except UserError:
         raise
     except OSError as error:
         raise UserError(f"it cannot be read: {error.strerror or plain(error)}") from error
     except Exception as error:  # zipfile raises many kinds of errors for damaged archives
-        raise UserError(f"it is not a zip archive, or is damaged: {plain(error) or type(error).__name__}") from error
+        raise UserError(f"it is not a zip archive, or is damaged: {one_line(error)}") from error
 
 
 def _end(file: BinaryIO) -> tuple[int, int]:
@@ -117,25 +132,12 @@ def _check_apart(entries: list[zipfile.ZipInfo], start: int) -> None:
             raise UserError(f"'{plain(entry.orig_filename)}' overlaps another entry")
 
 
-def _write(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo], into: Path) -> None:
-    total = 0
-    for name, content in _contents(archive, files):
-        total += len(content)
-        if total > MOST_BYTES:
-            raise UserError(f"it unpacks to more than {MOST_BYTES} bytes")
-        target = into / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-
-
-def _contents(archive: zipfile.ZipFile, files: list[zipfile.ZipInfo]) -> Iterator[tuple[str, bytes]]:
-    for entry in files:
-        name = entry.orig_filename
-        limit = limit_of(name) or 0
-        with archive.open(entry) as file:
-            content = file.read(limit + 1)  # the declared size can be wrong
-        if len(content) > limit:
-            raise UserError(f"'{name}' has more than {limit} bytes")
-        if len(content) != entry.file_size:
-            raise UserError(f"'{name}' has {len(content)} bytes and declares {entry.file_size}")
-        yield name, content
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+    name = entry.orig_filename
+    with _errors_in_one_line(), archive.open(entry) as file:
+        content = file.read(limit + 1)  # the declared size can be wrong
+    if len(content) > limit:
+        raise UserError(f"'{name}' has more than {limit} bytes")
+    if len(content) != entry.file_size:
+        raise UserError(f"'{name}' has {len(content)} bytes and declares {entry.file_size}")
+    return content

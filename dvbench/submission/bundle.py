@@ -1,13 +1,14 @@
 """Reads an untrusted bundle: the files of one evaluator's cells, and the description of the evaluator by its authors.
 
-The files are first copied to a temporary folder, and all checks and later steps use the copy. Nothing in a bundle is
-executed, and every fault is reported as an error of one line.
+The submission is read first. It lists the files, which must be those of cells that it plans: nothing else is read. The
+files are copied to a temporary folder, and all checks and later steps use the copy. Nothing in a bundle is executed,
+and every fault is reported as an error of one line.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,9 @@ from pydantic import ValidationError
 
 from dvbench.errors import UserError, validation_message
 from dvbench.results import CellKey, Plan, Result, Store, Submission
-from dvbench.submission.archive import unpack
-from dvbench.submission.folder import copy_files, files_of, suites_of
-from dvbench.submission.paths import SUBMISSION, key_of
+from dvbench.submission.archive import archived_files
+from dvbench.submission.folder import copy_files, files_of, stored_files, suites_of
+from dvbench.submission.paths import MOST_BYTES, RESULT_BYTES, SUBMISSION, Files, key_of, limit_of, planned_limit
 from dvbench.submission.plain_text import plain
 from dvbench.submission.strict_json import check_json
 
@@ -61,7 +62,7 @@ class Bundle:
         return hashlib.sha256((self.store.folder(key) / "result.json").read_bytes()).hexdigest()
 
 
-def read_bundle(path: Path, into: Path) -> Bundle:
+def read_bundle(path: Path, into: Path, accept: Callable[[Submission], None] = lambda _: None) -> Bundle:
     """Read a bundle: a ``.zip``, or the ``submissions/NAME.json`` of a results folder it was copied to.
 
     Parameters
@@ -69,6 +70,8 @@ def read_bundle(path: Path, into: Path) -> Bundle:
     path : Path
     into : Path
         An empty folder for the copy.
+    accept : callable, optional
+        Called with the submission before any other file is read. It raises a `UserError` to refuse the bundle.
 
     Raises
     ------
@@ -77,10 +80,9 @@ def read_bundle(path: Path, into: Path) -> Bundle:
     """
     with refusing(path, into):
         if path.suffix == ".json":
-            _copy_submission(path, into)
-        else:
-            unpack(path, into)
-        return _submitted(into)
+            return _submitted(_files_beside(path), into, accept)
+        with archived_files(path) as files:
+            return _submitted(files, into, accept)
 
 
 def read_published(root: Path, into: Path, suites: Sequence[str] = (), evaluators: Sequence[str] = ()) -> Bundle:
@@ -108,8 +110,10 @@ def read_published(root: Path, into: Path, suites: Sequence[str] = (), evaluator
         plans.append(plan.model_copy(update={"cells": cells}))
     pairs = sorted({(plan.suite, cell.key.evaluator) for plan in plans for cell in plan.cells})
     with refusing(root, into):
-        copy_files(root, [path for suite, evaluator in pairs for path in files_of(root, suite, evaluator)], into)
-        keys = _checked_cells(into, _hashes(into))
+        paths = [path for suite, evaluator in pairs for path in files_of(root, suite, evaluator)]
+        _planned_limits(paths, plans)
+        copy_files(root, paths, into)
+        keys = _checked_cells(into, paths)
     if not keys:
         raise UserError(f"{root} has no such results; see 'dvbench verify --help'")
     return Bundle(Store(into), keys, tuple(plans))
@@ -124,48 +128,73 @@ def refusing(path: Path, into: Path) -> Iterator[None]:
         raise UserError(plain(f"{path} is refused: {str(error).replace(f'{into}/', '')}", 500)) from error
 
 
-def _copy_submission(path: Path, into: Path) -> None:
+def _files_beside(path: Path) -> Files:
+    """The files of a submission in a results folder."""
     root, evaluator = path.parent.parent, path.stem
     name = f"submissions/{path.name}"
     if path.parent.name != "submissions" or not SUBMISSION.fullmatch(name):
         raise UserError("a submission in a results folder is the file submissions/EVALUATOR.json")
     cells = [file for suite in suites_of(root, evaluator) for file in files_of(root, suite, evaluator)]
-    copy_files(root, [name, *cells], into)
+    return stored_files(root, [name, *cells])
 
 
-def _submitted(into: Path) -> Bundle:
-    """Check that the files are exactly those that the submission lists."""
-    hashes = _hashes(into)
-    named = [path for path in hashes if SUBMISSION.fullmatch(path)]
+def _submitted(files: Files, into: Path, accept: Callable[[Submission], None]) -> Bundle:
+    """Copy the files, which are exactly those that the submission lists and are of cells that it plans."""
+    named = [path for path in files if SUBMISSION.fullmatch(path)]
     if len(named) != 1:
         raise UserError(f"it has {len(named)} files submissions/EVALUATOR.json, and needs exactly one")
-    del hashes[named[0]]
-    submission = _submission(into, named[0])
-    for path, digest in hashes.items():
-        if path not in submission.files:
-            raise UserError(f"'{path}' is not listed in '{named[0]}'")
-        if submission.files[path] != digest:
+    content = files[named[0]](limit_of(named[0]) or 0)
+    submission = _submission(content, named[0])
+    accept(submission)
+    paths = [path for path in files if path != named[0]]
+    _check_listed(paths, submission, named[0])
+    limits = _planned_limits(paths, submission.plans, submission.evaluator)
+    _write(into / named[0], content)
+    total, results = 0, RESULT_BYTES * sum(path.endswith(".json") for path in paths)
+    for path, limit in limits.items():
+        content = files[path](limit)
+        if hashlib.sha256(content).hexdigest() != submission.files[path]:
             raise UserError(f"'{path}' does not have the SHA-256 that '{named[0]}' lists")
-    missing = sorted(submission.files.keys() - hashes.keys())
-    if missing:
-        raise UserError(f"'{missing[0]}' is listed in '{named[0]}' but is missing ({len(missing)} missing in all)")
-    keys = _checked_cells(into, hashes)
-    if not keys:
+        total += len(content)
+        results -= len(content) if path.endswith(".json") else 0
+        if total > MOST_BYTES:
+            raise UserError(f"its files have more than {MOST_BYTES} bytes")
+        if results < 0:
+            raise UserError(f"its result files have more than {RESULT_BYTES} bytes on average")
+        _write(into / path, content)
+    return Bundle(Store(into), _checked_cells(into, paths), submission.plans, submission)
+
+
+def _check_listed(paths: Sequence[str], submission: Submission, name: str) -> None:
+    """Refuse files that the submission does not list, and listed ones that are missing."""
+    if others := sorted(set(paths) - submission.files.keys()):
+        raise UserError(f"'{others[0]}' is not listed in '{name}'")
+    if missing := sorted(submission.files.keys() - set(paths)):
+        raise UserError(f"'{plain(missing[0])}' is listed in '{name}' but is missing ({len(missing)} missing in all)")
+    if not paths:
         raise UserError("it has no results")
-    others = [key for key in keys if key.evaluator != submission.evaluator]
-    if others:
-        raise UserError(f"'{others[0].folder}' is not a cell of {submission.evaluator}")
-    return Bundle(Store(into), keys, submission.plans, submission)
 
 
-def _hashes(into: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file, by its path."""
-    paths = sorted(path for path in into.rglob("*") if path.is_file())
-    return {path.relative_to(into).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+def _planned_limits(paths: Iterable[str], plans: Iterable[Plan], evaluator: str | None = None) -> dict[str, int]:
+    """Return the largest size in bytes of every file, in the same order; files of unplanned cells are refused."""
+    planned = {cell.key.folder: cell for plan in plans for cell in plan.cells}
+    limits = {}
+    for path in paths:
+        folder, key = path.rpartition("/")[0], key_of(path)
+        if evaluator is not None and key is not None and key.evaluator != evaluator:
+            raise UserError(f"'{folder}' is not a cell of {evaluator}")
+        if folder not in planned:
+            raise UserError(f"'{plain(folder)}': it is not planned")
+        limits[path] = planned_limit(path, planned[folder])
+    return limits
 
 
-def _submission(into: Path, name: str) -> Submission:
-    content = (into / name).read_bytes()
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _submission(content: bytes, name: str) -> Submission:
     check_json(content, name)
     try:
         submission = Submission.model_validate_json(content)
@@ -176,11 +205,11 @@ def _submission(into: Path, name: str) -> Submission:
     return submission
 
 
-def _checked_cells(into: Path, hashes: dict[str, str]) -> tuple[CellKey, ...]:
+def _checked_cells(into: Path, paths: Iterable[str]) -> tuple[CellKey, ...]:
     """Check the cells that the files belong to."""
     files: dict[str, set[str]] = {}
     keys = {}
-    for path in hashes:
+    for path in sorted(paths):
         key = key_of(path)
         assert key is not None  # other files were refused before
         keys[key.folder] = key

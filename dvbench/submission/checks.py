@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from dvbench.errors import UserError, validation_message
 from dvbench.execution.planning import make_plan
 from dvbench.execution.resume import task_versions
+from dvbench.execution.value_remarks import second_values_equal, tied_values
 from dvbench.registry import entries, find, suite_files
 from dvbench.results import Cell, CellKey, Plan, Result, Store, Submission
 from dvbench.settings import EvaluatorSettings
@@ -22,7 +23,6 @@ from dvbench.suite import Suite, load_suite
 
 EVALUATOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?")
 SAME = str.maketrans("015i", "olsl", "_-.+")
-PLAYERS_PER_DISTINCT_VALUE = 10  # from this number of players per distinct value on, there is a remark
 NAMED = 3  # missing cells that are named
 
 
@@ -204,10 +204,11 @@ def remarks(bundle: Bundle, target: Store | None = None) -> list[str]:
             lines.append(f"failed: {key.folder}: {result.error}")
             continue
         same[result.arrays["values"].sha256].append(key)
-        lines += [f"{key.folder}: {remark}" for remark in _unusual_values(result, bundle.store)]
+        values = bundle.store.array(result, "values")
+        lines += [f"{key.folder}: {remark}" for remark in tied_values(len(np.unique(values)), len(values))]
         lines += [f"{key.folder}: {name} failed: {score.error}" for name, score in result.scores.items() if score.error]
         lines += [f"{key.folder}: its values are those of {other}" for other in _equal_values(result, target)]
-        if "repeat" in result.arrays and result.arrays["repeat"].sha256 == result.arrays["values"].sha256:
+        if second_values_equal(result):
             lines.append(f"{key.folder}: its repeated values equal the first ones; --sample checks them")
     for keys in same.values():
         problems = {(key.problem, key.seed) for key in keys}
@@ -229,15 +230,6 @@ def _missing(bundle: Bundle) -> list[str]:
                 f"missing of suite '{plan.suite}': {len(missing)} of {counted(len(plan.cells), 'cell')}: {named}"
             )
     return lines
-
-
-def _unusual_values(result: Result, store: Store) -> Iterator[str]:
-    values = store.array(result, "values")
-    distinct = len(np.unique(values))
-    if distinct == 1:
-        yield "all values are the same"
-    elif distinct * PLAYERS_PER_DISTINCT_VALUE <= len(values):
-        yield f"only {distinct} distinct values for {len(values)} players"
 
 
 def _equal_values(result: Result, target: Store | None) -> Iterator[str]:

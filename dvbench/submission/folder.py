@@ -6,11 +6,22 @@ import os
 import re
 import stat
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from dvbench.errors import UserError
-from dvbench.submission.paths import MOST_BYTES, MOST_FILES, NAME, limit_of
+from dvbench.submission.paths import MOST_BYTES, MOST_FILES, NAME, Files, limit_of
 from dvbench.submission.plain_text import plain
+
+
+def stored_files(root: Path, paths: Iterable[str]) -> Files:
+    """Return for each of these files of a results folder a function that reads it; see `copy_files`."""
+    files = {}
+    for path in paths:
+        if limit_of(path) is None:
+            raise UserError(f"'{plain(path)}' is not a file of a bundle; move it away")
+        files[path] = partial(_read, root, path)
+    return files
 
 
 def copy_files(root: Path, paths: Iterable[str], into: Path) -> None:
@@ -31,11 +42,8 @@ def copy_files(root: Path, paths: Iterable[str], into: Path) -> None:
         If one is not a file of a bundle, is a link or in a linked folder, or is too large.
     """
     total = 0
-    for number, path in enumerate(paths, 1):
-        limit = limit_of(path)
-        if limit is None:
-            raise UserError(f"'{plain(path)}' is not a file of a bundle; move it away")
-        content = _read(root, path, limit)
+    for number, (path, read) in enumerate(stored_files(root, paths).items(), 1):
+        content = read(limit_of(path) or 0)
         total += len(content)
         if number > MOST_FILES or total > MOST_BYTES:
             raise UserError(f"it has more than {MOST_FILES} files, or more than {MOST_BYTES} bytes")

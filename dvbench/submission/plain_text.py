@@ -1,15 +1,10 @@
-"""Makes untrusted texts safe to print on one line of a terminal."""
+"""Texts that are safe to print on one line of a terminal."""
 
 from __future__ import annotations
 
-LONGEST = 300
+from dvbench.errors import plain
 
-
-def plain(text: object, longest: int = LONGEST) -> str:
-    """Replace control characters, which could move the cursor or change the title of the window, and cut long texts."""
-    words = " ".join(str(text).split())
-    line = "".join(character if character.isprintable() else "?" for character in words)
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+__all__ = ["counted", "plain"]
 
 
 def counted(number: int, thing: str) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from dvbench.registry import entries
+from dvbench.execution.limits import NO_LIMITS, Limits, TimedOutError, enforced, exceeded
+from dvbench.execution.planning import problem_of
+from dvbench.execution.resume import named_modules
+from dvbench.registry import Kind, entries
 from dvbench.results import Cell, CellKey, Result, Score, Store
 from dvbench.submission.bundle import Bundle
 from dvbench.submission.plain_text import plain
@@ -40,30 +44,22 @@ def scorable(cell: Cell, trusted: Iterable[str] = ()) -> bool:
     """Whether the scores of a cell can be computed again here.
 
     Tasks of unlearning methods run the method again, so it must be registered or trusted by name: other
-    ``module:Name`` of a submission are not imported.
+    ``module:Name`` of a submission are not imported. The same is true of the data set and the model of the problem.
     """
-    return cell.evaluator.kind == "evaluators" or usable(cell, trusted)
-
-
-def usable(cell: Cell, trusted: Iterable[str] = ()) -> bool:
-    """Whether everything that creating the evaluator or unlearning method could import is registered or trusted."""
-    return not unknown_names(cell, trusted)
+    return not (unknown_names(cell, trusted) if cell.evaluator.kind == "unlearning" else unknown_parts(cell, trusted))
 
 
 def unknown_names(cell: Cell, trusted: Iterable[str] = ()) -> list[str]:
     """List the names that a cell would import and that are neither registered nor trusted."""
     allowed = {*trusted, *entries(cell.evaluator.kind)}
-    return [name for name in (cell.evaluator.name, *_imports(cell.evaluator.params)) if name not in allowed]
+    imported = (cell.evaluator.name, *named_modules(cell.evaluator.params))
+    return [*unknown_parts(cell, trusted), *(name for name in imported if name not in allowed)]
 
 
-def _imports(value: Any) -> Iterator[str]:
-    """Yield every text in parameters that could name something to import."""
-    if isinstance(value, str) and ":" in value:
-        yield value
-    elif isinstance(value, dict):
-        yield from (name for pair in value.items() for part in pair for name in _imports(part))
-    elif isinstance(value, list | tuple):
-        yield from (name for part in value for name in _imports(part))
+def unknown_parts(cell: Cell, trusted: Iterable[str] = ()) -> list[str]:
+    """List the data set and the model of a cell if they are neither registered nor trusted."""
+    kinds: dict[Kind, str] = {"datasets": cell.problem.dataset.name, "models": cell.problem.model.name}
+    return [name for kind, name in kinds.items() if name not in {*trusted, *entries(kind)}]
 
 
 def recompute(
@@ -73,6 +69,8 @@ def recompute(
     device: str,
     jobs: int,
     on_scored: Callable[[Result], None] = lambda _: None,
+    limits: Limits = NO_LIMITS,
+    budget: float | None = None,
 ) -> dict[str, Result]:
     """Score cells again, those of one problem and seed together, so that each coalition is trained once.
 
@@ -88,18 +86,21 @@ def recompute(
         Number of worker processes; with 0, everything is computed in this process.
     on_scored : callable, optional
         Called with each result.
+    limits : Limits, optional
+        Limits of a cell; a task that exceeds them has failed.
+    budget : float, optional
+        Seconds after which no more cells are scored.
 
     Returns
     -------
     dict of str to Result
-        By the cell's folder.
+        By the cell's folder; without those that there was no time for.
 
     Raises
     ------
     UserError
         If a data set is not available, which is no mismatch.
     """
-    from dvbench.execution.run import score_saved_values
     from dvbench.problems.build import load_source
 
     for dataset in {str(cell.problem.dataset): cell.problem.dataset for cell in cells}.values():
@@ -108,16 +109,40 @@ def recompute(
         claimed = bundle.result(cell.key)
         arrays = {name: bundle.store.array(claimed, name) for name in claimed.arrays}
         scratch.write(claimed.model_copy(update={"scores": {}}), arrays)
-    return collected(score_saved_values(cells, scratch, device, jobs), on_scored)
+    return collected(_scored(cells, scratch, device, jobs, limits), on_scored, budget)
 
 
-def collected(stream: Generator[Result], on_result: Callable[[Result], None]) -> dict[str, Result]:
-    """Collect results by the folders of their cells, call ``on_result`` with each, and close the stream at the end."""
-    results = {}
+def _scored(cells: Sequence[Cell], scratch: Store, device: str, jobs: int, limits: Limits) -> Generator[Result]:
+    """Yield scored cells. In this process, cells of one problem and seed are limited together."""
+    from dvbench.execution.run import score_saved_values
+
+    if jobs:
+        yield from score_saved_values(cells, scratch, device, jobs, limits)
+        return
+    groups: defaultdict[tuple[str, int], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[problem_of(cell), cell.key.seed].append(cell)
+    for group in groups.values():
+        scored = list[Result]()
+        with suppress(TimedOutError), enforced(limits.times(len(group))):
+            scored += score_saved_values(group, scratch, device, 0)
+        yield from scored
+
+
+def collected(
+    stream: Generator[Result], on_result: Callable[[Result], None], budget: float | None = None
+) -> dict[str, Result]:
+    """Collect results by the folders of their cells, call ``on_result`` with each, and close the stream at the end.
+
+    After ``budget`` seconds no further result is awaited.
+    """
+    results, started = {}, time.monotonic()
     with closing(stream):
         for result in stream:
             on_result(result)
             results[result.cell.key.folder] = result
+            if budget is not None and time.monotonic() - started > budget:
+                break
     return results
 
 
@@ -136,6 +161,8 @@ def differences(claimed: Result, recomputed: Result, tolerance: float) -> Iterat
         after = recomputed.scores.get(name)
         if before.error is not None:
             continue  # shown as failed, which is the worst rank
+        if after is not None and exceeded(after.error):
+            continue  # it remains claimed, which is said elsewhere
         if after is None:
             yield Mismatch(key, name, before.value, "that it needs a second valuation, which is missing")
         elif after.error is not None:

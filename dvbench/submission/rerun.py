@@ -44,7 +44,7 @@ def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[st
         if unknown:
             raise UserError(f"--sample needs {name}, which is not installed here; install it, or verify without")
         installed, submitted = (
-            evaluator_version(find(cell.evaluator.kind, name)),
+            evaluator_version(cell.evaluator),
             bundle.result(cell.key).evaluator_version,
         )
         if installed != submitted:

@@ -14,6 +14,13 @@ from dvbench.execution.environment import check_device, current_environment, res
 from dvbench.execution.run import SilentObserver, mirror_variable
 from dvbench.results import Cell, Environment, Result, Score, Store
 from dvbench.submission import machines
+from dvbench.submission.bounds import (
+    CELL_SECONDS,
+    CELLS_PER_BUNDLE,
+    exceeded_tasks,
+    limits_of_cell,
+    too_many_steps,
+)
 from dvbench.submission.bundle import Bundle, read_bundle, read_published, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
 from dvbench.submission.plain_text import counted, plain
@@ -62,6 +69,8 @@ class Options:
         Number of worker processes; with 0, everything is computed in this process. None means one for each core.
     mirror : Path, optional
         Folder with the layout of the Hugging Face hub, which is searched before the hub.
+    cell_timeout : float
+        Seconds in which a cell must be scored; a bundle has four times as long. Scores that take longer remain claimed.
     """
 
     tolerance: float | None = None
@@ -73,6 +82,7 @@ class Options:
     device: str = "cpu"
     jobs: int | None = 0
     mirror: Path | None = None
+    cell_timeout: float = CELL_SECONDS
 
     @property
     def processes(self) -> int:
@@ -160,12 +170,10 @@ def _printable(say: Say) -> Say:
 def _read(path: Path, options: Options, folder: Path) -> Bundle:
     if path.is_dir():
         return read_published(path, folder, options.suites, options.evaluators)
-    return read_bundle(path, folder)
+    return read_bundle(path, folder, check_plans)
 
 
 def _check(bundle: Bundle, into: Store | None) -> None:
-    if bundle.submission:
-        check_plans(bundle.submission)
     check_cells(bundle)
     if bundle.submission:
         check_identity(bundle, into)
@@ -197,6 +205,7 @@ class _Recomputation:
         for name in sorted({name for cell in claimed_only for name in unknown_names(cell, trusted)}):
             hint = f"read its code, and add --trust {name}" if ":" in name else "it is not installed here"
             self.say(f"remark: scores that need {name} remain claimed: {hint}")
+        valued = self._without_excess(valued)
         sample = sample_cells(valued, self.options.sample)
         check_evaluators(bundle, sample, trusted)
         here = current_environment(resolve_device(self.options.device))
@@ -206,20 +215,35 @@ class _Recomputation:
         if sample:
             self._compare_values(sample, here)
 
+    def _without_excess(self, cells: list[Cell]) -> list[Cell]:
+        """Leave out cells whose unlearning method would compute too much, and say why their scores remain claimed."""
+        known = [cell for cell in cells if scorable(cell, self.options.trusted)]
+        reasons = {cell.key.folder: reason for cell in known if (reason := too_many_steps(cell))}
+        for folder, reason in reasons.items():
+            self.say(f"remark: {folder}: its scores remain claimed: {reason}")
+        return [cell for cell in cells if cell.key.folder not in reasons]
+
     def _compare_scores(self, cells: list[Cell], here: Environment) -> None:
         bundle, options = self.bundle, self.options
         self.say(f"recomputing the scores of {counted(len(cells), 'cell')}")
+        budget = CELLS_PER_BUNDLE * options.cell_timeout if bundle.submission else None
+        limits, store = limits_of_cell(options.cell_timeout, options.processes), Store(self.scratch / "scores")
         with self.reporting(len(cells), len(cells)) as report:
             scored = recompute(
-                bundle, cells, Store(self.scratch / "scores"), options.device, options.processes, report.on_finished
+                bundle, cells, store, options.device, options.processes, report.on_finished, limits, budget
             )
-        for cell in cells:
+        if left := len(cells) - len(scored):
+            self.say(f"remark: {counted(left, 'cell')} remain claimed: there was no time to score them again")
+        for cell in [cell for cell in cells if cell.key.folder in scored]:
             folder, claimed = cell.key.folder, bundle.result(cell.key)
             tolerance = machines.tolerance(options.tolerance, claimed.environment, here)
             self.mismatches += differences(claimed, scored[folder], tolerance)
             self.mismatches += count_mismatches(bundle, claimed)
+            beyond = exceeded_tasks(claimed, scored[folder])
+            for name, error in beyond.items():
+                self.say(f"remark: {folder}: {name} remains claimed: {error}")
             # If all tasks of a cell failed, nothing was recomputed.
-            if any(score.error is None for score in claimed.scores.values()):
+            if not beyond and any(score.error is None for score in claimed.scores.values()):
                 self.how[folder] = "recomputed"
                 self.scores[folder] = scored[folder].scores
 

@@ -148,10 +148,10 @@ def full_and_untrained(
         if not isinstance(untrained, LanguageModel):
             raise UserError("the value of texts needs the language model before training: pass it as untrained")
         return model, untrained
-    network = logits_network(model).eval()
+    network = logits_network(model, example).eval()
     outputs = all_features_and_logits(network, example)[1].shape[1]
     kind: Kind = "classification" if outputs > 1 else "regression"
-    initial = logits_network(untrained) if untrained is not None else _reinitialised(network, seed)
+    initial = logits_network(untrained, example) if untrained is not None else _reinitialised(network, seed)
     return network, TensorModel(initial.to(next(network.parameters()).device), kind, outputs, seed)
 
 

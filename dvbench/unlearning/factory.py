@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dvbench.errors import UserError, unknown
+from dvbench.errors import UserError, one_line, unknown
 from dvbench.registry import find
 from dvbench.training.language_model import LanguageModel
 from dvbench.unlearning.contract import UnlearningMethod
@@ -48,8 +48,7 @@ def make_method(name: str, /, **settings: Any) -> UnlearningMethod:
     except UserError:
         raise
     except Exception as error:  # another package's constructor may raise anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"cannot make unlearning method {name}: {reason}") from error
+        raise UserError(f"cannot make unlearning method {name}: {one_line(error)}") from error
     if not isinstance(method, UnlearningMethod):
         raise UserError(
             f"{name} is not an unlearning method: derive it from dvbench.unlearning.contract.UnlearningMethod"

@@ -133,7 +133,6 @@ class LanguageModelUnlearner:
     ) -> LanguageModel:
         method = self.method
         minibatches = Minibatches(method.steps, method.batch_size, len(self.x), len(self.x_validation), seed)
-        forget = minibatches.forget(coalition)
         model = LanguageModel(
             _trainable_copy(self.model.network, method.parameters, seed),
             seed,
@@ -142,16 +141,17 @@ class LanguageModelUnlearner:
         )
         network = model.network.train()
         optimiser = adamw(network, method.lr, method.weight_decay)
-        for step in range(method.steps):
+        drawn = ((forget[:, 0], validation) for forget, validation in minibatches.pieces([coalition]))
+        for step, (forget, validation) in enumerate(pair for piece in drawn for pair in zip(*piece, strict=True)):
             if observer is not None:
                 observer(step, model.all_outputs)
                 network.train()  # computing outputs leaves it in evaluation mode, where it keeps all activations
             forget_rule, validation_rule = method.rules(step)
             require_a_rule(method, step, forget_rule, validation_rule)
             if forget_rule is not None:
-                self._accumulate_forget(network, forget_rule, forget[step], seed, step)
+                self._accumulate_forget(network, forget_rule, forget, seed, step)
             if validation_rule is not None:
-                self._accumulate_validation(network, validation_rule, minibatches.validation[step])
+                self._accumulate_validation(network, validation_rule, validation)
             if method.anchor:
                 self._accumulate_anchor(network)
             optimiser.step()

@@ -15,7 +15,7 @@ from torch import nn
 
 from dvbench.randomness import integer_seed, torch_generator
 from dvbench.training.contract import OutputFunction
-from dvbench.training.heads import all_features_and_logits, last_linear, logits_network
+from dvbench.training.heads import all_features_and_logits, logits_network, output_layer, require_own_weights
 from dvbench.training.stack_training import AdamW, gather
 from dvbench.training.stacks import LogitGradient, Stack, copies_within, stack, stackable
 from dvbench.unlearning.contract import Minibatch, UnlearningMethod
@@ -29,7 +29,7 @@ class StackedUnlearner:
     Parameters
     ----------
     network : torch.nn.Module
-        The model trained on all players, with a linear last layer. It is not changed.
+        The model trained on all players, with a linear output layer. It is not changed.
     x, y : torch.Tensor
         The players' features (n, ...) and targets (n, outputs).
     x_validation, y_validation : torch.Tensor
@@ -40,9 +40,10 @@ class StackedUnlearner:
 
     Raises
     ------
+    UserError
+        If the network has no `output_layer`, or uses its weights elsewhere too while the method moves them alone.
     ValueError
-        If the network has no linear layer, or its outputs are not those of the last one; or if the method moves
-        low-rank adapters, which only language models have.
+        If the method moves low-rank adapters, which only language models have.
 
     Attributes
     ----------
@@ -66,18 +67,17 @@ class StackedUnlearner:
     ) -> None:
         if method.parameters == "lora":
             raise ValueError("parameters='lora' works with language models only; choose 'all' or 'head'")
-        network = logits_network(network).eval()
+        network = logits_network(network, x_validation).eval()
         device = next(network.parameters()).device
         x, x_validation = x.to(device), x_validation.to(device)
-        features, logits = all_features_and_logits(network, x_validation)
+        layer = output_layer(network, x_validation)
         self.outputs_full = stack(network, 1).all_outputs(x_validation)[0]
-        if not torch.allclose(logits.T, self.outputs_full, rtol=1e-3, atol=1e-4, equal_nan=True):
-            raise ValueError("the outputs of the network are not those of its last linear layer")
         self._whole = network
         if method.parameters == "head":
             # Below the head nothing moves, so features are computed once and the head is the whole network.
-            x, x_validation = all_features_and_logits(network, x)[0], features
-            network = last_linear(network)
+            require_own_weights(network, layer, x_validation)
+            x, x_validation = (all_features_and_logits(network, points)[0] for points in (x, x_validation))
+            network = layer
         self.network = network
         self.x, self.y = x, y.to(device)
         self.x_validation, self.y_validation = x_validation, y_validation.to(device)
@@ -134,15 +134,14 @@ class StackedUnlearner:
         copies = stack(self.network, len(coalitions))
         start = [parameter[:1].clone() for parameter in copies.parameters]
         optimiser = AdamW(copies, method.lr, method.weight_decay)
-        forget, validation = self._sample_minibatches(coalitions, seed)
         labels = method.labels(self.y.clone(), torch_generator(integer_seed(seed, "labels")))
-        for step in range(method.steps):
+        for step, (forget, validation) in enumerate(self._minibatches(coalitions, seed)):
             if observer is not None:
                 observer(step, lambda points: copies.all_outputs(self._inputs(points)))
             if method.anchor:
                 for parameter, origin, gradient in zip(copies.parameters, start, copies.gradients, strict=True):
                     torch.sub(parameter, origin, out=gradient)
-            self._accumulate(copies, step, labels, forget[step], validation[step])
+            self._accumulate(copies, step, labels, forget, validation)
             optimiser.step(copies)
         if observer is not None:
             observer(method.steps, lambda points: copies.all_outputs(self._inputs(points)))
@@ -155,12 +154,12 @@ class StackedUnlearner:
             return all_features_and_logits(self._whole, points)[0]
         return points.to(self.x.device)
 
-    def _sample_minibatches(self, coalitions: Sequence[np.ndarray], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Points of the forget sets (steps, copies, batch) and of the validation set (steps, batch)."""
+    def _minibatches(self, coalitions: Sequence[np.ndarray], seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield for each step the points of the forget sets (copies, batch) and of the validation set (batch,)."""
         method = self.method
         minibatches = Minibatches(method.steps, method.batch_size, len(self.x), len(self.x_validation), seed)
-        forget = torch.stack([minibatches.forget(coalition) for coalition in coalitions], dim=1)
-        return forget.to(self.x.device), minibatches.validation.to(self.x.device)
+        for forget, validation in minibatches.pieces(coalitions):
+            yield from zip(forget.to(self.x.device), validation.to(self.x.device), strict=True)
 
     @cached_property
     def _logits_players(self) -> torch.Tensor:

@@ -42,6 +42,7 @@ class DataOob(Baseline, dataval.DataOob):
     """
 
     version: ClassVar[str] = "0.2.0"
+    uses_validation = False
     takes_subsets = False  # it asks models for predictions on single players, which a subset of points is not
 
     def __init__(self, models: int = 1000, random_state: int | np.random.RandomState | None = None) -> None:

@@ -23,5 +23,7 @@ class Random(Baseline, dataval.RandomEvaluator):
     Between processors: equal to the bit.
     """
 
+    uses_validation = False
+
     def __init__(self, random_state: int | np.random.RandomState | None = None) -> None:
         super().__init__(random_state=as_random_state(random_state))

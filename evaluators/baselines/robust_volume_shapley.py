@@ -61,6 +61,7 @@ class RobustVolumeShapley(Baseline, dataval.RobustVolumeShapley):
     2021.
     """
 
+    uses_validation = False
     version: ClassVar[str] = "0.2.0"
 
     def __init__(

@@ -9,9 +9,10 @@ from typing import Any
 from opendataval.dataval import DataEvaluator, ModelMixin
 
 from dvbench.training.batch_normalisation import normalise_lone_points
+from evaluators.common.array_input import ArrayInput, check_input
 
 
-class Baseline:
+class Baseline(ArrayInput):
     """Mixin, listed before OpenDataVal's class.
 
     It keeps the class out of OpenDataVal's registry. `DataEvaluator` registers every subclass under its lower-case
@@ -24,6 +25,7 @@ class Baseline:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super(DataEvaluator, cls).__init_subclass__(**kwargs)  # leaves out DataEvaluator's hook, which registers
+        check_input(cls)
         if issubclass(cls, ModelMixin):  # others have no such method, which tells that they need no model
             cls.input_model = _with_lone_points(cls.input_model)  # type: ignore[attr-defined]
 

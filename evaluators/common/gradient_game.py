@@ -20,7 +20,7 @@ import torch
 from numpy.typing import ArrayLike
 from scipy.special import digamma, zeta
 
-from dvbench.training.heads import features_and_logits
+from dvbench.training.heads import features_and_logits, output_layer, require_own_weights
 from dvbench.training.losses import point_losses, residuals
 from evaluators.common.spool import Spool
 from evaluators.common.training_dynamics import TrainingDynamics, chunks
@@ -96,10 +96,12 @@ def _closed_form(n: int, xx: float, ss: float, sa: float, norms: Array, dots_s: 
 class _GameTotals:
     """Sums over the players of one game, and the values that follow from them.
 
-    A feature is the outer product of a left vector (C,) and a right vector (H,) with a one appended. Sums over a chunk
-    are computed in the precision of the features, which is the network's, and sums over chunks in float64.
+    A feature is the outer product of a left vector (C,) and a right vector (H,) with ``has_bias`` appended: 1, or 0 of
+    a layer without a bias. Sums over a chunk are computed in the precision of the features, which is the network's, and
+    sums over chunks in float64.
     """
 
+    has_bias: float
     players: int = 0
     norms: float = 0.0
     weight: torch.Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
@@ -110,7 +112,7 @@ class _GameTotals:
         self.players += len(left)
         self.norms += float(norms.sum())
         self.weight = self.weight + (left.T @ right).cpu().double()
-        self.bias = self.bias + left.sum(dim=0, dtype=torch.float64).cpu()
+        self.bias = self.bias + self.has_bias * left.sum(dim=0, dtype=torch.float64).cpu()
 
     def values(self, left: torch.Tensor, right: torch.Tensor, norms: torch.Tensor) -> torch.Tensor:
         """Shapley values (b,) of players that were added, after all players were."""
@@ -156,14 +158,17 @@ class GradientGame(TrainingDynamics):
         UserError
             If a temporary file cannot be written.
         """
-        device = next(network.parameters()).device
-        games: defaultdict[int, _GameTotals] = defaultdict(_GameTotals)
+        device, layer = next(network.parameters()).device, output_layer(network, x)
+        require_own_weights(network, layer, x)
+        has_bias = float(layer.bias is not None)
+        games: defaultdict[int, _GameTotals] = defaultdict(lambda: _GameTotals(has_bias))
         values = torch.empty(len(x), dtype=torch.float64)  # until the second pass it holds squared norms
         with Spool() as lefts, Spool() as rights:
             for points, targets, part in chunks(x, y, values):
                 points = points.to(device)
-                left, right = self._factors(network, points, targets.to(device))
-                part.copy_(_squared_norms(left) * (1 + _squared_norms(right)))
+                right, logits = features_and_logits(network, points, layer)
+                left = self._residuals(logits, targets.to(device))
+                part.copy_(_squared_norms(left) * (has_bias + _squared_norms(right)))
                 for game, members in self._games(targets):
                     games[game].add(left[members], right[members], part[members])
                 lefts.write(left)
@@ -178,10 +183,9 @@ class GradientGame(TrainingDynamics):
                     part[members] = games[game].values(left[members], right[members], part[members])
         return values.numpy()
 
-    def _factors(self, network: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weighted residuals (b, C) and the last layer's inputs (b, H): features are outer products of the two."""
-        inputs, logits = features_and_logits(network, x)
-        return residuals(logits, y) * self.weights(point_losses(logits, y)).unsqueeze(1), inputs
+    def _residuals(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Weighted residuals (b, C); features are outer products of them and the output layer's inputs."""
+        return residuals(logits, y) * self.weights(point_losses(logits, y)).unsqueeze(1)
 
     def _games(self, y: torch.Tensor) -> list[tuple[int, torch.Tensor | slice]]:
         """Games that the points of a chunk take part in: the number of each game and the rows of its points."""

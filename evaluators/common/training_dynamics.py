@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from opendataval.dataval import DataEvaluator, ModelMixin
 
+from dvbench.errors import UserError
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.any_model import fit_observed
 from dvbench.training.tensors import as_tensor
+from evaluators.common.array_input import ArrayInput
 from evaluators.common.requirements import require_features, require_network
 
 CHUNK = 1024  # rows: smaller chunks take more time for each class, larger ones only more memory
@@ -23,13 +25,15 @@ def chunks(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
     return zip(*(torch.split(tensor, CHUNK) for tensor in tensors), strict=True)
 
 
-class TrainingDynamics(DataEvaluator, ModelMixin):
+class TrainingDynamics(ArrayInput, DataEvaluator, ModelMixin):
     """Values players at the start of every epoch of one training, and averages the values over epochs.
 
     Parameters
     ----------
     random_state : int or RandomState, optional
     """
+
+    uses_validation = False
 
     def __init__(self, random_state: int | np.random.RandomState | None = None) -> None:
         self.random_state = as_random_state(random_state)
@@ -46,9 +50,17 @@ class TrainingDynamics(DataEvaluator, ModelMixin):
         Parameters
         ----------
         epochs : int
+            At least 1.
         *args, **kwargs
             Arguments of the model's ``fit``: ``batch_size``, ``lr``.
+
+        Raises
+        ------
+        FloatingPointError
+            If training diverged.
         """
+        if int(epochs) < 1:
+            raise UserError(f"{type(self).__name__} values points at the start of every epoch, of which there are none")
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it, and the cache would outlive a change of data
         x, y = as_tensor(self.x_train), as_tensor(self.y_train)
         require_features(type(self).__name__, x)
@@ -62,6 +74,8 @@ class TrainingDynamics(DataEvaluator, ModelMixin):
 
         add_epoch_values()
         fit_observed(model, x, y, add_epoch_values, *args, epochs=epochs, **kwargs)
+        if not np.isfinite(total).all():
+            raise FloatingPointError("the model diverged: its losses are NaN or infinite; use a lower learning rate")
         self.values_ = total / int(epochs)
         return self
 

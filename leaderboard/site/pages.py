@@ -123,10 +123,11 @@ def _curves(index: Index, evaluator: str, cells: list[dict[str, Any]]) -> Iterat
             yield SeedCurves(cell["problem"], cell["seed"], curves)
 
 
-def home_page(templates: Environment, cards: list[dict[str, Any]]) -> bytes:
-    """Render the page that links to all suites, with a card for each."""
+def home_page(templates: Environment, cards: list[dict[str, Any]], broken: list[str]) -> bytes:
+    """Render the page that links to all suites, with a card for each; ``broken`` names suites that cannot be read."""
     suites = [card["suite"] for card in cards]
-    return templates.get_template("home.html.jinja").render(root="", suites=suites, suite="", cards=cards).encode()
+    page = templates.get_template("home.html.jinja")
+    return page.render(root="", suites=suites, suite="", cards=cards, broken=broken).encode()
 
 
 def suite_card(suite: SuiteScores, tables: SuiteTables) -> dict[str, Any]:

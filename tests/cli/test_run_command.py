@@ -24,6 +24,9 @@ class Mine(DataEvaluator):
 class Broken(Mine):
     def train_data_values(self, *args, **kwargs): raise ZeroDivisionError("by [bold]design[/bold]")
 
+class Constant(Mine):
+    def evaluate_data_values(self): return [0] * len(self.x_train)
+
 class Interrupting(Mine):
     def train_data_values(self, *args, **kwargs): raise KeyboardInterrupt
 
@@ -186,3 +189,12 @@ def test_jobs_is_handed_on(dvbench, monkeypatch: pytest.MonkeyPatch) -> None:
     said = dvbench("run", "tiny.toml", "--jobs", 3, "--evaluator", "random", "--device", "cpu")
     assert said.out.startswith("tiny: 2 cells, 0 done before, 2 to do, 3 at a time\n")
     assert seen == [(2, "cpu", 3)]
+
+
+@pytest.mark.usefixtures("script")
+def test_unusual_values_are_remarked_on(dvbench) -> None:
+    said = run_tiny(dvbench, "--evaluator", "loose_evaluators:Constant", "--evaluator", "loose_evaluators:Mine")
+    assert said.code == 0
+    remarks = [line for line in said.out.splitlines() if line.startswith("remark: ")]
+    name = "loose_evaluators.Constant"
+    assert remarks == [f"remark: {FOLDER} {name} seed {seed}: all values are the same" for seed in (0, 1)]

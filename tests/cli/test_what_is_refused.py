@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import datasets
@@ -334,3 +335,21 @@ def test_an_evaluator_that_fails_on_a_table(refused, here: Path) -> None:
         "    def train(self, *args, **kwargs): raise ZeroDivisionError('by design')\n"
     )
     assert "ZeroDivisionError: by design" in refused(*VALUE, "--evaluator", "loose_failing:Mine")
+
+
+def test_a_table_whose_name_is_no_text(dvbench, refused, here: Path) -> None:
+    """A name in another encoding than UTF-8 could not be written to a result; values do not hold it."""
+    name = os.fsdecode(b"caf\xe9.csv")
+    (here / name).write_bytes((here / "table.csv").read_bytes())
+    assert "no UTF-8 text: rename the file" in refused(*RUN, "--dataset", f"csv:{name}")
+    assert dvbench("value", name, "--label", "kind", "--evaluator", "random", "--out", "out.csv").code == 0
+
+
+def test_a_results_folder_whose_name_is_no_text(dvbench) -> None:
+    said = dvbench("run", "tiny.toml", "--jobs", 0, "--seeds", "0", "--results", os.fsdecode(b"r\xe9sults"))
+    assert (said.code, said.err) == (0, "")
+    assert said.out.endswith("leaderboard: r?sults/leaderboard/index.html\n")
+
+
+def test_an_error_does_not_move_the_cursor(refused) -> None:
+    assert "?[2Jno?" in refused("run", "\x1b[2Jno\u202e.toml")

@@ -59,7 +59,7 @@ def test_knn_shapley_in_chunks_is_knn_shapley(problem, monkeypatch):
 
     x, y = problem.train.x, problem.train.y
     theirs = stock.KNNShapley(10).input_data(x, y, problem.validation.x, problem.validation.y).train_data_values()
-    monkeypatch.setattr(module, "LABELS_AT_ONCE", 7 * y.numel())
+    monkeypatch.setattr(module, "CHUNK_BYTES", 7 * module.PAIR_BYTES * len(x))
     ours = KNNShapley().input_data(torch.utils.data.Subset(x, range(60)), y, problem.validation.x, problem.validation.y)
     np.testing.assert_allclose(ours.train_data_values().evaluate_data_values(), theirs.data_values, atol=1e-6)
     assert len(ours.x_valid) == 60  # the data are as they were given

@@ -141,7 +141,12 @@ def test_opendatavals_networks_are_trained_as_dvbenchs_are(two_blobs):
     torch.manual_seed(0)
     theirs = ClassifierMLP(4, 2)
     state = np.random.RandomState(5)
-    same = TensorModel(logits_network(theirs), "classification", 2, seed=int(np.random.RandomState(5).randint(2**31)))
+    same = TensorModel(
+        logits_network(theirs, torch.zeros(1, 4)),
+        "classification",
+        2,
+        seed=int(np.random.RandomState(5).randint(2**31)),
+    )
     values = PartialUnlearningShapley(**HOW, random_state=state).train(two_blobs, theirs, accuracy, **FIT).data_values
     state = np.random.RandomState(5)
     state.randint(2**31)

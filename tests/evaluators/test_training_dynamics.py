@@ -18,8 +18,9 @@ from sklearn.metrics import roc_auc_score
 from dvbench.errors import UserError
 from dvbench.problems.build import build_problem
 from dvbench.settings import ModelSettings, Noise, Sizes
+from dvbench.training import heads
 from dvbench.training.build import build_model
-from dvbench.training.heads import last_linear
+from dvbench.training.heads import output_layer
 from evaluators import CHGShapley, GradientShapley, HardnessShapley
 from evaluators.chg_shapley import chg_shapley_values
 from evaluators.common import training_dynamics as dynamics
@@ -39,7 +40,7 @@ def losses_and_gradients(model, x, y):
             loss = torch.nn.functional.cross_entropy(model(point[None]), target[None])
         else:
             loss = 0.5 * (model(point[None]) - target[None]).square().sum()
-        parts = torch.autograd.grad(loss, list(last_linear(model).parameters()))
+        parts = torch.autograd.grad(loss, list(output_layer(model, x).parameters()))
         losses.append(loss.item())
         gradients.append(torch.cat([part.flatten() for part in parts]).numpy())
     return np.array(losses), np.array(gradients, dtype=np.float64)
@@ -176,15 +177,19 @@ def files(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", ["logistic_regression", "mlp"])
 @pytest.mark.parametrize("make", [*ALL, lambda: CHGShapley(per_class=True)])
-def test_one_forward_pass_an_epoch(name, make, files):
+def test_one_forward_pass_an_epoch(name, make, files, monkeypatch):
+    """After the first points, from which the output layer is found, and where it is checked for tied weights."""
+    monkeypatch.setattr(heads, "TRACED", 2)
     model, (x, y), seen = logistic_regression_or_mlp(name), points(), {}
+    traced = 2 if make is HardnessShapley else 3
     for module in model.modules():
         module.register_forward_hook(lambda module, inputs, _: seen.setdefault(module, []).append(inputs[0].clone()))
     make().epoch_values(model, x, y)
     assert set(seen) == set(model.modules())
     for module, batches in seen.items():
-        assert sum(map(len, batches)) == len(x), type(module)
-    assert torch.equal(torch.cat(seen[model]), x)
+        assert [len(batch) for batch in batches[:traced]] == [2] * traced
+        assert sum(map(len, batches[traced:])) == len(x), type(module)
+    assert torch.equal(torch.cat(seen[model][traced:]), x)
 
 
 @pytest.mark.parametrize(("name", "numbers"), [("logistic_regression", 3), ("mlp", 3 + 8)])

@@ -6,13 +6,17 @@ import resource
 import signal
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
+from loose_scripts import made_up_cell
 
 from dvbench.execution.failures import error_line
 from dvbench.execution.limits import Limits, TimedOutError, enforced, exceeded
+from dvbench.execution.run import run_cells, score_saved_values
+from dvbench.results import Store
 
 MEGABYTE = 2**20
 
@@ -57,6 +61,15 @@ def test_work_is_stopped_when_its_time_is_up() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+def test_work_that_catches_the_exception_is_interrupted_again() -> None:
+    started = time.perf_counter()
+    with pytest.raises(TimedOutError), enforced(Limits(seconds=0.2)):  # noqa: PT012
+        with suppress(Exception):
+            time.sleep(30)
+        time.sleep(30)
+    assert time.perf_counter() - started < 20
+
+
 def test_work_that_ends_in_time_is_not_interrupted_later() -> None:
     with enforced(Limits(seconds=0.2)):
         pass
@@ -87,3 +100,31 @@ def test_the_time_of_a_job_is_that_of_all_of_its_cells() -> None:
 )
 def test_other_errors_are_no_limits(error: str | None) -> None:
     assert not exceeded(error)
+
+
+GREEDY = """
+import time
+@task(version=1, headline="score", higher_is_better=True)
+def greedy(problem, valuation, utilities):
+    return Outcome({"score": np.ones(2**27)[0]})
+@task(version=1, headline="score", higher_is_better=True)
+def endless(problem, valuation, utilities):
+    time.sleep(500)
+@task(version=1, headline="score", higher_is_better=True)
+def modest(problem, valuation, utilities):
+    return Outcome({"score": 1.0})
+"""
+
+
+@pytest.mark.parametrize(("name", "error"), [("greedy", "MemoryError: Unable"), ("endless", "timed out")])
+def test_worker_processes_keep_to_the_limits_of_scoring(install_tasks, store: Store, name: str, error: str) -> None:
+    install_tasks("loose_greedy", GREEDY)
+    cells = [made_up_cell(tasks=("modest",)), made_up_cell(seed=1, tasks=("modest",))]
+    assert [result.status for result in run_cells(cells, store, "cpu", 0)] == ["ok", "ok"]
+    again = [cell.model_copy(update={"tasks": ("modest", name)}) for cell in cells]
+    scored = list(score_saved_values(again, store, "cpu", 1, Limits(20, 2**29)))
+    assert len(scored) == 2
+    for result in scored:
+        assert exceeded(result.scores[name].error)
+        assert str(result.scores[name].error).startswith(error)
+        assert result.scores["modest"].value == 1.0

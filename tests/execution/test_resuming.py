@@ -14,6 +14,7 @@ from dvbench.execution.failures import failed_result, record_failed_valuation
 from dvbench.execution.resume import FIRST_VERSION, evaluator_version, unfinished
 from dvbench.registry import entries, find
 from dvbench.results import Cell, Store
+from dvbench.settings import EvaluatorSettings
 from dvbench.version import __version__
 
 COUNTED = "class Counted(Base): pass\n"
@@ -104,16 +105,16 @@ def test_a_changed_script_values_again(valuations, script, store: Store) -> None
 
 
 def test_versions_of_evaluators() -> None:
-    assert evaluator_version(find("evaluators", "random")) == "0.1.0"
-    assert evaluator_version(find("evaluators", "opendataval.dataval:RandomEvaluator")) == "1.3.0"
-    assert evaluator_version(find("evaluators", "no_such_module:Any")) == "unknown"
+    assert evaluator_version(EvaluatorSettings(name="random")) == "0.1.0"
+    assert evaluator_version(EvaluatorSettings(name="opendataval.dataval:RandomEvaluator")) == "1.3.0"
+    assert evaluator_version(EvaluatorSettings(name="no_such_module:Any")) == "unknown"
 
 
 @pytest.mark.parametrize("kind", ["evaluators", "unlearning"])
 def test_what_dvbench_changed_states_the_version(kind) -> None:
     """It is read from the source and not inherited: a method that builds on another one has its own version."""
     for name, entry in entries(kind).items():
-        stated = evaluator_version(entry)
+        stated = evaluator_version(EvaluatorSettings(kind=kind, name=name))
         assert stated == getattr(entry.load(), "version", FIRST_VERSION), name
         assert FIRST_VERSION <= stated <= __version__, f"{name}: a later version than dvbench's own"
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pytest
 from made_up import a_cell, a_result, a_score, scores_of
@@ -10,6 +13,7 @@ from dvbench.errors import UserError
 from dvbench.results import About, Plan, Score, Store, Submission
 from leaderboard.index import index_path, open_index
 from leaderboard.plans import merged_plan, suite_names
+from leaderboard.suite_scores import suite_scores
 
 TABLE = {("p", name, seed): {"f": 0.1 * seed} for name in "AB" for seed in (0, 1)}
 VALUES = {"values": np.zeros(20)}
@@ -79,6 +83,62 @@ def test_a_damaged_page_is_found(write, reads):
     reads.clear()
     assert scores_of(store).scores.equals(before)
     assert len(reads) == 80
+
+
+TAMPERED = {
+    "value": "UPDATE scores SET value = 0.9",
+    "text for a number": "UPDATE scores SET value = 'high'",
+    "number for a text": "UPDATE scores SET task = 5",
+    "nothing for a text": "UPDATE scores SET metrics = NULL",
+    "no json": "UPDATE scores SET metrics = '{'",
+    "lengths": "UPDATE scores SET lengths = '{\"c\": 1000000}'",
+    "points": "UPDATE scores SET points = X'00'",
+    "text for points": "UPDATE scores SET points = CAST(points AS TEXT)",
+    "axes": "UPDATE scores SET axes = '[]'",
+    "no text": "UPDATE scores SET error = CAST(X'FF80' AS TEXT)",
+    "score away": "DELETE FROM scores WHERE id = 1",
+    "score of no result": "INSERT INTO scores (id, task) VALUES (99, 'f')",
+    "result away, scores not": "DELETE FROM results WHERE id = 1",
+    "result of another evaluator": "UPDATE results SET evaluator = 'B'",
+    "seed": "UPDATE results SET seed = 'x'",
+    "hash of a file": "UPDATE results SET sha256 = ''",
+    "hash of a row": "UPDATE results SET digest = NULL",
+    "planned away": "DELETE FROM planned",
+    "planned twice": "INSERT INTO planned SELECT * FROM planned",
+    "parameters": "UPDATE planned SET params = '{'",
+    "tasks": "UPDATE planned SET tasks = '[\"g\"]'",
+    "version": "UPDATE plan SET version = 'x'",
+    "two plans": "INSERT INTO plan SELECT * FROM plan",
+    "plan away": "DELETE FROM plan",
+    "column": "ALTER TABLE scores ADD COLUMN more",
+    "table": "DROP TABLE planned",
+    "view": "DROP TABLE planned; CREATE VIEW planned AS SELECT * FROM scores",
+    "trigger": "CREATE TRIGGER t AFTER INSERT ON scores BEGIN UPDATE scores SET value = 1; END",
+    "schema": "PRAGMA writable_schema = 1; UPDATE sqlite_master SET sql = 'CREATE TABLE plan (' WHERE name = 'plan'",
+}
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_an_index_whose_content_is_wrong_is_made_anew(write, reads, name):
+    curves = {"x": [0.0, 1.0], "c": [0.5, 1.0]}
+    score = Score(version=1, headline="f1", higher_is_better=True, metrics={"f1": 0.5}, curves=curves, axes={"c": "x"})
+    store = write({("p", name, seed): {"f": score} for name in "AB" for seed in (0, 1)})
+    before = scores_of(store)
+    path = index_path(store.root, "small")
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(TAMPERED[name])
+    reads.clear()
+    with open_index(store, "small") as index:
+        assert [line.lines["c"].tolist() for line in index.curves("A")] == [[0.5, 1.0]] * 2
+        after = suite_scores(index)
+    assert after.scores.equals(before.scores)
+    assert after.cells.equals(before.cells)
+    assert len(reads) == 4
+    assert not path.exists()  # the next index is written anew
+    assert scores_of(store).scores.equals(before.scores)
+    reads.clear()
+    assert scores_of(store).scores.equals(before.scores)
+    assert reads == []
 
 
 def test_an_index_of_another_version_is_another_file(write, reads, monkeypatch):

@@ -8,12 +8,14 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from made_up import a_cell, a_score, scores_of, tables_of
+from made_up import a_cell, a_result, a_score, scores_of, tables_of
 from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
 from dvbench.errors import UserError
+from dvbench.results import Verified
 from leaderboard import markdown, tables
 from leaderboard.build import build
 
@@ -236,6 +238,30 @@ def test_a_broken_result_leaves_the_old_pages(store, tmp_path):
     with pytest.raises(UserError, match="is not a result"):
         build(store.root, tmp_path / "out")
     assert (tmp_path / "out/small.md").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", ["small/digits/A/seed-0/result.json", "small/plan.json", "verified/small/A.json"])
+def test_a_file_that_is_cut_short_stops_the_pages_of_its_own_suite(store, write, tmp_path, file):
+    for suite in ("first", "third"):
+        write({("p", "A", 0): {"f": 0.5}}, suite=suite)
+    record = Verified(suite="small", evaluator="A", dvbench_version="0.2.0", cells={})
+    store.write_verified(record)
+    build(store.root, tmp_path / "out")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("small*/**/*") if path.is_file()}
+    assert len(before) > 5
+    for suite in ("first", "third"):
+        store.write(a_result(a_cell("p", "A", 0, ("f",), suite), {"f": a_score(0.25)}), {"values": np.zeros(20)})
+    broken = store.root / file
+    broken.write_bytes(broken.read_bytes()[:-20])
+    with pytest.raises(UserError, match=rf"the pages of suite 'small' were not written: .*{file} is not"):
+        build(store.root, tmp_path / "out")
+    for suite in ("first", "third"):
+        assert "0.25" in (tmp_path / "out" / f"{suite}.md").read_text(encoding="utf-8")
+        assert "small/index.html" not in (tmp_path / "out" / suite / "index.html").read_text(encoding="utf-8")
+    assert {path: path.read_bytes() for path in before} == before
+    home = (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert "a file of the results cannot be read: small." in home
+    assert str(tmp_path) not in home
 
 
 def test_the_leaderboard_needs_no_torch():

@@ -250,7 +250,7 @@ def test_direction_characters_are_not_shown(write, tmp_path):
     build(store.root, tmp_path / "out")
     for page in (tmp_path / "out").rglob("*.html"):
         assert "\u202e" not in page.read_text(encoding="utf-8")
-    assert "a b c (4 cores, cpu)" in (tmp_path / "out/small/evaluators/A.html").read_text(encoding="utf-8")
+    assert "a?b c (4 cores, cpu)" in (tmp_path / "out/small/evaluators/A.html").read_text(encoding="utf-8")
 
 
 def test_every_evaluator_that_ships_is_described():

@@ -88,7 +88,7 @@ def test_what_cannot_be_grouped_is_refused(tmp_path) -> None:
     with pytest.raises(UserError, match=r"no column of .* is named 'provide': did you mean 'provider'"):
         build(write_table(tmp_path, ["a", "b"] * 40), by="column", column="provide")
     with pytest.raises(UserError, match="is the label: group by another column"):
-        build(write_table(tmp_path, ["a", "b"] * 40), by="column", column="kind")
+        build(write_table(tmp_path, ["a", "b"] * 40) + "?label=kind", by="column", column="kind")
     with pytest.raises(UserError, match="there is only one group"):
         build(write_table(tmp_path, ["a"] * 80), by="column", column="provider")
     sizes, rare = Sizes(train=3, validation=30, test=40), write_table(tmp_path, [*["a", "b"] * 39, "a", "rare"])

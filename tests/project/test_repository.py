@@ -156,6 +156,15 @@ def test_the_workflow_reads_pull_requests_and_runs_the_main_branch():
     assert all("--project base" in step["run"] for step in steps if "uv run" in step.get("run", ""))
 
 
+def test_actions_of_others_are_pinned_by_commit():
+    """A tag can be moved to other code, which would run with the rights of the workflow."""
+    workflows = [yaml.safe_load(path.read_text()) for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    steps = [step for workflow in workflows for job in workflow["jobs"].values() for step in job["steps"]]
+    used = [step["uses"] for step in steps if "uses" in step]
+    assert len(used) >= 8
+    assert [action for action in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action)] == []
+
+
 def raw(*changes: tuple[str, str, str]) -> str:
     """What git says of changes: (mode, status, path) each."""
     return "".join(f":000000 {mode} {'0' * 7} {'1' * 7} {status}\0{path}\0" for mode, status, path in changes)
@@ -199,6 +208,11 @@ def test_a_pull_request_may_add_one_submission():
         ("100755", "M", "results/quick/p/mine.Mine/seed-1/result.json"),
         ("100644", "M", "dvbench/registry.py"),
         ("000000", "D", ".github/workflows/leaderboard.yml"),
+        ("100644", "A", "results/quick/p/mine.Mine/seed-\u0661/result.json"),
+        ("100644", "A", "results/quick/p/mine.Mine/seed-01/result.json"),
+        ("100644", "A", "results/quick/p/mine.Mine/seed-0/code.json"),
+        ("100644", "A", "results/quick/p/m\u0456ne.Mine/seed-0/result.json"),
+        ("100644", "A", "results/quick/p/mine.Mine/seed-0/result.json\n::warning::all is well"),
     ],
 )
 def test_a_pull_request_may_change_nothing_else(change):

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from result_samples import sample_cell, sample_plan, sample_result
 
 from dvbench.errors import validation_message
-from dvbench.results import CellKey, Plan, Result, Score
+from dvbench.results import About, CellKey, Environment, Plan, Result, Score
 from dvbench.results.schema import as_json
 from dvbench.settings import DatasetSettings
 from dvbench.suite import load_suite
@@ -71,6 +71,71 @@ def test_what_is_refused_and_how_it_is_said(path: str, value: object, message: s
 def test_a_key_cannot_leave_its_folder(field: str, name: str) -> None:
     with pytest.raises(ValidationError, match=field):
         CellKey(**{"suite": "s", "problem": "p", "evaluator": "e", "seed": 0, field: name})
+
+
+HOSTILE = "\ud800\x1b[2J\u202e\n" + "x" * 100_000
+
+
+def test_texts_are_cut_and_cleaned() -> None:
+    failed = sample_result(
+        status="failed", error=HOSTILE, scores={}, evaluator_object=HOSTILE, evaluator_version=HOSTILE
+    )
+    score = Score(version=1, headline="f1", higher_is_better=True, error=HOSTILE)
+    for text, longest in (
+        (failed.error, 2000), (score.error, 2000), (failed.evaluator_object, 300), (failed.evaluator_version, 300),
+    ):  # fmt: skip
+        assert text is not None
+        assert text.startswith("??[2J? xxx")
+        assert (len(text), text.isprintable()) == (longest, True)
+    assert Result.model_validate_json(as_json(failed)) == failed
+
+
+def test_environments_are_cut_and_cleaned() -> None:
+    fields = dict.fromkeys(("platform", "processor", "device", "python"), HOSTILE)
+    environment = Environment(**fields, cores=1, packages={HOSTILE: HOSTILE})
+    texts = [
+        *environment.model_dump(include=set(fields)).values(),
+        *environment.packages,
+        *environment.packages.values(),
+    ]
+    assert len(texts) == 6
+    assert all(len(text) == 300 and text.isprintable() for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("diagnostics", {f"n{number}": 1.0 for number in range(1001)}),
+        ("diagnostics", {"n" * 201: 1.0}),
+        ("environment.packages", {f"n{number}": "1" for number in range(1001)}),
+        ("scores.noisy_label_detection.metrics", {f"n{number}": 1.0 for number in range(1001)}),
+        ("scores.noisy_label_detection.metrics", {"auroc": 1.0, "n" * 201: 1.0}),
+        ("scores.noisy_label_detection.curves", {f"n{number}": [] for number in range(1001)}),
+        ("scores.noisy_label_detection.error", "failed, and has metrics"),
+    ],
+)
+def test_a_result_is_not_made_large_by_what_nobody_reads(path: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        Result.model_validate_json(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    ("link", "allowed"),
+    [
+        ("https://example.org:8080/mine", True),
+        ("https://example.org:\u0668\u0660/mine", False),
+        ("https://ex\u0430mple.org/mine", False),
+        ("https://example.org/mine\n", False),
+        ("https://user@example.org/", False),
+    ],
+)
+def test_links_are_plain_ascii(link: str, allowed: bool) -> None:
+    about = {"name": "Mine", "version": "1", "authors": ["Ada"], "reference": "none", "code": link, "licence": "MIT"}
+    if allowed:
+        assert About.model_validate(about).code == link
+    else:
+        with pytest.raises(ValidationError, match="a link is https://"):
+            About.model_validate(about)
 
 
 def test_seeds_are_not_negative() -> None:

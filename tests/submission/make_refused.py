@@ -173,17 +173,34 @@ entry_fault("lzma", "is compressed by method 14", f"{CELL}/values.npy", b"a", co
 FAULTS["encrypted"] = Fault("is encrypted", lambda files: patched(packed(files), SUBMISSION, 8, b"\x01\x00"))
 
 # Contents that are not what they are said to be.
-entry_fault("bomb", "has more than 2097152 bytes", f"{CELL}/result.json", bytes(2**21 + 1), compress_type=8)
+files_fault("bomb", "has more than 2097152 bytes", lambda files: _bomb(files))
 FAULTS["wrong-checksum"] = Fault(
     "or is damaged: Bad CRC", lambda files: patched(packed(files), SUBMISSION, 16, bytes(4))
 )
 
 
+def _bomb(files: Files) -> Files:
+    return relisted({**files, result_path(files): bytes(2**21 + 1)})
+
+
 @fault("bomb-that-says-it-is-small", "or is damaged: Bad CRC")
 def too_small(files: Files) -> bytes:
-    entry_fault("", "", f"{CELL}/result.json", bytes(2**21 + 1), compress_type=8)
-    content = FAULTS.pop("").make(files)
-    return patched(content, f"{CELL}/result.json", 24, struct.pack("<L", 100))
+    return patched(zipped(_bomb(files)), result_path(files), 24, struct.pack("<L", 100))
+
+
+files_fault(
+    "results-that-are-large-together",
+    "result files have more than 262144 bytes on average",
+    lambda files: _large_results(files),
+)
+files_fault(
+    "submission-that-is-large", "has more than 4194304 bytes", lambda files: {**files, SUBMISSION: b" " * (2**22 + 1)}
+)
+
+
+def _large_results(files: Files) -> Files:
+    paths = [path for path in files if path.endswith("result.json")]
+    return relisted({**files, **{path: files[path] + b" " * 2**19 for path in paths}})
 
 
 @fault("longer-than-it-is", "bytes and declares")
@@ -266,6 +283,7 @@ files_fault("altered-file", "does not have the SHA-256", lambda files: {**files,
 files_fault(
     "cell-without-a-result", "has no result.json", lambda files: relisted(_without(files, result_path(files, 1)))
 )
+files_fault("cell-that-is-not-planned", "seed-7': it is not planned", lambda files: _unplanned(files))
 files_fault("cell-of-another-evaluator", "is not a cell of loose_mine.Mine", lambda files: _moved(files, "knn_shapley"))
 files_fault("result-of-another-cell", "is the result of another cell", lambda files: _swapped(files))
 files_fault("no-result", "is not a result", lambda files: relisted({**files, result_path(files): b"{}"}))
@@ -305,9 +323,30 @@ def _moved(files: Files, evaluator: str) -> Files:
     return relisted(moved)
 
 
+def _unplanned(files: Files) -> Files:
+    """An empty file in the folder of a cell that no plan has: it is not opened."""
+    return relisted({**files, result_path(files).replace("seed-0", "seed-7"): b""})
+
+
 def _swapped(files: Files) -> Files:
     one, other = result_path(files, 0), result_path(files, 1)
     return relisted({**files, one: files[other], other: files[one]})
+
+
+files_fault(
+    "failed-score-with-curves",
+    "a failed score has an error, and neither metrics nor curves",
+    lambda files: with_result(files, lambda said: next(iter(said["scores"].values())).update(error="boom")),
+)
+files_fault(
+    "very-many-metrics",
+    "Dictionary should have at most 1000 items",
+    lambda files: with_result(files, lambda said: _many(next(iter(said["scores"].values())))),
+)
+
+
+def _many(score: Any) -> None:
+    score["metrics"] |= {f"m{number}": 1.0 for number in range(1000)}
 
 
 # Arrays.
@@ -329,6 +368,7 @@ values_fault("no-values", "is not a plain array", b"")
 values_fault("values-that-are-no-numbers", "does not hold 100 finite numbers", np.full(100, np.nan))
 values_fault("values-in-single-precision", "does not hold 100 finite numbers", np.zeros(100, dtype=np.float32))
 values_fault("values-in-a-table", "does not hold 100 finite numbers", np.zeros((100, 1)), length=100)
+values_fault("values-of-very-many-players", "has more than 1824 bytes", np.zeros(2**18))
 values_fault("values-of-another-length", "does not hold 100 finite numbers", np.zeros(98), length=100)
 
 

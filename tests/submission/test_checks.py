@@ -38,12 +38,10 @@ KNN = EvaluatorSettings(name="knn_shapley")
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[[Files], Bundle]:
     folders = (tmp_path / f"into-{number}" for number in count())
-    return lambda files: read_bundle(write_zip(tmp_path / "mine.zip", files), next(folders))
+    return lambda files: read_bundle(write_zip(tmp_path / "mine.zip", files), next(folders), check_plans)
 
 
 def checked(bundle: Bundle, published: Store | None = None) -> None:
-    assert bundle.submission is not None
-    check_plans(bundle.submission)
     check_cells(bundle)
     check_identity(bundle, published)
 

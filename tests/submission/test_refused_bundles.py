@@ -7,12 +7,14 @@ import os
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
-from made_up_bundles import SUBMISSION, TITLE, made_up_files, write_zip
+from made_up_bundles import SUBMISSION, TITLE, made_up_files, relisted, with_result, write_zip
 from make_refused import FAULTS, FOLDER
 
 from dvbench.errors import UserError
+from dvbench.results import Submission
 from dvbench.submission.bundle import read_bundle
 from dvbench.submission.paths import MOST_FILES
 
@@ -36,7 +38,7 @@ def refusal(path: Path, tmp_path: Path) -> str:
 
 def test_the_corpus_is_whole() -> None:
     assert {path.stem for path in FOLDER.iterdir()} == FAULTS.keys()
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 200 * 2**10
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 250 * 2**10
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
@@ -83,8 +85,41 @@ def test_more_entries_than_any_bundle_has(tmp_path: Path) -> None:
 
 def test_files_that_are_too_large_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_zip(tmp_path / "mine.zip", made_up_files())
-    monkeypatch.setattr("dvbench.submission.archive.MOST_BYTES", 10_000)
-    assert "unpacks to more than 10000 bytes" in refusal(path, tmp_path)
+    monkeypatch.setattr("dvbench.submission.bundle.MOST_BYTES", 5_000)
+    assert "its files have more than 5000 bytes" in refusal(path, tmp_path)
+
+
+def test_entries_that_are_not_planned_are_not_read(tmp_path: Path) -> None:
+    """As many empty files as a submission can list, in folders that no plan has."""
+    files = made_up_files(1)
+    empty = {f"quick/p/{TITLE}/seed-{seed}/result.json": b"" for seed in range(20_000)}
+    path = write_zip(tmp_path / "many.zip", relisted({**files, **empty}))
+    assert "is not planned" in refusal(path, tmp_path)
+    assert not any(each.is_file() for each in (tmp_path / "a").rglob("*"))
+
+
+def test_a_submission_is_judged_before_any_other_file_is_read(tmp_path: Path) -> None:
+    def refuse(submission: Submission) -> None:
+        raise UserError(f"not by {submission.about.authors[0]}")
+
+    path = write_zip(tmp_path / "mine.zip", {**made_up_files(1), "quick/p/x/seed-0/result.json": b""})
+    with pytest.raises(UserError, match="not by Ada"):
+        read_bundle(path, tmp_path / "into", refuse)
+    assert not (tmp_path / "into").exists()
+
+
+def test_errors_of_failed_cells_take_no_space(tmp_path: Path) -> None:
+    """A small archive of long errors: what is read of it, and what is shown, is short."""
+
+    def failed(said: Any) -> None:
+        said.update(status="failed", error="x\\u202e" * 20_000, scores={}, arrays={})
+
+    files = made_up_files(2)
+    for position in (0, 1):
+        files = with_result(files, failed, position)
+    files = relisted({path: content for path, content in files.items() if not path.endswith(".npy")})
+    bundle = read_bundle(write_zip(tmp_path / "mine.zip", files), tmp_path / "into")
+    assert [len(result.error or "") for result in bundle.results()] == [2000, 2000]
 
 
 @pytest.fixture

@@ -179,13 +179,12 @@ def test_only_chains_are_taken_for_chains(network):
 
 def test_a_plain_chain_stays_one_when_its_logits_are_asked_for():
     """And is unlearned in matrix products."""
-    chain = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    chain, x = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), torch.randn(5, 4)
     for network in (chain, chain[-1]):
-        assert type(stack(logits_network(network), 2)) is LinearStack
-        assert logits_network(network) is not network
+        assert type(stack(logits_network(network, x), 2)) is LinearStack
+        assert logits_network(network, x) is not network
     with_softmax = nn.Sequential(chain[1], nn.Softmax(dim=1))
-    x = torch.randn(5, 4)
-    torch.testing.assert_close(logits_network(with_softmax)(x), chain[1](x))
+    torch.testing.assert_close(logits_network(with_softmax, x)(x), chain[1](x))
 
 
 def test_opendatavals_classifiers_unlearn_together(make_points):
@@ -196,7 +195,7 @@ def test_opendatavals_classifiers_unlearn_together(make_points):
     actual = by_number(unlearner.outputs_without(COALITIONS, 0))
     for number, coalition in enumerate(COALITIONS):
         if len(coalition):
-            expected = plain_unlearning(logits_network(model), x, y, x, coalition, 0, ASCENT)
+            expected = plain_unlearning(logits_network(model, x), x, y, x, coalition, 0, ASCENT)
             torch.testing.assert_close(actual[number][0].T, expected(x).detach())
 
 

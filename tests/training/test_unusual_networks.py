@@ -12,6 +12,7 @@ from opendataval.metrics import accuracy
 from plain_loops import by_number
 from torch import nn
 
+from dvbench.errors import UserError
 from dvbench.training.tensor_model import TensorModel, seeded
 from dvbench.unlearning.stacked_engine import StackedUnlearner
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
@@ -101,17 +102,6 @@ class Recurrent(nn.Module):
         return self.layer(self.layer(x).tanh())
 
 
-class Backwards(nn.Module):
-    """Its head is defined before its body."""
-
-    def __init__(self):
-        super().__init__()
-        self.head, self.body = nn.Linear(4, 4), nn.Linear(4, 4)
-
-    def forward(self, x):
-        return self.head(self.body(x).tanh())
-
-
 class Scaled(nn.Module):
     def __init__(self):
         super().__init__()
@@ -122,9 +112,57 @@ class Scaled(nn.Module):
 
 
 @pytest.mark.parametrize("parameters", ["all", "head"])
-@pytest.mark.parametrize("make", [Recurrent, Backwards, Scaled])
-def test_networks_whose_last_linear_layer_is_not_their_last_are_not_unlearned(make, parameters, make_points):
+@pytest.mark.parametrize("make", [Recurrent, Scaled])
+def test_networks_whose_outputs_are_not_those_of_one_linear_layer_are_not_unlearned(make, parameters, make_points):
     x, y = make_points("mlp", 11)
     model = TensorModel(seeded(make, 0).double(), "classification", 3, seed=3)
-    with pytest.raises(ValueError, match="last linear layer"):
+    with pytest.raises(UserError, match="one linear layer"):
         StackedUnlearner(model, x, y, x, y, replace(ASCENT, parameters=parameters))
+
+
+class Backwards(nn.Module):
+    """Its head is or is not defined before its body."""
+
+    def __init__(self, head_first):
+        super().__init__()
+        for name in ("head", "body") if head_first else ("body", "head"):
+            setattr(self, name, nn.Linear(4, 3 if name == "head" else 4))
+
+    def forward(self, x):
+        return self.head(self.body(x).tanh())
+
+
+@pytest.mark.parametrize("parameters", ["all", "head"])
+def test_unlearning_does_not_depend_on_the_order_of_definition(parameters, make_points):
+    x, y = make_points("mlp", 11)
+    weights, outputs = seeded(lambda: Backwards(False), 0).state_dict(), []
+    for head_first in (False, True):
+        network = Backwards(head_first)
+        network.load_state_dict(weights)
+        model = TensorModel(network.double(), "classification", 3, seed=3)
+        unlearner = StackedUnlearner(model, x, y, x, y, replace(ASCENT, parameters=parameters))
+        ((_, logits),) = unlearner.outputs_without([np.arange(4)], 0)
+        outputs.append(logits)
+    torch.testing.assert_close(*outputs)
+    assert not torch.allclose(outputs[0][0], unlearner.outputs_full)
+
+
+class Autoencoding(nn.Module):
+    """The output layer has the weights of the first."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.bias = nn.Linear(4, 3), nn.Linear(3, 4), nn.Linear(4, 3)
+        self.bias.weight = self.first.weight
+
+    def forward(self, x):
+        return self.bias(self.second(self.first(x)))
+
+
+def test_an_output_layer_with_tied_weights_is_not_unlearned_alone(make_points):
+    x, y = make_points("mlp", 11)
+    model = TensorModel(seeded(Autoencoding, 0).double(), "classification", 3, seed=3)
+    with pytest.raises(UserError, match="tied weights"):
+        StackedUnlearner(model, x, y, x, y, replace(ASCENT, parameters="head"))
+    ((_, logits),) = StackedUnlearner(model, x, y, x, y, ASCENT).outputs_without([np.arange(4)], 0)
+    assert logits.isfinite().all()

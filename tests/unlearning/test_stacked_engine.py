@@ -11,7 +11,7 @@ import torch
 from plain_loops import plain_unlearning, point_loss, weights_of
 from torch import nn
 
-from dvbench.training.heads import all_features_and_logits, last_linear
+from dvbench.training.heads import all_features_and_logits, output_layer
 from dvbench.unlearning.stacked_engine import StackedUnlearner
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 
@@ -64,7 +64,7 @@ def test_logits_are_those_of_the_unlearned_network(parameters, setting):
     network, data = setting("mlp")
     unlearner = StackedUnlearner(network, *data, replace(FEW, parameters=parameters))
     whole = copy.deepcopy(network)
-    moving = (last_linear(whole) if parameters == "head" else whole).parameters()
+    moving = (output_layer(whole, data[0]) if parameters == "head" else whole).parameters()
     with torch.no_grad():
         for parameter, new in zip(moving, unlearner.unlearn([COALITION], 5).parameters, strict=True):
             parameter.copy_(new[0])
@@ -75,7 +75,7 @@ def test_head_alone_equals_a_plain_loop_on_features(setting):
     network, (x, y, x_validation, y_validation) = setting("mlp")
     features, _ = all_features_and_logits(network, x)
     validation, _ = all_features_and_logits(network, x_validation)
-    expected = plain_unlearning(last_linear(network), features, y, validation, COALITION, 11, FEW)
+    expected = plain_unlearning(output_layer(network, x), features, y, validation, COALITION, 11, FEW)
     unlearner = StackedUnlearner(network, x, y, x_validation, y_validation, replace(FEW, parameters="head"))
     torch.testing.assert_close(unlearned(unlearner, COALITION, 11), weights_of(expected), rtol=1e-6, atol=1e-8)
 
