@@ -4,6 +4,7 @@ The functions here do in Python what the command line does::
 
     import dvbench
 
+    values = dvbench.value("mine.csv", label="kind").values
     scores = dvbench.run("quick", evaluators=["knn_shapley", "my_module:MyEvaluator"], seeds=[0])
     scores = dvbench.load_results("runs")
     page = dvbench.build_leaderboard("runs")
@@ -22,10 +23,101 @@ from dvbench.version import __version__ as __version__
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dvbench.own_data.values import Values
     from dvbench.submission.verify import Verification
     from dvbench.suite import Suite
 
-__all__ = ["__version__", "build_leaderboard", "load_results", "run", "verify"]
+__all__ = ["__version__", "build_leaderboard", "load_results", "run", "value", "verify"]
+
+
+def value(
+    X: Any,
+    y: Any = None,
+    *,
+    label: str | None = None,
+    groups: Any = None,
+    evaluator: str | None = None,
+    model: Any = None,
+    validation: Any = None,
+    utility: str | None = None,
+    kind: str | None = None,
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    types: Mapping[str, str] | None = None,
+    decimal: str | None = None,
+    folds: int = 5,
+    seed: int = 0,
+    training: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> Values:
+    """Value the rows of a table, or groups of its rows.
+
+    The table is divided into folds. Each fold is the validation set once, while the rows of the other folds are valued;
+    a value is the mean over the folds in which a row was valued. What was understood of the table is printed before
+    anything is computed, and is kept in the result.
+
+    Parameters
+    ----------
+    X : path, numpy.ndarray, pandas or polars DataFrame, torch.Tensor or datasets.Dataset
+        Features of shape (n, columns), or a whole table with its label. Files are CSV, TSV, Parquet, Excel or JSON
+        lines.
+    y : array of shape (n,), optional
+        Labels or targets, if ``X`` does not hold them.
+    label : str, optional
+        Column of ``X`` to predict.
+    groups : str or array of shape (n,), optional
+        Column of ``X`` with the group of each row, or these groups. Groups are valued instead of rows.
+    evaluator : str, optional
+        Name of an evaluator, or ``"module:Class"``. By default one that the published results recommend.
+    model : str, torch.nn.Module, scikit-learn estimator or OpenDataVal model, optional
+        By default logistic regression, or linear regression.
+    validation : path, table or tuple (X, y), optional
+        A validation set of its own, with the same columns. All rows of ``X`` are valued on it once.
+    utility : {"accuracy", "log_loss", "mse"}, optional
+        What a model is judged by, if the evaluator judges models.
+    kind : {"classification", "regression"}, optional
+        By default guessed from the labels.
+    features, drop : sequence of str
+        Columns that alone are features; columns that are none.
+    types : mapping of str to str, optional
+        Types of columns that are not to be guessed: "number", "category", "date", "text" or "identifier".
+    decimal : {".", ","}, optional
+        Decimal mark, where numbers can be read in two ways.
+    folds : int
+        At least 2.
+    seed : int
+        Seed of all random numbers.
+    training : mapping, optional
+        How networks are trained: ``epochs``, ``batch_size``, ``lr``, ``weight_decay``.
+    device : {"auto", "cpu", "cuda"}
+    progress : bool, optional
+        Whether what was understood, and progress, are printed. By default only if standard output is a terminal.
+
+    Returns
+    -------
+    dvbench.own_data.values.Values
+        ``values`` (a data frame), ``summary()``, ``plot()`` and ``to_csv(path)``.
+
+    Raises
+    ------
+    dvbench.errors.UserError
+        If the table or an argument cannot be used; the message says what to do.
+    """
+    from dvbench.console import counting, out, say
+    from dvbench.own_data.door import read, settings_of
+    from dvbench.own_data.value import choose, value_table
+
+    how = settings_of(evaluator, model, utility, folds, seed, training, device)
+    reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
+    table, judges = read(X, y, label, groups, validation, reading)
+    choice = choose(table, how)
+    if not (out.is_terminal if progress is None else progress):
+        return value_table(table, how, judges)
+    for line in (*table.understood, *choice.lines, *(f"note: {remark}" for remark in table.remarks)):
+        say(line)
+    with counting("fold") as observe:
+        return value_table(table, how, judges, observe)
 
 
 def run(
@@ -40,6 +132,7 @@ def run(
     device: str = "auto",
     mirror: str | Path | None = None,
     fresh: bool = False,
+    cell_timeout: float | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Run a suite: compute data values, score them and store the results.
@@ -65,13 +158,17 @@ def run(
         Results folder.
     jobs : int, optional
         Number of cells that are computed at the same time, each in its own process. By default one for each core, or 1
-        on a GPU. With 0, all cells are computed in this process.
+        on a GPU. With 0, all cells are computed in this process, for debugging an evaluator: the values are the same,
+        but a crash ends the run, and native code is not ended at the time limit.
     device : {"auto", "cpu", "cuda"}
         Device on which models are trained; ``"auto"`` is a GPU if there is one.
     mirror : str or Path, optional
         Folder with the layout of the Hugging Face hub that is searched before the hub.
     fresh : bool
         Whether finished cells are computed again.
+    cell_timeout : float, optional
+        Time limit of a cell in seconds, for its valuation and again for its scoring. A cell that takes longer has
+        failed. By default that of the suite, or a day if it has none.
     progress : bool, optional
         Whether progress is printed. By default only if standard output is a terminal.
 
@@ -93,7 +190,7 @@ def run(
 
     whole = suite if isinstance(suite, Suite) else load_suite(str(suite))
     chosen = narrow(whole, evaluators or (), datasets or (), tasks or (), seeds)
-    options = RunOptions(jobs, device, None if mirror is None else Path(mirror), fresh)
+    options = RunOptions(jobs, device, None if mirror is None else Path(mirror), fresh, cell_timeout)
     if out.is_terminal if progress is None else progress:
         with RunDisplay(chosen.name) as display:
             run_suite(chosen, Path(results), options, display)

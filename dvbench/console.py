@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -133,7 +133,8 @@ class ProgressReport:
         self.valued = valued
         self.finished = 0
         self._progress = progress
-        self._task = progress.add_task("starting", total=2 * total - valued, finished=0) if progress else None
+        steps = 2 * total - valued
+        self._task = progress.add_task("starting", total=steps, finished=0, count=total) if progress else None
 
     def on_valued(self, result: Result) -> None:
         """Show a cell that is valued and not yet scored."""
@@ -168,19 +169,57 @@ def reporting(total: int, valued: int = 0) -> Iterator[ProgressReport]:
     if not out.is_terminal:
         yield ProgressReport(total, None, valued)
         return
+    with _bar() as progress:
+        yield ProgressReport(total, progress, valued)
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int, float], None]]:
+    """Show how many of some parts are done, and the time that is left: a bar on a terminal, and lines elsewhere.
+
+    Parameters
+    ----------
+    what : str
+        A part, in the singular.
+
+    Yields
+    ------
+    callable
+        To be called from the start on with the number of finished parts, of all parts, and the seconds since then.
+    """
+    with ExitStack() as stack:
+        progress: Progress | None = None
+
+        def show(done: int, total: int, seconds: float) -> None:
+            nonlocal progress
+            left = f"about {seconds / done * (total - done):.0f} s left" if done else "time left not known yet"
+            if not out.is_terminal:
+                if done < total:
+                    say(f"{what} {done + 1} of {total}: {seconds:.0f} s elapsed, {left}")
+                return
+            if progress is None:
+                progress = stack.enter_context(_bar())
+                progress.add_task(what, total=total, finished=0, count=total)
+            progress.update(progress.task_ids[0], completed=done, finished=done)
+
+        yield show
+
+
+def _bar() -> Progress:
+    """A bar whose tasks have the fields ``finished`` and ``count``, which are shown."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (
+    return Progress(
         BarColumn(),
-        TextColumn(f"{{task.fields[finished]}}/{total}"),
+        TextColumn("{task.fields[finished]}/{task.fields[count]}"),
         TimeElapsedColumn(),
         TextColumn("elapsed,"),
         TimeRemainingColumn(),
         TextColumn("left"),
         TextColumn("{task.description}"),
+        console=out,
+        transient=True,
     )
-    with Progress(*columns, console=out, transient=True) as progress:
-        yield ProgressReport(total, progress, valued)
 
 
 class RunDisplay:

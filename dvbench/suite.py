@@ -14,6 +14,8 @@ from dvbench.registry import suite_files
 from dvbench.settings import EvaluatorSettings, Name, ProblemSettings, Strict
 
 RESERVED = ("assets", "figures", "leaderboard", "submissions", "verified")  # other folders among results and pages
+DAY = 86_400  # seconds
+LONGEST_TIMEOUT = 365 * DAY
 TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")
 
 
@@ -50,7 +52,7 @@ class Suite(Strict):
 
     ``version`` is raised when new results cannot be compared with earlier ones. A file may have ``unlearning`` instead
     of ``evaluators``: unlearning methods, which tasks judge, and which value a player by the utility lost by unlearning
-    it.
+    it. A cell has failed if its valuation or its scoring takes longer than ``cell_timeout``, in seconds.
     """
 
     name: Name
@@ -59,6 +61,7 @@ class Suite(Strict):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
     problems: tuple[SuiteProblem, ...] = Field(min_length=1)
     evaluators: tuple[EvaluatorSettings, ...] = Field(min_length=1)
+    cell_timeout: float = Field(default=DAY, gt=0, le=LONGEST_TIMEOUT)
 
     @model_validator(mode="before")
     @classmethod

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, cast
 
 import typer
 
 from dvbench.cli import corpus_valuation, results, submission, valuation
 from dvbench.cli.plugins import describe_command, list_command
+from dvbench.cli.signals import ending_by_signals
 from dvbench.errors import UserError
 from dvbench.version import __version__
 
@@ -63,13 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0 if all went well, 1 if a cell failed or a claim was not confirmed, 2 for an error that the user can
-        correct, 130 after Ctrl-C.
+        correct, 128 and the number of the signal if one ended the command: 130 after Ctrl-C, 143 after SIGTERM.
     """
+    with ending_by_signals() as received:
+        code = _run(sys.argv[1:] if arguments is None else list(arguments))
+    return 128 + received[0] if received else code
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run the command line, print an error in one line, and return the exit code."""
     # click's UsageError: typer brings its own click along and does not name it.
     usage_error = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
-    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        code = app(args=words or ["--help"], prog_name="dvbench", standalone_mode=False)
+        code = app(args=list(words) or ["--help"], prog_name="dvbench", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except UserError as error:
         message = str(error)
@@ -83,5 +91,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = f"{error.filename or 'a file'}: {error.strerror or error}; choose a path that you can read and write"
     from dvbench.console import error as show_error
 
-    show_error(message)
+    with suppress(OSError):  # the terminal may be gone
+        show_error(message)
     return 2

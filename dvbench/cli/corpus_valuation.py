@@ -170,7 +170,8 @@ def _show(corpus: CorpusValue) -> None:
         [[PARTS[part], *(_with_interval(estimates[unit][part]) for unit in UNITS)] for part in parts],
     )
     seeds = len(corpus.runs)
-    console.say("One seed has no interval." if seeds == 1 else f"Means of {seeds} seeds with 95% intervals.")
+    intervals = "One seed has no interval" if seeds == 1 else f"Means of {seeds} seeds with 95% intervals"
+    console.say(f"{intervals}. How far unlearning is from retraining is not in it: docs/corpus-values.md.")
     if corpus.refused is None:
         (low, high), (low_p, high_p) = (corpus.range_of_strengths(unit) for unit in UNITS)
         console.say(

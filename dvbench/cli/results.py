@@ -42,7 +42,16 @@ def run(
         typer.Option(
             min=0,
             help="Number of cells that are computed at the same time, each in its own process. By default one for each "
-            "core, or 1 on a GPU. 0 computes all cells in this process.",
+            "core, or 1 on a GPU. 0 computes all cells in this process, for debugging an evaluator: the values are the "
+            "same, but a crash ends the run, and native code is not ended at the time limit.",
+        ),
+    ] = None,
+    cell_timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Time limit of a cell, for its valuation and again for its scoring. A cell that takes longer has "
+            "failed, and the run goes on. By default that of the suite, or a day if it has none.",
+            metavar="SECONDS",
         ),
     ] = None,
     device: DeviceOption = Device.auto,
@@ -51,8 +60,8 @@ def run(
 ) -> None:
     """Run a suite: compute data values, score them, store the results and build the leaderboard.
 
-    Ctrl-C stops the run. Cells that are valued or finished are kept, and the same command continues from there. The
-    exit code is 1 if a cell failed.
+    Ctrl-C, SIGTERM or SIGHUP stops the run. Cells that are valued or finished are kept, and the same command continues
+    from there. The exit code is 1 if a cell failed.
     """
     from dvbench.console import RunDisplay
     from dvbench.execution.planning import narrow
@@ -62,7 +71,8 @@ def run(
     chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), parse_seeds(seeds))
     with RunDisplay(chosen.name) as display:
         try:
-            failed = run_suite(chosen, results, RunOptions(jobs, device.value, mirror, fresh), display)
+            options = RunOptions(jobs, device.value, mirror, fresh, cell_timeout)
+            failed = run_suite(chosen, results, options, display)
         except KeyboardInterrupt:
             display.on_interrupt(results)
             raise typer.Exit(130) from None

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dvbench.cli.options import Device, DeviceOption
+from dvbench.errors import UserError
+
+
+class Kind(StrEnum):
+    """Kind of a table's problem."""
+
+    classification = "classification"
+    regression = "regression"
+
+
+class Utility(StrEnum):
+    """What a model is judged by."""
+
+    accuracy = "accuracy"
+    log_loss = "log_loss"
+    mse = "mse"
+
+
+class Decimal(StrEnum):
+    """Decimal mark of numbers."""
+
+    point = "."
+    comma = ","
+
 
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 
 
 def value(
-    data: Annotated[
-        Path, typer.Argument(help="CSV file with a header. All columns except those named by options are features.")
-    ],
-    label: Annotated[str, typer.Option(help="Column that the model predicts.", metavar="COLUMN")],
-    out: Annotated[Path, typer.Option(help="CSV file to which the values are written.", metavar="FILE")],
+    data: Annotated[Path, typer.Argument(help="Table: .csv, .tsv, .parquet, .xlsx or .jsonl.")],
+    label: Annotated[
+        str | None, typer.Option(help="Column to predict. By default it is guessed, and said.", metavar="COLUMN")
+    ] = None,
     group: Annotated[
         str | None,
         typer.Option(
@@ -26,28 +50,97 @@ def value(
         ),
     ] = None,
     evaluator: Annotated[
-        str, typer.Option(help="Name of an evaluator, or 'module:Class' for your own.")
-    ] = "chg_shapley",
-    model: Annotated[str, typer.Option(help="Name of a model, or 'module:function' for your own.")] = (
-        "logistic_regression"
-    ),
+        str | None,
+        typer.Option(
+            help="Name of an evaluator, or 'module:Class' for your own. By default one that published results "
+            "recommend, and the reason is said."
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="Name of a model, or 'module:function' for your own.")
+    ] = "logistic_regression",
+    utility: Annotated[
+        Utility | None, typer.Option(help="What a model is judged by, if the evaluator judges models.")
+    ] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Kind of problem. By default it follows from the label.")] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(help="Use only this column as a feature. Repeatable.", metavar="COLUMN"),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Do not use this column. Repeatable.", metavar="COLUMN")
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as",
+            help="Type of a column that is not to be guessed: number, category, date, text or identifier. Repeatable.",
+            metavar="COLUMN=TYPE",
+        ),
+    ] = None,
+    decimal: Annotated[
+        Decimal | None, typer.Option(help="Decimal mark, where numbers can be read in two ways.")
+    ] = None,
+    valid: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with the same columns on which models are judged. By default the rows are divided into folds.",
+            metavar="FILE",
+        ),
+    ] = None,
     folds: Annotated[
         int, typer.Option(min=2, help="Number of parts of the table. Each part is the validation set once.")
     ] = 5,
     seed: SeedOption = 0,
     device: DeviceOption = Device.auto,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file to which the values are written; the picture lies beside it. By default DATA-values.csv, "
+            "beside the table.",
+            metavar="FILE",
+        ),
+    ] = None,
 ) -> None:
     """Compute the values of the rows of your own table, or of groups of rows, and draw the highest and lowest ones.
 
-    The table is split into folds. Each fold is the validation set once, while the rows of the other folds are valued.
+    The table is divided into folds. Each fold is the validation set once, while the rows of the other folds are valued.
     The value of a row is its mean over the folds in which it was valued. With --group, whole groups are valued: what is
     the data of each provider worth?
     """
+    import dvbench
     from dvbench import console
-    from dvbench.execution.environment import check_device
-    from dvbench.execution.value_table import value_table
+    from dvbench.own_data.output import check_output, default_output
 
-    check_device(device.value)
-    figure = value_table(data, label, out, evaluator, model, folds, seed, device.value, group)
-    console.say(f"values: {out}")
-    console.say(f"figure: {figure}")
+    path = check_output(data, default_output(data) if out is None else out, *([valid] if valid else []))
+    values = dvbench.value(
+        data,
+        label=label,
+        groups=group,
+        evaluator=evaluator,
+        model=model,
+        validation=valid,
+        utility=None if utility is None else utility.value,
+        kind=None if kind is None else kind.value,
+        features=features,
+        drop=drop or (),
+        types=dict(_pair(text) for text in types or ()),
+        decimal=None if decimal is None else decimal.value,
+        folds=folds,
+        seed=seed,
+        device=device.value,
+        progress=True,
+    )
+    values.to_csv(path)
+    values.plot(path.with_suffix(".png"))
+    console.say(values.summary(reading=False))
+    console.say(f"values: {path}")
+    console.say(f"picture: {path.with_suffix('.png')}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Column and type of an option ``--as``."""
+    column, equals, kind = text.rpartition("=")
+    if not equals or not column or not kind:
+        raise UserError(f"--as is COLUMN=TYPE, not '{text}'")
+    return column, kind

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 from contextlib import suppress
 
+from dvbench.execution.keeper import end_with_parent
 from dvbench.registry import KINDS, entries
 
 MODULES = (
@@ -19,6 +22,10 @@ MODULES = (
     "dvbench.scoring.detection",
 )
 
+with suppress(OSError):
+    os.setpgid(0, 0)  # signals from a terminal or for the process group of a run are for its main process alone
+end_with_parent(signal.SIGKILL)  # only while it imports; afterwards the server notices that the main process is gone
+
 for module in MODULES:
     importlib.import_module(module)
 
@@ -26,3 +33,5 @@ for module in MODULES:
 for kind in KINDS:
     with suppress(Exception):
         entries(kind)
+
+end_with_parent(0)

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Protocol
 
 from dvbench.errors import UserError
-from dvbench.execution.environment import check_device, default_jobs, resolve_device
+from dvbench.execution.environment import check_device, default_jobs
 from dvbench.execution.failures import failure_reasons
 from dvbench.execution.job_queue import JobQueue
 from dvbench.execution.limits import NO_LIMITS, Limits
+from dvbench.execution.one_process import run_queue_here
 from dvbench.execution.planning import make_plan, merged
 from dvbench.execution.resume import unfinished
 from dvbench.execution.suite_checks import check_suite
 from dvbench.execution.workers import ResultCallback, run_queue, start_server
 from dvbench.results import Cell, Plan, Result, Store
-from dvbench.suite import Suite
+from dvbench.suite import LONGEST_TIMEOUT, Suite
 
 
 class RunObserver(Protocol):
@@ -59,19 +60,23 @@ class RunOptions:
     ----------
     jobs : int, optional
         How many worker processes run at a time. By default one for each core, or one in all on a GPU. With 0, cells run
-        in this process.
+        in this process, which is for debugging: a cell that crashes ends the run, and native code is not
+        ended at a time limit.
     device : {"auto", "cpu", "cuda"}
         Device on which models are trained.
     mirror : Path, optional
         Folder with the layout of the Hugging Face hub, which is searched before the hub.
     fresh : bool
         Whether finished cells are computed again.
+    cell_timeout : float, optional
+        Time limit of a cell in seconds. By default that of the suite.
     """
 
     jobs: int | None = None
     device: str = "auto"
     mirror: Path | None = None
     fresh: bool = False
+    cell_timeout: float | None = None
 
 
 def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObserver | None = None) -> int:
@@ -100,6 +105,7 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
     observer = observer or SilentObserver()
     check_device(options.device)
     jobs = default_jobs(options.device) if options.jobs is None else options.jobs
+    limits = _limits(suite, options)
     with mirror_variable(options.mirror):
         start_server(jobs)
         check_suite(suite)
@@ -108,7 +114,7 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
         to_do = _prepare(plan, store, options.fresh)
         observer.on_planned(len(plan.cells), len(to_do), jobs)
         failed = 0
-        with closing(run_cells(to_do, store, options.device, jobs, observer.on_valued)) as stream:
+        with closing(run_cells(to_do, store, options.device, jobs, observer.on_valued, limits)) as stream:
             for result in stream:
                 failed += bool(failure_reasons(result))
                 observer.on_finished(result)
@@ -116,7 +122,12 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
 
 
 def run_cells(
-    cells: Sequence[Cell], store: Store, device: str, jobs: int, on_valued: ResultCallback = lambda _: None
+    cells: Sequence[Cell],
+    store: Store,
+    device: str,
+    jobs: int,
+    on_valued: ResultCallback = lambda _: None,
+    limits: Limits = NO_LIMITS,
 ) -> Generator[Result]:
     """Value and score cells.
 
@@ -129,22 +140,21 @@ def run_cells(
         Worker processes that run at a time; with 0, cells run in this process.
     on_valued : callable, optional
         Called with the result of a cell that is valued and not yet scored.
+    limits : Limits, optional
+        Limits of the valuation and of the scoring of a cell.
 
     Returns
     -------
     generator of Result
         Finished cells, in the order in which they finish. Close it to stop early.
     """
-    return _run(JobQueue(cells), store, device, jobs, on_valued)
+    return _run(JobQueue(cells), store, device, jobs, on_valued, limits)
 
 
 def score_saved_values(
     cells: Sequence[Cell], store: Store, device: str, jobs: int, limits: Limits = NO_LIMITS
 ) -> Generator[Result]:
-    """Score cells whose values are on disk, as in `run_cells`; their evaluators are not needed.
-
-    Worker processes keep to the limits of a cell.
-    """
+    """Score cells whose values are on disk, as in `run_cells`; their evaluators are not needed."""
     return _run(JobQueue(valued=cells), store, device, jobs, lambda _: None, limits)
 
 
@@ -166,24 +176,21 @@ def mirror_variable(mirror: Path | None) -> Iterator[None]:
             os.environ[name] = before
 
 
+def _limits(suite: Suite, options: RunOptions) -> Limits:
+    if options.cell_timeout is None:
+        return Limits(seconds=suite.cell_timeout)
+    if not 0 < options.cell_timeout <= LONGEST_TIMEOUT:
+        raise UserError(f"the time limit of a cell is above 0 and at most {LONGEST_TIMEOUT} seconds")
+    return Limits(seconds=options.cell_timeout)
+
+
 def _run(
-    queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback, limits: Limits = NO_LIMITS
+    queue: JobQueue, store: Store, device: str, jobs: int, on_valued: ResultCallback, limits: Limits
 ) -> Generator[Result]:
     if not jobs:
-        return _run_queue_here(queue, store, device, on_valued)
+        return run_queue_here(queue, store, device, on_valued, limits)
     start_server(jobs)
     return run_queue(queue, store, device, jobs, on_valued, limits)
-
-
-def _run_queue_here(queue: JobQueue, store: Store, device: str, on_valued: ResultCallback) -> Generator[Result]:
-    """Do all jobs of a queue in this process, one after the other."""
-    device = resolve_device(device)
-    while job := queue.next():
-        for result in job.run(store, device):
-            if queue.add_result(job, result):
-                yield result
-            else:
-                on_valued(result)
 
 
 def _prepare(plan: Plan, store: Store, fresh: bool) -> list[Cell]:

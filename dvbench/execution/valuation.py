@@ -68,7 +68,9 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
         if repeating and "repeat" not in result.arrays:
             result = _second_valuation(cell, result, repeating, problem, store, device)
         return result
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # code of others raises anything
         return record_failed_valuation(cell, store, error_line(error), device)
 
 
@@ -200,21 +202,21 @@ def value_with_model(
     """
     find("evaluators", evaluator.name).load()  # so that the time measured below does not include imports
     fits = getattr(model, "fits", None) or FitStatistics()
-    with _silence(), isolated_generators(seed), watch_memory(device) as memory:
+    # All that is taken from the evaluator is taken inside: an attribute or an array of it may compute when it is read.
+    with _only_this_process(), _silence(), isolated_generators(seed), watch_memory(device) as memory:
         started = time.perf_counter()
         made = make_evaluator(evaluator, seed)
         whole = problem.groups is not None and getattr(made, "takes_subsets", False)
         fetcher = problem.subset_fetcher() if whole else problem.fetcher()
         made.train(fetcher, model, metric or problem.metric, **fit)
-        values = made.evaluate_data_values()
+        summed = problem.groups is not None and not whole
+        values = _checked(made.evaluate_data_values(), len(problem.train) if summed else problem.players)
         seconds = time.perf_counter() - started + fits.resumed_seconds
-    summed = problem.groups is not None and not whole
-    values = _checked(values, len(problem.train) if summed else problem.players)
+        errors = None if summed else _standard_errors(made, problem.players)  # a sum has other errors
+        diagnostics = _finite(getattr(made, "diagnostics_", None))
     arrays: dict[ArrayName, np.ndarray] = {"values": problem.summed(values) if summed else values}
-    errors = getattr(made, "standard_errors_", None)
-    if errors is not None and np.all(np.isfinite(errors)) and not summed:  # a sum has other errors
-        arrays["standard_errors"] = _checked(errors, problem.players)
-    diagnostics = _finite(getattr(made, "diagnostics_", None))
+    if errors is not None:
+        arrays["standard_errors"] = errors
     diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))
     cost = Cost(
         seconds=seconds,
@@ -227,12 +229,29 @@ def value_with_model(
 
 
 @contextmanager
+def _only_this_process() -> Iterator[None]:
+    """End a copy of this process that an evaluator has forked and that comes out of it: it would go on with the run."""
+    process = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != process:
+            os._exit(0)
+
+
+@contextmanager
 def _silence() -> Iterator[None]:
     """Suppress the output and the warnings of evaluators; those of OpenDataVal draw progress bars."""
     with Path(os.devnull).open("w") as nowhere, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with redirect_stdout(nowhere), redirect_stderr(nowhere):
             yield
+
+
+def _standard_errors(evaluator: Any, n: int) -> np.ndarray | None:
+    """Return the standard errors of an evaluator, or None if it has none or not all of them are finite."""
+    errors = getattr(evaluator, "standard_errors_", None)
+    return None if errors is None or not np.all(np.isfinite(errors)) else _checked(errors, n)
 
 
 def _finite(diagnostics: object) -> dict[str, float]:

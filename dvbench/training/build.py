@@ -72,7 +72,7 @@ def build_model(
         language_model: LanguageModel = LanguageModel(seeded(build, seed), seed, weight_decay, precision).to(device)
         return language_model
     network = seeded(build, seed)
-    _check_outputs(settings.name, network, shape, outputs)
+    check_outputs(settings.name, network, shape, outputs)
     model: TensorModel = TensorModel(network, kind, outputs, seed, weight_decay, precision).to(device)
     return model
 
@@ -94,7 +94,7 @@ def check_model(settings: ModelSettings, shape: tuple[int, ...], outputs: int, k
     if kind == "language":
         _on_meta_device(build)
     else:
-        _check_outputs(settings.name, seeded(build, 0), shape, outputs)
+        check_outputs(settings.name, seeded(build, 0), shape, outputs)
 
 
 def _network_builder(
@@ -133,7 +133,7 @@ def _on_meta_device(build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-def _check_outputs(name: str, network: nn.Module, shape: tuple[int, ...], outputs: int) -> None:
+def check_outputs(name: str, network: nn.Module, shape: tuple[int, ...], outputs: int) -> None:
     """Raise a `UserError` unless a network maps two points to logits of shape (2, outputs).
 
     A copy of the network is run, and torch's random generator is restored, so that training does not change.

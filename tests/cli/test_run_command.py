@@ -176,25 +176,27 @@ def test_ctrl_c_at_any_other_time_says_nothing(dvbench, monkeypatch: pytest.Monk
     assert (said.code, said.err) == (130, "")
 
 
-def test_jobs_is_handed_on(dvbench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_and_time_limits_are_handed_on(dvbench, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     run_cells = execution.run_cells
 
-    def no_workers(cells, store, device, jobs, on_valued):
-        seen.append((len(cells), device, jobs))
+    def no_workers(cells, store, device, jobs, on_valued, limits):
+        seen.append((len(cells), device, jobs, limits.seconds))
         return run_cells(cells, store, device, 0, on_valued)
 
     monkeypatch.setattr(execution, "run_cells", no_workers)
-    said = dvbench("run", "tiny.toml", "--jobs", 3, "--evaluator", "random", "--device", "cpu")
+    words = ("run", "tiny.toml", "--jobs", 3, "--evaluator", "random", "--device", "cpu")
+    said = dvbench(*words)
     assert said.out.startswith("tiny: 2 cells, 0 done before, 2 to do, 3 at a time\n")
-    assert seen == [(2, "cpu", 3)]
+    dvbench(*words, "--cell-timeout", "1.5")
+    (here / "tiny.toml").write_text("cell_timeout = 600\n" + (here / "tiny.toml").read_text())
+    dvbench(*words)
+    assert seen == [(2, "cpu", 3, 86_400), (0, "cpu", 3, 1.5), (0, "cpu", 3, 600)]
 
 
-@pytest.mark.usefixtures("script")
-def test_unusual_values_are_remarked_on(dvbench) -> None:
-    said = run_tiny(dvbench, "--evaluator", "loose_evaluators:Constant", "--evaluator", "loose_evaluators:Mine")
-    assert said.code == 0
-    remarks = [line for line in said.out.splitlines() if line.startswith("remark: ")]
-    name = "loose_evaluators.Constant"
-    assert remarks == [f"remark: {FOLDER} {name} seed {seed}: all values are the same" for seed in (0, 1)]
+@pytest.mark.parametrize("seconds", [0, -1, "nan", 1e300])
+def test_a_time_limit_is_a_time(refused, seconds: object) -> None:
+    assert refused("run", "tiny.toml", "--cell-timeout", seconds) == (
+        "the time limit of a cell is above 0 and at most 31536000 seconds"
+    )

@@ -41,7 +41,6 @@ def _nothing_lost(here: Path):
         (("run", "quick", "--jobs", "-1"), "Invalid value for '--jobs': "),
         (("run", "quick", "--jobs", "many"), "Invalid value for '--jobs': "),
         (("run", "quick", "--device", "tpu"), "Invalid value for '--device': "),
-        (("value", "table.csv"), "Missing option '--label'"),
         ((*VALUE, "--folds", "1"), "Invalid value for '--folds': "),
         ((*VALUE, "--seed", "-1"), "Invalid value for '--seed': "),
         (("list",), "Missing argument 'KIND'"),
@@ -136,32 +135,39 @@ def rows(**changes: str) -> str:
     return "\n".join(lines)
 
 
-def every(label: str | None = None, constant: str | None = None) -> str:
+def every(label: str) -> str:
     header, *lines = two_classes()
     cells = [line.split(",") for line in lines]
-    return "\n".join([header, *(f"{constant or a},{b},{label or kind}" for a, b, kind in cells)])
+    return "\n".join([header, *(f"{a},{b},{label}" for a, b, _ in cells)])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "bad.csv is empty: it must have a line with the names of the columns, and rows of data"),
-        (rows(row3="nan,1,good"), "column 'a' of bad.csv has 1 missing values, the first in row 3 of the data: "),
-        (rows(row3="inf,1,good"), "column 'a' of bad.csv has 1 infinite or too large numbers, the first in row 3 "),
-        (rows(row3="1,2,"), "column 'kind' of bad.csv has 1 missing values, the first in row 3 of the data: "),
-        (rows(row3="1,2,good,4"), "bad.csv cannot be read as CSV: "),
-        (every(label="good"), "label column 'kind' of bad.csv has only one class, 'good': choose another column"),
-        (every(constant="7"), "column 'a' of bad.csv is the same in every row: drop it"),
-        ("\n".join(two_classes()[:5]), "bad.csv has 4 rows of data: at least 10 are needed"),
+        (rows(row3="inf,1,good"), "bad.csv: column 'a' has infinite or too large numbers in line 4: "),
+        (rows(row3="1,2,"), "column 'kind' of bad.csv has 1 missing labels, in line 4: "),
+        (rows(row3="1,2,good,4"), "bad.csv cannot be read as CSV: line 4 has 4 values"),
+        (
+            every(label="good"),
+            "label column 'kind' of bad.csv is 'good' in every row, so there is nothing to predict: ",
+        ),
         (rows(row0="a,b,other"), "no column of bad.csv is named 'kind': choose one of a, b, other."),
-        ("\0" * 40, "bad.csv cannot be read as CSV: it is a binary file"),
+        ("\0" * 40, "bad.csv cannot be read: it is a binary file"),
     ],
-    ids=["empty", "nan", "infinite", "no label", "long row", "one class", "constant", "few", "no column", "binary"],
+    ids=["empty", "infinite", "no label", "long row", "one class", "no column", "binary"],
 )
 def test_tables(refused, here: Path, text: str, message: str) -> None:
     (here / "bad.csv").write_text(text)
     assert refused("value", "bad.csv", "--label", "kind", "--out", "values.csv").startswith(message)
     assert refused(*RUN, "--dataset", "csv:bad.csv?label=kind").startswith(message)
+
+
+def test_tables_that_are_too_small(refused, here: Path) -> None:
+    (here / "bad.csv").write_text("\n".join(two_classes()[:5]))
+    assert refused("value", "bad.csv").startswith("4 rows cannot be divided into 5 folds of at least 2: use --folds 2")
+    asked = refused(*RUN, "--dataset", "csv:bad.csv?label=kind")
+    assert asked.startswith("bad.csv has 4 rows of data: at least 10 are needed")
 
 
 def test_tables_that_are_not_there(refused, here: Path) -> None:
@@ -181,7 +187,7 @@ def test_any_name_of_a_table_is_run_or_refused(dvbench, here: Path, name: str) -
 
 
 def test_more_folds_than_rows(refused) -> None:
-    assert refused(*VALUE, "--folds", "31") == "60 rows cannot be split into 31 parts of at least 2: use more data"
+    assert refused(*VALUE, "--folds", "31") == "60 rows cannot be divided into 31 folds of at least 2: use --folds 30"
 
 
 def test_values_are_not_written_onto_their_table(refused, here: Path) -> None:
@@ -212,7 +218,9 @@ def test_foreign_results(refused, done: Path, here: Path, content: bytes) -> Non
     before = tree(here / "done")
     start = f"done/tiny/{FOLDER}/random/seed-0/result.json is not a result of this version of dvbench: "
     assert refused(*RUN, "--results", "done").startswith(start)
-    assert refused("leaderboard", "build", "--results", "done").startswith(start)
+    assert refused("leaderboard", "build", "--results", "done").startswith(
+        f"the pages of suite 'tiny' were not written: {start}"
+    )
     assert tree(here / "done") == before
 
 
@@ -220,7 +228,9 @@ def test_foreign_plans(refused, done: Path, here: Path) -> None:
     (here / "done/tiny/plan.json").write_text("[]")
     start = "done/tiny/plan.json is not a plan of dvbench: "
     assert refused(*RUN, "--results", "done").startswith(start)
-    assert refused("leaderboard", "build", "--results", "done").startswith(start)
+    assert refused("leaderboard", "build", "--results", "done").startswith(
+        f"the pages of suite 'tiny' were not written: {start}"
+    )
 
 
 def test_a_result_in_the_folder_of_another(refused, done: Path) -> None:

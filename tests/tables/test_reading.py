@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -157,6 +158,16 @@ def test_files_that_are_no_tables(tmp_path: Path, content: bytes, expected: str)
     path = tmp_path / "d.csv"
     path.write_bytes(content)
     assert re.search(expected, said(lambda: read_table(path), path))
+
+
+def test_a_table_of_many_columns_takes_time_that_grows_with_their_number(tmp_path: Path) -> None:
+    names = [f"f{number}" for number in range(40_000)]
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join([*names, names[-1]]) + "\n")
+    started = time.process_time()
+    with pytest.raises(UserError, match="has two columns named 'f39999'"):
+        read_table(path)
+    assert time.process_time() - started < 3  # comparing every name with all names before it takes 25 s
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""What is used where the user chooses nothing: the evaluator and its utility, with the reason that is printed."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from dvbench.errors import UserError
+from dvbench.registry import Entry
+from dvbench.settings import Kind
+
+Utility = Literal["accuracy", "log_loss", "mse"]
+UTILITIES: dict[Kind, tuple[Utility, ...]] = {"classification": ("accuracy", "log_loss"), "regression": ("mse",)}
+FOR_ROWS, FOR_GROUPS, FOR_REGRESSION = "knn_shapley", "partial_unlearning_shapley", "data_oob"
+# These train models and predict with them, or use none. All others need gradients of a network.
+WITH_ANY_MODEL = (
+    "ame", "beta_shapley", "class_wise_shapley", "data_banzhaf", "data_oob", "data_shapley", "dvrl",
+    "influence_subsample", "knn_shapley", "lava", "leave_one_out", "random", "robust_volume_shapley",
+)  # fmt: skip
+
+
+def default_evaluator(kind: Kind, grouped: bool, network: bool) -> tuple[str, str]:
+    """Return the evaluator that is used by default, and why.
+
+    Parameters
+    ----------
+    kind : {"classification", "regression"}
+    grouped : bool
+        Whether groups of rows are valued.
+    network : bool
+        Whether the model is a network.
+    """
+    if not network:
+        return ("data_banzhaf" if grouped else FOR_REGRESSION), "it works with every model"
+    if grouped:
+        return FOR_GROUPS, "it agrees best with exact values of subsets in the published results of the suite quick"
+    if kind == "regression":
+        return FOR_REGRESSION, "it values regressions; no published suite compares evaluators on them"
+    return FOR_ROWS, (
+        "among evaluators that take less than half a second, it has the best mean rank in the published results of the "
+        "suite quick"
+    )
+
+
+def chosen_utility(utility: str | None, kind: Kind, entry: Entry) -> tuple[Utility, str | None]:
+    """Return the utility and, if it was chosen here, why.
+
+    Raises
+    ------
+    UserError
+        If the utility is not one of this kind of problem.
+    """
+    offered = UTILITIES[kind]
+    for each in offered:
+        if each == utility:
+            return each, None
+    if utility is not None:
+        raise UserError(f"the utility of a {kind} is {' or '.join(offered)}, not '{utility}'")
+    if kind == "classification" and takes_utility(entry):
+        return "log_loss", "unlearning changes a model little, which log loss shows and accuracy often does not"
+    return offered[0], None
+
+
+def takes_utility(entry: Entry) -> bool:
+    """Whether an evaluator has a parameter ``utility``, which is ``"metric"`` or ``"log_loss"``."""
+    return any(parameter.name == "utility" for parameter in entry.definition.parameters or ())
+
+
+def evaluator_parameters(entry: Entry, utility: Utility) -> dict[str, Any]:
+    """Return the parameters of an evaluator that the utility decides."""
+    return {"utility": "log_loss" if utility == "log_loss" else "metric"} if takes_utility(entry) else {}
+
+
+def check_model(evaluator: str, network: bool, model: str) -> None:
+    """Raise a `UserError` if an evaluator of dvbench needs the gradients of a network and the model is none."""
+    if network or evaluator in WITH_ANY_MODEL or ":" in evaluator:
+        return
+    raise UserError(
+        f"{evaluator} needs gradients, which {model} does not have; these evaluators can use it: "
+        f"{', '.join(name for name in WITH_ANY_MODEL if name != 'random')}"
+    )

@@ -1,0 +1,143 @@
+"""Makes the model of a valuation of what the user gives: a name, a network, an estimator of scikit-learn, a model."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from opendataval.model import Model
+from opendataval.model.api import TorchModel
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from dvbench.errors import UserError
+from dvbench.problems.problem import Problem
+from dvbench.settings import ModelSettings, Training
+from dvbench.training.build import build_model, check_outputs
+from dvbench.training.tensor_model import TensorModel
+
+
+def model_for(model: Any, problem: Problem, training: Training, seed: int, device: str) -> tuple[Any, dict[str, Any]]:
+    """Make a model for a problem, and the arguments of its ``fit``.
+
+    Parameters
+    ----------
+    model : str, torch.nn.Module, estimator of scikit-learn or opendataval.model.Model
+        It is copied.
+    problem : Problem
+    training : Training
+        How networks are trained.
+    seed : int
+        Seed of the weights of a named model, and of the order of minibatches.
+    device : str
+        Device of networks.
+
+    Raises
+    ------
+    UserError
+        If it is no model, or does not fit the data.
+    """
+    fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
+    shape, outputs = problem.shape, problem.outputs
+    if isinstance(model, str):
+        settings, decay = ModelSettings(name=model), training.weight_decay
+        named = build_model(settings, shape, outputs, problem.kind, seed=seed, weight_decay=decay, device=device)
+        return named, fit
+    if isinstance(model, Model):
+        return copy.deepcopy(model), fit if isinstance(model, TorchModel) else {}
+    if isinstance(model, nn.Module):
+        network = copy.deepcopy(model)
+        check_outputs(type(model).__name__, network, shape, outputs)
+        made: TensorModel = TensorModel(network, problem.kind, outputs, seed, training.weight_decay).to(device)
+        return made, fit
+    if is_estimator(model):
+        return Estimator(model, outputs if problem.kind == "classification" else None), {}
+    raise UserError(
+        f"{type(model).__name__} is no model: give a name of 'dvbench list models', a torch.nn.Module, an estimator of "
+        "scikit-learn, or a model of OpenDataVal"
+    )
+
+
+def is_estimator(model: Any) -> bool:
+    """Whether an object has the interface of scikit-learn's estimators."""
+    return all(hasattr(model, name) for name in ("fit", "predict", "get_params")) and not isinstance(model, type)
+
+
+class Estimator(Model):
+    """An estimator of scikit-learn as a model of OpenDataVal.
+
+    OpenDataVal's own wrapper predicts a constant whenever a class is absent from the points that a model is fitted to.
+    This one gives the absent class a probability of 0.
+
+    Parameters
+    ----------
+    estimator : sklearn estimator
+        It is copied before it is fitted.
+    classes : int, optional
+        Number of classes; None for regression.
+
+    Raises
+    ------
+    UserError
+        If it is a classifier for regression data or the other way round, or does not predict probabilities.
+    """
+
+    def __init__(self, estimator: Any, classes: int | None) -> None:
+        from sklearn.base import is_classifier
+
+        name = type(estimator).__name__
+        if is_classifier(estimator) != (classes is not None):
+            kinds = ("classification", "regression") if classes is None else ("regression", "classification")
+            raise UserError(f"{name} is for {kinds[0]}, but the data are a {kinds[1]}: give another model")
+        if classes is not None and not hasattr(estimator, "predict_proba"):
+            raise UserError(f"{name} does not predict probabilities: give an estimator with predict_proba")
+        self.estimator = estimator
+        self.classes = classes
+        self.num_classes = classes or 1
+        self.fitted: Any = None
+        self.labels = np.arange(0)
+
+    def fit(self, x_train: Any, y_train: Any, *args: Any, sample_weight: Any = None, **_: Any) -> Estimator:
+        """Fit a copy of the estimator; with no points it predicts 0, and with one class always this class."""
+        from sklearn.base import clone
+
+        x, y = _array(x_train), _array(y_train)
+        self.fitted = None
+        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64).reshape(-1)
+        if weights is not None:
+            x, y, weights = x[weights > 0], y[weights > 0], weights[weights > 0]
+        targets = y.argmax(axis=1) if self.classes is not None else y.reshape(-1)
+        self.labels = np.unique(targets) if self.classes is not None else np.arange(1)
+        if len(x) == 0 or (self.classes is not None and len(self.labels) < 2):
+            return self
+        estimator = clone(self.estimator)
+        weighted = weights is not None and "sample_weight" in inspect.signature(estimator.fit).parameters
+        self.fitted = estimator.fit(x, targets, **({"sample_weight": weights} if weighted else {}))
+        return self
+
+    def predict(self, x: Any, *_: Any, **__: Any) -> torch.Tensor:
+        """Predict probabilities of shape (n, classes), or targets of shape (n, 1)."""
+        x = _array(x)
+        if self.classes is None:
+            predicted = np.zeros(len(x)) if self.fitted is None else self.fitted.predict(x)
+            return torch.as_tensor(np.asarray(predicted), dtype=torch.float32).reshape(-1, 1)
+        probabilities = np.zeros((len(x), self.classes), dtype=np.float32)
+        if self.fitted is not None:
+            probabilities[:, self.fitted.classes_] = self.fitted.predict_proba(x)
+        elif len(self.labels):
+            probabilities[:, self.labels[0]] = 1
+        else:
+            probabilities[:] = 1 / self.classes
+        return torch.from_numpy(probabilities)
+
+
+def _array(data: Any) -> np.ndarray:
+    """Features or targets as an array of shape (n, ...); an estimator takes points as rows."""
+    if isinstance(data, Dataset) and not isinstance(data, torch.Tensor):
+        data = next(iter(DataLoader(data, batch_size=len(data)))) if len(data) else torch.zeros(0, 1)  # type: ignore[arg-type]
+    array: np.ndarray = torch.as_tensor(data).detach().cpu().numpy()
+    return array.reshape(len(array), math.prod(array.shape[1:]))

@@ -1,0 +1,237 @@
+"""Values a table that was read: by folds, or with a validation set of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dvbench.errors import UserError
+from dvbench.own_data.defaults import (
+    check_model,
+    chosen_utility,
+    default_evaluator,
+    evaluator_parameters,
+)
+from dvbench.own_data.values import Values, ranks, tie_remarks
+from dvbench.registry import find
+from dvbench.settings import EvaluatorSettings, Training
+
+if TYPE_CHECKING:
+    from dvbench.execution.valuation_output import ValuationOutput
+    from dvbench.problems.problem import Problem
+    from dvbench.problems.source import Source
+    from dvbench.tables.reading import Table
+
+TRAINING = Training(epochs=20, batch_size=32, lr=0.01)
+MODEL = "logistic_regression"
+Observer = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class How:
+    """How a table is valued; what is None is chosen.
+
+    Parameters
+    ----------
+    evaluator : str, optional
+    model : str or object, optional
+        A name, a network, an estimator of scikit-learn or a model of OpenDataVal.
+    utility : {"accuracy", "log_loss", "mse"}, optional
+    folds : int
+    seed : int
+    training : Training
+    device : str
+    """
+
+    evaluator: str | None = None
+    model: Any = None
+    utility: str | None = None
+    folds: int = 5
+    seed: int = 0
+    training: Training = TRAINING
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is computed, after the user's choices and the defaults, and the lines that say so."""
+
+    settings: EvaluatorSettings
+    model: Any
+    model_name: str
+    utility: str
+    lines: tuple[str, ...]
+
+
+def choose(table: Table, how: How) -> Choice:
+    """Choose evaluator, model and utility; imports no torch.
+
+    Raises
+    ------
+    UserError
+        If something does not exist or does not fit together.
+    """
+    kind, grouped = table.source.kind, table.group is not None
+    model = MODEL if how.model is None else how.model
+    if isinstance(model, str):
+        model = find("models", model).name
+    elif isinstance(model, type):
+        raise UserError(f"{model.__name__} is a class: give an object, such as {model.__name__}()")
+    named = isinstance(model, str)
+    network = named or (hasattr(model, "parameters") and hasattr(model, "state_dict"))
+    lines = []
+    if how.evaluator is None:
+        evaluator, why = default_evaluator(kind, grouped, network)
+        lines.append(f"evaluator: {evaluator}, because {why}; --evaluator chooses another")
+    else:
+        evaluator = find("evaluators", how.evaluator).name
+    name = model if named else type(model).__name__
+    check_model(evaluator, network, name)
+    entry = find("evaluators", evaluator)
+    utility, why_utility = chosen_utility(how.utility, kind, entry)
+    if why_utility:
+        lines.append(f"utility: {utility}, because {why_utility}; --utility chooses another")
+    settings = EvaluatorSettings(name=evaluator, params=evaluator_parameters(entry, utility))
+    return Choice(settings, model, name, utility, tuple(lines))
+
+
+def value_table(table: Table, how: How, validation: Source | None = None, observe: Observer | None = None) -> Values:
+    """Value every row of a table, or every group of rows.
+
+    Without a validation set the rows are divided into folds. Each fold is the validation set once, while the rows of
+    all others are valued; a value is the mean over the folds in which the row, or some row of the group, was valued.
+
+    Parameters
+    ----------
+    table : Table
+    how : How
+    validation : Source, optional
+        Encoded like the table.
+    observe : callable, optional
+        Called with the number of finished folds, of all folds, and the seconds since the start.
+
+    Returns
+    -------
+    Values
+
+    Raises
+    ------
+    UserError
+        If the table cannot be valued in this way.
+    """
+    started = time.perf_counter()
+    choice = choose(table, how)
+    source = table.source
+    items = None if source.groups is None else np.unique(source.groups, return_inverse=True)[1]
+    parts = list(_parts(table, how, validation))
+    found = np.full((len(parts), len(source.labels) if items is None else int(items.max()) + 1), np.nan)
+    errors = np.full(found.shape[1], np.nan)
+    for number, (players, judges) in enumerate(parts):
+        if observe:
+            observe(number, len(parts), time.perf_counter() - started)
+        valued, groups = (players, None) if items is None else np.unique(items[players], return_inverse=True)
+        problem = _problem(table, validation, players, judges, groups, how.seed)
+        output = _valuation(problem, choice, how, number, len(parts))
+        found[number, valued] = output.arrays["values"]
+        if validation is not None and "standard_errors" in output.arrays:
+            errors[valued] = output.arrays["standard_errors"]
+    if observe:
+        observe(len(parts), len(parts), time.perf_counter() - started)
+    mean = np.nanmean(found, axis=0)
+    extra = {} if validation is not None else {"spread": np.nanstd(found, axis=0, ddof=1 if len(parts) > 2 else 0)}
+    if np.isfinite(errors).all():
+        extra = {"standard_error": errors}
+    return _result(table, choice, mean, extra, 0 if validation is not None else len(parts), started)
+
+
+def _parts(table: Table, how: How, validation: Source | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers of the players and of the validation set, for each valuation."""
+    from dvbench.problems.splits import fold_rows
+    from dvbench.randomness import generator
+
+    n = len(table.source.labels)
+    if validation is not None:
+        yield np.arange(n), np.arange(n, n + len(validation.labels))
+        return
+    if n < 2 * how.folds:
+        fewer = f"--folds {n // 2}" if n >= 4 else "a table of at least 4 rows"
+        raise UserError(f"{n} rows cannot be divided into {how.folds} folds of at least 2: use {fewer}")
+    folds = fold_rows(table.source, how.folds, generator(table.name, how.seed, "folds"))
+    for fold in folds:
+        yield np.sort(np.concatenate([part for part in folds if part is not fold])), fold
+
+
+def _problem(
+    table: Table,
+    validation: Source | None,
+    players: np.ndarray,
+    judges: np.ndarray,
+    groups: np.ndarray | None,
+    seed: int,
+) -> Problem:
+    from dvbench.problems.build import assemble
+    from dvbench.settings import Noise
+
+    source = table.source if validation is None else _joined(table.source, validation)
+    return assemble(source, f"table:{table.name}", (players, judges, judges), Noise(), seed, groups)
+
+
+def _joined(source: Source, validation: Source) -> Source:
+    """The rows of both, first those of the table; a row of the validation set has no group."""
+    features = np.concatenate([each.take(np.arange(len(each.labels))) for each in (source, validation)])
+    labels = np.concatenate([source.labels, validation.labels])
+    return replace(source, labels=labels, take=lambda rows: features[rows], groups=None)
+
+
+def _valuation(problem: Problem, choice: Choice, how: How, number: int, count: int) -> ValuationOutput:
+    from dvbench.execution.environment import resolve_device
+    from dvbench.execution.failures import error_line
+    from dvbench.execution.valuation import value_with_model
+    from dvbench.own_data.models import model_for
+    from dvbench.own_data.utilities import metric_of
+    from dvbench.randomness import integer_seed
+
+    device = resolve_device(how.device)
+    key = (problem.dataset, choice.settings.name, how.seed * count + number)
+    try:
+        model, fit = model_for(choice.model, problem, how.training, integer_seed(*key, "model"), device)
+        metric = metric_of(choice.utility, problem)
+        return value_with_model(
+            problem, choice.settings, model, fit, seed=integer_seed(*key, "evaluator"), device=device, metric=metric
+        )
+    except (Exception, SystemExit) as error:
+        where = f" (fold {number + 1} of {count}: {len(problem.train)} rows are valued, " if count > 1 else " ("
+        where += f"{len(problem.validation)} rows are the validation set)"
+        reason = str(error) if isinstance(error, UserError) else f"{choice.settings.name} failed: {error_line(error)}"
+        raise UserError(reason + where) from error
+
+
+def _result(
+    table: Table, choice: Choice, mean: np.ndarray, extra: dict[str, np.ndarray], folds: int, started: float
+) -> Values:
+    import pandas as pd
+
+    ranked = ranks(mean)
+    if table.source.groups is not None:
+        names, counts = np.unique(table.source.groups, return_counts=True)
+        columns: dict[str, Any] = {"group": names, "rows": counts}
+    else:
+        columns = {"row": table.rows, "label": table.targets}
+    what = "rows" if table.source.groups is None else "groups"
+    return Values(
+        values=pd.DataFrame({**columns, "value": mean, **extra, "rank": ranked}),
+        kind=table.source.kind,
+        evaluator=choice.settings.name,
+        model=choice.model_name,
+        utility=choice.utility,
+        folds=folds,
+        numbering=table.numbering,
+        understood=(*table.understood, *choice.lines),
+        remarks=(*table.remarks, *tie_remarks(ranked, what, choice.utility)),
+        seconds=time.perf_counter() - started,
+        reading_remarks=len(table.remarks),
+    )

@@ -1,0 +1,160 @@
+"""`Values`, the result of valuing a table: a data frame, what it means in words, a picture and a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dvbench.files import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+SHOWN = 10
+EQUAL = 1e-9  # values that differ by less than this part of their range are ties
+MOSTLY = 0.5  # a ranking in which more than this part of the values are equal is remarked on
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Values of the rows of a table, or of groups of rows.
+
+    Attributes
+    ----------
+    values : pandas.DataFrame
+        Of rows: ``row`` (as the user's file or data frame numbers it), ``label`` (as it stands there), ``value``,
+        ``spread`` and ``rank``, in the order of the table. Of groups: ``group``, ``rows`` (their number), ``value``,
+        ``spread`` and ``rank``, in alphabetical order. ``spread`` is the standard deviation over folds; with a
+        validation set of its own there is one valuation, and the column is ``standard_error`` if the evaluator
+        estimates it. Rank 1 is the most valuable; equal values have the same rank.
+    kind : {"classification", "regression"}
+    evaluator, model, utility : str
+    folds : int
+        0 with a validation set of its own.
+    numbering : str
+        What ``row`` counts: "line" of a file, "row" of a sheet, "index" of a data frame.
+    understood : tuple of str
+        How the table was read.
+    remarks : tuple of str
+        Doubts about the table, and then about the values.
+    seconds : float
+    reading_remarks : int
+        How many of the remarks are about the table.
+    """
+
+    values: pd.DataFrame
+    kind: str
+    evaluator: str
+    model: str
+    utility: str
+    folds: int
+    numbering: str
+    understood: tuple[str, ...]
+    remarks: tuple[str, ...]
+    seconds: float
+    reading_remarks: int = 0
+
+    @property
+    def grouped(self) -> bool:
+        """Whether groups of rows are valued."""
+        return "group" in self.values
+
+    @property
+    def how(self) -> str:
+        """Evaluator, model, utility, rows and folds, in one line."""
+        rows = int(self.values["rows"].sum()) if self.grouped else len(self.values)
+        judged = f"{self.folds} folds" if self.folds else "one validation set"
+        return f"{self.evaluator}, {self.model}, {self.kind} by {self.utility}, {rows:,} rows, {judged}"
+
+    def summary(self, reading: bool = True) -> str:
+        """Return the most and the least valuable rows or all groups, doubts, and what to look at first.
+
+        Parameters
+        ----------
+        reading : bool
+            Whether it begins with what was understood of the table.
+        """
+        lines = [*self.understood, *(f"note: {remark}" for remark in self.remarks)] if reading else []
+        lines += [f"by {self.how}"]
+        ranked = self.values.sort_values("rank", kind="stable")
+        if self.grouped or len(ranked) <= 2 * SHOWN:
+            lines += ["", ranked.to_string(index=False)]
+        else:
+            lines += ["", "most valuable:", ranked.head(SHOWN).to_string(index=False)]
+            lines += ["least valuable:", ranked.tail(SHOWN).iloc[::-1].to_string(index=False)]
+        if rows := self.suspects():
+            numbers = ", ".join(map(str, rows))
+            lines += ["", f"check the labels of these first, by {self.numbering}: {numbers}"]
+        if not reading:
+            lines += [f"note: {remark}" for remark in self.remarks[self.reading_remarks :]]
+        return "\n".join(lines)
+
+    def suspects(self) -> list[Any]:
+        """Return the rows whose labels to check first: the lowest tenth, ten at most, without ties with other rows."""
+        if self.grouped or self.kind != "classification":
+            return []
+        ordered = self.values.sort_values("value", kind="stable")
+        count = min(SHOWN, -(-len(ordered) // 10))
+        cut = ordered.head(count)
+        if len(ordered) > count:
+            cut = cut[cut["rank"] > ordered["rank"].iloc[count]]  # no row before another with which it is tied
+        return cut["row"].tolist()
+
+    def plot(self, path: str | Path | None = None) -> Figure:
+        """Draw the most and the least valuable rows, or the groups.
+
+        Parameters
+        ----------
+        path : str or Path, optional
+            PNG file to write.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from dvbench.own_data.picture import draw, png
+
+        figure = draw(self.values, self.how, self.numbering)
+        if path is not None:
+            write_atomically(Path(path), png(figure))
+        return figure
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the values to a CSV file."""
+        write_atomically(Path(path), self.values.to_csv(index=False).encode())
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Rank values, shape (n,): 1 is the highest; ties, up to rounding, share the lowest of their ranks."""
+    order = np.argsort(-values, kind="stable")
+    gaps = -np.diff(values[order])
+    starts = np.concatenate([[True], gaps > EQUAL * max(np.ptp(values), np.abs(values).max() * EQUAL)])
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(values)), 0))
+    ranked = np.empty(len(values), dtype=np.int64)
+    ranked[order] = first + 1
+    return ranked
+
+
+def tie_remarks(ranked: np.ndarray, what: str, utility: str) -> list[str]:
+    """Say that values rank nothing, or that most of them are equal, and what to do.
+
+    Parameters
+    ----------
+    ranked : numpy.ndarray of int, shape (n,)
+        See `ranks`.
+    what : str
+        "rows" or "groups".
+    utility : str
+    """
+    n, largest = len(ranked), int(np.bincount(ranked).max())
+    if n < 2 or largest <= MOSTLY * n:
+        return []
+    other = "--utility log_loss (utility='log_loss'), " if utility == "accuracy" else ""
+    advice = f"try {other}another evaluator or fewer folds"
+    if largest == n:
+        return [f"all {n:,} values are equal: they rank no {what}; {advice}"]
+    return [f"{largest:,} of {n:,} values are equal: among these {what} there is no order; {advice}"]

@@ -1,0 +1,71 @@
+"""Ranks of values, and what is said about ties."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+
+from dvbench.own_data.values import Values, ranks, tie_remarks
+
+
+def made(values: list[float], kind: str = "classification") -> Values:
+    """Values of rows that a file numbers from 2."""
+    frame = pd.DataFrame({"row": np.arange(len(values)) + 2, "label": "a", "value": values})
+    frame = frame.assign(spread=0.1, rank=ranks(np.array(values)))
+    return Values(frame, kind, "knn_shapley", "logistic_regression", "accuracy", 5, "line", ("read",), (), 0.1)
+
+
+@given(st.lists(st.integers(-5, 5), min_size=1, max_size=40))
+def test_equal_values_share_the_lowest_of_their_ranks(numbers: list[int]) -> None:
+    values = np.array(numbers, dtype=float)
+    np.testing.assert_array_equal(ranks(values), rankdata(-values, method="min"))
+
+
+@given(st.lists(st.floats(-1e3, 1e3, allow_subnormal=False), min_size=2, max_size=30))
+def test_ranks_never_contradict_values(numbers: list[float]) -> None:
+    values = np.array(numbers)
+    by_rank = ranks(values)
+    higher = values[:, None] > values[None, :] + 2e-9 * len(values) * np.ptp(values)
+    assert (by_rank[:, None] < by_rank[None, :])[higher].all()
+
+
+def test_rounding_is_a_tie_and_a_small_scale_is_none() -> None:
+    assert ranks(np.array([0.3, 0.1 + 0.2, -1.0])).tolist() == [1, 1, 3]
+    assert ranks(np.array([3e-20, 2e-20, 1e-20])).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0] * 10, "all 10 values are equal: they rank no rows"),
+        ([0.0] * 6 + [1.0, 2.0, 3.0, 4.0], "6 of 10 values are equal: among these rows there is no order"),
+        ([0.0] * 5 + [1.0, 2.0, 3.0, 4.0, 5.0], None),
+        ([1.0], None),
+    ],
+)
+def test_ties_are_said(values: list[float], expected: str | None) -> None:
+    remarks = tie_remarks(ranks(np.array(values)), "rows", "accuracy")
+    assert [remark.split(";")[0] for remark in remarks] == ([expected] if expected else [])
+    assert all("--utility log_loss" in remark for remark in remarks)
+    assert all("--utility" not in remark for remark in tie_remarks(ranks(np.array(values)), "rows", "log_loss"))
+
+
+def test_rows_to_check_are_the_lowest_without_those_that_tie_with_others() -> None:
+    assert made([float(i) for i in range(30)]).suspects() == [2, 3, 4]
+    assert made([float(i) for i in range(300)]).suspects() == list(range(2, 12))
+    assert made([0.0, 1.0, *[2.0] * 28]).suspects() == [2, 3]
+    assert made([0.0] * 30).suspects() == []
+    assert made([float(i) for i in range(30)], "regression").suspects() == []
+
+
+def test_the_summary_has_both_ends_and_what_was_read() -> None:
+    text = made([float(i) for i in range(30)]).summary()
+    assert text.startswith("read\nby knn_shapley, logistic_regression, classification by accuracy, 30 rows, 5 folds")
+    most, least = text.partition("least valuable:")[::2]
+    assert [int(line.split()[0]) for line in most.splitlines()[-10:]] == list(range(31, 21, -1))
+    assert [int(line.split()[0]) for line in least.splitlines()[2:12]] == list(range(2, 12))
+    assert text.endswith("by line: 2, 3, 4")

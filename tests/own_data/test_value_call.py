@@ -1,0 +1,206 @@
+"""`dvbench.value`: what it takes, what it returns, and what it says about results that rank nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import dvbench
+from dvbench.errors import UserError
+from dvbench.problems.splits import fold_rows
+from dvbench.registry import find
+from dvbench.results import Store
+from evaluators import KNNShapley
+from leaderboard.index import open_index
+from leaderboard.suite_scores import suite_scores
+
+ROOT = Path(__file__).parents[2]
+
+
+def points(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    return rng.normal(size=(n, 3)) + 3 * y[:, None], y
+
+
+def test_rows_with_a_wrong_label_are_the_least_valuable() -> None:
+    x, y = points()
+    y[[3, 8, 40]] ^= 1
+    result = dvbench.value(x, y)
+    assert list(result.values) == ["row", "label", "value", "spread", "rank"]
+    assert set(result.values.nsmallest(3, "value")["row"]) == {3, 8, 40}
+    assert set(result.suspects()[:3]) == {3, 8, 40}
+    assert result.evaluator == "knn_shapley"
+    assert "best mean rank in the published results of the suite quick" in result.understood[-1]
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, torch.tensor, np.asarray, lambda x: x.tolist()], ids=range(4))
+def test_all_containers_of_the_same_numbers_have_the_same_values(make) -> None:
+    x, y = points()
+    expected = dvbench.value(x, y).values
+    actual = dvbench.value(make(x), pd.Series(y) if make is pd.DataFrame else make(y)).values
+    pd.testing.assert_frame_equal(actual[["value", "rank"]], expected[["value", "rank"]], atol=1e-6)
+
+
+def test_a_file_and_its_data_frame_have_the_same_values(tmp_path: Path) -> None:
+    x, y = points()
+    frame = pd.DataFrame(x.round(3), columns=["a", "b", "c"]).assign(kind=np.array(["no", "yes"])[y])
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    frame.to_parquet(tmp_path / "mine.parquet")
+    by_name = dvbench.value(frame, label="kind").values
+    by_path = dvbench.value(tmp_path / "mine.csv", label="kind").values
+    assert list(by_path["label"]) == list(frame["kind"])
+    assert list(by_path["row"]) == list(range(2, 62))
+    assert list(by_name["row"]) == list(range(60))
+    assert set(by_name.nsmallest(5, "value")["row"]) & set(by_path.nsmallest(5, "value")["row"] - 2)
+
+
+def test_values_over_folds_are_means_of_knn_shapley_on_the_other_folds() -> None:
+    """Computed again by a plain loop over the folds, with the evaluator used directly."""
+    x, y = points(40)
+    table_name = "the table"
+    result = dvbench.value(x, y, evaluator="knn_shapley", folds=4, seed=3)
+    from dvbench.problems.source import classification
+    from dvbench.randomness import generator
+
+    parts = fold_rows(classification(x, y, ("0", "1")), 4, generator(table_name, 3, "folds"))
+    found = np.full((4, 40), np.nan)
+    for fold, valid in enumerate(parts):
+        rows = np.setdiff1d(np.arange(40), valid)
+        mean, deviation = x[rows].mean(axis=0), x[rows].std(axis=0)
+        features = torch.tensor((x - mean) / deviation, dtype=torch.float32)
+        labels = torch.eye(2)[torch.tensor(y)]
+        evaluator = KNNShapley().input_data(features[rows], labels[rows], features[valid], labels[valid])
+        found[fold, rows] = evaluator.train_data_values().evaluate_data_values()
+    np.testing.assert_allclose(result.values["value"], np.nanmean(found, axis=0), atol=1e-6)
+    np.testing.assert_allclose(result.values["spread"], np.nanstd(found, axis=0, ddof=1), atol=1e-6)
+
+
+def test_a_validation_set_of_its_own_values_all_rows_once() -> None:
+    x, y = points()
+    result = dvbench.value(x, y, validation=points(20, 1))
+    assert list(result.values) == ["row", "label", "value", "rank"]
+    assert len(result.values) == 60
+    assert result.folds == 0
+    assert "60 rows, one validation set" in result.how
+
+
+def test_groups_are_valued_and_one_that_mislabels_is_worth_least() -> None:
+    x, y = points(120)
+    groups = np.array(["acme", "bolt", "duff"])[np.arange(120) // 2 % 3]
+    y = np.where(groups == "duff", 1 - y, y)
+    result = dvbench.value(x, y, groups=groups)
+    assert list(result.values) == ["group", "rows", "value", "spread", "rank"]
+    assert list(result.values["group"]) == ["acme", "bolt", "duff"]
+    assert result.values.set_index("group")["rank"]["duff"] == 3
+    assert result.evaluator == "partial_unlearning_shapley"
+    assert result.suspects() == []
+
+
+def test_a_target_of_a_regression_that_is_wrong_has_the_lowest_value() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 2))
+    y = x @ [1.0, -2.0]
+    y[7] = 50.5
+    result = dvbench.value(x, y)
+    assert (result.kind, result.evaluator) == ("regression", "data_oob")
+    assert result.values["value"].idxmin() == 7
+
+
+def test_a_constant_result_is_no_ranking_and_says_what_to_do() -> None:
+    x, y = points(20)
+    result = dvbench.value(x, y, evaluator="leave_one_out", utility="accuracy")
+    assert set(result.values["rank"]) == {1}
+    assert any("all 20 values are equal: they rank no rows; try --utility log_loss" in each for each in result.remarks)
+    moved = dvbench.value(x, y, evaluator="leave_one_out", utility="log_loss")
+    assert moved.values["rank"].nunique() == 20
+
+
+def test_unlearning_uses_log_loss_by_default_and_says_so() -> None:
+    x, y = points(20)
+    result = dvbench.value(x, y, evaluator="partial_unlearning_shapley", groups=np.arange(20) % 4, folds=2)
+    assert result.utility == "log_loss"
+    assert any(line.startswith("utility: log_loss, because unlearning") for line in result.understood)
+    assert result.values["value"].nunique() == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"folds": 1}, "folds must be a whole number from 2 on"),
+        ({"folds": 40}, "60 rows cannot be divided into 40 folds of at least 2: use --folds 30"),
+        ({"evaluator": "knn_shaply"}, "did you mean 'knn_shapley'"),
+        ({"utility": "mse"}, "the utility of a classification is accuracy or log_loss, not 'mse'"),
+        ({"training": {"epochs": 0}}, "epochs"),
+        ({"training": {"lr": 1e30}, "evaluator": "leave_one_out"}, "diverged"),
+        ({"label": "a"}, "not both"),
+        ({"seed": -1}, "seed must be"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done_is_one_line(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        dvbench.value(*points(), **arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_arguments_are_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{i},{i * i},{i % 2}\n" for i in range(20)))
+    code = (
+        "import sys, dvbench\n"
+        "for data, more in (('none.csv', {}), ('t.csv', {'label': 'z'}), ('t.csv', {'evaluator': 'no'}),\n"
+        "                   ('t.csv', {'model': 'no'}), ('t.csv', {'utility': 'no'}), ('t.csv', {'folds': 0})):\n"
+        "    try: dvbench.value(data, **more)\n"
+        "    except dvbench.errors.UserError as error: print(error)\n"
+        "print([name for name in ('torch', 'opendataval', 'skrub') if name in sys.modules])\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", "import dvbench.errors\n" + code],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    lines = said.stdout.splitlines()
+    assert len(lines) == 7
+    assert lines[-1] == "[]"
+
+
+def test_the_defaults_are_those_that_the_published_results_recommend() -> None:
+    with open_index(Store(ROOT / "results"), "quick") as index:
+        scores = suite_scores(index)
+    seconds = scores.cells.groupby("evaluator")["seconds"].mean()
+    from leaderboard.statistics import overall
+
+    ranked = overall(scores.scores, scores.random)
+    cheap = ranked[ranked["evaluator"].map(seconds) < 0.5]
+    assert cheap.iloc[0]["evaluator"] == "knn_shapley"
+    agreement = scores.scores[scores.scores["task"] == "partial_agreement"]
+    best = agreement.groupby("evaluator")["value"].mean().idxmax()
+    assert best == "partial_unlearning_shapley"
+
+
+def test_an_evaluator_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loose_constant.py").write_text(
+        "class Mine:\n    def __init__(self, random_state=None): pass\n"
+        "    def train(self, fetcher, *args, **kwargs): self.n = len(fetcher.x_train)\n"
+        "    def evaluate_data_values(self): return [0.0] * self.n\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    result = dvbench.value(*points(), evaluator="loose_constant:Mine")
+    assert any("all 60 values are equal" in remark for remark in result.remarks)
+    assert find("evaluators", "loose_constant:Mine")
+
+
+def test_progress_says_what_was_understood_and_counts_folds(capsys: pytest.CaptureFixture[str]) -> None:
+    started = time.perf_counter()
+    dvbench.value(*points(), progress=True, folds=3)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("classification") for line in lines)
+    assert [line.split(":")[0] for line in lines[-3:]] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
+    assert time.perf_counter() - started < 100
