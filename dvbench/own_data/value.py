@@ -112,7 +112,7 @@ def value_table(table: Table, how: How, validation: Source | None = None, observ
     validation : Source, optional
         Encoded like the table.
     observe : callable, optional
-        Called with the number of finished folds, of all folds, and the seconds since the start.
+        Called from the start on with the number of finished folds, of all folds, and the seconds that folds took.
 
     Returns
     -------
@@ -128,19 +128,22 @@ def value_table(table: Table, how: How, validation: Source | None = None, observ
     source = table.source
     items = None if source.groups is None else np.unique(source.groups, return_inverse=True)[1]
     parts = list(_parts(table, how, validation))
+    if observe:
+        observe(0, len(parts), 0.0)
+    import dvbench.execution.valuation  # noqa: F401  takes seconds, which say nothing about the folds
+
+    clock = time.perf_counter()
     found = np.full((len(parts), len(source.labels) if items is None else int(items.max()) + 1), np.nan)
     errors = np.full(found.shape[1], np.nan)
     for number, (players, judges) in enumerate(parts):
-        if observe:
-            observe(number, len(parts), time.perf_counter() - started)
         valued, groups = (players, None) if items is None else np.unique(items[players], return_inverse=True)
         problem = _problem(table, validation, players, judges, groups, how.seed)
         output = _valuation(problem, choice, how, number, len(parts))
         found[number, valued] = output.arrays["values"]
         if validation is not None and "standard_errors" in output.arrays:
             errors[valued] = output.arrays["standard_errors"]
-    if observe:
-        observe(len(parts), len(parts), time.perf_counter() - started)
+        if observe:
+            observe(number + 1, len(parts), time.perf_counter() - clock)
     mean = np.nanmean(found, axis=0)
     extra = {} if validation is not None else {"spread": np.nanstd(found, axis=0, ddof=1 if len(parts) > 2 else 0)}
     if np.isfinite(errors).all():
