@@ -27,7 +27,7 @@ def _printable(longest: int) -> BeforeValidator:
 
 ErrorText = Annotated[str, _printable(LONGEST_ERROR)]
 Label = Annotated[str, _printable(300)]
-Key = Annotated[str, Field(max_length=LONGEST_KEY)]
+Key = Annotated[str, _printable(LONGEST_KEY)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # larger numbers are those of a diverged computation
 Count = Annotated[int, Field(ge=0, le=2**53)]
