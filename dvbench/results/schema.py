@@ -35,12 +35,15 @@ ArrayName = Literal["values", "standard_errors", "repeat"]
 
 
 class CellKey(Strict):
-    """Which cell: also the path of its folder, ``suite/problem/evaluator/seed-0``."""
+    """Which cell: also the path of its folder, ``suite/problem/evaluator/seed-0``.
+
+    Seeds of suites are small. Fresh seeds have 63 bits, so that an evaluator cannot find them by trying all.
+    """
 
     suite: Name
     problem: Name
     evaluator: Name
-    seed: int = Field(ge=0, lt=2**31)
+    seed: int = Field(ge=0, lt=2**63)
 
     @property
     def folder(self) -> str:
