@@ -35,7 +35,8 @@ from dvbench.submission.pack import zipped
 from dvbench.submission.publish import publish
 from leaderboard.build import build
 
-LIMITS = Limits(seconds=60, memory=2**32)
+LIMITS = Limits(seconds=600, memory=2**32)
+SECONDS = 20  # of the processor, for one bundle
 HONEST = made_up_files(3)
 TEXTS = [*PAYLOADS.values(), "", "\ud800", "os:system", "../../x", "a" * 300_000, "1e999", "__class__", "NaN"]
 NUMBERS = [0, -1, 1, 2**31, 2**53, 2**63, 10**400, -1e308, 1e-320, 0.5, True]
@@ -157,15 +158,16 @@ def main() -> None:
     slowest, end, number = 0.0, time.monotonic() + options.seconds, 0
     while time.monotonic() < end:
         content = bundle(random.Random(f"{options.seed}-{number}"))
-        started = time.monotonic()
+        started = time.process_time()
         try:
             counts[tried(content)] += 1
+            assert time.process_time() - started < SECONDS, "it takes long"
         except Exception:
             counts["found"] += 1
             Path(f"find-{options.seed}-{number}.zip").write_bytes(content)
             print(f"find {options.seed}-{number}", traceback.format_exc(limit=-3)[-1500:], sep="\n", flush=True)
-        slowest, number = max(slowest, time.monotonic() - started), number + 1
-    print(f"seed {options.seed}, {number} bundles: {dict(counts)}; the slowest took {slowest:.1f} s")
+        slowest, number = max(slowest, time.process_time() - started), number + 1
+    print(f"seed {options.seed}, {number} bundles: {dict(counts)}; the slowest took {slowest:.1f} s of a processor")
     sys.exit(1 if counts["found"] else 0)
 
 
