@@ -216,7 +216,8 @@ def load_results(folder: str | Path, suite: str | None = None) -> pd.DataFrame:
         ``players``, ``evaluator``, ``seed``, ``task``, ``metric`` (the headline metric), ``value`` (of that metric, NaN
         without a score), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"`` or ``"missing"``), ``error``,
         ``seconds``, ``fits``, ``unlearned`` and ``peak_memory`` (bytes) of the valuation, ``device``,
-        ``evaluator_version`` and ``mark`` (``"claimed"``, ``"recomputed"`` or ``"re-run"``).
+        ``evaluator_version`` and ``mark`` (``"claimed"``, ``"recomputed"``, ``"re-run"`` or ``"re-run on fresh
+        seeds"``).
 
     Raises
     ------
@@ -265,11 +266,14 @@ def verify(
     jobs: int | None = None,
     device: str = "auto",
     mirror: str | Path | None = None,
+    fresh_seeds: int = 0,
+    secret: str | None = None,
     progress: bool | None = None,
 ) -> Verification:
     """Verify results: the form of the files, the plans, and every score, which is computed again from the values.
 
-    Nothing in a bundle is executed. ``sample`` runs evaluators that are installed, or named by ``trust``.
+    Nothing in a bundle is executed. ``sample`` and ``fresh_seeds`` run evaluators that are installed, or named by
+    ``trust``, in processes of their own that are given arrays alone.
 
     Parameters
     ----------
@@ -288,11 +292,15 @@ def verify(
     trust : sequence of str
         Evaluators ``"module:Class"`` that may be imported and run.
     jobs : int, optional
-        Number of worker processes. By default one for each core. With 0, all is computed in this process.
+        Number of worker processes. By default one for each core. With 0, all but evaluators run in this process.
     device : {"auto", "cpu", "cuda"}
         Device on which models are trained.
     mirror : str or Path, optional
         Folder with the layout of the Hugging Face hub that is searched before the hub.
+    fresh_seeds : int
+        Number of seeds, derived from a secret, on which every problem is valued and scored too.
+    secret : str, optional
+        One line of at least 32 characters. By default it is drawn at random.
     progress : bool, optional
         Whether steps and remarks are printed. By default only if standard output is a terminal.
 
@@ -320,6 +328,8 @@ def verify(
         device=device,
         jobs=jobs,
         mirror=None if mirror is None else Path(mirror),
+        fresh_seeds=fresh_seeds,
+        secret=secret,
     )
     if out.is_terminal if progress is None else progress:
         return verify_bundle(Path(bundle), options, say, reporting)

@@ -185,13 +185,16 @@ def counting(what: str) -> Iterator[Callable[[int, int, float], None]]:
     Yields
     ------
     callable
-        To be called from the start on with the number of finished parts, of all parts, and the seconds since then.
+        To be called with the number of finished parts, of all parts (0 while packages are loaded), and the seconds.
     """
     with ExitStack() as stack:
         progress: Progress | None = None
 
         def show(done: int, total: int, seconds: float) -> None:
             nonlocal progress
+            if not total:
+                say("loading packages")
+                return
             left = f"about {seconds / done * (total - done):.0f} s left" if done else "time left not known yet"
             if not out.is_terminal:
                 if done < total:

@@ -58,7 +58,7 @@ class Suite(Strict):
     name: Name
     version: int = Field(ge=1)
     description: str = Field(min_length=1)
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(min_length=1)
     problems: tuple[SuiteProblem, ...] = Field(min_length=1)
     evaluators: tuple[EvaluatorSettings, ...] = Field(min_length=1)
     cell_timeout: float = Field(default=DAY, gt=0, le=LONGEST_TIMEOUT)

@@ -328,12 +328,12 @@ def _planned(cell: Cell) -> dict[str, Any]:
         "suite_version": cell.suite_version,
         "tasks": json.dumps(list(dict.fromkeys(cell.tasks))),
         "kind": cell.evaluator.kind,
-        "name": cell.evaluator.name,
+        "name": clean(cell.evaluator.name),
         "params": json.dumps(cell.evaluator.params, sort_keys=True),
-        "dataset": str(cell.problem.dataset),
-        "model": cell.problem.model.name,
+        "dataset": clean(str(cell.problem.dataset)),
+        "model": clean(cell.problem.model.name),
         "noise": str(cell.problem.noise),
-        "players": str(cell.problem.groups or "points"),
+        "players": clean(str(cell.problem.groups or "points")),
         "level": "unlearning" if cell.evaluator.kind == "unlearning" else level,
     }
 

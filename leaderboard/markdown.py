@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from leaderboard.tables import COSTS_IN_WORDS, RANKS_IN_WORDS, SCORES_IN_WORDS, Entry, SuiteTables, Table
+from leaderboard.tables import (
+    COSTS_IN_WORDS,
+    FRESH_IN_WORDS,
+    RANKS_IN_WORDS,
+    SCORES_IN_WORDS,
+    Entry,
+    SuiteTables,
+    Table,
+)
 
 # Characters that can start a tag, a link, emphasis, code or the next column.
 _SPECIAL = str.maketrans({character: f"&#{ord(character)};" for character in "&<>|[]*~`\\"})
@@ -26,6 +34,8 @@ def render(tables: SuiteTables) -> str:
         "*claimed* by the submitter, *recomputed* from the submitted values, or *re-run*: the values were computed "
         "again too.",
     ]
+    if any(row[-1].note or row[-1].alarm for row in tables.overall.rows):
+        parts.append(FRESH_IN_WORDS)
     parts += [_table(table) for table in tables.problems]
     parts += [f"{SCORES_IN_WORDS} The best is **bold**."]
     if tables.failures:

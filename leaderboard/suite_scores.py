@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dvbench.results import Store
+from dvbench.results import MARKS, FreshRun, Store
 from leaderboard.index import Index, IndexedSuite
 from leaderboard.intervals import metric_range
 
 CELL = ["problem", "evaluator", "seed"]
 COLUMN = ["problem", "task"]
 COSTS = ["seconds", "fits", "unlearned", "peak_memory", "peak_cuda_memory"]
-MARKS = ("claimed", "recomputed", "re-run")
 SCORE = [*COLUMN, "evaluator", "seed", "value", "metric", "higher_is_better", "status", "error", "metrics", "id"]
 SCORE += ["lowest", "highest"]
 OTHER_DATA = "computed on another revision of the data than most other results; run it again"
@@ -40,7 +39,8 @@ class SuiteScores:
     cells : pandas.DataFrame
         One row per planned (problem, evaluator, seed), in the order of the plan: ``status`` of the valuation,
         ``error``, ``problem_kind`` (that of most results, or empty), the settings of the problem and the evaluator,
-        costs, the machine, and ``mark``: whether its scores are ``"claimed"``, ``"recomputed"`` or ``"re-run"``.
+        costs, the machine, and ``mark``: whether its scores are ``"claimed"``, ``"recomputed"``, ``"re-run"`` or
+        ``"re-run on fresh seeds"``.
     scores : pandas.DataFrame
         One row per (problem, task, evaluator, seed), in the order of the plan, with ``value`` (the headline metric, or
         NaN), ``metric`` (its name), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"`` or ``"missing"``),
@@ -49,6 +49,8 @@ class SuiteScores:
         ``higher_is_better`` True, where no evaluator has a score.
     remarks : tuple of str
         Notes on what limits a comparison.
+    fresh : dict of str to FreshRun
+        Runs of evaluators on fresh seeds, where verified results are compared with them.
     """
 
     name: str
@@ -57,6 +59,7 @@ class SuiteScores:
     cells: pd.DataFrame
     scores: pd.DataFrame
     remarks: tuple[str, ...]
+    fresh: dict[str, FreshRun] = field(default_factory=dict)
 
     @property
     def random(self) -> list[str]:
@@ -82,7 +85,15 @@ def suite_scores(index: Index) -> SuiteScores:
     indexed = index.read()
     cells = _cells(indexed, index.store)
     scores, remarks = _scores(cells, indexed.scores), _remarks(indexed, cells)
-    return SuiteScores(index.suite, indexed.version, indexed.description, cells, scores, remarks)
+    return SuiteScores(
+        index.suite,
+        indexed.version,
+        indexed.description,
+        cells,
+        scores,
+        remarks,
+        _fresh_runs(index.store, index.suite, cells),
+    )
 
 
 def weakest(marks: pd.Series) -> str:
@@ -164,6 +175,13 @@ def _marks(store: Store, suite: str, cells: pd.DataFrame) -> list[str]:
         cell = record.cells.get(f"{problem}/seed-{seed}") if record else None
         marks.append(cell.how if cell and cell.sha256 == sha256 else "claimed")
     return marks
+
+
+def _fresh_runs(store: Store, suite: str, cells: pd.DataFrame) -> dict[str, FreshRun]:
+    """Return the recorded runs on fresh seeds of evaluators with a verified cell."""
+    verified = cells.loc[(cells["status"] == "ok") & (cells["mark"] != "claimed"), "evaluator"].unique()
+    records = {str(name): store.verified(suite, name) for name in verified}
+    return {name: record.fresh for name, record in records.items() if record and record.fresh}
 
 
 def _remarks(indexed: IndexedSuite, cells: pd.DataFrame) -> tuple[str, ...]:

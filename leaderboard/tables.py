@@ -6,7 +6,8 @@ The texts are untrusted and not escaped: each output format escapes them in its 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
@@ -25,6 +26,10 @@ SCORES_IN_WORDS = (
 )
 RANKS_IN_WORDS = "a 95% percentile bootstrap over problems and the seeds of each; with few of either it is too narrow"
 COSTS_IN_WORDS = "Cost of the valuation without scoring, means over the seeds whose valuation is ok."
+FRESH_IN_WORDS = (
+    "Re-run on fresh seeds: the evaluator was also run on problems of seeds that nobody could know. The gap says by "
+    "how much its claimed scores are better than its fresh ones, on average over problems and tasks."
+)
 CONSOLE_IN_WORDS = (
     "Means over problems and seeds (*: over some of them). rank: mean rank over problems, tasks and seeds. sec: "
     "seconds of a valuation."
@@ -102,7 +107,7 @@ def suite_tables(suite: SuiteScores, numbers: SuiteStatistics) -> SuiteTables:
     return SuiteTables(
         suite=suite.name,
         description=clean(suite.description),
-        overall=_overall_table(numbers, marks(suite.cells)),
+        overall=_overall_table(numbers, marks(suite.cells), gaps(suite)),
         problems=tuple(_problem_table(name, group, order) for name, group in groups(numbers.summary, "problem")),
         costs=tuple(_cost_table(name, group, order) for name, group in groups(numbers.cost, "problem")),
         failures=_failures(suite.scores, order),
@@ -196,12 +201,25 @@ def marks(cells: pd.DataFrame) -> dict[str, str]:
     return {str(name): weakest(cell_marks) for name, cell_marks in ok.groupby("evaluator")["mark"]}
 
 
+def gaps(suite: SuiteScores) -> dict[str, Entry]:
+    """Say by how much the claimed scores of evaluators are better than those of fresh seeds; an alarm if in doubt."""
+    entries = {}
+    for name, run in suite.fresh.items():
+        if run.gaps:
+            worst = max(run.gaps, key=lambda where: run.gaps[where])
+            text = f"gap {number(fmean(run.gaps.values()))}, at most {number(run.gaps[worst])} in {clean(worst)}"
+            entries[name] = Entry("", alarm=text) if run.doubts else Entry("", note=text)
+        elif run.doubts:
+            entries[name] = Entry("", alarm="fails on fresh seeds")
+    return entries
+
+
 def _order(numbers: SuiteStatistics) -> list[str]:
     """Return the evaluators, best first."""
     return [str(name) for name in numbers.ranking["evaluator"]]
 
 
-def _overall_table(numbers: SuiteStatistics, marks: dict[str, str]) -> Table:
+def _overall_table(numbers: SuiteStatistics, marks: dict[str, str], gaps: dict[str, Entry]) -> Table:
     seconds = statistics.seconds(numbers.cost)
     header = ["evaluator", "rank", "mean rank [95% bootstrap]", "normalised", "ok", "failed", "missing", "mean seconds"]
     rows = []
@@ -215,7 +233,7 @@ def _overall_table(numbers: SuiteStatistics, marks: dict[str, str]) -> Table:
             Entry("" if row["n_failed"] else "0", alarm=str(row["n_failed"] or "")),
             Entry("" if row["n_missing"] else "0", alarm=str(row["n_missing"] or "")),
             Entry(number(seconds[row["evaluator"]], 2)),
-            Entry(marks.get(row["evaluator"], "")),
+            replace(gaps.get(row["evaluator"], Entry("")), text=marks.get(row["evaluator"], "")),
         ]
         rows.append(tuple(entries))
     return Table("Overall", tuple(map(Entry, [*header, "scores are"])), tuple(rows))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dvbench.cli.options import Device, DeviceOption, MirrorOption
+from dvbench.errors import UserError
 
 
 def submit(
@@ -72,24 +73,44 @@ def verify(
     jobs: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Number of worker processes. By default one for each core. 0 computes all in this process."
+            min=0,
+            help="Number of worker processes. By default one for each core. 0 computes all but evaluators in this "
+            "process.",
         ),
     ] = None,
     cell_timeout: Annotated[
         float,
         typer.Option(
             min=1,
-            help="Seconds in which a cell must be scored; a bundle has four times as long. Scores that take longer "
-            "remain claimed.",
+            help="Seconds in which a cell must be scored, and valued if that is done. The scores of a bundle have "
+            "four times as long. What takes longer remains claimed.",
         ),
     ] = 1800,
     device: DeviceOption = Device.auto,
     mirror: MirrorOption = None,
+    fresh_seeds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1000,
+            help="Number of seeds that nobody could know before, on which every problem is valued and scored too. They "
+            "derive from a secret. Its SHA-256 is printed first, and the secret is recorded afterwards.",
+        ),
+    ] = 0,
+    secret: Annotated[
+        typer.FileText | None,
+        typer.Option(
+            help="File with the secret, one line of at least 32 characters, or '-' for standard input, which the "
+            "evaluator cannot read. By default it is drawn at random.",
+            metavar="FILE",
+        ),
+    ] = None,
 ) -> None:
     """Verify results: the form of the files, the plans, and every score, which is computed again from the values.
 
-    Nothing in a bundle is executed. --sample runs evaluators that are installed, or named by --trust. The exit code is
-    1 if there is a mismatch, and 2 if the bundle is refused.
+    Nothing in a bundle is executed. --sample and --fresh-seeds run evaluators that are installed, or named by --trust,
+    in processes of their own that are given arrays alone. The exit code is 1 if there is a mismatch, and 2 if the
+    bundle is refused.
     """
     from dvbench import console
     from dvbench.submission.verify import Options
@@ -106,6 +127,8 @@ def verify(
         jobs=jobs,
         mirror=mirror,
         cell_timeout=cell_timeout,
+        fresh_seeds=fresh_seeds,
+        secret=_read_secret(secret),
     )
     try:
         verification = verify_bundle(bundle, options, console.say, console.reporting)
@@ -114,6 +137,13 @@ def verify(
         raise
     if not verification.ok:
         raise typer.Exit(1)
+
+
+def _read_secret(file: typer.FileText | None) -> str | None:
+    try:
+        return None if file is None else file.read(10_000)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the secret: {error}") from error
 
 
 def new_evaluator(

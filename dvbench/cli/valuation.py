@@ -1,33 +1,15 @@
-"""The commands that value a user's own data: ``value`` and ``value-corpus``."""
+"""The command that values a user's own table: ``value``."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dvbench.cli.options import Device, DeviceOption
 from dvbench.errors import UserError
-
-if TYPE_CHECKING:
-    from dvbench.execution.value_corpus import CorpusValue
-
-
-class Parameters(StrEnum):
-    """Parameters of the model that unlearning changes."""
-
-    all = "all"
-    head = "head"
-    lora = "lora"
-
-
-class Precision(StrEnum):
-    """Precision of matrix multiplications."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
 
 
 class Kind(StrEnum):
@@ -162,90 +144,3 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not column or not kind:
         raise UserError(f"--as is COLUMN=TYPE, not '{text}'")
     return column, kind
-
-
-def value_corpus(
-    model: Annotated[Path, typer.Option(help="Folder with a causal language model and its tokenizer.", metavar="DIR")],
-    target: Annotated[
-        list[Path], typer.Option(help="File with texts of the corpus to value. Repeatable.", metavar="FILE")
-    ],
-    test: Annotated[
-        list[Path],
-        typer.Option(help="File with test texts, on which perplexity is measured. Repeatable.", metavar="FILE"),
-    ],
-    column: Annotated[str, typer.Option(help="Column with the texts in .jsonl, .csv and .parquet files.")] = "text",
-    length: Annotated[
-        int, typer.Option(min=2, help="Number of tokens of a text that are used; the rest is cut off.")
-    ] = 768,
-    parameters: Annotated[
-        Parameters,
-        typer.Option(
-            help="Parameters that unlearning changes: all, those of the output layer (head), or low-rank adapters."
-        ),
-    ] = Parameters.all,
-    steps: Annotated[int, typer.Option(min=1, help="Number of optimiser steps of unlearning.")] = 100,
-    unlearning_batch: Annotated[int, typer.Option(min=1, help="Number of texts in a step of unlearning.")] = 8,
-    unlearning_lr: Annotated[float, typer.Option(min=0, help="Learning rate of unlearning.")] = 2e-5,
-    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs of training a model on the corpus alone.")] = 5,
-    batch_size: Annotated[int, typer.Option(min=1, help="Number of texts in a step of training.")] = 32,
-    lr: Annotated[float, typer.Option(min=0, help="Learning rate of training.")] = 3e-4,
-    precision: Annotated[Precision, typer.Option(help="Precision of matrix multiplications.")] = Precision.float32,
-    seed: SeedOption = 0,
-    device: DeviceOption = Device.auto,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="JSON file to which the result is written. By default it is only printed.", metavar="FILE"),
-    ] = None,
-) -> None:
-    """Compute the value of a corpus for a language model that was trained on this corpus and on other data.
-
-    The other data is not needed. The perplexity of the test texts is compared between four models: the given one, the
-    given one after it has unlearned the corpus, one of the same architecture that is trained on the corpus alone, and
-    an untrained one. Files are .txt with texts separated by blank lines, .jsonl, .csv or .parquet.
-    """
-    from pydantic import ValidationError
-
-    from dvbench import console
-    from dvbench.errors import validation_message
-    from dvbench.execution.environment import check_device
-    from dvbench.execution.value_corpus import Unlearning
-    from dvbench.execution.value_corpus import value_corpus as compute_value
-    from dvbench.settings import Training
-
-    check_device(device.value)
-    try:
-        training = Training(epochs=epochs, batch_size=batch_size, lr=lr, precision=precision.value)
-    except ValidationError as error:
-        raise UserError(validation_message(error)) from error
-    corpus_value = compute_value(
-        model,
-        target,
-        test,
-        column=column,
-        length=length,
-        training=training,
-        unlearning=Unlearning(parameters.value, steps, unlearning_batch, unlearning_lr),
-        seed=seed,
-        device=device.value,
-        out=out,
-        say=console.say,
-    )
-    _show_corpus_value(corpus_value)
-
-
-def _show_corpus_value(corpus: CorpusValue) -> None:
-    from dvbench import console
-
-    perplexities = {
-        "as it is": corpus.full,
-        "without the corpus, by unlearning": corpus.unlearned,
-        "trained on the corpus alone": corpus.alone,
-        "untrained": corpus.untrained,
-    }
-    rows = [[model, f"{perplexity:,.2f}"] for model, perplexity in perplexities.items()]
-    console.table(["model", "perplexity of the test texts"], rows)
-    console.say(f"value by perplexity: {corpus.value:,.4g}; by log loss: {corpus.log_value:,.4g} nats per token")
-    console.say(
-        f"unlearning took {corpus.unlearn_seconds:.1f} s, training on the corpus alone {corpus.train_seconds:.1f} s, "
-        f"with at most {corpus.peak_memory / 1e9:.2f} GB of memory"
-    )

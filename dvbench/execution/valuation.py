@@ -20,10 +20,12 @@ from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.failures import error_line, failed_score, record_failed_valuation
 from dvbench.execution.resume import data_of, evaluator_version, reusable, task_versions
 from dvbench.execution.unlearning_valuation import value_by_unlearning
+from dvbench.execution.valuation_input import ValuationInput, input_of_cell, make_input
 from dvbench.execution.valuation_output import ValuationOutput
 from dvbench.problems.build import build_from_settings
+from dvbench.problems.evaluator_data import EvaluatorData
 from dvbench.problems.problem import Problem
-from dvbench.randomness import integer_seed, isolated_generators
+from dvbench.randomness import isolated_generators
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Cost, Result, Store
 from dvbench.results.schema import LONGEST_KEY, MOST_ENTRIES
@@ -109,9 +111,7 @@ def valuate_cell(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: 
     """Value the players of a problem by the evaluator or the unlearning method of a cell; see `valuate`."""
     if cell.evaluator.kind == "unlearning":
         return value_by_unlearning(cell, problem, device, purpose)
-    key = (cell.key.suite, cell.key.seed)
-    settings = cell.problem
-    return valuate(problem, cell.evaluator, settings.model, settings.training, key=key, device=device, purpose=purpose)
+    return valuate_input(input_of_cell(cell, problem, purpose), device)
 
 
 def valuate(
@@ -124,7 +124,12 @@ def valuate(
     device: str = "cpu",
     purpose: str = "valuation",
 ) -> ValuationOutput:
-    """Value a problem's players by an evaluator.
+    """Value a problem's players by an evaluator; see `make_input` and `valuate_input`."""
+    return valuate_input(make_input(problem, evaluator, model, training, key, purpose), device)
+
+
+def valuate_input(given: ValuationInput, device: str = "cpu") -> ValuationOutput:
+    """Value players by an evaluator.
 
     A new evaluator gets training data, validation data and a model through OpenDataVal's interface. If the players are
     subsets, an evaluator with ``takes_subsets`` gets the subsets. Any other evaluator values points, and the values of
@@ -132,17 +137,9 @@ def valuate(
 
     Parameters
     ----------
-    problem : Problem
-    evaluator : EvaluatorSettings
-    model : ModelSettings
-    training : Training
-        How the evaluator trains the model.
-    key : tuple of str and int
-        Suite and seed, from which all randomness is derived.
+    given : ValuationInput
     device : str
         Device of the model.
-    purpose : str
-        Part of the key from which random numbers are derived: the second valuation has another purpose than the first.
 
     Returns
     -------
@@ -153,24 +150,23 @@ def valuate(
     UserError
         If the evaluator cannot be made, or its values are not one finite number a player.
     """
-    suite, number = key
-    seed = integer_seed(suite, problem.dataset, evaluator.name, number, purpose)
+    data, training = given.data, given.training
     trained = build_model(
-        model,
-        problem.shape,
-        problem.outputs,
-        problem.kind,
-        seed=integer_seed(suite, problem.dataset, number, purpose, "model"),
+        given.model,
+        data.shape,
+        data.outputs,
+        data.kind,
+        seed=given.model_seed,
         weight_decay=training.weight_decay,
         precision=training.precision,
         device=device,
     )
     fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
-    return value_with_model(problem, evaluator, trained, fit, seed=seed, device=device)
+    return value_with_model(data, given.evaluator, trained, fit, seed=given.seed, device=device)
 
 
 def value_with_model(
-    problem: Problem,
+    problem: Problem | EvaluatorData,
     evaluator: EvaluatorSettings,
     model: Any,
     fit: Mapping[str, Any],
@@ -179,11 +175,11 @@ def value_with_model(
     device: str = "cpu",
     metric: Callable[[torch.Tensor, torch.Tensor], float] | None = None,
 ) -> ValuationOutput:
-    """Value a problem's players by an evaluator with a given model; see `valuate`.
+    """Value a problem's players by an evaluator with a given model; see `valuate_input`.
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem or EvaluatorData
     evaluator : EvaluatorSettings
     model : opendataval.model.Model
         Of dvbench, or any other that OpenDataVal's evaluators can use.
@@ -200,21 +196,22 @@ def value_with_model(
     -------
     ValuationOutput
     """
+    data = problem.for_evaluators if isinstance(problem, Problem) else problem
     find("evaluators", evaluator.name).load()  # so that the time measured below does not include imports
     fits = getattr(model, "fits", None) or FitStatistics()
     # All that is taken from the evaluator is taken inside: an attribute or an array of it may compute when it is read.
     with _only_this_process(), _silence(), isolated_generators(seed), watch_memory(device) as memory:
         started = time.perf_counter()
         made = make_evaluator(evaluator, seed)
-        whole = problem.groups is not None and getattr(made, "takes_subsets", False)
-        fetcher = problem.subset_fetcher() if whole else problem.fetcher()
-        made.train(fetcher, model, metric or problem.metric, **fit)
-        summed = problem.groups is not None and not whole
-        values = _checked(made.evaluate_data_values(), len(problem.train) if summed else problem.players)
+        whole = data.groups is not None and getattr(made, "takes_subsets", False)
+        fetcher = data.subset_fetcher() if whole else data.fetcher()
+        made.train(fetcher, model, metric or data.metric, **fit)
+        summed = data.groups is not None and not whole
+        values = _checked(made.evaluate_data_values(), len(data.train[0]) if summed else data.players)
         seconds = time.perf_counter() - started + fits.resumed_seconds
-        errors = None if summed else _standard_errors(made, problem.players)  # a sum has other errors
+        errors = None if summed else _standard_errors(made, data.players)  # a sum has other errors
         diagnostics = _finite(getattr(made, "diagnostics_", None))
-    arrays: dict[ArrayName, np.ndarray] = {"values": problem.summed(values) if summed else values}
+    arrays: dict[ArrayName, np.ndarray] = {"values": data.summed(values) if summed else values}
     if errors is not None:
         arrays["standard_errors"] = errors
     diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))

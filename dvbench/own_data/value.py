@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TRAINING = Training(epochs=20, batch_size=32, lr=0.01)
 MODEL = "logistic_regression"
+NOT_JUDGED = "no validation set, because the evaluator uses none"
 Observer = Callable[[int, int, float], None]
 
 
@@ -102,8 +103,9 @@ def choose(table: Table, how: How) -> Choice:
 def value_table(table: Table, how: How, validation: Source | None = None, observe: Observer | None = None) -> Values:
     """Value every row of a table, or every group of rows.
 
-    Without a validation set the rows are divided into folds. Each fold is the validation set once, while the rows of
-    all others are valued; a value is the mean over the folds in which the row, or some row of the group, was valued.
+    Without a validation set of its own the rows are divided into folds. Each fold is the validation set once, while the
+    rows of all others are valued; a value is the mean over the folds in which the row, or some row of the group, was
+    valued. An evaluator that uses no validation set values all rows once.
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ def value_table(table: Table, how: How, validation: Source | None = None, observ
     validation : Source, optional
         Encoded like the table.
     observe : callable, optional
-        Called with the number of finished folds, of all folds, and the seconds since the start.
+        Called from the start on with the number of finished folds, of all folds, and the seconds that folds took.
 
     Returns
     -------
@@ -127,25 +129,32 @@ def value_table(table: Table, how: How, validation: Source | None = None, observ
     choice = choose(table, how)
     source = table.source
     items = None if source.groups is None else np.unique(source.groups, return_inverse=True)[1]
-    parts = list(_parts(table, how, validation))
+    if observe:
+        observe(0, 0, 0.0)
+    import dvbench.execution.valuation  # noqa: F401  takes seconds, which say nothing about the folds
+
+    judged = getattr(find("evaluators", choice.settings.name).load(), "uses_validation", True)
+    parts = list(_parts(table, how, validation)) if judged else [(np.arange(len(source.labels)),) * 2]
+    if observe:
+        observe(0, len(parts), 0.0)
+    clock = time.perf_counter()
     found = np.full((len(parts), len(source.labels) if items is None else int(items.max()) + 1), np.nan)
     errors = np.full(found.shape[1], np.nan)
     for number, (players, judges) in enumerate(parts):
-        if observe:
-            observe(number, len(parts), time.perf_counter() - started)
         valued, groups = (players, None) if items is None else np.unique(items[players], return_inverse=True)
-        problem = _problem(table, validation, players, judges, groups, how.seed)
+        problem = _problem(table, validation if judged else None, players, judges, groups, how.seed)
         output = _valuation(problem, choice, how, number, len(parts))
         found[number, valued] = output.arrays["values"]
-        if validation is not None and "standard_errors" in output.arrays:
+        if len(parts) == 1 and "standard_errors" in output.arrays:
             errors[valued] = output.arrays["standard_errors"]
-    if observe:
-        observe(len(parts), len(parts), time.perf_counter() - started)
+        if observe:
+            observe(number + 1, len(parts), time.perf_counter() - clock)
     mean = np.nanmean(found, axis=0)
-    extra = {} if validation is not None else {"spread": np.nanstd(found, axis=0, ddof=1 if len(parts) > 2 else 0)}
+    extra = {} if len(parts) == 1 else {"spread": np.nanstd(found, axis=0, ddof=1 if len(parts) > 2 else 0)}
     if np.isfinite(errors).all():
         extra = {"standard_error": errors}
-    return _result(table, choice, mean, extra, 0 if validation is not None else len(parts), started)
+    how_judged = ("one validation set" if validation is not None else f"{len(parts)} folds") if judged else NOT_JUDGED
+    return _result(table, choice, mean, extra, how_judged, started)
 
 
 def _parts(table: Table, how: How, validation: Source | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -211,7 +220,7 @@ def _valuation(problem: Problem, choice: Choice, how: How, number: int, count: i
 
 
 def _result(
-    table: Table, choice: Choice, mean: np.ndarray, extra: dict[str, np.ndarray], folds: int, started: float
+    table: Table, choice: Choice, mean: np.ndarray, extra: dict[str, np.ndarray], judged: str, started: float
 ) -> Values:
     import pandas as pd
 
@@ -228,7 +237,7 @@ def _result(
         evaluator=choice.settings.name,
         model=choice.model_name,
         utility=choice.utility,
-        folds=folds,
+        judged=judged,
         numbering=table.numbering,
         understood=(*table.understood, *choice.lines),
         remarks=(*table.remarks, *tie_remarks(ranked, what, choice.utility)),

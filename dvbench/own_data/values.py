@@ -29,12 +29,12 @@ class Values:
         Of rows: ``row`` (as the user's file or data frame numbers it), ``label`` (as it stands there), ``value``,
         ``spread`` and ``rank``, in the order of the table. Of groups: ``group``, ``rows`` (their number), ``value``,
         ``spread`` and ``rank``, in alphabetical order. ``spread`` is the standard deviation over folds; with a
-        validation set of its own there is one valuation, and the column is ``standard_error`` if the evaluator
-        estimates it. Rank 1 is the most valuable; equal values have the same rank.
+        validation set of its own, or an evaluator that uses none, there is one valuation, and the column is
+        ``standard_error`` if the evaluator estimates it. Rank 1 is the most valuable; equal values have the same rank.
     kind : {"classification", "regression"}
     evaluator, model, utility : str
-    folds : int
-        0 with a validation set of its own.
+    judged : str
+        What players were valued on: the number of folds, or one validation set.
     numbering : str
         What ``row`` counts: "line" of a file, "row" of a sheet, "index" of a data frame.
     understood : tuple of str
@@ -51,7 +51,7 @@ class Values:
     evaluator: str
     model: str
     utility: str
-    folds: int
+    judged: str
     numbering: str
     understood: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -67,8 +67,7 @@ class Values:
     def how(self) -> str:
         """Evaluator, model, utility, rows and folds, in one line."""
         rows = int(self.values["rows"].sum()) if self.grouped else len(self.values)
-        judged = f"{self.folds} folds" if self.folds else "one validation set"
-        return f"{self.evaluator}, {self.model}, {self.kind} by {self.utility}, {rows:,} rows, {judged}"
+        return f"{self.evaluator}, {self.model}, {self.kind} by {self.utility}, {rows:,} rows, {self.judged}"
 
     def summary(self, reading: bool = True) -> str:
         """Return the most and the least valuable rows or all groups, doubts, and what to look at first.

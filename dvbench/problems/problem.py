@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from dvbench.problems.subsets import Subsets
-from dvbench.randomness import integer_seed, random_state
+from dvbench.problems.evaluator_data import EvaluatorData, metric_of
+from dvbench.randomness import integer_seed
 from dvbench.settings import Kind, Noise
 
 if TYPE_CHECKING:
@@ -101,68 +101,23 @@ class Problem:
 
     @property
     def metric(self) -> Callable[[torch.Tensor, torch.Tensor], float]:
-        """Utility of predictions, a function of (targets, predictions); higher is better.
+        """Utility of predictions; see `dvbench.problems.evaluator_data.metric_of`."""
+        return metric_of(self.kind)
 
-        Accuracy for classification, negative mean squared error for regression, negative perplexity for texts. It is a
-        function of a module, not a method, because an evaluator could reach this problem from a method.
-        """
-        from opendataval.metrics import accuracy, neg_mse
-
-        from dvbench.problems.perplexity import negative_perplexity
-
-        metrics: dict[Kind, Callable[[torch.Tensor, torch.Tensor], float]] = {
-            "classification": accuracy,
-            "regression": neg_mse,
-            "language": negative_perplexity,
-        }
-        return metrics[self.kind]
+    @property
+    def for_evaluators(self) -> EvaluatorData:
+        """What evaluators are given. Its arrays share the memory of this problem."""
+        train, validation = ((split.x.numpy(), split.y.numpy()) for split in (self.train, self.validation))
+        seed = integer_seed(self.dataset, self.seed, "fetcher")
+        return EvaluatorData(self.kind, train, validation, self.outputs, seed, self.groups)
 
     def fetcher(self) -> DataFetcher:
-        """Make the object that evaluators read data from: OpenDataVal's fetcher with new copies of the data.
-
-        It holds the training and the validation set. Its test slot, which OpenDataVal requires, holds the validation
-        set a second time.
-        """
-        from opendataval.dataloader import DataFetcher
-
-        return self._fetcher(DataFetcher)
+        """Make the object that evaluators read data from; see `EvaluatorData.fetcher`."""
+        return self.for_evaluators.fetcher()
 
     def subset_fetcher(self) -> DataFetcher:
-        """Make a fetcher whose training items are subsets; see `dvbench.problems.subsets.Subsets`.
-
-        Raises
-        ------
-        ValueError
-            If the players are points.
-        """
-        from opendataval.dataloader import DataFetcher
-
-        if self.groups is None:
-            raise ValueError("the players of this problem are points")
-        groups = self.groups
-
-        class SubsetFetcher(DataFetcher):
-            @property
-            def datapoints(self) -> tuple[Any, ...]:
-                x, y, *others = super().datapoints
-                return Subsets(x, groups), Subsets(y, groups), *others
-
-        return self._fetcher(SubsetFetcher)
-
-    def _fetcher(self, fetcher_class: type[DataFetcher]) -> DataFetcher:
-        validation = self._copy(self.validation)
-        return fetcher_class.from_data_splits(
-            *self._copy(self.train),
-            *validation,
-            *validation,
-            one_hot=self.kind == "classification",
-            random_state=random_state(integer_seed(self.dataset, self.seed, "fetcher")),
-        )
-
-    def _copy(self, split: Split) -> tuple[Any, Any]:
-        """Copy features and targets. OpenDataVal converts arrays to float32 but not tensors, so tokens are a tensor."""
-        x = split.x.clone() if self.kind == "language" else split.x.numpy().copy()
-        return x, split.y.numpy().copy()
+        """Make a fetcher whose training items are subsets; see `EvaluatorData.subset_fetcher`."""
+        return self.for_evaluators.subset_fetcher()
 
     def points_of(self, coalition: np.ndarray) -> np.ndarray:
         """Point numbers of a coalition of players, of shape (k,); of subsets in ascending order."""
@@ -170,4 +125,4 @@ class Problem:
 
     def summed(self, values: np.ndarray) -> np.ndarray:
         """Sum the values of points, shape (n_train,), over the points of each player; returns shape (players,)."""
-        return values if self.groups is None else np.bincount(self.groups, weights=values)
+        return self.for_evaluators.summed(values)

@@ -15,17 +15,11 @@ import numpy as np
 from dvbench.errors import UserError
 from dvbench.problems.hub import mirrored_files, stream, stream_file
 from dvbench.problems.source import Source
+from dvbench.problems.text_files import BUILDERS, require_text_files
 from dvbench.problems.token_cache import Passage, Progress, Request, TokenFile, token_file
 from dvbench.problems.tokenizer import Vocabulary, load_vocabulary
 
 Counted = Literal["texts", "answers"]
-BUILDERS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".txt": ("text", {"sample_by": "paragraph"}),
-    ".jsonl": ("json", {}),
-    ".json": ("json", {}),
-    ".csv": ("csv", {}),
-    ".parquet": ("parquet", {}),
-}
 
 
 @dataclass(frozen=True)
@@ -167,11 +161,7 @@ def read_texts(paths: Iterable[Path | str], column: str = "text") -> Iterator[st
         no such column or no text.
     """
     files = [Path(path) for path in paths]
-    for path in files:
-        if path.suffix.lower() not in BUILDERS:
-            raise UserError(f"cannot read texts from {path}: its name must end in one of {', '.join(BUILDERS)}")
-        if not path.is_file():
-            raise UserError(f"there is no file {path} to read texts from")
+    require_text_files(files)
     return (text for path in files for text in _read_file(path, column))
 
 

@@ -13,9 +13,10 @@ from dvbench.results.schema import (
     Score,
 )
 from dvbench.results.store import Store
-from dvbench.results.submissions import About, Submission, Verified, VerifiedCell
+from dvbench.results.submissions import MARKS, About, FreshRun, FreshScore, How, Submission, Verified, VerifiedCell
 
 __all__ = [
+    "MARKS",
     "About",
     "Array",
     "ArrayName",
@@ -24,6 +25,9 @@ __all__ = [
     "Cost",
     "Dataset",
     "Environment",
+    "FreshRun",
+    "FreshScore",
+    "How",
     "Plan",
     "Result",
     "Score",

@@ -27,7 +27,7 @@ def _printable(longest: int) -> BeforeValidator:
 
 ErrorText = Annotated[str, _printable(LONGEST_ERROR)]
 Label = Annotated[str, _printable(300)]
-Key = Annotated[str, Field(max_length=LONGEST_KEY)]
+Key = Annotated[str, _printable(LONGEST_KEY)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # larger numbers are those of a diverged computation
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -35,12 +35,15 @@ ArrayName = Literal["values", "standard_errors", "repeat"]
 
 
 class CellKey(Strict):
-    """Which cell: also the path of its folder, ``suite/problem/evaluator/seed-0``."""
+    """Which cell: also the path of its folder, ``suite/problem/evaluator/seed-0``.
+
+    Seeds of suites are small. Fresh seeds have 63 bits, so that an evaluator cannot find them by trying all.
+    """
 
     suite: Name
     problem: Name
     evaluator: Name
-    seed: int = Field(ge=0, lt=2**31)
+    seed: int = Field(ge=0, lt=2**63)
 
     @property
     def folder(self) -> str:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from dvbench.errors import UserError, one_line, validation_message
 from dvbench.files import explain_errors, write_atomically
 from dvbench.results.schema import Array, ArrayName, CellKey, Plan, Result, as_json
-from dvbench.results.submissions import Submission, Verified
+from dvbench.results.submissions import FreshRun, Submission, Verified
 from dvbench.settings import Strict
 
 RESULT = "result.json"
@@ -216,6 +216,19 @@ class Store:
         if (record.suite, record.evaluator) != (suite, evaluator):
             raise UserError(f"{path} is the record of {record.evaluator} in {record.suite}; move it away")
         return record
+
+    def fresh_runs(self) -> Iterator[FreshRun]:
+        """Yield all runs on fresh seeds that are recorded here.
+
+        Raises
+        ------
+        UserError
+            If a file is not a record of verification.
+        """
+        for path in sorted((self.root / VERIFIED).glob("*/[!.]*.json")):
+            record = _read_model(path, Verified, "a record of verification")
+            if record.fresh is not None:
+                yield record.fresh
 
     def write_verified(self, verified: Verified) -> None:
         """Write the record of verification of an evaluator in a suite."""

@@ -10,7 +10,6 @@ from dvbench.execution.limits import Limits, exceeded
 from dvbench.registry import suite_files
 from dvbench.results import Cell, Result
 from dvbench.suite import load_suite
-from dvbench.unlearning.factory import make_method
 
 CELL_SECONDS = 1800.0
 CELLS_PER_BUNDLE = 4  # a bundle has the time of so many cells that need all of theirs
@@ -48,6 +47,8 @@ def too_many_steps(cell: Cell) -> str | None:
 
 
 def _points(name: str, params: dict[str, object]) -> int:
+    from dvbench.unlearning.factory import make_method
+
     method = make_method(name, **params)
     return method.steps * method.batch_size
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from dvbench.results import Cell, CellKey, Plan, Result, Store, Submission
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import Bundle
 from dvbench.submission.plain_text import counted, plain
+from dvbench.submission.suspicions import suspicions
 from dvbench.suite import Suite, load_suite
 
 EVALUATOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?")
@@ -192,8 +192,11 @@ def _check_earlier_results(submission: Submission, evaluator_object: str, target
                 raise UserError(f"{title} is {result.evaluator_object} in {target.root}; give yours another label")
 
 
-def remarks(bundle: Bundle, target: Store | None = None) -> list[str]:
-    """List what is not a fault but should be looked at: missing and failed cells, and unusual values."""
+def remarks(bundle: Bundle, others: Store | None = None) -> list[str]:
+    """List what is not a fault but should be looked at: missing and failed cells, and unusual values.
+
+    Values are compared with those of the other evaluators in ``others``.
+    """
     lines = _missing(bundle)
     same: defaultdict[str, list[CellKey]] = defaultdict(list)
     versions = set()
@@ -207,7 +210,6 @@ def remarks(bundle: Bundle, target: Store | None = None) -> list[str]:
         values = bundle.store.array(result, "values")
         lines += [f"{key.folder}: {remark}" for remark in tied_values(len(np.unique(values)), len(values))]
         lines += [f"{key.folder}: {name} failed: {score.error}" for name, score in result.scores.items() if score.error]
-        lines += [f"{key.folder}: its values are those of {other}" for other in _equal_values(result, target)]
         if second_values_equal(result):
             lines.append(f"{key.folder}: its repeated values equal the first ones; --sample checks them")
     for keys in same.values():
@@ -216,7 +218,7 @@ def remarks(bundle: Bundle, target: Store | None = None) -> list[str]:
             lines.append(f"the same values in {counted(len(keys), 'cell')}, such as {keys[0].folder}, {keys[1].folder}")
     if len(versions) > 1 and bundle.submission:
         lines.append(f"results of {len(versions)} versions of the evaluator: {', '.join(sorted(versions))}")
-    return [plain(line) for line in lines]
+    return [plain(line) for line in lines + suspicions(bundle, others)]
 
 
 def _missing(bundle: Bundle) -> list[str]:
@@ -230,13 +232,3 @@ def _missing(bundle: Bundle) -> list[str]:
                 f"missing of suite '{plan.suite}': {len(missing)} of {counted(len(plan.cells), 'cell')}: {named}"
             )
     return lines
-
-
-def _equal_values(result: Result, target: Store | None) -> Iterator[str]:
-    """Yield other evaluators of the target that have the same values for the same problem and seed."""
-    if target is None:
-        return
-    key, digest = result.cell.key, result.arrays["values"].sha256
-    for path in sorted((target.root / key.suite / key.problem).glob(f"*/seed-{key.seed}/values.npy")):
-        if path.parts[-3] != key.evaluator and hashlib.sha256(path.read_bytes()).hexdigest() == digest:
-            yield path.parts[-3]

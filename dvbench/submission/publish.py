@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from dvbench.files import write_atomically
-from dvbench.results import CellKey, Score, Store, Verified, VerifiedCell
+from dvbench.results import MARKS, CellKey, FreshRun, How, Score, Store, Verified, VerifiedCell
 from dvbench.results.store import RESULT
 from dvbench.submission.bundle import Bundle
 from dvbench.submission.paths import key_of
 from dvbench.version import __version__
 
-How = Literal["recomputed", "re-run"]
+FRESH: How = "re-run on fresh seeds"
 
 
-def publish(bundle: Bundle, into: Store, how: dict[str, How], scores: dict[str, dict[str, Score]]) -> None:
+def publish(
+    bundle: Bundle,
+    into: Store,
+    how: dict[str, How],
+    scores: dict[str, dict[str, Score]],
+    fresh: Mapping[tuple[str, str], FreshRun],
+) -> None:
     """Copy the cells of a bundle with the recomputed scores, its submission, and last the record of verification.
 
     Cells of an earlier submission of the evaluator that are not in this bundle are removed.
@@ -25,10 +31,12 @@ def publish(bundle: Bundle, into: Store, how: dict[str, How], scores: dict[str, 
     ----------
     bundle : Bundle
     into : Store
-    how : dict of str to {"recomputed", "re-run"}
+    how : dict of str to {"recomputed", "re-run", "re-run on fresh seeds"}
         How cells were verified, by their folders; other cells remain claimed.
     scores : dict of str to dict of str to Score
         The recomputed scores, by the folders of their cells.
+    fresh : mapping of (suite, evaluator) to FreshRun
+        Runs on fresh seeds.
 
     Raises
     ------
@@ -46,7 +54,7 @@ def publish(bundle: Bundle, into: Store, how: dict[str, How], scores: dict[str, 
             _copy(bundle.store.folder(key), into.folder(key))
     if bundle.submission is not None:
         into.write_submission(submission)
-    _record(bundle, into, how)
+    _record(bundle, into, how, fresh)
 
 
 def _rescored(bundle: Bundle, scores: dict[str, dict[str, Score]]) -> dict[str, str]:
@@ -83,23 +91,37 @@ def _copy(source: Path, target: Path) -> None:
             write_atomically(copy, content)
 
 
-def _record(bundle: Bundle, into: Store, how: dict[str, How]) -> None:
-    """Write the records of verification; a cell that was re-run before and has not changed remains re-run."""
+def _record(bundle: Bundle, into: Store, how: dict[str, How], runs: Mapping[tuple[str, str], FreshRun]) -> None:
+    """Write the records of verification; a cell that has not changed keeps a stronger mark that it has.
+
+    A new run on fresh seeds replaces the earlier one, and what that one has shown.
+    """
     grouped: defaultdict[tuple[str, str], list[CellKey]] = defaultdict(list)
     for key in bundle.keys:
         grouped[key.suite, key.evaluator].append(key)
     for (suite, evaluator), keys in grouped.items():
         before = into.verified(suite, evaluator)
         known = dict(before.cells) if before else {}
-        cells = {}
+        cells, unchanged = {}, False
         for key in keys:
             name, digest = f"{key.problem}/seed-{key.seed}", bundle.sha256(key)
             earlier = known.get(name)
             same = earlier if earlier and earlier.sha256 == digest else None
-            if key.folder in how and (same is None or same.how != "re-run"):
+            unchanged |= same is not None
+            if same and same.how == FRESH and (suite, evaluator) in runs:
+                same = None
+            if key.folder in how and (same is None or MARKS.index(how[key.folder]) > MARKS.index(same.how)):
                 cells[name] = VerifiedCell(sha256=digest, how=how[key.folder])
             elif same:
                 cells[name] = same
         if cells:
-            record = Verified(suite=suite, evaluator=evaluator, dvbench_version=__version__, cells=cells)
-            into.write_verified(record)
+            kept = before.fresh if before and unchanged else None  # also one that supports nothing
+            into.write_verified(
+                Verified(
+                    suite=suite,
+                    evaluator=evaluator,
+                    dvbench_version=__version__,
+                    cells=cells,
+                    fresh=runs.get((suite, evaluator), kept),
+                )
+            )

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import numpy as np
 
-from dvbench.execution.limits import NO_LIMITS, Limits, TimedOutError, enforced, exceeded
-from dvbench.execution.planning import problem_of
+from dvbench.execution.limits import NO_LIMITS, Limits, TimedOutError, exceeded
 from dvbench.execution.resume import named_modules
 from dvbench.registry import Kind, entries
 from dvbench.results import Cell, CellKey, Result, Score, Store
@@ -101,6 +99,7 @@ def recompute(
     UserError
         If a data set is not available, which is no mismatch.
     """
+    from dvbench.execution.run import score_saved_values
     from dvbench.problems.build import load_source
 
     for dataset in {str(cell.problem.dataset): cell.problem.dataset for cell in cells}.values():
@@ -109,24 +108,7 @@ def recompute(
         claimed = bundle.result(cell.key)
         arrays = {name: bundle.store.array(claimed, name) for name in claimed.arrays}
         scratch.write(claimed.model_copy(update={"scores": {}}), arrays)
-    return collected(_scored(cells, scratch, device, jobs, limits), on_scored, budget)
-
-
-def _scored(cells: Sequence[Cell], scratch: Store, device: str, jobs: int, limits: Limits) -> Generator[Result]:
-    """Yield scored cells. In this process, cells of one problem and seed are limited together."""
-    from dvbench.execution.run import score_saved_values
-
-    if jobs:
-        yield from score_saved_values(cells, scratch, device, jobs, limits)
-        return
-    groups: defaultdict[tuple[str, int], list[Cell]] = defaultdict(list)
-    for cell in cells:
-        groups[problem_of(cell), cell.key.seed].append(cell)
-    for group in groups.values():
-        scored = list[Result]()
-        with suppress(TimedOutError), enforced(limits.times(len(group))):
-            scored += score_saved_values(group, scratch, device, 0)
-        yield from scored
+    return collected(score_saved_values(cells, scratch, device, jobs, limits), on_scored, budget)
 
 
 def collected(
@@ -134,10 +116,10 @@ def collected(
 ) -> dict[str, Result]:
     """Collect results by the folders of their cells, call ``on_result`` with each, and close the stream at the end.
 
-    After ``budget`` seconds no further result is awaited.
+    After ``budget`` seconds no further result is awaited, nor after a limit of time that no cell could record.
     """
     results, started = {}, time.monotonic()
-    with closing(stream):
+    with closing(stream), suppress(TimedOutError):
         for result in stream:
             on_result(result)
             results[result.cell.key.folder] = result

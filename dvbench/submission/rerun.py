@@ -10,6 +10,7 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.execution.environment import current_environment
+from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.resume import evaluator_version
 from dvbench.randomness import random_state
 from dvbench.registry import find
@@ -29,7 +30,7 @@ def sample_cells(cells: Sequence[Cell], number: int) -> list[Cell]:
     return [cells[index] for index in sorted(chosen)]
 
 
-def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[str]) -> None:
+def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[str], option: str = "--sample") -> None:
     """Refuse to value cells whose evaluator is not installed, has another version, or is not trusted.
 
     Raises
@@ -40,9 +41,9 @@ def check_evaluators(bundle: Bundle, cells: Sequence[Cell], trusted: Sequence[st
         name, unknown = cell.evaluator.name, unknown_names(cell, trusted)
         if foreign := [plain(imported) for imported in unknown if ":" in imported]:
             trust = " ".join(f"--trust {imported}" for imported in foreign)
-            raise UserError(f"--sample runs {', '.join(foreign)}; read its code, and if you trust it add {trust}")
+            raise UserError(f"{option} runs {', '.join(foreign)}; read its code, and if you trust it add {trust}")
         if unknown:
-            raise UserError(f"--sample needs {name}, which is not installed here; install it, or verify without")
+            raise UserError(f"{option} needs {name}, which is not installed here; install it, or verify without")
         installed, submitted = (
             evaluator_version(cell.evaluator),
             bundle.result(cell.key).evaluator_version,
@@ -60,9 +61,13 @@ def rerun(
     scratch: Store,
     device: str,
     jobs: int,
-    on_valued: Callable[[Result], None] = lambda _: None,
+    on_finished: Callable[[Result], None] = lambda _: None,
+    limits: Limits = NO_LIMITS,
 ) -> dict[str, Result]:
     """Value cells again, twice where a second valuation was submitted, and score them where bits need not agree.
+
+    Evaluators are given arrays in processes of their own; see `dvbench.execution.isolation`. Unlearning methods are
+    part of the tasks that judge them, so they are not kept apart from the problem.
 
     Parameters
     ----------
@@ -72,20 +77,49 @@ def rerun(
         An empty store.
     device : str
     jobs : int
-        Number of worker processes; with 0, everything is computed in this process.
-    on_valued : callable, optional
+        Number of worker processes. With 0, everything but evaluators runs in this process.
+    on_finished : callable, optional
         Called with each result.
+    limits : Limits, optional
+        Limits of one valuation, and of the scoring of a cell.
 
     Returns
     -------
     dict of str to Result
         By the cell's folder.
     """
-    from dvbench.execution.run import run_cells
-
     here = current_environment(device)
     again = [cell.model_copy(update={"tasks": _tasks(cell, bundle.result(cell.key), here)}) for cell in cells]
-    return collected(run_cells(again, scratch, device, jobs), on_valued)
+    return value_and_score(again, scratch, device, jobs, on_finished, limits)
+
+
+def value_and_score(
+    cells: Sequence[Cell],
+    scratch: Store,
+    device: str,
+    jobs: int,
+    on_finished: Callable[[Result], None] = lambda _: None,
+    limits: Limits = NO_LIMITS,
+) -> dict[str, Result]:
+    """Value cells, the problems of evaluators out of their reach, and score them; returns results by folder."""
+    from dvbench.execution.isolation import value_isolated
+    from dvbench.execution.run import run_cells, score_saved_values
+
+    methods = [cell for cell in cells if cell.evaluator.kind == "unlearning"]
+    others = [cell for cell in cells if cell.evaluator.kind != "unlearning"]
+    results = collected(run_cells(methods, scratch, device, jobs), on_finished) if methods else {}
+    valued = value_isolated(others, scratch, device, jobs, limits=limits) if others else []
+    for result in valued:
+        if result.status == "failed":
+            results[result.cell.key.folder] = result
+            on_finished(result)
+    to_score = [result.cell for result in valued if result.status == "ok"]
+    scored = collected(score_saved_values(to_score, scratch, device, jobs, limits), on_finished)
+    for result in valued:
+        after = scored.get(result.cell.key.folder, result)
+        if after.arrays != result.arrays:  # by a process that an evaluator left behind
+            raise UserError(f"the values of {result.cell.key} were changed while they were scored; do not trust it")
+    return results | scored
 
 
 def _tasks(cell: Cell, claimed: Result, here: Environment) -> tuple[str, ...]:

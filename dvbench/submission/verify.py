@@ -6,13 +6,15 @@ import os
 import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from dvbench.errors import UserError
 from dvbench.execution.environment import check_device, current_environment, resolve_device
+from dvbench.execution.limits import exceeded
 from dvbench.execution.run import SilentObserver, mirror_variable
-from dvbench.results import Cell, Environment, Result, Score, Store
+from dvbench.results import Cell, Environment, FreshRun, How, Result, Score, Store
 from dvbench.submission import machines
 from dvbench.submission.bounds import (
     CELL_SECONDS,
@@ -23,8 +25,10 @@ from dvbench.submission.bounds import (
 )
 from dvbench.submission.bundle import Bundle, read_bundle, read_published, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
+from dvbench.submission.fresh import choose_secret, commitment, fresh_cells, fresh_seeds, run_fresh
+from dvbench.submission.fresh import summary as gap_summary
 from dvbench.submission.plain_text import counted, plain
-from dvbench.submission.publish import How, publish
+from dvbench.submission.publish import FRESH, publish
 from dvbench.submission.recompute import Mismatch, count_mismatches, differences, recompute, scorable, unknown_names
 from dvbench.submission.rerun import Comparison, check_evaluators, rerun, sample_cells
 
@@ -70,7 +74,12 @@ class Options:
     mirror : Path, optional
         Folder with the layout of the Hugging Face hub, which is searched before the hub.
     cell_timeout : float
-        Seconds in which a cell must be scored; a bundle has four times as long. Scores that take longer remain claimed.
+        Seconds in which a cell must be scored, and valued if it is valued again; the scores of a bundle have four times
+        as long. What takes longer remains claimed.
+    fresh_seeds : int
+        Number of seeds, derived from a secret, on which every problem is valued and scored too.
+    secret : str, optional
+        By default one of the operating system.
     """
 
     tolerance: float | None = None
@@ -83,6 +92,8 @@ class Options:
     jobs: int | None = 0
     mirror: Path | None = None
     cell_timeout: float = CELL_SECONDS
+    fresh_seeds: int = 0
+    secret: str | None = None
 
     @property
     def processes(self) -> int:
@@ -100,7 +111,7 @@ class Verification:
         Numbers that differ from those that were computed again.
     counts : dict of str to int
         Number of ``cells``; of those that were ``recomputed`` from their values, ``re-run`` with their evaluator, are
-        ``failed``, or are ``left as claimed``.
+        ``failed``, or are ``left as claimed``. With fresh seeds, also of those ``re-run on fresh seeds``.
     """
 
     mismatches: tuple[Mismatch, ...]
@@ -139,13 +150,16 @@ def verify(path: Path, options: Options, say: Say, reporting: Reporting = no_rep
     """
     check_device(options.device)
     into = Store(options.into) if options.into else None
+    if options.secret is not None and not options.fresh_seeds:
+        raise UserError("a secret is for fresh seeds: say how many, as in --fresh-seeds 3")
+    options = replace(options, secret=choose_secret(options.secret, into))
     say = _printable(say)
     with mirror_variable(options.mirror), tempfile.TemporaryDirectory(prefix="dvbench-") as scratch:
         bundle = _read(path, options, Path(scratch, "bundle"))
         with refusing(path, bundle.store.root):
             _check(bundle, into)
         say(f"{path}: {counted(len(bundle.keys), 'cell')}, complete and as planned")
-        for line in remarks(bundle, into):
+        for line in remarks(bundle, into or _beside(path)):
             say(f"remark: {line}")
         recomputation = _Recomputation(bundle, options, Path(scratch), say, reporting)
         recomputation.run()
@@ -155,9 +169,9 @@ def verify(path: Path, options: Options, say: Say, reporting: Reporting = no_rep
         if len(mismatches) > SHOWN:
             say(f"and {len(mismatches) - SHOWN} more")
         if into and not mismatches:
-            publish(bundle, into, recomputation.how, recomputation.scores)
+            publish(bundle, into, recomputation.how, recomputation.scores, recomputation.fresh)
             say(f"copied to {into.root}" if bundle.submission else f"recorded in {into.root}")
-        verification = Verification(tuple(mismatches), _counts(bundle, recomputation.how))
+        verification = Verification(tuple(mismatches), _counts(bundle, recomputation))
         say(_summary(verification))
     return verification
 
@@ -173,6 +187,13 @@ def _read(path: Path, options: Options, folder: Path) -> Bundle:
     return read_bundle(path, folder, check_plans)
 
 
+def _beside(path: Path) -> Store | None:
+    """Return the results folder that a bundle lies in, if it is no archive."""
+    if path.is_dir():
+        return Store(path)
+    return Store(path.parent.parent) if path.suffix == ".json" else None
+
+
 def _check(bundle: Bundle, into: Store | None) -> None:
     check_cells(bundle)
     if bundle.submission:
@@ -183,7 +204,8 @@ def _check(bundle: Bundle, into: Store | None) -> None:
 class _Recomputation:
     """Computes scores and values of a bundle again, and compares.
 
-    ``how`` says how each cell was verified, by its folder, and ``scores`` are the recomputed scores.
+    ``how`` says how each cell was verified, by its folder, ``scores`` are the recomputed scores, and ``fresh`` the runs
+    on fresh seeds, by suite and evaluator.
     """
 
     bundle: Bundle
@@ -194,6 +216,7 @@ class _Recomputation:
     mismatches: list[Mismatch] = field(default_factory=list)
     how: dict[str, How] = field(default_factory=dict)
     scores: dict[str, dict[str, Score]] = field(default_factory=dict)
+    fresh: dict[tuple[str, str], FreshRun] = field(default_factory=dict)
 
     def run(self) -> None:
         """Score all cells again that can be scored here, and value a sample of cells again."""
@@ -208,12 +231,15 @@ class _Recomputation:
         valued = self._without_excess(valued)
         sample = sample_cells(valued, self.options.sample)
         check_evaluators(bundle, sample, trusted)
+        fresh = self._fresh_cells(valued)
         here = current_environment(resolve_device(self.options.device))
         if said := machines.remark([bundle.result(cell.key) for cell in valued], here):
             self.say(f"remark: {said}")
         self._compare_scores([cell for cell in valued if scorable(cell, trusted)], here)
         if sample:
             self._compare_values(sample, here)
+        if fresh:
+            self._run_fresh(fresh)
 
     def _without_excess(self, cells: list[Cell]) -> list[Cell]:
         """Leave out cells whose unlearning method would compute too much, and say why their scores remain claimed."""
@@ -249,32 +275,86 @@ class _Recomputation:
 
     def _compare_values(self, cells: list[Cell], here: Environment) -> None:
         bundle, options, scratch = self.bundle, self.options, Store(self.scratch / "values")
+        device, limits = resolve_device(options.device), limits_of_cell(options.cell_timeout, options.processes)
         self.say(f"valuing again: {', '.join(cell.key.folder for cell in cells)}")
         with self.reporting(len(cells), 0) as report:
-            valued = rerun(
-                bundle, cells, scratch, resolve_device(options.device), options.processes, report.on_finished
-            )
+            valued = rerun(bundle, cells, scratch, device, options.processes, report.on_finished, limits)
         comparisons = []
         for cell in cells:
             claimed, recomputed = bundle.result(cell.key), valued[cell.key.folder]
+            if exceeded(recomputed.error):
+                self.say(f"remark: {cell.key.folder}: its values remain claimed: {recomputed.error}")
+                continue
             tolerance = machines.tolerance(options.tolerance, claimed.environment, here)
             comparison = Comparison(claimed, recomputed, tolerance)
             comparison.compare(bundle.store, scratch)
             comparisons.append(comparison)
             self.mismatches += comparison.mismatches
             self.how[cell.key.folder] = "re-run"
+        if not comparisons:
+            return
         largest = max(comparison.deviation for comparison in comparisons)
         self.say(f"largest deviation of a value: {largest:.3g} of the range of the values")
         if (lowest := min(comparison.correlation for comparison in comparisons)) < 1:
             self.say(f"lowest rank correlation of values from another kind of machine: {lowest:.3f}")
 
+    def _fresh_cells(self, valued: list[Cell]) -> list[Cell]:
+        """Make the cells of fresh seeds, for the suites of evaluators."""
+        options, bundle = self.options, self.bundle
+        if not options.fresh_seeds:
+            return []
+        judged = [cell for cell in valued if cell.evaluator.kind != "unlearning"]
+        if not judged:
+            raise UserError(
+                "there are no values of evaluators, which fresh seeds are for; unlearning methods run within the tasks "
+                "that judge them"
+            )
+        check_evaluators(bundle, judged, options.trusted, "--fresh-seeds")
+        self.say(f"fresh seeds: {options.fresh_seeds}, of a secret with the SHA-256 {commitment(str(options.secret))}")
+        return fresh_cells(judged, fresh_seeds(str(options.secret), options.fresh_seeds))
 
-def _counts(bundle: Bundle, how: dict[str, How]) -> dict[str, int]:
+    def _run_fresh(self, cells: list[Cell]) -> None:
+        bundle, options, device = self.bundle, self.options, resolve_device(self.options.device)
+        self.say(f"valuing {counted(len(cells), 'cell')} of fresh seeds")
+        with self.reporting(len(cells), 0) as report:
+            self.fresh = run_fresh(
+                bundle,
+                cells,
+                str(options.secret),
+                Store(self.scratch / "fresh"),
+                device,
+                options.processes,
+                report.on_finished,
+                limits_of_cell(options.cell_timeout, options.processes),
+            )
+        self.say(f"fresh seeds: the secret is {options.secret}")
+        for (suite, evaluator), run in self.fresh.items():
+            self.say(f"{evaluator} in {suite}: {gap_summary(run)}")
+            doubtful = run.doubts
+            for problem, why in doubtful.items():
+                self.say(f"remark: {suite}/{problem}/{evaluator} gets no mark of fresh seeds: {why}")
+            for key in bundle.keys:
+                if (
+                    (key.suite, key.evaluator) == (suite, evaluator)
+                    and key.problem not in doubtful
+                    and key.folder in self.how
+                ):
+                    self.how[key.folder] = FRESH
+        if bundle.submission:
+            self.say(
+                f"remark: the mark of fresh seeds is for public code that you have read: {bundle.submission.about.code}"
+            )
+
+
+def _counts(bundle: Bundle, recomputation: _Recomputation) -> dict[str, int]:
+    how = recomputation.how
+    fresh: dict[str, int] = {FRESH: list(how.values()).count(FRESH)} if recomputation.fresh else {}
     failed = sum(result.status == "failed" for result in bundle.results())
     return {
         "cells": len(bundle.keys),
         "recomputed": len(how),
         "re-run": list(how.values()).count("re-run"),
+        **fresh,
         "failed": failed,
         "left as claimed": len(bundle.keys) - len(how) - failed,
     }

@@ -27,7 +27,10 @@ def as_array(values: Any) -> np.ndarray:
         return np.asarray(values.float() if str(values.dtype) == "torch.bfloat16" else values)
     if hasattr(values, "toarray"):
         return np.asarray(values.toarray())
-    return np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+    try:
+        return np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+    except ValueError:
+        raise UserError("rows of an array must all have the same length") from None
 
 
 def as_numbers(values: Any) -> np.ndarray | None:

@@ -7,7 +7,7 @@ are equal strings. A cell without content is null.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,9 @@ class Cells:
         The word for these numbers, such as ``"line"``.
     notes : tuple of str
         What was understood of the form of the file, such as its separator.
+    points_mean_decimals : bool
+        Whether 1.234 is taken for a number with decimals if no column tells. It is not in files that are separated by
+        semicolons, because these come from countries that write decimal commas.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Cells:
     rows: np.ndarray
     numbering: str
     notes: tuple[str, ...] = ()
+    points_mean_decimals: bool = True
 
     def column(self, name: str) -> Any:
         """Cells of a column, or a `UserError` that suggests the most similar name."""
@@ -55,6 +59,17 @@ class Cells:
         more = f" and {len(rows) - limit} more" if len(rows) > limit else ""
         word = {"index": "indices"}.get(self.numbering, f"{self.numbering}s") if len(rows) > 1 else self.numbering
         return f"{word} {', '.join(numbers)}{more}"
+
+
+def convert(columns: Mapping[str, Any], by: Callable[[Any], Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Convert columns with `from_arrow` or `from_objects`; notes name those that hold nested values, which are left."""
+    converted, notes = {}, []
+    for name, values in columns.items():
+        try:
+            converted[name] = by(values)
+        except UserError as error:
+            notes.append(f"column '{name}' is not read: {error}")
+    return converted, tuple(notes)
 
 
 def clean(texts: pa.Array) -> pa.Array:
@@ -100,7 +115,7 @@ def from_objects(values: Sequence[Any]) -> pa.Array:
     present = [value for value, absent in zip(values, missing, strict=True) if not absent]
     values = [None if absent else value for value, absent in zip(values, missing, strict=True)]
     if any(isinstance(value, list | tuple | dict | set | np.ndarray) for value in present):
-        raise UserError("it holds lists or other nested objects")
+        raise UserError("it holds lists or other nested values")
     if present and not any(isinstance(value, str) for value in present):
         try:
             return from_arrow(pa.array(values))
@@ -121,7 +136,7 @@ def from_arrow(cells: pa.Array | pa.ChunkedArray) -> pa.Array:
     if pa.types.is_dictionary(kind):
         return from_arrow(cells.dictionary_decode())
     if pa.types.is_nested(kind) or pa.types.is_binary(kind):
-        raise UserError(f"it holds {kind}, and not one number or text in each cell")
+        raise UserError("it holds lists or other nested values")
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return clean(pc.cast(cells, pa.string()))
     if pa.types.is_null(kind):

@@ -224,9 +224,13 @@ def _decide_decimals(
             possible = "."
         elif decimal is not None:
             possible = decimal if decimal in possible else ""
-        elif len(possible) == 2 and (result.decimal or not any("," in text for text in texts.present())):
+        elif len(possible) == 2 and (result.decimal or _means_points(cells, texts)):
             possible = result.decimal or "."
         _keep_if_clear(result, cells, name, texts, possible, decimal, types.get(name))
+
+
+def _means_points(cells: Cells, texts: Profile) -> bool:
+    return cells.points_mean_decimals and not any("," in text for text in texts.present())
 
 
 def _keep_if_clear(

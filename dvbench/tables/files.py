@@ -8,13 +8,14 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dvbench.errors import UserError, one_line
-from dvbench.tables.cells import Cells, clean, from_arrow, from_objects
+from dvbench.tables.cells import Cells, clean, convert, from_arrow, from_objects
 
 BLOCK_CELLS = 500_000  # of Python's strings, before they are packed: bounds memory
 NAMELESS = re.compile(r"column \d+")
@@ -80,7 +81,8 @@ def _read_text(path: Path) -> Cells:
     if separator != ("\t" if _suffix(path) == ".tsv" else ","):
         notes.append(f"values of {path.name} are separated by {SEPARATORS.get(separator, repr(separator))}")
     columns, numbers = _pack(records, len(names), path)
-    return _cells(path, dict(zip(names, columns, strict=True)), numbers, "line", notes)
+    cells = _cells(path, dict(zip(names, columns, strict=True)), numbers, "line", notes)
+    return replace(cells, points_mean_decimals=separator != ";")
 
 
 def _cells(path: Path, columns: dict[str, Any], numbers: np.ndarray, numbering: str, notes: list[str]) -> Cells:
@@ -175,6 +177,8 @@ def _pack(records: Iterator[tuple[list[str], int]], width: int, path: Path) -> t
         block.clear()
 
     for record, line in records:
+        if not any(record):  # spreadsheets write blank rows with separators
+            continue
         if len(record) != width:
             ragged.append((line, len(record)))
             continue
@@ -199,8 +203,8 @@ def _read_parquet(path: Path) -> Cells:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    columns = dict(zip(table.column_names, map(from_arrow, table.columns), strict=True))
-    return Cells(path.name, columns, np.arange(table.num_rows), "row")
+    columns, notes = convert(dict(zip(table.column_names, table.columns, strict=True)), from_arrow)
+    return Cells(path.name, columns, np.arange(table.num_rows), "row", notes)
 
 
 def _read_json_lines(path: Path) -> Cells:
@@ -219,8 +223,8 @@ def _read_json_lines(path: Path) -> Cells:
         names.update(dict.fromkeys(record))
         records.append(record)
         lines.append(number)
-    columns = {name: from_objects([record.get(name) for record in records]) for name in names}
-    return Cells(path.name, columns, np.array(lines, dtype=np.int64), "line")
+    columns, notes = convert({name: [record.get(name) for record in records] for name in names}, from_objects)
+    return Cells(path.name, columns, np.array(lines, dtype=np.int64), "line", notes)
 
 
 def _read_excel(path: Path) -> Cells:
@@ -249,9 +253,14 @@ def _read_excel(path: Path) -> Cells:
     return _cells(path, columns, np.array([number for number, _ in rows[1:]], dtype=np.int64), "row", notes)
 
 
+def _refuse_old_excel(path: Path) -> Cells:
+    raise UserError(f"{path} is an old Excel file: save it as .xlsx")
+
+
 READERS: dict[str, Callable[[Path], Cells]] = {
     ".xlsx": _read_excel,
     ".xlsm": _read_excel,
+    ".xls": _refuse_old_excel,
     ".parquet": _read_parquet,
     ".pq": _read_parquet,
     ".jsonl": _read_json_lines,

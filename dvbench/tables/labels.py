@@ -256,8 +256,9 @@ def _decimal(cells: Cells, name: str, texts: Profile, decimal: str | None, other
         return possible[0]
     if decimal is not None and decimal not in possible:
         raise UserError(f"{column} has numbers that are none with the decimal separator '{decimal}'")
-    if decimal is None and len(possible) == 2 and other_columns is None and any("," in text for text in texts.texts):
-        example = next(text for text in texts.texts if "," in text)
+    clear = cells.points_mean_decimals and not any("," in text for text in texts.texts)
+    if decimal is None and len(possible) == 2 and other_columns is None and not clear:
+        example = next(t for t, r in zip(texts.texts, texts.readings, strict=True) if r and r.point != r.comma)
         raise UserError(
             f"{column} has numbers such as '{example}' that can be read in two ways: use --decimal . or --decimal ,"
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.tables.arrays import has_names
-from dvbench.tables.cells import Cells, from_arrow, from_objects
+from dvbench.tables.cells import Cells, convert, from_arrow, from_objects
 from dvbench.tables.files import check_names, clean_names, read_file
 
 
@@ -33,7 +33,7 @@ def read_cells(data: Any) -> Cells:
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) != 1:
             raise UserError(f"columns of the table differ in length: {lengths}")
-        return _cells({name: _column(name, from_objects, values) for name, values in columns.items()}, None)
+        return _cells(*convert(columns, from_objects), next(iter(lengths.values())))
     if hasattr(data, "iloc"):
         return _read_pandas(data)
     if hasattr(data, "features") and hasattr(data, "with_format"):
@@ -43,55 +43,41 @@ def read_cells(data: Any) -> Cells:
 
         table = pa.table(data)
         return _cells(
-            {
-                name: _column(name, from_arrow, column)
-                for name, column in zip(table.column_names, table.columns, strict=True)
-            },
-            None,
+            *convert(dict(zip(table.column_names, table.columns, strict=True)), from_arrow), rows=table.num_rows
         )
     raise UserError(f"a table cannot be a {type(data).__name__}: give a path, a data frame or arrays")
 
 
-def _cells(columns: dict[str, Any], index: np.ndarray | None) -> Cells:
-    rows = len(next(iter(columns.values()), ()))
+def _cells(columns: dict[str, Any], notes: tuple[str, ...], rows: int, index: np.ndarray | None = None) -> Cells:
     if not rows:
         raise UserError("the table has no rows")
-    return Cells("the table", columns, np.arange(rows) if index is None else index, "row" if index is None else "index")
-
-
-def _column(name: str, convert: Any, values: Any) -> Any:
-    try:
-        return convert(values)
-    except UserError as error:
-        raise UserError(f"column '{name}' of the table: {error}") from None
+    numbers, numbering = (np.arange(rows), "row") if index is None else (index, "index")
+    return Cells("the table", columns, numbers, numbering, notes)
 
 
 def _read_pandas(frame: Any) -> Cells:
-    import pandas as pd
-
-    frame = frame.to_frame() if isinstance(frame, pd.Series) else frame
-    names = [
-        name or ""
-        for name in clean_names([" ".join(map(str, n)) if isinstance(n, tuple) else str(n) for n in frame.columns])
-    ]
+    names = [" ".join(map(str, name)) if isinstance(name, tuple) else str(name) for name in frame.columns]
+    names = [name or "" for name in clean_names(names)]
     check_names(names, "the table")
-    columns = {name: _column(name, _from_series, frame.iloc[:, k]) for k, name in enumerate(names)}
-    return _cells(columns, frame.index.to_numpy())
+    columns, notes = convert({name: frame.iloc[:, k] for k, name in enumerate(names)}, _from_series)
+    return _cells(columns, notes, len(frame), frame.index.to_numpy())
 
 
 def _from_series(series: Any) -> Any:
     import pyarrow as pa
 
-    if series.dtype == object:
-        return from_objects(series.tolist())
-    return from_arrow(pa.Array.from_pandas(series))
+    if series.dtype != object:
+        try:
+            return from_arrow(pa.Array.from_pandas(series))
+        except pa.ArrowException:  # types that only pandas knows, such as intervals, are text
+            pass
+    return from_objects(series.tolist())
 
 
 def _read_hugging_face(data: Any) -> Cells:
-    columns = {}
+    columns, notes = convert({name: data.with_format("arrow")[:][name] for name in data.features}, from_arrow)
     for name, feature in data.features.items():
-        column = _column(name, from_arrow, data.with_format("arrow")[:][name])
-        if hasattr(feature, "int2str"):
-            column = from_objects([None if value is None else feature.int2str(value) for value in column.to_pylist()])
-        columns[str(name)] = column
-    return _cells(columns, None)
+        if hasattr(feature, "int2str") and name in columns:
+            numbers = columns[name].to_pylist()
+            columns[name] = from_objects([None if number is None else feature.int2str(number) for number in numbers])
+    return _cells(columns, notes, len(data))

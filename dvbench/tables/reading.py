@@ -110,6 +110,8 @@ def read_table(
     """
     cells = read_cells(data)
     types = dict(types or {})
+    features = [features] if isinstance(features, str) else features
+    drop = [drop] if isinstance(drop, str) else drop
     _check_options(cells, types, decimal, [*(features or ()), *drop, *types])
     if not len(cells.rows):
         raise UserError(f"{cells.name} has no rows of data")
@@ -118,6 +120,10 @@ def read_table(
         label, reason = guess_label(cells, [name for name in cells.columns if name not in {group, *drop}])
         notes.append(f"the label is column '{label}', {reason}; --label names another")
     cells.column(label)
+    if label in types:
+        raise UserError(
+            f"column '{label}' is the label, which has no type: use --kind classification or --kind regression"
+        )
     groups = None if group is None else group_texts(cells, group, label)
     names = [name for name in features or cells.columns if name not in {label, group, *drop}]
     fitted = fit(cells, names, types, decimal)
@@ -212,6 +218,8 @@ def read_arrays(
     UserError
         If it cannot be used.
     """
+    if y is None and not has_names(X):
+        raise UserError("X has no column of labels: give them as y")
     if y is None or isinstance(y, str):
         return read_table(
             X, label=y or label, group=groups, kind=kind, features=features, drop=drop, types=types, decimal=decimal

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from dvbench.errors import UserError, one_line
@@ -21,6 +24,44 @@ from dvbench.training.text_batches import TextBatch, logits
 MIN_VOCABULARY_FRACTION = 0.9
 
 
+DEFAULT_LENGTH = 768  # tokens of a piece of text, if the model takes so many
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Texts as token numbers. A text that is longer than a model takes is cut into pieces of about equal length.
+
+    Parameters
+    ----------
+    x : torch.Tensor of int32, shape (pieces, length)
+        Each row starts with the token that marks the beginning of a text. Padding is -1.
+    digests : tuple of bytes
+        Hash of the tokens of each text that has one.
+    tokens : int
+        Number of their tokens, without the beginnings.
+    """
+
+    x: torch.Tensor
+    digests: tuple[bytes, ...]
+    tokens: int
+
+    @property
+    def pair(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows, and for each the position of the first token that counts in the loss: 1."""
+        return self.x, torch.ones(len(self.x), 1)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Numbers of texts, pieces and tokens, and of tokens that are in a piece."""
+        used = int((self.x >= 0).sum()) - len(self.x)
+        return {"texts": len(self.digests), "pieces": len(self.x), "tokens": self.tokens, "tokens_used": used}
+
+    def common(self, other: Tokens) -> int:
+        """Number of texts of ``other`` that are texts of this too."""
+        own = set(self.digests)
+        return sum(digest in own for digest in other.digests)
+
+
 @dataclass(frozen=True)
 class Pretrained:
     """A pretrained language model with its tokenizer.
@@ -29,21 +70,21 @@ class Pretrained:
     ----------
     model : LanguageModel
         The model in the folder.
-    untrained : LanguageModel
-        A model of the same architecture with random weights.
+    untrained : callable
+        Makes a model of the same architecture with random weights from a seed, which is also that of its minibatches.
     tokenizer : object
         A tokenizer of transformers.
     length : int
-        Number of tokens that texts are cropped to.
+        Largest number of tokens of a piece of text.
     """
 
     model: LanguageModel
-    untrained: LanguageModel
+    untrained: Callable[[int], LanguageModel]
     tokenizer: Any
     length: int
 
-    def tokenise(self, texts: Iterable[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Convert texts to token numbers.
+    def tokenise(self, texts: Iterable[str]) -> Tokens:
+        """Convert texts to token numbers, and cut long ones into pieces.
 
         Parameters
         ----------
@@ -52,10 +93,7 @@ class Pretrained:
 
         Returns
         -------
-        x : torch.Tensor of int32, shape (n, length)
-            Each row starts with the token that marks the beginning of a text. Padding is -1.
-        y : torch.Tensor of shape (n, 1)
-            Position of the first token of each text that counts in the loss: 1.
+        Tokens
 
         Raises
         ------
@@ -64,21 +102,24 @@ class Pretrained:
         """
         begin, end = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         start = end if begin is None else begin
-        options = {"add_special_tokens": False, "truncation": True, "max_length": self.length - 1}
-        rows = [torch.tensor([start, *self.tokenizer(text, **options)["input_ids"]]) for text in texts]
-        rows = [row for row in rows if len(row) > 1]
-        if not rows:
+        with _quiet_transformers():  # it warns of texts that are longer than the model takes
+            encoded = [np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], int) for text in texts]
+        encoded = [tokens for tokens in encoded if len(tokens)]
+        if not encoded:
             raise UserError("the tokenizer finds no token in any of these texts; check that it belongs to the model")
-        x = torch.full(
-            (len(rows), self.length), -1, dtype=torch.int32
-        )  # of one length, so that equal texts of two files are equal rows
-        for row, tokens in zip(x, rows, strict=True):
-            row[: len(tokens)] = tokens
-        return x, torch.ones(len(x), 1)
+        pieces = [
+            piece for tokens in encoded for piece in np.array_split(tokens, math.ceil(len(tokens) / (self.length - 1)))
+        ]
+        x = np.full((len(pieces), self.length), -1, dtype=np.int32)
+        x[:, 0] = start
+        for row, piece in zip(x, pieces, strict=True):
+            row[1 : len(piece) + 1] = piece
+        digests = tuple(hashlib.sha256(tokens.tobytes()).digest() for tokens in encoded)
+        return Tokens(torch.from_numpy(x), digests, sum(map(len, encoded)))
 
 
 def load_pretrained(
-    folder: Path, length: int, seed: int, weight_decay: float, precision: Precision, device: str
+    folder: Path, length: int | None, weight_decay: float, precision: Precision, device: str
 ) -> Pretrained:
     """Read a pretrained model from a folder.
 
@@ -87,16 +128,14 @@ def load_pretrained(
     folder : Path
         Contains ``config.json``, weights in safetensors files and a tokenizer, as ``save_pretrained`` of transformers
         writes them.
-    length : int
-        Number of tokens that texts are cropped to. It is reduced if the model has fewer positions.
-    seed : int
-        Seed of the weights of the untrained model, and of the order of minibatches.
+    length : int, optional
+        Largest number of tokens of a piece of text. By default 768, or as many as the model takes if these are fewer.
     weight_decay : float
         Weight decay of AdamW.
     precision : {"float32", "bfloat16"}
         Precision of matrix products.
     device : str
-        Device for both models.
+        Device for the models.
 
     Returns
     -------
@@ -105,8 +144,8 @@ def load_pretrained(
     Raises
     ------
     UserError
-        If the folder contains no model, reading it would execute code, the tokenizer belongs to another model, or the
-        memory is too small.
+        If the folder contains no model, reading it would execute code, the tokenizer belongs to another model, the
+        model takes fewer tokens than ``length``, or the memory is too small.
     """
     for pattern, content in (("config.json", "model"), ("*.safetensors", "weights in safetensors files")):
         if not any(folder.glob(pattern)):
@@ -114,10 +153,10 @@ def load_pretrained(
                 f"{folder} contains no {content} ({pattern}); save the model there with save_pretrained of transformers"
             )
     with _quiet_transformers():
-        return _load(folder, length, seed, weight_decay, precision, device)
+        return _load(folder, length, weight_decay, precision, device)
 
 
-def _load(folder: Path, length: int, seed: int, weight_decay: float, precision: Precision, device: str) -> Pretrained:
+def _load(folder: Path, length: int | None, weight_decay: float, precision: Precision, device: str) -> Pretrained:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -127,17 +166,32 @@ def _load(folder: Path, length: int, seed: int, weight_decay: float, precision: 
         with torch.device("meta"):
             meta_network = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         _check_vocabularies(folder, len(tokenizer), config.vocab_size)
-        length = min(length, getattr(config, "max_position_embeddings", None) or length)
+        length = _checked_length(folder, length, getattr(config, "max_position_embeddings", None))
         require_room(f"the model in {folder}", meta_network, (length,), config.vocab_size, device)
         trained = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **options)
-        random = seeded(lambda: AutoModelForCausalLM.from_config(config, trust_remote_code=False), seed)
     except UserError:
         raise
     except Exception as error:  # transformers raises many kinds of errors for a wrong folder
         raise UserError(f"cannot read the model in {folder}: {one_line(error)}") from error
-    model, untrained = (LanguageModel(network, seed, weight_decay, precision) for network in (trained, random))
+    model = LanguageModel(trained, 0, weight_decay, precision)
     _check_outputs(folder, model.network, config.vocab_size)
-    return Pretrained(model.to(device), untrained.to(device), tokenizer, length)
+
+    def untrained(seed: int) -> LanguageModel:
+        network = seeded(lambda: AutoModelForCausalLM.from_config(config, trust_remote_code=False), seed)
+        model: LanguageModel = LanguageModel(network, seed, weight_decay, precision).to(device)
+        return model
+
+    return Pretrained(model.to(device), untrained, tokenizer, length)
+
+
+def _checked_length(folder: Path, length: int | None, limit: int | None) -> int:
+    if length is None:
+        return min(DEFAULT_LENGTH, limit or DEFAULT_LENGTH)
+    if limit is not None and length > limit:
+        raise UserError(
+            f"the model in {folder} takes at most {limit:,} tokens at a time: --length {length} is too long"
+        )
+    return length
 
 
 def _load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:

@@ -14,7 +14,6 @@ are drawn together do not change what is drawn.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -23,7 +22,6 @@ from dvbench.randomness import torch_generator
 from dvbench.training.tensors import as_indices
 
 CANDIDATES = 32  # for one place in a minibatch
-BLOCKS = (0, 2, 8, CANDIDATES)  # most places are taken by the first candidates, so the others are looked at later
 PLACES = 2**15  # in minibatches that are drawn together; their candidates take 8 MiB
 
 
@@ -70,7 +68,7 @@ class Minibatches:
             yield torch.from_numpy(np.stack(forget, axis=1)), (uniform[:, 1] * self._n_validation).long()
 
     def _drawn(self) -> Iterator[tuple[torch.Tensor, np.ndarray]]:
-        """Draw the numbers of some steps: uniform ones (steps, 2, batch_size), and candidates for every place."""
+        """Draw the numbers of some steps: uniform ones (steps, 2, batch_size), and candidates (CANDIDATES, places)."""
         at_once = max(1, PLACES // self._batch_size)
         sizes = [min(at_once, self._steps - start) for start in range(0, self._steps, at_once)]
         # The candidates of all steps follow the uniform numbers of all steps, so a second generator skips these.
@@ -81,19 +79,20 @@ class Minibatches:
                 torch.rand(size, 2, self._batch_size, generator=second)
         for size in sizes:
             uniform = torch.rand(size, 2, self._batch_size, generator=first)
-            yield uniform, torch.randint(self._n, (size * self._batch_size, CANDIDATES), generator=second).numpy()
+            candidates = torch.randint(self._n, (size * self._batch_size, CANDIDATES), generator=second)
+            yield uniform, candidates.T.contiguous().numpy()
 
     def _points(self, members: np.ndarray, positions: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-        """Choose a point of a forget set for every place, (places,)."""
+        """Choose a point of a forget set for every place, (places,); candidates are (CANDIDATES, places)."""
         inside = np.zeros(self._n, dtype=bool)
         inside[members] = True
         points: np.ndarray = members[(positions * len(members)).astype(np.int64)]
         places = np.arange(len(points))
-        for start, stop in pairwise(BLOCKS):
-            candidates = drawn[places, start:stop]
-            wanted = inside[candidates]
-            taken = wanted.any(axis=1)
-            first = wanted[taken].argmax(axis=1)
-            points[places[taken]] = candidates[taken, first]
+        for candidates in drawn:  # most places are taken by the first ones, so few places remain for the others
+            if not len(places):
+                break
+            remaining = candidates[places]
+            taken = inside[remaining]
+            points[places[taken]] = remaining[taken]
             places = places[~taken]
         return points

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from opendataval import dataval
 from opendataval.dataval.oob.oob import GroupingIndex
+from opendataval.metrics import accuracy, neg_mse
 from torch.utils.data import Subset
 
 from dvbench.errors import UserError
 from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
+from dvbench.training.tensors import as_tensor
 from evaluators.common.baseline import Baseline
 from evaluators.common.coalitions import few_models, fitted_clone, models_needed
 from evaluators.common.joint_training import train_jointly
@@ -80,6 +82,7 @@ class DataOob(Baseline, dataval.DataOob):
         pairs = [(bag, np.flatnonzero(out)) for bag, out in zip(bags, outside, strict=True) if out.any()]
         parts = train_jointly(self, lambda: [self._predictions(*pair, *args, **kwargs) for pair in pairs])
         self.oob_pred = torch.cat(parts)
+        self._players = np.concatenate([out for _, out in pairs])
         self.oob_indices = GroupingIndex()
         for _, out in pairs:
             self.oob_indices.add_indices(out)
@@ -92,11 +95,22 @@ class DataOob(Baseline, dataval.DataOob):
         -------
         numpy.ndarray of shape (n,)
         """
-        self.data_values = np.zeros(self.num_points)
-        for player, rows in self.oob_indices.items():
-            label = self.y_train[player].reshape(1, *self.label_dim)
-            self.data_values[player] = np.mean([self.evaluate(label, self.oob_pred[[row]]) for row in rows])
+        counts = np.bincount(self._players, minlength=self.num_points)
+        self.data_values = np.bincount(self._players, weights=self._metrics(), minlength=self.num_points) / counts
         return self.data_values
+
+    def _metrics(self) -> np.ndarray:
+        """Metric of every prediction for its point; OpenDataVal's own metrics of all predictions together."""
+        labels, predicted = as_tensor(self.y_train).reshape(self.num_points, *self.label_dim).cpu(), self.oob_pred
+        players = torch.from_numpy(self._players)
+        if self.metric is accuracy:
+            correct: np.ndarray = (labels.argmax(dim=1)[players] == predicted.argmax(dim=1)).numpy()
+            return correct
+        if self.metric is neg_mse:
+            losses: np.ndarray = (labels[players] - predicted).square().flatten(1).mean(dim=1).numpy()
+            return -losses
+        pairs = zip(self._players.tolist(), range(len(predicted)), strict=True)
+        return np.array([self.evaluate(labels[[player]], predicted[[row]]) for player, row in pairs])
 
     def _predictions(self, bag: Any, outside: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         predicted: torch.Tensor = fitted_clone(self, bag, *args, **kwargs).predict(Subset(self.x_train, outside))

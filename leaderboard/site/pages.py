@@ -7,11 +7,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dvbench.results import MARKS, FreshRun
 from leaderboard import statistics
 from leaderboard.descriptions import Description, bibtex, describe
 from leaderboard.drawing import svg
@@ -20,16 +22,19 @@ from leaderboard.intervals import interval, metric_range
 from leaderboard.significance import Significance, diagram, significance
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
 from leaderboard.statistics import SuiteStatistics, records
-from leaderboard.suite_scores import MARKS, SuiteScores
+from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import (
     COSTS_IN_WORDS,
+    FRESH_IN_WORDS,
     MEGABYTE,
     RANKS_IN_WORDS,
     SCORES_IN_WORDS,
     Entry,
     SuiteTables,
     Table,
+    arrow,
     between,
+    gaps,
     groups,
     marks,
     number,
@@ -51,7 +56,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     templates.globals |= {"number": number, "clean": clean}
-    words = {"costs": COSTS_IN_WORDS, "ranks": RANKS_IN_WORDS, "scores": SCORES_IN_WORDS}
+    words = {"costs": COSTS_IN_WORDS, "fresh": FRESH_IN_WORDS, "ranks": RANKS_IN_WORDS, "scores": SCORES_IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug}
     return templates
@@ -95,7 +100,7 @@ def suite_files(
     }
     for name, part in parts.items():
         yield f"{home}/curves/{name}.js", script("curves", name, charts(_curves(index, name, part["cells"])))
-        values = _evaluator(name, part, descriptions[name])
+        values = _evaluator(name, part, descriptions[name]) | _fresh(suite.fresh.get(name))
         yield f"{home}/evaluators/{name}.html", page("evaluator.html.jinja", root="../../", **values)
     by_problem = {table.title: table for table in tables.problems}
     for dataset, cells in groups(suite.cells, "dataset"):
@@ -166,7 +171,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics, tests: Significance 
         return round(100 * (rank - 1) / last, 1)
 
     cells = suite.cells
-    seconds, weakest_marks = statistics.seconds(numbers.cost), marks(cells)
+    seconds, weakest_marks, fresh_gaps = statistics.seconds(numbers.cost), marks(cells), gaps(suite)
     rows = [
         {
             **row,
@@ -174,6 +179,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics, tests: Significance 
             "percents": None if pd.isna(row["low"]) else [percent(row[name]) for name in ("low", "mean_rank", "high")],
             "seconds": seconds[row["evaluator"]],
             "mark": weakest_marks.get(row["evaluator"], ""),
+            "gap": fresh_gaps.get(row["evaluator"], Entry("")),
         }
         for row in records(numbers.ranking)
     ]
@@ -243,6 +249,24 @@ def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], descriptio
         "machines": sorted({cell["machine"] for cell in ok}),
         "errors": list(dict.fromkeys((row["problem"], clean(row["error"])) for row in part["scores"] if row["error"])),
     }
+
+
+def _fresh(run: FreshRun | None) -> dict[str, Any]:
+    """Compare claimed with fresh scores, for the page of an evaluator."""
+    if run is None:
+        return {"fresh": None}
+    rows = [
+        (
+            score.problem,
+            score.task.replace("_", " "),
+            f"{score.metric} {arrow(score.higher_is_better)}",
+            *(number(fmean(scores)) if scores else "" for scores in (score.claimed, score.fresh)),
+            "" if score.gap is None else number(score.gap),
+        )
+        for score in run.scores
+    ]
+    failed = [clean(f"{name}: {error}") for name, error in run.failed.items()]
+    return {"fresh": run, "fresh_rows": rows, "fresh_secret": clean(run.secret), "fresh_failures": failed}
 
 
 def _metrics(scores: list[dict[str, Any]], kinds: dict[str, str]) -> list[dict[str, Any]]:

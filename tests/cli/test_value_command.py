@@ -105,7 +105,7 @@ def test_without_options_the_label_is_guessed_and_files_lie_beside_the_table(dvb
     said = dvbench("value", "table.csv")
     assert said.code == 0
     for line in (
-        "the label is column 'kind'; --label names another",
+        "the label is column 'kind'",
         "evaluator: knn_shapley, because",
         "fold 5 of 5: ",
         "least valuable:",

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dvbench.execution.isolation import value_isolated
 from dvbench.execution.planning import make_plan, narrow
 from dvbench.execution.run import run_cells
 from dvbench.execution.suite_checks import check_suite
@@ -148,3 +149,12 @@ def test_evaluators_that_read_features_are_failures_that_say_so(tmp_path):
     assert results["knn_shapley"].error.startswith("knn_shapley ")
     assert "text" in results["knn_shapley"].error
     assert "\n" not in results["knn_shapley"].error
+
+
+def test_values_of_texts_are_the_same_where_the_problem_is_out_of_reach(valued, tmp_path: Path):
+    results, _ = valued
+    expected = next(result for (_, evaluator), result in results.items() if evaluator == "trac_in")
+    (actual,) = value_isolated([expected.cell], Store(tmp_path), "cpu", 1)
+    assert actual.error is None
+    assert actual.arrays == expected.arrays
+    assert actual.dataset == expected.dataset

@@ -268,3 +268,49 @@ def test_marks_are_the_weakest_of_the_cells(write):
     result = next(store.results("small"))
     store.write(result.model_copy(update={"diagnostics": {"x": 1.0}}))
     assert marks(scores_of(store).cells) == {"A": "claimed", "B": "re-run"}
+
+
+def test_the_board_shows_what_fresh_seeds_have_shown(write, tmp_path):
+    from dvbench.results import FreshRun, FreshScore, Verified, VerifiedCell
+    from leaderboard.build import build
+    from leaderboard.index import open_index
+    from leaderboard.tables import Entry, gaps, marks
+
+    store = write({("p", name, 0): {"f": 0.9} for name in "ABC"})
+    with open_index(store, "small") as index:
+        hashes = index.read().results.set_index("evaluator")["sha256"]
+
+    def record(name: str, how: str, fresh: float, sha256: str) -> None:
+        score = FreshScore(problem="p", task="f", metric="m", higher_is_better=True, claimed=(0.9,), fresh=(fresh,))
+        run = FreshRun(
+            commitment="0" * 64,
+            secret="<b>secret",
+            seeds=1,
+            dvbench_version="0",
+            evaluator_version="0",
+            scores=(score,),
+            failed={"p/seed-5": "<i>boom"} if name == "B" else {},
+        )
+        cells = {"p/seed-0": VerifiedCell.model_validate({"sha256": sha256, "how": how})}
+        store.write_verified(Verified(suite="small", evaluator=name, dvbench_version="0", cells=cells, fresh=run))
+
+    record("A", "re-run on fresh seeds", 0.85, hashes["A"])
+    record("B", "re-run", 0.4, hashes["B"])  # it got no mark, but its gap is shown
+    record("C", "re-run on fresh seeds", 0.9, "0" * 64)  # of other results
+    suite = scores_of(store)
+    assert marks(suite.cells) == {"A": "re-run on fresh seeds", "B": "re-run", "C": "claimed"}
+    assert gaps(suite) == {
+        "A": Entry("", note="gap 0.050, at most 0.050 in f on p"),
+        "B": Entry("", alarm="gap 0.500, at most 0.500 in f on p"),
+    }
+    build(store.root, tmp_path / "site")
+    page = (tmp_path / "site/small/index.html").read_text()
+    assert '<span class="mark re-run on fresh seeds">re-run on fresh seeds</span> <small>gap 0.050, at most' in page
+    assert '<span class="alarm">gap 0.500, at most' in page
+    assert "(gap 0.050, at most 0.050 in f on p)" in (tmp_path / "site/small.md").read_text()
+    about = (tmp_path / "site/small/evaluators/B.html").read_text()
+    assert "<h2>Fresh seeds</h2>" in about
+    assert "&lt;b&gt;secret" in about
+    assert "&lt;i&gt;boom" in about
+    assert "<td>0.900</td><td>0.400</td><td>0.500</td>" in about
+    assert "Fresh seeds" not in (tmp_path / "site/small/evaluators/C.html").read_text()

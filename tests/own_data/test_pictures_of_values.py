@@ -17,7 +17,9 @@ def made(values: np.ndarray, label: str = "yes", group: bool = False) -> Values:
     n = len(values)
     columns = {"group": [f"{label}{i}" for i in range(n)], "rows": 7} if group else {"row": range(n), "label": label}
     frame = pd.DataFrame({**columns, "value": values, "spread": 0.1, "rank": ranks(values)})
-    return Values(frame, "classification", "knn_shapley", "logistic_regression", "accuracy", 5, "line", (), (), 0.1)
+    return Values(
+        frame, "classification", "knn_shapley", "logistic_regression", "accuracy", "5 folds", "line", (), (), 0.1
+    )
 
 
 def test_rows_are_in_two_panels_on_one_axis_from_the_outside_in() -> None:

@@ -16,7 +16,7 @@ def made(values: list[float], kind: str = "classification") -> Values:
     """Values of rows that a file numbers from 2."""
     frame = pd.DataFrame({"row": np.arange(len(values)) + 2, "label": "a", "value": values})
     frame = frame.assign(spread=0.1, rank=ranks(np.array(values)))
-    return Values(frame, kind, "knn_shapley", "logistic_regression", "accuracy", 5, "line", ("read",), (), 0.1)
+    return Values(frame, kind, "knn_shapley", "logistic_regression", "accuracy", "5 folds", "line", ("read",), (), 0.1)
 
 
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=40))

@@ -88,8 +88,17 @@ def test_a_validation_set_of_its_own_values_all_rows_once() -> None:
     result = dvbench.value(x, y, validation=points(20, 1))
     assert list(result.values) == ["row", "label", "value", "rank"]
     assert len(result.values) == 60
-    assert result.folds == 0
     assert "60 rows, one validation set" in result.how
+
+
+def test_an_evaluator_that_uses_no_validation_set_values_all_rows_once() -> None:
+    x, y = points()
+    result = dvbench.value(x, y, evaluator="chg_shapley")
+    assert list(result.values) == ["row", "label", "value", "rank"]
+    assert "60 rows, no validation set, because the evaluator uses none" in result.how
+    features = torch.tensor((x - x.mean(axis=0)) / x.std(axis=0), dtype=torch.float32)
+    other = dvbench.value(features, y, evaluator="chg_shapley", validation=points(20, 1))
+    np.testing.assert_allclose(other.values["value"], result.values["value"], atol=1e-5)
 
 
 def test_groups_are_valued_and_one_that_mislabels_is_worth_least() -> None:

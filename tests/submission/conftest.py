@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from made_up_bundles import ABOUT, MINE, Files, write_zip
+from made_up_bundles import MINE, TOML, Files, write_zip
 
 from dvbench.cli import main
 from dvbench.results import Store
@@ -28,7 +28,6 @@ class Mine(DataEvaluator):
     def evaluate_data_values(self):
         return self.scale * self.random_state.normal(size=len(self.x_train))
 """
-TOML = "\n".join(f"{field} = {list(value) if isinstance(value, tuple) else value!r}" for field, value in ABOUT)
 
 
 class Said(NamedTuple):

@@ -24,6 +24,7 @@ TITLE = MINE.title
 ABOUT = About(
     name="Mine", version="1", authors=("Ada",), reference="unpublished", code="https://example.org/mine", licence="MIT"
 )
+TOML = "\n".join(f"{field} = {list(value) if isinstance(value, tuple) else value!r}" for field, value in ABOUT)
 SUBMISSION = f"submissions/{TITLE}.json"
 ENVIRONMENT = Environment(platform="any", processor="any", cores=1, device="cpu", python="3.11", packages={})
 Files = dict[str, bytes]

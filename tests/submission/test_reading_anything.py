@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import tempfile
 import warnings
 import zipfile
 from pathlib import Path
 
+import fuzz_everything
 import pytest
+from fuzz_everything import tried
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up_bundles import SUBMISSION, TITLE, Files, made_up_files, relisted, result_path, with_values
@@ -48,6 +51,13 @@ def read_or_refused(content: bytes) -> bool:
             assert {each.name for each in Path(folder).iterdir()} <= {"bundle.zip", "into"}
     assert message.isprintable()
     return not message
+
+
+def test_bundles_of_the_other_fuzzer_are_refused_or_shown() -> None:
+    """Some of those that `fuzz_everything` makes; it goes on from reading to the pages."""
+    assert tried(zipped(fuzz_everything.HONEST)) == "shown"
+    bundles = [fuzz_everything.bundle(random.Random(f"test-{number}")) for number in range(12)]
+    assert {tried(content) for content in bundles} == {"refused", "shown"}
 
 
 def test_the_honest_one_is_read() -> None:

@@ -7,8 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import TOML
-from made_up_bundles import MINE, TITLE, Files, made_up_files
+from made_up_bundles import MINE, TITLE, TOML, Files, made_up_files
 
 from dvbench.submission.bundle import read_bundle
 from dvbench.suite import load_suite

@@ -128,7 +128,8 @@ WRONG = {
     "missing label": ((np.zeros((6, 2)), [0, 1, None, 0, 1, 0]), "1 missing label, in row 2"),
     "empty": ((np.zeros((0, 2)), []), "it must have rows and columns"),
     "no table": (("nowhere.csv", [1, 2]), "nowhere.csv does not exist"),
-    "lists": (({"a": [[1], [2]]}, [0, 1]), "column 'a' of the table: it holds lists"),
+    "lists of two lengths": (([[1, 2], [3]], [0, 1]), "rows of an array must all have the same length"),
+    "no labels": ((np.zeros((4, 2)),), "X has no column of labels: give them as y"),
     "shape": ((np.zeros((4, 2)), np.zeros((4, 2, 2))), "y must have the shape"),
 }
 
@@ -139,6 +140,22 @@ def test_arrays_that_cannot_be_used_are_refused_in_one_line(case):
     with pytest.raises(UserError, match=expected) as caught:
         read_arrays(*arrays)
     assert "\n" not in str(caught.value)
+
+
+def test_nested_columns_are_not_read_and_that_is_said(tmp_path):
+    frame = FRAME.assign(nested=[[1, 2]] * N)
+    frame.to_parquet(tmp_path / "t.parquet")
+    (tmp_path / "t.jsonl").write_text('{"a": 1.5, "nested": {"b": 1}, "label": "x"}\n{"a": 2, "label": "y"}\n' * 2)
+    for data in (frame, frame.to_dict("list"), tmp_path / "t.parquet", tmp_path / "t.jsonl"):
+        table = read_table(data, label="label" if str(data).endswith(".jsonl") else "kind")
+        assert table.understood[0] == "column 'nested' is not read: it holds lists or other nested values"
+
+
+def test_types_that_only_pandas_knows_are_text():
+    frame = pd.DataFrame({"part": pd.cut(np.arange(8), 3), "z": np.arange(8) + 1j, "label": list("xyxyxyxy")})
+    table = read_table(frame)
+    assert features(table).shape == (8, 3)
+    assert any("1 left out (z: different in every row" in line for line in table.understood)
 
 
 def test_validation_rows_are_encoded_like_the_table(tmp_path):

@@ -164,8 +164,23 @@ def test_a_table_of_many_columns_is_read_in_linear_time(tmp_path):
 
 def test_a_file_for_spreadsheets(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text("sep=;\n;x;label;\n1;1,5;a;\n2;2,5;b;\n\n3;4,5;a;\n4;1,5;b;\n", encoding="utf-8")
+    path.write_text("sep=;\n;x;label;\n1;1,5;a;\n2;2,5;b;\n;;;\n3;4,5;a;\n4;1,5;b;\n", encoding="utf-8")
     table = read_table(path)
     assert table.rows.tolist() == [3, 4, 6, 7]
     assert table.source.take(np.arange(4)).tolist() == [[1.5], [2.5], [4.5], [1.5]]
     assert table.source.classes == ("a", "b")
+
+
+def test_points_in_a_file_with_semicolons_may_be_thousands(tmp_path):
+    cells = {"x": [f"{i % 7 + 1}.000" for i in range(12)], "label": LABEL[:12]}
+    with pytest.raises(UserError, match=r"'1.000' that can be read in two ways: use --decimal"):
+        read_table(write_csv(tmp_path / "t.csv", cells, ";"))
+    assert read_table(write_csv(tmp_path / "t.csv", cells)).source.take(np.arange(2)).tolist() == [[1], [2]]
+    neighbour = {"other": [f"{i},5" for i in range(12)], **cells}
+    table = read_table(write_csv(tmp_path / "t.csv", neighbour, ";"))
+    assert table.source.take(np.arange(2)).tolist() == [[0.5, 1000], [1.5, 2000]]
+
+
+def test_the_label_has_a_kind_and_no_type(read):
+    with pytest.raises(UserError, match=r"column 'label' is the label, which has no type: use --kind"):
+        read({"x": X, "label": LABEL}, types={"label": "number"})

@@ -1,0 +1,245 @@
+"""Values cells so that the process of the evaluator cannot reach the problem.
+
+This process builds the problem. A worker process is given arrays, settings and seeds (see `ValuationInput`), but no
+name of a data set, no seed of a problem, no noise mask and no test set. It shares no memory with this process: it is
+forked from a server that has only imported packages. Values are written to the store when all valuations have ended, so
+that the store cannot be read before.
+"""
+
+from __future__ import annotations
+
+import stat
+import tempfile
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from dvbench.errors import UserError
+from dvbench.execution.environment import current_environment
+from dvbench.execution.failures import error_line, failed_result, failed_score
+from dvbench.execution.job_queue import Job, JobQueue
+from dvbench.execution.limits import NO_LIMITS, Limits
+from dvbench.execution.planning import problem_of
+from dvbench.execution.resume import data_of, evaluator_version
+from dvbench.execution.valuation_input import ValuationInput, input_of_cell
+from dvbench.execution.workers import run_queue, start_server
+from dvbench.problems.build import build_from_settings
+from dvbench.problems.problem import Problem
+from dvbench.registry import find
+from dvbench.results import ArrayName, Cell, CellKey, Dataset, Result, Store
+from dvbench.settings import ProblemSettings, Sizes
+from dvbench.version import __version__
+
+HIDDEN = "hidden"  # instead of the names of the suite, the problem and the data set
+LARGEST_FILE = 16 * 2**20  # bytes; a worker process may have written anything
+Purpose = Literal["valuation", "repeat"]
+Output = tuple[Result, dict[ArrayName, np.ndarray]]
+
+
+def value_isolated(
+    cells: Sequence[Cell],
+    store: Store,
+    device: str,
+    jobs: int,
+    on_valued: Callable[[Result], None] = lambda _: None,
+    limits: Limits = NO_LIMITS,
+) -> list[Result]:
+    """Value cells with evaluators, a second time where a task needs it, and write the values; scores are added later.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+    store : Store
+        It has no results of the cells.
+    device : str
+    jobs : int
+        Number of processes at a time; at least one is used.
+    on_valued : callable, optional
+        Called with the result of each cell.
+    limits : Limits, optional
+        Limits of one valuation.
+
+    Returns
+    -------
+    list of Result
+        In the order of the cells. A failed valuation has its error.
+
+    Raises
+    ------
+    UserError
+        If a problem cannot be built, or a result cannot be written.
+    """
+    repeated = {cell.key.folder for cell in cells if _repeating(cell)}
+    outputs, data = _outputs(cells, repeated, device, max(jobs, 1), limits)
+    results = []
+    for cell in cells:
+        first, second = outputs[cell.key, "valuation"], outputs.get((cell.key, "repeat"))
+        result = store.write(*_combined(cell, data[cell.key], first, second, device))
+        on_valued(result)
+        results.append(result)
+    return results
+
+
+def _repeating(cell: Cell) -> list[str]:
+    """Return the tasks of a cell that need a second valuation."""
+    return [name for name in cell.tasks if find("tasks", name).definition.metadata.get("repeats")]
+
+
+def _outputs(
+    cells: Sequence[Cell], repeated: Collection[str], device: str, jobs: int, limits: Limits
+) -> tuple[dict[tuple[CellKey, Purpose], Output], dict[CellKey, Dataset]]:
+    """Run all valuations in worker processes; returns their results and arrays, and the data of each cell."""
+    purposes: tuple[Purpose, ...] = ("valuation", "repeat")
+    wanted = [(cell, purpose) for cell in cells for purpose in purposes[: 1 + (cell.key.folder in repeated)]]
+    queue, outputs = _IsolatedQueue(wanted), dict[tuple[CellKey, Purpose], Output]()
+    start_server(jobs)
+    with tempfile.TemporaryDirectory(prefix="dvbench-") as folder:
+        store = _UntrustedStore(Path(folder))
+        with closing(run_queue(queue, store, device, jobs, lambda _: None, limits)) as stream:
+            for result in stream:
+                cell, purpose = wanted[result.cell.key.seed]
+                outputs[cell.key, purpose] = _checked(result, queue.data[cell.key], store, device)
+    return outputs, queue.data
+
+
+def _checked(result: Result, data: Dataset, store: Store, device: str) -> Output:
+    """Read the arrays that a worker process wrote, each one number for each player."""
+    try:
+        arrays = {name: store.array(result, name) for name in result.arrays}
+        wrong = [name for name, array in arrays.items() if len(array) != (data.players or data.train)]
+        if wrong:
+            raise UserError(f"{wrong[0]} has another length than there are players")
+    except UserError as error:
+        return failed_result(result.cell, error_line(error), device), {}
+    return result, arrays
+
+
+def _combined(
+    cell: Cell, data: Dataset, first: Output, second: Output | None, device: str
+) -> tuple[Result, dict[ArrayName, np.ndarray]]:
+    """Make the result of a cell of its first and its second valuation, of which only the values are used."""
+    output, arrays = first
+    if output.status == "failed":
+        return failed_result(cell, str(output.error), device), {}
+    result = Result(
+        dvbench_version=__version__,
+        cell=cell,
+        status="ok",
+        evaluator_object=find(cell.evaluator.kind, cell.evaluator.name).target,
+        evaluator_version=evaluator_version(cell.evaluator),
+        dataset=data,
+        cost=output.cost,
+        diagnostics=output.diagnostics,
+        environment=current_environment(device),
+    )
+    if second is not None and second[0].status == "failed":
+        error = f"second valuation: {second[0].error}"
+        result = result.with_scores(cell, {name: failed_score(name, error) for name in _repeating(cell)})
+    elif second is not None:
+        arrays = {**arrays, "repeat": second[1]["values"]}
+    return result, arrays
+
+
+class _UntrustedStore(Store):
+    """A store that worker processes write to, which may have run any code."""
+
+    def read(self, key: CellKey) -> Result | None:
+        """Read a result; None if it is none, or if one of its files is no plain file or too large."""
+        try:
+            files = [path.lstat() for path in self.folder(key).iterdir()]
+            if not all(stat.S_ISREG(file.st_mode) and file.st_size <= LARGEST_FILE for file in files):
+                return None
+            return super().read(key)
+        except (OSError, UserError):
+            return None
+
+
+@dataclass(frozen=True)
+class _IsolatedJob(Job):
+    """A valuation of arrays. Its cell is a stand-in that names neither suite nor problem."""
+
+    given: ValuationInput = field(repr=False)
+
+    def run(self, store: Store, device: str) -> Iterator[Result]:
+        """Value the players and write the result."""
+        from dvbench.execution.valuation import valuate_input
+
+        (cell,) = self.cells
+        try:
+            output = valuate_input(self.given, device)
+        except (Exception, SystemExit) as error:
+            yield self.record_failure(cell, store, error_line(error))
+            return
+        sizes = cell.problem.sizes
+        data = Dataset(
+            revision="0" * 64,
+            kind=self.given.data.kind,
+            train=sizes.train,
+            validation=sizes.validation,
+            test=sizes.test,
+        )
+        result = failed_result(cell, HIDDEN, device).model_copy(
+            update={"status": "ok", "error": None, "dataset": data, "cost": output.cost}
+        )
+        yield store.write(result.model_copy(update={"diagnostics": output.diagnostics}), output.arrays)
+
+    def record_failure(self, cell: Cell, store: Store, error: str) -> Result:
+        """Record that the valuation failed."""
+        return store.write(failed_result(cell, error, "cpu"))
+
+
+class _IsolatedQueue(JobQueue):
+    """Builds each problem when its turn comes, and makes a job of what the evaluator is given.
+
+    Attributes
+    ----------
+    data : dict of CellKey to Dataset
+        The data of the problems that were built.
+    """
+
+    def __init__(self, valuations: Sequence[tuple[Cell, Purpose]]) -> None:
+        super().__init__()
+        self.data: dict[CellKey, Dataset] = {}
+        self._waiting = deque(enumerate(valuations))
+        self._built: tuple[tuple[str, int], Problem] | None = None
+
+    def next(self) -> Job | None:
+        """Remove and return the next job."""
+        if not self._waiting:
+            return None
+        number, (cell, purpose) = self._waiting.popleft()
+        problem = self._problem(cell)
+        self.data[cell.key] = data_of(cell, problem)
+        return _IsolatedJob("value", (_stand_in(cell, problem, number),), input_of_cell(cell, problem, purpose))
+
+    def add_result(self, job: Job, result: Result) -> bool:
+        """Return that every cell is finished when it is valued."""
+        return True
+
+    def _problem(self, cell: Cell) -> Problem:
+        which = problem_of(cell), cell.key.seed
+        if self._built is None or self._built[0] != which:
+            self._built = which, build_from_settings(cell.problem, cell.key.seed)
+        return self._built[1]
+
+
+def _stand_in(cell: Cell, problem: Problem, number: int) -> Cell:
+    return Cell(
+        key=CellKey(suite=HIDDEN, problem=HIDDEN, evaluator=cell.key.evaluator, seed=number),
+        suite_version=1,
+        problem=ProblemSettings.model_validate(
+            {
+                "dataset": HIDDEN,
+                "sizes": Sizes(train=len(problem.train), validation=len(problem.validation), test=2),
+                "model": cell.problem.model,
+                "training": cell.problem.training,
+            }
+        ),
+        evaluator=cell.evaluator,
+        tasks=(),
+    )
