@@ -49,7 +49,8 @@ class ShapleyEstimate:
     values : numpy.ndarray of shape (n,)
     standard_errors : numpy.ndarray of shape (n,)
         0 where the values are exact, infinite (unknown) after a single permutation or draw. Of players all of whose
-        samples are equal it is a bound, see `dvbench.sampling.RunningMean`.
+        samples are equal it is a bound, see `dvbench.sampling.RunningMean`; it is 0 too if all samples of all players
+        are 0.
     permutations : int
         Number of permutations sampled; 0 if all coalitions were enumerated.
     draws : int

@@ -90,8 +90,8 @@ class PartialUnlearningShapley(ArrayInput, DataEvaluator, ModelMixin):
     are conditional on one draw of their minibatches. The draw is the same for all target sets, and depends on the set
     D, not on the order of its points. OpenDataVal has no such evaluator.
 
-    Between processors: equal up to rounding: on quick's digits, values differed by at most 4e-7 of their standard
-    deviation with the log loss, and not at all with accuracy.
+    Between processors: equal up to rounding: with the log loss, values of the suite quick differed by at most 3e-7 of
+    their range (docs/repeatability.md); with accuracy, those of its digits did not differ.
 
     References
     ----------

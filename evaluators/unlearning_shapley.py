@@ -83,8 +83,8 @@ class UnlearningShapley(ArrayInput, DataEvaluator, ModelMixin):
     Within a permutation, coalitions share them as far as possible (`dvbench.unlearning.minibatches`), which makes
     standard errors small. OpenDataVal has no such evaluator.
 
-    Between processors: equal up to rounding: on quick's digits, values differed by at most 5e-5 of their standard
-    deviation with the log loss, and not at all with accuracy.
+    Between processors: equal up to rounding: with the log loss, values of the suite quick differed by at most 3e-4 of
+    their range (docs/repeatability.md); with accuracy, those of its digits did not differ.
 
     References
     ----------

@@ -56,7 +56,8 @@ class AME(Baseline, dataval.AME):
     on other proportions than it was fitted on. OpenDataVal also skips player 0 alone and the empty coalition; both
     variants train them.
 
-    Between processors: equal up to rounding.
+    Between processors: equal up to rounding, unless rounding changes a prediction, and with it a utility by one correct
+    prediction, or the penalty that is chosen (docs/repeatability.md).
 
     References
     ----------

@@ -33,7 +33,8 @@ class BetaShapley(Baseline, dataval.BetaShapley):
     which neither caches nor truncates, and with weights computed in log space. OpenDataVal's own weights overflow and
     are NaN from 1,072 points on. The utility of the empty coalition is that of the untrained model.
 
-    Between processors: equal up to rounding.
+    Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
+    (docs/repeatability.md).
 
     References
     ----------

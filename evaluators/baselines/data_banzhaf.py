@@ -38,7 +38,8 @@ class DataBanzhaf(Baseline, dataval.DataBanzhaf):
     empty coalition. Here both are trained. OpenDataVal's other estimator, from marginal contributions, is not used,
     because its weights vanish from 1,024 points on.
 
-    Between processors: equal up to rounding.
+    Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
+    (docs/repeatability.md).
 
     References
     ----------

@@ -36,7 +36,8 @@ class DataOob(Baseline, dataval.DataOob):
     that lacks player 0 alone, and it computes the metric of all predictions for a point together, which is their mean
     for accuracy and mean squared error and not for Euclidean distance. Here the mean is computed.
 
-    Between processors: equal up to rounding.
+    Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
+    (docs/repeatability.md).
 
     References
     ----------

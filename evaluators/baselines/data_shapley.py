@@ -29,7 +29,8 @@ class DataShapley(Baseline, dataval.DataShapley):
     Variant: the paper's Shapley value, estimated from whole permutations: OpenDataVal's algorithm with another sampler,
     which neither caches nor truncates. The utility of the empty coalition is that of the untrained model.
 
-    Between processors: equal up to rounding.
+    Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
+    (docs/repeatability.md).
 
     References
     ----------

@@ -50,14 +50,15 @@ class DVRL(Baseline, dataval.DVRL):
     -----
     Variant: Algorithm 1 of the paper, with the authors' network and their penalty on mean probabilities near 0 and 1.
     As in the paper, a reward is the utility minus a moving average of utilities with a window of 20 steps; the average
-    starts with the first utility. (The authors' published code subtracts the utility of the model trained on all
-    points.) The utility is the metric. As in the paper, a model is trained on the whole batch with weights 1 and 0, so
-    that the number of optimisation steps does not depend on how many points are selected; models of other kinds than
-    dvbench's are fitted to the selected points alone. ``variant="opendataval"`` is OpenDataVal's: it subtracts the
-    utility of the model trained on all points also from that of a model trained on part of a minibatch of 32, so nearly
-    all rewards are negative; its validation model starts from the weights of a model trained on all players; and values
-    are computed from the predictions of a third model, trained on the players with their values as weights, which the
-    estimator has not been trained with.
+    starts with the first utility. Where no point is drawn, points are drawn with a probability of one half instead.
+    (The authors' published code subtracts the utility of the model trained on all points.) The utility is the metric.
+    As in the paper, a model is trained on the whole batch with weights 1 and 0, so that the number of optimisation
+    steps does not depend on how many points are selected; models of other kinds than dvbench's are fitted to the
+    selected points alone. ``variant="opendataval"`` is OpenDataVal's: it subtracts the utility of the model trained on
+    all points also from that of a model trained on part of a minibatch of 32, so nearly all rewards are negative; its
+    validation model starts from the weights of a model trained on all players; and values are computed from the
+    predictions of a third model, trained on the players with their values as weights, which the estimator has not been
+    trained with.
 
     Between processors: training amplifies differences of rounding until other points are selected, after which values
     have little in common. Therefore the estimator computes in double precision, its weights are rounded to single

@@ -41,7 +41,8 @@ class InfluenceSubsample(Baseline, dataval.InfluenceSubsample):
     accuracy on one example. Members are sorted before a model is trained, so that a utility is a
     function of the set.
 
-    Between processors: equal up to rounding.
+    Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
+    (docs/repeatability.md).
 
     References
     ----------

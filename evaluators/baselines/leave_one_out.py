@@ -25,7 +25,8 @@ class LeaveOneOut(Baseline, dataval.LeaveOneOut):
     Variant: OpenDataVal's. The loss of utility is exact for the model's seed, on which it depends strongly: a model
     without a point also sees the other points in other minibatches.
 
-    Between processors: equal up to rounding.
+    Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
+    (docs/repeatability.md).
 
     References
     ----------

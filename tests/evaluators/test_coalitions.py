@@ -123,6 +123,15 @@ def test_the_empty_coalition_has_the_utility_of_the_untrained_model(make, proble
     assert coalition_utility(theirs, range(16), epochs=30, lr=0.1) > untrained
 
 
+def test_values_of_data_shapley_sum_to_the_utility_above_that_of_the_untrained_model(problem, model):
+    """So the first of each permutation contributes to the empty coalition, player 0 too."""
+    evaluator = DataShapley(permutations=2, random_state=0).train(problem.fetcher(), model, accuracy, **FIT)
+    values = evaluator.evaluate_data_values()
+    expected = coalition_utility(evaluator, range(len(values)), **FIT) - coalition_utility(evaluator, [], **FIT)
+    assert expected != 0
+    assert values.sum() == pytest.approx(expected, abs=1e-6)
+
+
 def test_wrappers_of_scikit_learn_predict_the_first_class_without_points(two_blobs):
     model = ClassifierSkLearnWrapper(SklearnLogisticRegression, 2)
     evaluator = DataBanzhaf().setup(two_blobs, model, accuracy)

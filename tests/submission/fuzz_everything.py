@@ -140,7 +140,7 @@ def tried(content: bytes) -> str:
         assert len(refusal) < 1000, "a long message"
         if accepted is None:
             return "refused"
-        publish(accepted, results, {}, {})
+        publish(accepted, results, {}, {}, {})
         build(results.root, folder / "site")
         check_site(folder / "site")
         size = sum(path.stat().st_size for path in (folder / "site").rglob("*") if "assets" not in path.parts)
@@ -156,7 +156,7 @@ def main() -> None:
     options = parser.parse_args()
     counts: Counter[str] = Counter()
     slowest, end, number = 0.0, time.monotonic() + options.seconds, 0
-    while time.monotonic() < end:
+    while time.monotonic() < end and counts["found"] < 10:
         content = bundle(random.Random(f"{options.seed}-{number}"))
         started = time.process_time()
         try:
