@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
+import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ from dvbench.execution import run as execution
 from dvbench.results import Store
 
 EVALUATORS = """
-import os
+import os, signal
 import numpy as np
 from opendataval.dataval import DataEvaluator
 
@@ -29,6 +33,12 @@ class Constant(Mine):
 
 class Interrupting(Mine):
     def train_data_values(self, *args, **kwargs): raise KeyboardInterrupt
+
+class Signalled(Mine):
+    def train_data_values(self, *args, **kwargs):
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return self
 
 class Later(Mine):
     valued = 0
@@ -167,6 +177,26 @@ def test_ctrl_c_keeps_what_is_scored(dvbench, here: Path) -> None:
     assert said.out.startswith("tiny: 4 cells, 2 done before, 2 to do")
 
 
+@pytest.mark.usefixtures("script")
+@pytest.mark.parametrize(("ignored", "code"), [((), 129), ((signal.SIGHUP,), 143)], ids=["heard", "as with nohup"])
+def test_signals_end_a_run_as_ctrl_c_does_unless_they_are_ignored(
+    dvbench, ignored: tuple[signal.Signals, ...], code: int
+) -> None:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+    try:
+        words = ("--evaluator", "random", "--evaluator", "loose_evaluators:Signalled", "--seeds", "0")
+        said = run_tiny(dvbench, *words)
+        assert [signal.getsignal(number) for number in ignored] == [signal.SIG_IGN for _ in ignored]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert said.code == code
+    assert said.err == (
+        "interrupted: 0 of 2 cells are done and 1 more valued, in runs; the same command continues from there\n"
+    )
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
 def test_ctrl_c_at_any_other_time_says_nothing(dvbench, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -174,6 +204,33 @@ def test_ctrl_c_at_any_other_time_says_nothing(dvbench, monkeypatch: pytest.Monk
     monkeypatch.setattr(Store, "write_plan", interrupt)
     said = run_tiny(dvbench)
     assert (said.code, said.err) == (130, "")
+
+
+@pytest.mark.parametrize(("code", "reason"), [(errno.ENOSPC, "No space left on device"), (errno.EROFS, "Read-only")])
+def test_a_disk_that_takes_no_more_files_ends_the_run_in_one_line_and_it_continues_from_there(
+    dvbench, refused, here: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
+) -> None:
+    run_tiny(dvbench, "--results", "whole")
+    make, made = tempfile.mkstemp, []
+
+    def full(*words: object, **options: object) -> object:
+        made.append(words)
+        if len(made) > 8:
+            raise OSError(code, os.strerror(code))
+        return make(*words, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "mkstemp", full)
+        said = refused("run", "tiny.toml", "--jobs", 0)
+    assert said.startswith("cannot write runs/tiny/")
+    assert reason in said
+    kept = list(Store(here / "runs").results("tiny"))
+    assert 0 < len(kept) < 4
+    assert not list((here / "runs").rglob(".*"))  # no temporary files
+    assert run_tiny(dvbench).code == 0
+    arrays = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*.npy")} for f in (here / "whole", here / "runs")]
+    assert len(arrays[0]) == 4
+    assert arrays[0] == arrays[1]
 
 
 def test_jobs_and_time_limits_are_handed_on(dvbench, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

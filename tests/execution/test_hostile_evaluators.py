@@ -64,6 +64,12 @@ class ClosesEverything(Hostile):
 class ReturnsWhatRefuses(Hostile):
     def evaluate_data_values(self): return Lazy(unwilling)
 
+class FindsTheDiskFull(Hostile):
+    def answer(self, n):
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        return np.arange(n)
+
 class ReplacesStdout(Hostile):
     def answer(self, n): sys.stdout = sys.stderr = sys.__stdout__ = None; return np.arange(n)
 class ClosesStdout(Hostile):
@@ -116,6 +122,7 @@ FAILING = {
     "SignalsWithoutName": "the worker process was killed by signal 40",
     "KillsItsKeeper": "the worker process was killed by SIGKILL",
     "ClosesEverything": "",
+    "FindsTheDiskFull": "cannot write ",
     "ReturnsWhatRefuses": "LookupError: not today (",
 }
 WORKING = (
