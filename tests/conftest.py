@@ -7,6 +7,7 @@ two ways to the same numbers agree closely.
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 os.environ["COLUMNS"] = "200"  # before dvbench.console is imported: the width of what commands print
 CACHE = tempfile.TemporaryDirectory(prefix="dvbench-cache-")
 os.environ["DVBENCH_CACHE"] = CACHE.name  # indices of the results that tests make up
+
+# A job in the background of a shell ignores these, and so would all runs that tests start and interrupt.
+for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 if TYPE_CHECKING:
     import torch
