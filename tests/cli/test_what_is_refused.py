@@ -146,7 +146,7 @@ def every(label: str) -> str:
     [
         ("", "bad.csv is empty: it must have a line with the names of the columns, and rows of data"),
         (rows(row3="inf,1,good"), "bad.csv: column 'a' has infinite or too large numbers in line 4: "),
-        (rows(row3="1,2,"), "column 'kind' of bad.csv has 1 missing labels, in line 4: "),
+        (rows(row3="1,2,"), "label column 'kind' of bad.csv has 1 missing label, in line 4: "),
         (rows(row3="1,2,good,4"), "bad.csv cannot be read as CSV: line 4 has 4 values"),
         (
             every(label="good"),
