@@ -289,6 +289,17 @@ def test_the_readmes_python_interface_works(readme_python, tmp_path, monkeypatch
     assert names["verification"].ok
 
 
+def test_the_readmes_table_is_valued(readme_python, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{i % 7},{i % 2 + i % 3 / 10},{'high' if i % 2 else 'low'}" for i in range(40)]
+    (tmp_path / "mine.csv").write_text("\n".join(["rooms,size,price_class", *lines]))
+    blocks = [block for block in readme_python if "dvbench.value(" in block]
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(f"import dvbench\n{block}", {})  # our own README
+    assert capsys.readouterr().out.count("check the labels of these first, by line: ") == 2
+
+
 def test_the_readmes_evaluators_can_be_made(readme_python):
     (code,) = [block for block in readme_python if "from evaluators import" in block]
     exec(code, {})  # our own README
