@@ -79,7 +79,7 @@ def value(
     kind : {"classification", "regression"}, optional
         By default guessed from the labels.
     features, drop : sequence of str
-        Columns that alone are features; columns that are none.
+        The only columns to use as features; columns not to use.
     types : mapping of str to str, optional
         Types of columns that are not to be guessed: "number", "category", "date", "text" or "identifier".
     decimal : {".", ","}, optional

@@ -40,7 +40,7 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random numbers
 def value(
     data: Annotated[Path, typer.Argument(help="Table: .csv, .tsv, .parquet, .xlsx or .jsonl.")],
     label: Annotated[
-        str | None, typer.Option(help="Column to predict. By default it is guessed, and said.", metavar="COLUMN")
+        str | None, typer.Option(help="Column to predict. By default it is guessed, and printed.", metavar="COLUMN")
     ] = None,
     group: Annotated[
         str | None,
@@ -53,7 +53,7 @@ def value(
         str | None,
         typer.Option(
             help="Name of an evaluator, or 'module:Class' for your own. By default one that published results "
-            "recommend, and the reason is said."
+            "recommend, and the reason is printed."
         ),
     ] = None,
     model: Annotated[

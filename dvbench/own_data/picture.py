@@ -51,8 +51,8 @@ def draw(frame: pd.DataFrame, how: str, numbering: str) -> Figure:
     for each, (panel, title) in zip(axes, panels, strict=True):
         _draw_bars(each, panel)
         each.set_title(title, fontsize=10)
-    lines = "; lines: standard deviation over folds" if "spread" in frame else ""
-    lines = "; lines: standard error" if "standard_error" in frame else lines
+    lines = "; error bars: standard deviation over folds" if "spread" in frame else ""
+    lines = "; error bars: standard error" if "standard_error" in frame else lines
     figure.suptitle("\n".join(textwrap.wrap(how + lines, 95)), fontsize=9, parse_math=False)
     figure.supxlabel("data value", fontsize=9)
     return figure
@@ -100,7 +100,7 @@ def _draw_bars(axes: Axes, bars: Sequence[dict[str, Any]]) -> None:
     values = np.array([bar["value"] for bar in bars])
     colours = [HIGH if value >= 0 else LOW for value in values]
     errors = np.array([bar["error"] for bar in bars])
-    axes.barh(range(len(bars)), values, xerr=errors, color=colours, error_kw={"lw": 0.8, "ecolor": "0.4"})
+    axes.barh(range(len(bars)), values, xerr=errors, color=colours, error_kw={"lw": 1, "ecolor": "0.1"})
     axes.set_yticks(range(len(bars)), [bar["label"] for bar in bars], fontsize=8, parse_math=False)
     axes.set_ylim(len(bars) - 0.4, -0.6)
     axes.locator_params(axis="x", nbins=5)

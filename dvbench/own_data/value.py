@@ -189,6 +189,13 @@ def _problem(
     return assemble(source, f"table:{table.name}", (players, judges, judges), Noise(), seed, groups)
 
 
+def _judge(choice: Choice) -> str:
+    """The model, and its utility, in words; an evaluator without `input_model` uses none."""
+    if not hasattr(find("evaluators", choice.settings.name).load(), "input_model"):
+        return "no model"
+    return f"{choice.model_name} ({choice.utility})"
+
+
 def _joined(source: Source, validation: Source) -> Source:
     """The rows of both, first those of the table; a row of the validation set has no group."""
     features = np.concatenate([each.take(np.arange(len(each.labels))) for each in (source, validation)])
@@ -235,7 +242,7 @@ def _result(
         values=pd.DataFrame({**columns, "value": mean, **extra, "rank": ranked}),
         kind=table.source.kind,
         evaluator=choice.settings.name,
-        model=choice.model_name,
+        model=_judge(choice),
         utility=choice.utility,
         judged=judged,
         numbering=table.numbering,

@@ -65,9 +65,12 @@ class Values:
 
     @property
     def how(self) -> str:
-        """Evaluator, model, utility, rows and folds, in one line."""
+        """Evaluator, model with its utility, kind, rows and folds, in one line."""
         rows = int(self.values["rows"].sum()) if self.grouped else len(self.values)
-        return f"{self.evaluator}, {self.model}, {self.kind} by {self.utility}, {rows:,} rows, {self.judged}"
+        return f"{self.evaluator}, {self.model}, {self.kind}, {rows:,} rows, {self.judged}"
+
+    def __repr__(self) -> str:
+        return self.summary()
 
     def summary(self, reading: bool = True) -> str:
         """Return the most and the least valuable rows or all groups, doubts, and what to look at first.

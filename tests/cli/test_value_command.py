@@ -124,7 +124,7 @@ def test_options_reach_the_reader(dvbench, refused, here: Path) -> None:
         *small, "--drop", name, "--as", f"{name}=category", "--kind", "classification", "--utility", "log_loss"
     )
     assert said.code == 0
-    assert "by knn_shapley, logistic_regression, classification by log_loss" in said.out
+    assert "by knn_shapley, no model, classification, 60 rows" in said.out
     assert "COLUMN=TYPE, not 'x'" in refused(*small, "--as", "x")
     assert "none.csv" in refused(*small, "--valid", "none.csv")
     assert "would be overwritten" in refused(*small, "--valid", "v.csv", "--out", "v.csv")

@@ -31,8 +31,7 @@ def test_rows_are_in_two_panels_on_one_axis_from_the_outside_in() -> None:
     assert high.get_yticklabels()[0].get_text() == "line 99 (yes)"
     caption = figure.get_suptitle().replace("\n", " ")
     assert caption == (
-        "knn_shapley, logistic_regression, classification by accuracy, 100 rows, 5 folds; lines: standard deviation "
-        "over folds"
+        "knn_shapley, logistic_regression, classification, 100 rows, 5 folds; error bars: standard deviation over folds"
     )
 
 

@@ -64,7 +64,7 @@ def test_rows_to_check_are_the_lowest_without_those_that_tie_with_others() -> No
 
 def test_the_summary_has_both_ends_and_what_was_read() -> None:
     text = made([float(i) for i in range(30)]).summary()
-    assert text.startswith("read\nby knn_shapley, logistic_regression, classification by accuracy, 30 rows, 5 folds")
+    assert text.startswith("read\nby knn_shapley, logistic_regression, classification, 30 rows, 5 folds")
     most, least = text.partition("least valuable:")[::2]
     assert [int(line.split()[0]) for line in most.splitlines()[-10:]] == list(range(31, 21, -1))
     assert [int(line.split()[0]) for line in least.splitlines()[2:12]] == list(range(2, 12))
