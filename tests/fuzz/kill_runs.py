@@ -16,7 +16,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "execution"))
 
@@ -26,6 +29,7 @@ from living import wait_until
 from dvbench.results import Result, Store
 
 EVALUATORS = ("loose_ending:Quick", "chg_shapley", "knn_shapley")
+FILES = 12  # about as many as a run writes before its leaderboard
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 ENDINGS = {0, 1, 129, 130, 143, -9}  # exit codes that a signal may cause: 1 if it ended a worker, whose cell has failed
 TOO_EARLY = {-1, -2, -15}  # Python ended before the command had begun, or after it had ended
@@ -41,28 +45,36 @@ def results_of(folder: Path) -> list[Result]:
     return results
 
 
-def finish(folder: Path, results: Path) -> float:
-    """Run to the end, check that all went well, and return how long it took in seconds."""
-    started = time.monotonic()
+def finish(folder: Path, results: Path) -> None:
+    """Run to the end, and check that all went well."""
     run = start_run(folder, "--jobs", 2, "--results", results)
     said = run.communicate(timeout=900)
     assert run.returncode == 0, said
-    return time.monotonic() - started
 
 
-def disturb(folder: Path, results: Path, rng: random.Random, seconds: float) -> str:
+def wait_for_moment(run: subprocess.Popen[str], folder: Path, results: Path, rng: random.Random) -> None:
+    """Wait until a run has so many processes or has written so many files, and a little longer, or has ended."""
+    processes = rng.randint(1, 5) if rng.random() < 0.3 else 0
+    files = 0 if processes else len(list(results.rglob("*.*"))) + rng.randint(1, FILES)
+    while run.poll() is None:
+        if len(processes_of(folder)) >= processes and len(list(results.rglob("*.*"))) >= files:
+            break
+        time.sleep(0.2)
+    time.sleep(rng.uniform(0, 0.5))
+
+
+def disturb(folder: Path, results: Path, rng: random.Random) -> str:
     """Start a run, send a signal to one of its processes at a random moment, and check what is left."""
     run = start_run(folder, "--jobs", rng.choice((1, 2)), "--results", results)
-    try:
-        run.communicate(timeout=rng.uniform(0, seconds))
-    except subprocess.TimeoutExpired:
+    wait_for_moment(run, folder, results, rng)
+    processes = sorted(processes_of(folder), key=lambda process: process.pid)
+    what = "finished before"
+    if processes:
         number = rng.choice(SIGNALS)
-        processes = sorted(processes_of(folder), key=lambda process: process.pid)
         target = processes[0] if rng.random() < 0.5 else rng.choice(processes)
-        target.send_signal(number)
         what = f"{signal.Signals(number).name} to {'main' if target.pid == run.pid else 'another'}"
-    else:
-        what = "finished before"
+        with suppress(psutil.NoSuchProcess):
+            target.send_signal(number)
     _, said = run.communicate(timeout=900)
     if run.returncode not in TOO_EARLY:
         assert run.returncode in ENDINGS, (what, run.returncode, said)
@@ -81,13 +93,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         write_inputs(folder, EVALUATORS)
-        seconds = finish(folder, folder / "whole")
+        finish(folder, folder / "whole")
         expected = [(result.cell, result.scores) for result in results_of(folder / "whole")]
         while time.monotonic() < end:
             results = folder / f"round-{rounds}"
             rng = random.Random(f"{options.seed} {rounds}")
             for _ in range(rng.randint(1, 5)):
-                counts[disturb(folder, results, rng, seconds)] += 1
+                counts[disturb(folder, results, rng)] += 1
             finish(folder, results)
             assert arrays(results) == arrays(folder / "whole"), f"other values in round {rounds} of seed {options.seed}"
             assert [(result.cell, result.scores) for result in results_of(results)] == expected, "other scores"
