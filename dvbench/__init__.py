@@ -113,11 +113,11 @@ def value(
     table, judges = read(X, y, label, groups, validation, reading)
     choice = choose(table, how)
     if not (out.is_terminal if progress is None else progress):
-        return value_table(table, how, judges)
+        return value_table(table, choice, how, judges)
     for line in (*table.understood, *choice.lines, *(f"note: {remark}" for remark in table.remarks)):
         say(line)
     with counting("fold") as observe:
-        return value_table(table, how, judges, observe)
+        return value_table(table, choice, how, judges, observe)
 
 
 def run(

@@ -12,13 +12,13 @@ import torch
 from opendataval.model import Model
 from opendataval.model.api import TorchModel
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
 
 from dvbench.errors import UserError
 from dvbench.problems.problem import Problem
 from dvbench.settings import ModelSettings, Training
 from dvbench.training.build import build_model, check_outputs
 from dvbench.training.tensor_model import TensorModel
+from dvbench.training.tensors import as_tensor
 
 
 def model_for(model: Any, problem: Problem, training: Training, seed: int, device: str) -> tuple[Any, dict[str, Any]]:
@@ -136,8 +136,6 @@ class Estimator(Model):
 
 
 def _array(data: Any) -> np.ndarray:
-    """Features or targets as an array of shape (n, ...); an estimator takes points as rows."""
-    if isinstance(data, Dataset) and not isinstance(data, torch.Tensor):
-        data = next(iter(DataLoader(data, batch_size=len(data)))) if len(data) else torch.zeros(0, 1)  # type: ignore[arg-type]
-    array: np.ndarray = torch.as_tensor(data).detach().cpu().numpy()
+    """Features or targets as an array of shape (n, columns); an estimator takes points as rows."""
+    array: np.ndarray = as_tensor(data).detach().cpu().numpy()
     return array.reshape(len(array), math.prod(array.shape[1:]))

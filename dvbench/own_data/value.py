@@ -100,7 +100,9 @@ def choose(table: Table, how: How) -> Choice:
     return Choice(settings, model, name, utility, tuple(lines))
 
 
-def value_table(table: Table, how: How, validation: Source | None = None, observe: Observer | None = None) -> Values:
+def value_table(
+    table: Table, choice: Choice, how: How, validation: Source | None = None, observe: Observer | None = None
+) -> Values:
     """Value every row of a table, or every group of rows.
 
     Without a validation set of its own the rows are divided into folds. Each fold is the validation set once, while the
@@ -110,6 +112,8 @@ def value_table(table: Table, how: How, validation: Source | None = None, observ
     Parameters
     ----------
     table : Table
+    choice : Choice
+        See `choose`.
     how : How
     validation : Source, optional
         Encoded like the table.
@@ -126,7 +130,6 @@ def value_table(table: Table, how: How, validation: Source | None = None, observ
         If the table cannot be valued in this way.
     """
     started = time.perf_counter()
-    choice = choose(table, how)
     source = table.source
     items = None if source.groups is None else np.unique(source.groups, return_inverse=True)[1]
     if observe:
