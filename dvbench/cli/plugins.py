@@ -13,7 +13,7 @@ import typer
 from dvbench.errors import UserError, unknown
 from dvbench.registry import KINDS, Entry, Kind, entries, find, singular, suite_files
 
-NOUNS = "evaluator, data set, model, task, unlearning method or suite"
+NOUNS = "evaluator, data set, model, task, unlearning method, selection strategy or suite"
 
 
 class Listing(StrEnum):
@@ -24,6 +24,7 @@ class Listing(StrEnum):
     models = "models"
     tasks = "tasks"
     unlearning = "unlearning"
+    selection = "selection"
     suites = "suites"
 
 
@@ -33,7 +34,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def list_command(
     kind: Annotated[Listing, typer.Argument(help="Kind of plug-ins to list.")], as_json: JsonOption = False
 ) -> None:
-    """List the plug-ins of a kind, each with a summary; 'unlearning' lists the unlearning methods."""
+    """List the plug-ins of a kind, each with a summary; 'selection' lists selection strategies."""
     from dvbench import console
 
     summaries = _summaries(kind.value)
