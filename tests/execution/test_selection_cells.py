@@ -96,8 +96,8 @@ def test_cells_are_chosen_recorded_and_scored(suite: Suite, store: Store) -> Non
         assert result.diagnostics["seconds_0.1"] >= result.diagnostics["selection_seconds_0.1"] >= 0
         assert result.diagnostics["relative_seconds_0.5"] > 0
         assert result.cost.fits == 3
-    assert full.curves["accuracy"] == [full.metrics["full"]] * 3
-    assert full.metrics["area_relative"] == 1
+    assert full.curves["accuracy"] == [round(full.metrics["full"], 6)] * 3
+    assert full.metrics["area_relative"] == pytest.approx(1)
     assert results["chg_shapley"].evaluator_object == "dvbench.selection.chg_shapley:CHGShapley"
     assert "weights" in results["grad_match_pb"].arrays
     # The evaluator's values: those of knn_shapley, highest first.
@@ -299,5 +299,15 @@ def test_strategies_are_listed_and_described(capsys) -> None:
     assert "grad_match_pb" in capsys.readouterr().out
     assert main(["describe", "glister"]) == 0
     shown = capsys.readouterr().out
+    assert "\nper_class: bool = False\n" in shown
     assert shown.startswith("glister (selection strategy, dvbench.selection.glister:Glister)")
+    assert main(["describe", "chg_shapley"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("chg_shapley (evaluator,")
+    assert shown.endswith(
+        "There is also a selection strategy of this name: dvbench describe chg_shapley --kind selection\n"
+    )
+    assert main(["describe", "chg_shapley", "--kind", "selection"]) == 0
+    assert capsys.readouterr().out.startswith("chg_shapley (selection strategy,")
+    assert main(["describe", "glister", "--kind", "models"]) == 2
     assert find("selection", "GradMatchPB").name == "grad_match_pb"
