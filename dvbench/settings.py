@@ -124,7 +124,10 @@ class DatasetSettings(Strict):
 
     @classmethod
     def parse(cls, text: str) -> DatasetSettings:
-        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...`` or ``csv:PATH?label=COLUMN``."""
+        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...`` or ``csv:PATH?label=COLUMN``.
+
+        A value that is a whole number, ``true`` or ``false`` is one, as in TOML; other values are text.
+        """
         return cls(**cls._fields_of(text))
 
     @staticmethod
@@ -135,7 +138,7 @@ class DatasetSettings(Strict):
             return {"name": "csv", "params": {"path": path} | ({"label": label} if has_label else {})}
         name, _, query = text.partition("?")
         pairs = [pair.partition("=") for pair in query.split("&") if pair]
-        return {"name": name, "params": {key: value for key, _, value in pairs}}
+        return {"name": name, "params": {key: _value(value) for key, _, value in pairs}}
 
     @property
     def path(self) -> str | None:
@@ -166,6 +169,13 @@ class DatasetSettings(Strict):
         if self.path is None:
             return self._with_params()
         return f"{TABLE}{self.path}" + (f"{LABEL}{self.params['label']}" if "label" in self.params else "")
+
+
+def _value(text: str) -> int | bool | str:
+    """A parameter's value that is written in one text with the name of the data set."""
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text) else text
 
 
 class ModelSettings(Strict):
