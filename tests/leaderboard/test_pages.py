@@ -273,7 +273,7 @@ def test_a_submission_that_is_cut_short_stops_only_the_suites_with_its_cells(sto
         build(store.root, tmp_path / "out")
     assert (tmp_path / "out/small.md").exists()
     broken.rename(broken.with_name("Nobody.json"))  # it has no cell in any suite
-    with pytest.raises(UserError, match="Nobody.json is not a submission of dvbench"):
+    with pytest.raises(UserError, match=r"Nobody\.json is not a submission of dvbench"):
         build(store.root, tmp_path / "out")
     assert (tmp_path / "out/first.md").exists()
 
