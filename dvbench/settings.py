@@ -6,7 +6,7 @@ import hashlib
 import re
 import unicodedata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -90,6 +90,14 @@ class Groups(Strict):
         return {"random": f"{self.count}subsets", "column": f"by-{self.column}"}.get(self.by, self.by)
 
 
+class FitArguments(TypedDict):
+    """Arguments of the ``fit`` of OpenDataVal's and dvbench's models."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+
+
 class Training(Strict):
     """How a model is trained: AdamW on shuffled minibatches; ``precision`` is that of matrix multiplications."""
 
@@ -98,6 +106,11 @@ class Training(Strict):
     lr: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     precision: Precision = "float32"
+
+    @property
+    def fit(self) -> FitArguments:
+        """The arguments of a model's ``fit``."""
+        return {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
 
 
 class DatasetSettings(Strict):
