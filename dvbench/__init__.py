@@ -104,20 +104,14 @@ def value(
     dvbench.errors.UserError
         If the table or an argument cannot be used; the message says what to do.
     """
-    from dvbench.console import counting, out, say
-    from dvbench.own_data.door import read, settings_of
-    from dvbench.own_data.value import choose, value_table
+    from dvbench import console
+    from dvbench.own_data.arguments import in_python
+    from dvbench.own_data.door import settings_of, value_data
 
     how = settings_of(evaluator, model, utility, folds, seed, training, device)
     reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
-    table, judges = read(X, y, label, groups, validation, reading)
-    choice = choose(table, how)
-    if not (out.is_terminal if progress is None else progress):
-        return value_table(table, choice, how, judges)
-    for line in (*table.understood, *choice.lines, *(f"note: {remark}" for remark in table.remarks)):
-        say(line)
-    with counting("fold") as observe:
-        return value_table(table, choice, how, judges, observe)
+    report = console if (console.out.is_terminal if progress is None else progress) else None
+    return value_data(X, y, label, groups, validation, reading, how, report, in_python)
 
 
 def run(

@@ -37,10 +37,13 @@ def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UserE
     Returns
     -------
     UserError
-        Its message suggests the most similar name, or else lists the known names (the first 20).
+        Its message suggests the most similar name, or one that contains it, or else lists the known names (the first
+        20).
     """
     names = sorted(known)
     similar = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if not similar and len(name) > 1:  # 'knn' is less similar to 'knn_shapley' than the cutoff
+        similar = [known for known in names if name.casefold() in known.casefold()]
     listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
     choices = f"choose one of {listed}." if names else "there are none."
     advice = f"did you mean '{similar[0]}'?" if similar else choices

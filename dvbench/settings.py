@@ -7,7 +7,7 @@ import re
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -114,6 +114,14 @@ class Groups(Strict):
         return {"random": f"{self.count}subsets", "column": f"by-{self.column}"}.get(self.by, self.by)
 
 
+class FitArguments(TypedDict):
+    """Arguments of the ``fit`` of OpenDataVal's and dvbench's models."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+
+
 class Training(Strict):
     """How a model is trained: AdamW on shuffled minibatches; ``precision`` is that of matrix multiplications."""
 
@@ -122,6 +130,11 @@ class Training(Strict):
     lr: float = Field(default=3e-4, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     precision: Precision = "float32"
+
+    @property
+    def fit(self) -> FitArguments:
+        """The arguments of a model's ``fit``."""
+        return {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
 
 
 class SelectionSettings(Strict):
@@ -179,7 +192,10 @@ class DatasetSettings(Strict):
 
     @classmethod
     def parse(cls, text: str) -> DatasetSettings:
-        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...`` or ``csv:PATH?label=COLUMN``."""
+        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...`` or ``csv:PATH?label=COLUMN``.
+
+        A value that is a whole number, ``true`` or ``false`` is one, as in TOML; other values are text.
+        """
         return cls(**cls._fields_of(text))
 
     @staticmethod
@@ -190,7 +206,7 @@ class DatasetSettings(Strict):
             return {"name": "csv", "params": {"path": path} | ({"label": label} if has_label else {})}
         name, _, query = text.partition("?")
         pairs = [pair.partition("=") for pair in query.split("&") if pair]
-        return {"name": name, "params": {key: value for key, _, value in pairs}}
+        return {"name": name, "params": {key: _value(value) for key, _, value in pairs}}
 
     @property
     def path(self) -> str | None:
@@ -221,6 +237,13 @@ class DatasetSettings(Strict):
         if self.path is None:
             return self._with_params()
         return f"{TABLE}{self.path}" + (f"{LABEL}{self.params['label']}" if "label" in self.params else "")
+
+
+def _value(text: str) -> int | bool | str:
+    """A parameter's value that is written in one text with the name of the data set."""
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text) else text
 
 
 class ModelSettings(Strict):

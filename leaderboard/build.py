@@ -49,7 +49,7 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
     ------
     UserError
         If there is no such folder or suite, or a file cannot be written; or, after the pages of all other suites are
-        written, if a file of a suite cannot be read. The old pages of that suite stay as they are.
+        written, if a file of a suite, or a submission, cannot be read. The old pages of that suite stay as they are.
     """
     store, names = results_store(results), list(dict.fromkeys(chosen or ()))
     known = suite_names(store)
@@ -76,6 +76,9 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
     if broken:
         first, more = next(iter(broken)), f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         raise UserError(f"the pages of suite '{first}'{more} were not written: {broken[first]}")
+    for submission in store.submission_files().values():
+        if isinstance(submission, UserError):  # of an evaluator that has no cell in any of the suites
+            raise submission
     return [*written, out / "index.html"]
 
 

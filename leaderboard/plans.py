@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dvbench.errors import UserError
-from dvbench.results import Plan, Store
+from dvbench.results import Plan, Store, Submission
 from dvbench.results.store import PLAN
 
 
@@ -23,8 +23,9 @@ def results_store(results: Path) -> Store:
 
 
 def suite_names(store: Store) -> list[str]:
-    """Return the names of the suites that have a plan of their own or the plan of a submission."""
-    submitted = {plan.suite for submission in store.submissions() for plan in submission.plans}
+    """Return the names of the suites that have a plan of their own or the plan of a submission that can be read."""
+    submissions = [each for each in store.submission_files().values() if isinstance(each, Submission)]
+    submitted = {plan.suite for submission in submissions for plan in submission.plans}
     return sorted({*store.suites(), *submitted})
 
 
@@ -38,7 +39,7 @@ def merged_plan(store: Store, suite: str) -> Plan:
     UserError
         If there is no plan of the suite, the plan belongs to another suite, or it plans no score.
     """
-    submitted = [plan for submission in store.submissions() for plan in submission.plans if plan.suite == suite]
+    submitted = [plan for submission in store.submissions(suite) for plan in submission.plans if plan.suite == suite]
     own = store.plan(suite)
     if own is None and not submitted:
         raise UserError(f"{store.root / suite} has no {PLAN}: run the suite '{suite}' first")

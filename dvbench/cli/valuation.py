@@ -108,29 +108,20 @@ def value(
     The value of a row is its mean over the folds in which it was valued. With --group, whole groups are valued: what is
     the data of each provider worth?
     """
-    import dvbench
     from dvbench import console
+    from dvbench.own_data.door import settings_of, value_data
     from dvbench.own_data.output import check_output, default_output
 
     path = check_output(data, default_output(data) if out is None else out, *([valid] if valid else []))
-    values = dvbench.value(
-        data,
-        label=label,
-        groups=group,
-        evaluator=evaluator,
-        model=model,
-        validation=valid,
-        utility=None if utility is None else utility.value,
-        kind=None if kind is None else kind.value,
-        features=features,
-        drop=drop or (),
-        types=dict(_pair(text) for text in types or ()),
-        decimal=None if decimal is None else decimal.value,
-        folds=folds,
-        seed=seed,
-        device=device.value,
-        progress=True,
-    )
+    how = settings_of(evaluator, model, None if utility is None else utility.value, folds, seed, None, device.value)
+    reading = {
+        "kind": None if kind is None else kind.value,
+        "features": features,
+        "drop": drop or (),
+        "types": dict(_pair(text) for text in types or ()),
+        "decimal": None if decimal is None else decimal.value,
+    }
+    values = value_data(data, None, label, group, valid, reading, how, console)
     values.to_csv(path)
     values.plot(path.with_suffix(".png"))
     console.say(values.summary(reading=False))

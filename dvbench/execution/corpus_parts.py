@@ -116,7 +116,7 @@ class CorpusParts:
             self.say(f"training on {name}: epoch {next(epochs)} of {training.epochs}")
 
         targets = torch.ones(len(x), 1)
-        model.fit(x, targets, batch_size=training.batch_size, epochs=training.epochs, lr=training.lr, on_epoch=on_epoch)
+        model.fit(x, targets, **training.fit, on_epoch=on_epoch)
         self.train_seconds += model.seconds
 
     def _level(self, seed: int) -> tuple[float, float, str]:

@@ -164,8 +164,7 @@ def valuate_input(given: ValuationInput, device: str = "cpu") -> ValuationOutput
         precision=training.precision,
         device=device,
     )
-    fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
-    return value_with_model(data, given.evaluator, trained, fit, seed=given.seed, device=device)
+    return value_with_model(data, given.evaluator, trained, training.fit, seed=given.seed, device=device)
 
 
 def value_with_model(

@@ -11,6 +11,7 @@ from dvbench.settings import Kind
 Utility = Literal["accuracy", "log_loss", "mse"]
 UTILITIES: dict[Kind, tuple[Utility, ...]] = {"classification": ("accuracy", "log_loss"), "regression": ("mse",)}
 FOR_ROWS, FOR_GROUPS, FOR_REGRESSION = "knn_shapley", "partial_unlearning_shapley", "data_oob"
+FOLD_PERMUTATIONS = 2  # in each fold; the least with standard errors
 # These train models and predict with them, or use none. All others need gradients of a network.
 WITH_ANY_MODEL = (
     "ame", "beta_shapley", "class_wise_shapley", "data_banzhaf", "data_oob", "data_shapley", "dvrl",
@@ -62,12 +63,29 @@ def chosen_utility(utility: str | None, kind: Kind, entry: Entry) -> tuple[Utili
 
 def takes_utility(entry: Entry) -> bool:
     """Whether an evaluator has a parameter ``utility``, which is ``"metric"`` or ``"log_loss"``."""
-    return any(parameter.name == "utility" for parameter in entry.definition.parameters or ())
+    return _takes(entry, "utility")
 
 
-def evaluator_parameters(entry: Entry, utility: Utility) -> dict[str, Any]:
-    """Return the parameters of an evaluator that the utility decides."""
-    return {"utility": "log_loss" if utility == "log_loss" else "metric"} if takes_utility(entry) else {}
+def _takes(entry: Entry, name: str) -> bool:
+    return any(parameter.name == name for parameter in entry.definition.parameters or ())
+
+
+def evaluator_parameters(entry: Entry, utility: Utility, rows_in_folds: bool) -> dict[str, Any]:
+    """Return the parameters of an evaluator that the utility and the folds decide.
+
+    Parameters
+    ----------
+    entry : Entry
+    utility : {"accuracy", "log_loss", "mse"}
+    rows_in_folds : bool
+        Whether rows are valued, by folds. Every row is then valued several times, so fewer permutations are enough.
+    """
+    if not takes_utility(entry):
+        return {}
+    params: dict[str, Any] = {"utility": "log_loss" if utility == "log_loss" else "metric"}
+    return params | (
+        {"sampling": {"permutations": FOLD_PERMUTATIONS}} if rows_in_folds and _takes(entry, "sampling") else {}
+    )
 
 
 def check_model(evaluator: str, network: bool, model: str) -> None:

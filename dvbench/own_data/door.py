@@ -1,17 +1,30 @@
-"""Reads what the user gives: settings, a table, and a validation set of its own."""
+"""Values what the user gives: checks settings, reads tables, says what was understood, and then computes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dvbench.errors import UserError, validation_message
-from dvbench.own_data.value import TRAINING, How
+from dvbench.own_data.value import TRAINING, How, Observer, choose, value_table
 from dvbench.settings import Training
 
 if TYPE_CHECKING:
+    from dvbench.own_data.values import Values
     from dvbench.problems.source import Source
     from dvbench.tables.reading import Table
+
+
+class Report(Protocol):
+    """What shows lines and progress: `dvbench.console`."""
+
+    def say(self, line: str, /) -> None:
+        """Print a line."""
+
+    def counting(self, what: str, /) -> AbstractContextManager[Observer]:
+        """Show how many of some parts are done."""
 
 
 def settings_of(
@@ -51,10 +64,18 @@ def settings_of(
     return How(evaluator, model, utility, folds, seed, trained, device)
 
 
-def read(
-    X: Any, y: Any, label: str | None, groups: Any, validation: Any, reading: Mapping[str, Any]
-) -> tuple[Table, Source | None]:
-    """Read a table, and a validation set of its own.
+def value_data(
+    X: Any,
+    y: Any,
+    label: str | None,
+    groups: Any,
+    validation: Any,
+    reading: Mapping[str, Any],
+    how: How,
+    report: Report | None,
+    words: Callable[[str], str] = str,
+) -> Values:
+    """Read data and value them; see `dvbench.value`.
 
     Parameters
     ----------
@@ -62,12 +83,37 @@ def read(
         See `dvbench.value`.
     reading : mapping
         Other arguments of `dvbench.tables.reading.read_arrays`.
+    how : How
+        See `settings_of`.
+    report : Report, optional
+        Shows what was understood, and progress. Without it nothing is shown.
+    words : callable
+        Rewrites lines and errors, which name options of the command line; see `dvbench.own_data.arguments.in_python`.
 
     Raises
     ------
     UserError
-        If it cannot be read, or arguments contradict each other.
+        If data cannot be read or valued.
     """
+    try:
+        table, judges = _read(X, y, label, groups, validation, reading)
+        choice = choose(table, how, validated=judges is not None)
+        if report is None:
+            values = value_table(table, choice, how, judges)
+        else:
+            for line in (*table.understood, *choice.lines, *(f"note: {remark}" for remark in table.remarks)):
+                report.say(words(line))
+            with report.counting("fold") as observe:
+                values = value_table(table, choice, how, judges, observe)
+    except UserError as error:
+        raise UserError(words(str(error))) from error
+    return replace(values, understood=tuple(map(words, values.understood)), remarks=tuple(map(words, values.remarks)))
+
+
+def _read(
+    X: Any, y: Any, label: str | None, groups: Any, validation: Any, reading: Mapping[str, Any]
+) -> tuple[Table, Source | None]:
+    """Read a table, and a validation set of its own."""
     from dvbench.tables.reading import read_arrays, read_validation
 
     if y is not None and label is not None:

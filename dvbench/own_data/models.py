@@ -41,19 +41,18 @@ def model_for(model: Any, problem: Problem, training: Training, seed: int, devic
     UserError
         If it is no model, or does not fit the data.
     """
-    fit = {"epochs": training.epochs, "batch_size": training.batch_size, "lr": training.lr}
     shape, outputs = problem.shape, problem.outputs
     if isinstance(model, str):
         settings, decay = ModelSettings(name=model), training.weight_decay
         named = build_model(settings, shape, outputs, problem.kind, seed=seed, weight_decay=decay, device=device)
-        return named, fit
+        return named, dict(training.fit)
     if isinstance(model, Model):
-        return copy.deepcopy(model), fit if isinstance(model, TorchModel) else {}
+        return copy.deepcopy(model), dict(training.fit) if isinstance(model, TorchModel) else {}
     if isinstance(model, nn.Module):
         network = copy.deepcopy(model)
         check_outputs(type(model).__name__, network, shape, outputs)
         made: TensorModel = TensorModel(network, problem.kind, outputs, seed, training.weight_decay).to(device)
-        return made, fit
+        return made, dict(training.fit)
     if is_estimator(model):
         return Estimator(model, outputs if problem.kind == "classification" else None), {}
     raise UserError(

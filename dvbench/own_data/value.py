@@ -16,7 +16,7 @@ from dvbench.own_data.defaults import (
     default_evaluator,
     evaluator_parameters,
 )
-from dvbench.own_data.values import Values, ranks, tie_remarks
+from dvbench.own_data.values import Values, chance_remark, differ_by_chance, ranks, tie_remarks
 from dvbench.registry import find
 from dvbench.settings import EvaluatorSettings, Training
 
@@ -68,8 +68,15 @@ class Choice:
     lines: tuple[str, ...]
 
 
-def choose(table: Table, how: How) -> Choice:
+def choose(table: Table, how: How, validated: bool = False) -> Choice:
     """Choose evaluator, model and utility; imports no torch.
+
+    Parameters
+    ----------
+    table : Table
+    how : How
+    validated : bool
+        Whether there is a validation set of its own, so that rows are not divided into folds.
 
     Raises
     ------
@@ -96,7 +103,10 @@ def choose(table: Table, how: How) -> Choice:
     utility, why_utility = chosen_utility(how.utility, kind, entry)
     if why_utility:
         lines.append(f"utility: {utility}, because {why_utility}; --utility chooses another")
-    settings = EvaluatorSettings(name=evaluator, params=evaluator_parameters(entry, utility))
+    params = evaluator_parameters(entry, utility, rows_in_folds=not grouped and not validated)
+    if "sampling" in params:
+        lines.append(f"sampling: {params['sampling']['permutations']} permutations of the rows in each fold")
+    settings = EvaluatorSettings(name=evaluator, params=params)
     return Choice(settings, model, name, utility, tuple(lines))
 
 
@@ -157,7 +167,7 @@ def value_table(
     if np.isfinite(errors).all():
         extra = {"standard_error": errors}
     how_judged = ("one validation set" if validation is not None else f"{len(parts)} folds") if judged else NOT_JUDGED
-    return _result(table, choice, mean, extra, how_judged, started)
+    return _result(table, choice, mean, extra, how_judged, differ_by_chance(found, errors), started)
 
 
 def _parts(table: Table, how: How, validation: Source | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -230,7 +240,13 @@ def _valuation(problem: Problem, choice: Choice, how: How, number: int, count: i
 
 
 def _result(
-    table: Table, choice: Choice, mean: np.ndarray, extra: dict[str, np.ndarray], judged: str, started: float
+    table: Table,
+    choice: Choice,
+    mean: np.ndarray,
+    extra: dict[str, np.ndarray],
+    judged: str,
+    by_chance: bool,
+    started: float,
 ) -> Values:
     import pandas as pd
 
@@ -241,6 +257,7 @@ def _result(
     else:
         columns = {"row": table.rows, "label": table.targets}
     what = "rows" if table.source.groups is None else "groups"
+    remarks = tie_remarks(ranked, what, choice.utility) or ([chance_remark(what)] if by_chance else [])
     return Values(
         values=pd.DataFrame({**columns, "value": mean, **extra, "rank": ranked}),
         kind=table.source.kind,
@@ -250,7 +267,8 @@ def _result(
         judged=judged,
         numbering=table.numbering,
         understood=(*table.understood, *choice.lines),
-        remarks=(*table.remarks, *tie_remarks(ranked, what, choice.utility)),
+        remarks=(*table.remarks, *remarks),
         seconds=time.perf_counter() - started,
         reading_remarks=len(table.remarks),
+        separable=not by_chance,
     )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 EQUAL = 1e-9  # values that differ by less than this part of their range are ties
+LEVEL = 0.05  # a ranking that chance explains with a greater probability is remarked on
 MOSTLY = 0.5  # a ranking in which more than this part of the values are equal is remarked on
 
 
@@ -44,6 +45,8 @@ class Values:
     seconds : float
     reading_remarks : int
         How many of the remarks are about the table.
+    separable : bool
+        Whether the values differ by more than chance, see `differ_by_chance`.
     """
 
     values: pd.DataFrame
@@ -57,6 +60,7 @@ class Values:
     remarks: tuple[str, ...]
     seconds: float
     reading_remarks: int = 0
+    separable: bool = True
 
     @property
     def grouped(self) -> bool:
@@ -96,8 +100,11 @@ class Values:
         return "\n".join(lines)
 
     def suspects(self) -> list[Any]:
-        """Return the rows whose labels to check first: the lowest tenth, ten at most, without ties with other rows."""
-        if self.grouped or self.kind != "classification":
+        """Return the rows whose labels to check first: the lowest tenth, ten at most, without ties with other rows.
+
+        There are none if the values differ by no more than chance.
+        """
+        if self.grouped or self.kind != "classification" or not self.separable:
             return []
         ordered = self.values.sort_values("value", kind="stable")
         count = min(SHOWN, -(-len(ordered) // 10))
@@ -155,8 +162,47 @@ def tie_remarks(ranked: np.ndarray, what: str, utility: str) -> list[str]:
     n, largest = len(ranked), int(np.bincount(ranked).max())
     if n < 2 or largest <= MOSTLY * n:
         return []
-    other = "--utility log_loss (utility='log_loss'), " if utility == "accuracy" else ""
+    other = "--utility log_loss, " if utility == "accuracy" else ""
     advice = f"try {other}another evaluator or fewer folds"
     if largest == n:
         return [f"all {n:,} values are equal: they rank no {what}; {advice}"]
     return [f"{largest:,} of {n:,} values are equal: among these {what} there is no order; {advice}"]
+
+
+def differ_by_chance(valuations: np.ndarray, errors: np.ndarray) -> bool:
+    """Whether players' values differ by no more than valuations of the same player do.
+
+    Several valuations are compared by an analysis of variance with players and folds as factors; one valuation with
+    known standard errors by Cochran's test of homogeneity. Folds share rows, so the first test errs on the side of
+    saying that values differ. Without either it is not known, and False.
+
+    Parameters
+    ----------
+    valuations : numpy.ndarray, shape (folds, n)
+        NaN where a player was not valued.
+    errors : numpy.ndarray, shape (n,)
+        Standard errors of the only valuation; NaN if they are not known.
+    """
+    from scipy import stats
+
+    if len(valuations) == 1:
+        if valuations.shape[1] < 2 or not (np.isfinite(errors) & (errors > 0)).all():
+            return False
+        weights = errors**-2.0
+        deviations = valuations[0] - np.average(valuations[0], weights=weights)
+        return bool(stats.chi2.sf(weights @ deviations**2, len(errors) - 1) > LEVEL)
+    centred = valuations - np.nanmean(valuations, axis=1, keepdims=True)
+    means, counts = np.nanmean(centred, axis=0), np.isfinite(centred).sum(axis=0)
+    between, within = counts @ means**2, np.nansum((centred - means) ** 2)
+    n, free = len(means), int(counts.sum()) - len(means) - len(valuations) + 1
+    if n < 2 or free < 1 or within == 0:
+        return False
+    return bool(stats.f.sf(between / (n - 1) / (within / free), n - 1, free) > LEVEL)
+
+
+def chance_remark(what: str) -> str:
+    """Say that values differ by no more than chance, and what to do."""
+    return (
+        f"the values of the {what} differ by no more than chance does, so their order means nothing; try more rows, "
+        "another evaluator or another utility"
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -183,7 +184,7 @@ def assemble(
         corrupted=corrupted,
         noise=noise,
         seed=seed,
-        revision=_revision(raw, labels, rows),
+        revision=_revision(raw if source.fingerprint is None else map(source.fingerprint, rows), labels, rows),
         classes=source.classes,
         groups=players,
         vocabulary=source.vocabulary,
@@ -321,8 +322,8 @@ def _check_numbers(values: np.ndarray, dataset: str) -> None:
         raise UserError(f"data set '{dataset}' has features or targets that are missing or too large for float32")
 
 
-def _revision(features: list[np.ndarray], labels: list[np.ndarray], rows: tuple[np.ndarray, ...]) -> str:
-    """SHA-256 of the features, labels and row numbers of each set in turn.
+def _revision(features: Iterable[np.ndarray], labels: list[np.ndarray], rows: tuple[np.ndarray, ...]) -> str:
+    """SHA-256 of the features or their fingerprints, labels and row numbers of each set in turn.
 
     All are hashed as little-endian 64-bit numbers, except tokens, which are hashed as 16-bit numbers.
     """

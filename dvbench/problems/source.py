@@ -17,7 +17,8 @@ memory needs only this, in ``dvbench/datasets/two_moons.py``::
         return classification(points, labels, ("upper", "lower"))
 
 `regression` does the same for real targets, `dvbench.problems.hub.read_images` for images of the Hugging Face hub and
-`dvbench.problems.text_corpora.text_source` for corpora of texts.
+`dvbench.problems.text_corpora.text_source` for corpora of texts. `dvbench.problems.image_encoder.encode_images`
+replaces images by the features of a frozen encoder.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ class Source:
         The group of each row: the value of the column that a table is grouped by, or the corpus of each text.
     vocabulary : int
         Number of different tokens of texts; 0 for other kinds.
+    fingerprint : callable, optional
+        ``fingerprint(rows)`` returns hashes of these rows, uint8 of shape (len(rows), bytes). They stand for the
+        features in the hash of the data, if features are computed, because these differ between machines by rounding.
 
     Raises
     ------
@@ -72,6 +76,7 @@ class Source:
     test_rows: np.ndarray | None = None
     groups: np.ndarray | None = None
     vocabulary: int = 0
+    fingerprint: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "language":

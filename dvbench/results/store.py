@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import shutil
@@ -183,8 +184,13 @@ class Store:
         path = self.root / suite / PLAN
         return _read_model(path, Plan, "a plan") if path.exists() else None
 
-    def submissions(self) -> list[Submission]:
-        """Read all submissions that were copied here, in the order of their evaluators' names.
+    def submissions(self, suite: str | None = None) -> list[Submission]:
+        """Read submissions that were copied here, in the order of their evaluators' names.
+
+        Parameters
+        ----------
+        suite : str, optional
+            Only submissions to this suite. A file that cannot be read belongs to it if its evaluator has cells there.
 
         Raises
         ------
@@ -192,12 +198,26 @@ class Store:
             If a file is not a submission, or is the submission of another evaluator.
         """
         submissions = []
-        for path in sorted((self.root / SUBMISSIONS).glob("[!.]*.json")):
-            submission = _read_model(path, Submission, "a submission")
-            if submission.evaluator != path.stem:
-                raise UserError(f"{path} is the submission of {submission.evaluator}; rename it")
-            submissions.append(submission)
+        for path, submission in self.submission_files().items():
+            if isinstance(submission, Submission):
+                if suite is None or any(plan.suite == suite for plan in submission.plans):
+                    submissions.append(submission)
+            elif suite is None or any((self.root / suite).glob(f"*/{glob.escape(path.stem)}")):
+                raise submission
         return submissions
+
+    def submission_files(self) -> dict[Path, Submission | UserError]:
+        """Read the files of submissions, in alphabetical order; the error stands for a file that cannot be read."""
+        files: dict[Path, Submission | UserError] = {}
+        for path in sorted((self.root / SUBMISSIONS).glob("[!.]*.json")):
+            try:
+                submission = _read_model(path, Submission, "a submission")
+            except UserError as error:
+                files[path] = error
+                continue
+            other = UserError(f"{path} is the submission of {submission.evaluator}; rename it")
+            files[path] = submission if submission.evaluator == path.stem else other
+        return files
 
     def write_submission(self, submission: Submission) -> None:
         """Write the description of a submission."""

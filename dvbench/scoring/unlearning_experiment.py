@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TypedDict
 
 import numpy as np
 
@@ -23,14 +22,6 @@ from dvbench.unlearning.factory import make_unlearner
 
 MAX_PLAYERS = 100  # outputs of one model a player, on all points, are held in memory
 INTERVALS = 10  # losses are measured at the start of unlearning and after each of these equal intervals
-
-
-class FitSettings(TypedDict):
-    """Settings of training, as models take them."""
-
-    batch_size: int
-    epochs: int
-    lr: float
 
 
 class UnlearningExperiment(ABC):
@@ -63,8 +54,7 @@ class UnlearningExperiment(ABC):
             )
         self._retraining = retraining
         self._coalitions = [self.problem.points_of(np.array([player])) for player in range(self.problem.players)]
-        how = retraining.training
-        self._fit_settings: FitSettings = {"batch_size": how.batch_size, "epochs": how.epochs, "lr": how.lr}
+        self._fit_settings = retraining.training.fit
 
     @property
     @abstractmethod

@@ -18,6 +18,7 @@ from typing import Literal
 
 import torch
 
+from dvbench.number_checks import number, whole_number
 from dvbench.training.losses import residuals
 
 Parameters = Literal["all", "head", "lora"]
@@ -103,12 +104,11 @@ class UnlearningMethod(ABC):
     def __post_init__(self) -> None:
         if self.parameters not in ("all", "head", "lora"):
             raise ValueError(f"parameters is 'all', 'head' or 'lora', not {self.parameters!r}")
-        if not isinstance(self.steps, int) or not isinstance(self.batch_size, int):
-            raise ValueError(f"steps and batch_size are whole numbers, not {self.steps!r} and {self.batch_size!r}")
-        if not isinstance(self.lr, int | float) or not isinstance(self.weight_decay, int | float):
-            raise ValueError(f"lr and weight_decay are numbers, not {self.lr!r} and {self.weight_decay!r}")
-        if self.steps < 1 or self.batch_size < 1 or not self.lr > 0:
-            raise ValueError("unlearning takes at least one step, a batch of at least one point, and a rate above 0")
+        for name in ("steps", "batch_size"):
+            whole_number(name, getattr(self, name))
+        number("lr", self.lr, above=0)
+        if number("weight_decay", self.weight_decay) < 0:
+            raise ValueError(f"weight_decay is at least 0, not {self.weight_decay!r}")
 
     @property
     def anchor(self) -> float:

@@ -92,7 +92,7 @@ def suite_files(
     yield f"{home}/compare.html", page("compare.html.jinja", root="../")
     if tests:
         yield f"{home}/critical-difference.svg", svg(diagram(tests))
-    about = {submission.evaluator: submission.about for submission in index.store.submissions()}
+    about = {submission.evaluator: submission.about for submission in index.store.submissions(index.suite)}
     parts = _rows_by_evaluator(suite, numbers)
     descriptions = {
         name: describe(part["cells"][0]["kind"], part["cells"][0]["name"], about.get(name))

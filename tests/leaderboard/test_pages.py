@@ -264,6 +264,20 @@ def test_a_file_that_is_cut_short_stops_the_pages_of_its_own_suite(store, write,
     assert str(tmp_path) not in home
 
 
+def test_a_submission_that_is_cut_short_stops_only_the_suites_with_its_cells(store, write, tmp_path):
+    write({("p", "Lone", 0): {"f": 0.5}}, suite="first")
+    (store.root / "submissions").mkdir()
+    broken = store.root / "submissions/Lone.json"
+    broken.write_text('{"schema_version": 1')
+    with pytest.raises(UserError, match=rf"the pages of suite 'first' were not written: .*{broken.name} is not a sub"):
+        build(store.root, tmp_path / "out")
+    assert (tmp_path / "out/small.md").exists()
+    broken.rename(broken.with_name("Nobody.json"))  # it has no cell in any suite
+    with pytest.raises(UserError, match=r"Nobody\.json is not a submission of dvbench"):
+        build(store.root, tmp_path / "out")
+    assert (tmp_path / "out/first.md").exists()
+
+
 def test_the_leaderboard_needs_no_torch():
     code = "import sys, leaderboard; assert not {'pandas', 'scipy', 'jinja2'} & set(sys.modules)\n"
     code += "import leaderboard.build; assert not {'torch', 'opendataval', 'dvbench.models'} & set(sys.modules)"

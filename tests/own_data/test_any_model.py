@@ -35,7 +35,7 @@ def table(n: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_evaluators_take_a_random_forest_or_name_those_that_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from dvbench.own_data import value
 
-    monkeypatch.setattr(value, "evaluator_parameters", lambda entry, _: SMALL.get(entry.name, {}))
+    monkeypatch.setattr(value, "evaluator_parameters", lambda entry, *_, **__: SMALL.get(entry.name, {}))
     x, y = table()
     model = RandomForestClassifier(n_estimators=3, max_depth=3)
     valued = {"evaluator": name, "model": model, "validation": table(12, 1), "progress": False}

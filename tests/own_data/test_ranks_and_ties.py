@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from dvbench.own_data.values import Values, ranks, tie_remarks
+from dvbench.own_data.values import Values, chance_remark, differ_by_chance, ranks, tie_remarks
 
 
 def made(values: list[float], kind: str = "classification") -> Values:
@@ -69,3 +71,36 @@ def test_the_summary_has_both_ends_and_what_was_read() -> None:
     assert [int(line.split()[0]) for line in most.splitlines()[-10:]] == list(range(31, 21, -1))
     assert [int(line.split()[0]) for line in least.splitlines()[2:12]] == list(range(2, 12))
     assert text.endswith("by line: 2, 3, 4")
+
+
+def valuations(generator: np.random.Generator, effects: np.ndarray, folds: int = 5) -> np.ndarray:
+    """Values with noise of deviation 1, a shift of each fold, and one fold in which each player is not valued."""
+    n = len(effects)
+    values = effects + generator.standard_normal((folds, n)) + 10 * generator.standard_normal((folds, 1))
+    values[generator.integers(folds, size=n), np.arange(n)] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("n", [3, 40])
+def test_values_that_are_noise_differ_by_chance(n: int) -> None:
+    generator = np.random.default_rng(n)
+    unknown = np.full(n, np.nan)
+    share = np.mean([differ_by_chance(valuations(generator, np.zeros(n)), unknown) for _ in range(400)])
+    assert 0.91 < share < 0.985  # 1 minus the level, give or take three standard errors
+    one = [differ_by_chance(generator.standard_normal((1, n)) * 0.3, np.full(n, 0.3)) for _ in range(400)]
+    assert 0.91 < np.mean(one) < 0.985
+
+
+def test_values_that_repeat_do_not_differ_by_chance() -> None:
+    generator = np.random.default_rng(0)
+    effects = np.arange(10.0)
+    assert not differ_by_chance(valuations(generator, effects), np.full(10, np.nan))
+    assert not differ_by_chance(effects[None], np.full(10, 0.5))
+    assert not differ_by_chance(effects[None], np.full(10, np.nan))  # nothing is known of the noise
+    assert not differ_by_chance(np.tile(effects, (5, 1)), np.full(10, np.nan))  # there is no noise
+    assert not differ_by_chance(np.ones((5, 1)), np.ones(1))  # one group has no order
+
+
+def test_noise_has_no_rows_to_check() -> None:
+    assert replace(made([float(i) for i in range(30)]), separable=False).suspects() == []
+    assert "by no more than chance" in chance_remark("rows")

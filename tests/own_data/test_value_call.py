@@ -127,7 +127,7 @@ def test_a_constant_result_is_no_ranking_and_says_what_to_do() -> None:
     x, y = points(20)
     result = dvbench.value(x, y, evaluator="leave_one_out", utility="accuracy")
     assert set(result.values["rank"]) == {1}
-    assert any("all 20 values are equal: they rank no rows; try --utility log_loss" in each for each in result.remarks)
+    assert any("all 20 values are equal: they rank no rows; try utility='log_loss'" in each for each in result.remarks)
     moved = dvbench.value(x, y, evaluator="leave_one_out", utility="log_loss")
     assert moved.values["rank"].nunique() == 20
 
@@ -144,7 +144,7 @@ def test_unlearning_uses_log_loss_by_default_and_says_so() -> None:
     ("arguments", "message"),
     [
         ({"folds": 1}, "folds must be a whole number from 2 on"),
-        ({"folds": 40}, "60 rows cannot be divided into 40 folds of at least 2: use --folds 30"),
+        ({"folds": 40}, "60 rows cannot be divided into 40 folds of at least 2: use folds=30"),
         ({"evaluator": "knn_shaply"}, "did you mean 'knn_shapley'"),
         ({"utility": "mse"}, "the utility of a classification is accuracy or log_loss, not 'mse'"),
         ({"training": {"epochs": 0}}, "epochs"),

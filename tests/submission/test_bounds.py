@@ -80,8 +80,10 @@ def test_scores_that_take_too_long_remain_claimed(
     said = dvbench("verify", bundle(honest), "--jobs", jobs, "--into", "published")
     assert said.code == 0
     assert re.search("remains claimed: (the worker process )?timed out|remain claimed: there was no time", said.out)
-    assert "3 left as claimed, 0 mismatches" in said.out
-    assert not (here / "published/verified").exists()
+    # The first alarm can fall into code where Python ignores exceptions; until the next one, cells are scored.
+    counts = re.search(r"3 cells, (\d) recomputed, 0 re-run, 0 failed, (\d) left as claimed, 0 mismatches", said.out)
+    assert counts is not None
+    assert int(counts[1]) + int(counts[2]) == 3 > int(counts[1])
 
 
 def test_scores_that_take_too_much_memory_remain_claimed(
