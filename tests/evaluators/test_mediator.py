@@ -128,6 +128,7 @@ def computed(case, given, **how):
         return ExperimentMediator(points, make(), fit, **how).compute_data_values(given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_evaluator_comes_back_with_values(case):
     refused = CASES[case][3]
