@@ -93,7 +93,7 @@ CASES = {
     "LogisticRegression": (3, lambda: LogisticRegression(4, 3), FIT, set()),
     "LogisticRegression, two classes": (2, lambda: LogisticRegression(4, 2), FIT, set()),
     "batch normalisation": (3, lambda: NormalisedMLP(4, 3), FIT, set()),
-    "LeNet": (3, lambda: LeNet(3), FIT, {"influence_function", "trac_in"}),
+    "LeNet": (3, lambda: LeNet(3), FIT | {"epochs": 10}, {"influence_function", "trac_in"}),
     "RegressionMLP": (1, lambda: RegressionMLP(4), FIT, NEED_CLASSES),
     "scikit-learn": (3, lambda: ClassifierSkLearnWrapper(SklearnLogisticRegression, 3), {}, NEED_NETWORKS),
     "scikit-learn without weights": (
@@ -128,6 +128,7 @@ def computed(case, given, **how):
         return ExperimentMediator(points, make(), fit, **how).compute_data_values(given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_evaluator_comes_back_with_values(case):
     refused = CASES[case][3]
