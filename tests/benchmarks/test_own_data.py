@@ -9,7 +9,12 @@ import pytest
 
 import dvbench
 
-GOALS = [("knn_shapley", 10_000, 20), ("data_oob", 1_000, 5), ("unlearning_shapley", 1_000, 5), ("chg_shapley", 50_000, 15)]  # fmt: skip
+GOALS = [
+    ("knn_shapley", 10_000, 20),
+    ("data_oob", 1_000, 5),
+    ("unlearning_shapley", 1_000, 5),
+    ("chg_shapley", 50_000, 15),
+]
 
 
 def table(rows: int) -> tuple[np.ndarray, np.ndarray]:

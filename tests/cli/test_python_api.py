@@ -161,6 +161,7 @@ def test_the_mirror_is_set_for_the_run_only(here: Path, monkeypatch: pytest.Monk
     assert os.environ["DVBENCH_MIRROR"] == "before"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "jobs"), [("script", 0), ("script", 2), ("command", 2)])
 def test_a_script_needs_no_guard_and_starts_once(here: Path, jobs: int, how: str) -> None:
     code = SCRIPT.replace("JOBS", str(jobs))

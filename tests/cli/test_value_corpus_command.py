@@ -89,6 +89,7 @@ def log_loss(network: torch.nn.Module, texts: list[str], length: int = 12) -> fl
     return float(torch.cat(losses).mean())
 
 
+@pytest.mark.slow
 def test_what_it_says_is_what_the_losses_make(dvbench, model, here: Path) -> None:
     said = dvbench("value-corpus", "--model", "model", *FILES, *FEW, "--out", "value.json")
     assert said.code == 0, said.err
@@ -126,6 +127,7 @@ def test_what_it_says_is_what_the_losses_make(dvbench, model, here: Path) -> Non
     assert json.loads((here / "again.json").read_text())["runs"] == actual["runs"]
 
 
+@pytest.mark.slow
 def test_the_corpus_is_forgotten_as_far_as_is_said_whatever_the_first_rate(dvbench, model, here: Path) -> None:
     """Rates of which one does nothing and one ruins the model at once give about the same value."""
     level = log_loss(model, write_held_out(here))

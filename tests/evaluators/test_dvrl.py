@@ -35,6 +35,7 @@ def values(steps: int = 100) -> np.ndarray:
     return evaluator.train(problem.fetcher(), model, accuracy, **FIT).evaluate_data_values()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("players", "steps", "batch"), [(100, 100, 50), (400, 300, None)])
 def test_flipped_labels_have_low_values(players, steps, batch) -> None:
     """With several minibatches an epoch too: fitted to the selected points alone, AUROC was 0.23 with 400 players."""
@@ -96,6 +97,7 @@ def test_other_models_are_fitted_to_the_selected_points_alone() -> None:
     assert actual == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_rounding_does_not_decide_what_is_selected() -> None:
     """OpenDataVal's values of two processors have a rank correlation of 0.1 to 0.9 after as many steps."""
     np.testing.assert_allclose(values_with_old_instructions("test_dvrl"), values(), atol=1e-6)

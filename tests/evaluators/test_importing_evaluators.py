@@ -82,6 +82,7 @@ def test_importing_the_package_does_not_import_torch(use: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_opendataval_gets_its_own_classes_whatever_is_imported_first() -> None:
     code = (
         "from evaluators import DataShapley, KNNShapley, AME; import opendataval.dataval as stock;"

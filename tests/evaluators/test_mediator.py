@@ -18,6 +18,7 @@ from opendataval.model import (
     ClassifierMLP,
     ClassifierSkLearnWrapper,
     ClassifierUnweightedSkLearnWrapper,
+    LeNet,
     LogisticRegression,
     RegressionMLP,
     RegressionSkLearnWrapper,
@@ -70,7 +71,7 @@ class NormalisedMLP(TorchClassMixin, TorchPredictMixin, TorchGradMixin):
         return self.layers(x).softmax(dim=1)
 
 
-def fetcher(classes):
+def fetcher(classes, shape=(4,)):
     """Three sets of points that overlap; one class means regression."""
     rng = np.random.default_rng(1)
     parts = []
@@ -81,6 +82,8 @@ def fetcher(classes):
         else:
             labels = np.arange(count) % classes
             x, y = rng.normal(size=(count, 4)) + np.eye(4)[labels], np.eye(classes)[labels]
+            if shape != (4,):
+                x = rng.normal(size=(count, *shape)) + labels.reshape(-1, *[1] * len(shape))
         parts += [x, y]
     return DataFetcher.from_data_splits(*parts, one_hot=classes > 1, random_state=np.random.RandomState(0))
 
@@ -90,6 +93,7 @@ CASES = {
     "LogisticRegression": (3, lambda: LogisticRegression(4, 3), FIT, set()),
     "LogisticRegression, two classes": (2, lambda: LogisticRegression(4, 2), FIT, set()),
     "batch normalisation": (3, lambda: NormalisedMLP(4, 3), FIT, set()),
+    "LeNet": (3, lambda: LeNet(3), FIT | {"epochs": 10}, {"influence_function", "trac_in"}),
     "RegressionMLP": (1, lambda: RegressionMLP(4), FIT, NEED_CLASSES),
     "scikit-learn": (3, lambda: ClassifierSkLearnWrapper(SklearnLogisticRegression, 3), {}, NEED_NETWORKS),
     "scikit-learn without weights": (
@@ -105,6 +109,7 @@ CASES = {
         NEED_CLASSES | NEED_NETWORKS,
     ),
 }
+SHAPES = {"LeNet": [(1, 16, 16)]}
 
 
 def evaluators(names):
@@ -119,9 +124,11 @@ def computed(case, given, **how):
     classes, make, fit, _ = CASES[case]
     with isolated_generators(0), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ExperimentMediator(fetcher(classes), make(), fit, **how).compute_data_values(given)
+        points = fetcher(classes, *SHAPES.get(case, ()))
+        return ExperimentMediator(points, make(), fit, **how).compute_data_values(given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_evaluator_comes_back_with_values(case):
     refused = CASES[case][3]

@@ -79,6 +79,7 @@ def test_the_objective_falls_on_the_whole_way_of_a_step(scale):
     assert losses.diff(dim=0).max() <= 1e-9 * losses.max()
 
 
+@pytest.mark.slow
 def test_values_are_those_of_another_processor():
     """Rounding alone changes them by 9 % of their range, and 96 of 100, if sweeps can raise the objective."""
     here, elsewhere = values(), values_with_old_instructions("test_warm_start_stability")

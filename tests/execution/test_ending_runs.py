@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
 from ending_runs import arrays, processes_of, start_run, write_inputs
 from living import pids_in, wait_until
 
@@ -20,6 +21,7 @@ def hanging_run(folder: Path, **options: object) -> subprocess.Popen[str]:
     return run
 
 
+@pytest.mark.slow
 def test_a_signal_ends_a_run_and_its_processes(tmp_path: Path) -> None:
     run = hanging_run(tmp_path)
     assert len(processes_of(tmp_path)) >= 4  # the run, its server, a keeper and a worker
@@ -32,6 +34,7 @@ def test_a_signal_ends_a_run_and_its_processes(tmp_path: Path) -> None:
     wait_until(lambda: not processes_of(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_takes_its_processes_with_it(tmp_path: Path) -> None:
     run = hanging_run(tmp_path)
     run.kill()
@@ -39,6 +42,7 @@ def test_a_run_that_is_killed_takes_its_processes_with_it(tmp_path: Path) -> Non
     wait_until(lambda: not processes_of(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_its_server_starts_takes_it_along(tmp_path: Path) -> None:
     write_inputs(tmp_path, ("random",), seeds=1)
     run = start_run(tmp_path, "--jobs", 1)
@@ -48,6 +52,7 @@ def test_a_run_that_is_killed_while_its_server_starts_takes_it_along(tmp_path: P
     wait_until(lambda: not processes_of(tmp_path))
 
 
+@pytest.mark.slow
 def test_what_is_done_when_a_run_is_killed_is_kept_and_the_rest_is_the_same_to_the_bit(tmp_path: Path) -> None:
     write_inputs(tmp_path, ("loose_ending:Quick", "chg_shapley"))
     ended, whole = tmp_path / "ended", tmp_path / "whole"
@@ -69,6 +74,7 @@ def test_what_is_done_when_a_run_is_killed_is_kept_and_the_rest_is_the_same_to_t
     assert scores[0] == scores[1]
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_folder_write_the_same_results(tmp_path: Path) -> None:
     write_inputs(tmp_path, ("loose_ending:Quick", "chg_shapley"))
     runs = [start_run(tmp_path, "--jobs", 1) for _ in range(2)]

@@ -155,6 +155,7 @@ def run(store: Store, *names: str, limits: Limits = NO_LIMITS) -> dict[str, Resu
     return {result.cell.evaluator.name.rpartition(":")[2]: result for result in results}
 
 
+@pytest.mark.slow
 def test_what_ends_an_evaluator_is_recorded_as_its_failure(
     store: Store, trace: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +168,7 @@ def test_what_ends_an_evaluator_is_recorded_as_its_failure(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_what_an_evaluator_does_besides_reaches_neither_the_terminal_nor_other_cells(
     store: Store, trace: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +182,7 @@ def test_what_an_evaluator_does_besides_reaches_neither_the_terminal_nor_other_c
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_cell_that_takes_too_long_has_failed_and_leaves_nothing(
     store: Store, trace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +197,7 @@ def test_a_cell_that_takes_too_long_has_failed_and_leaves_nothing(
     assert not any(map(alive, pids_in(trace)))
 
 
+@pytest.mark.slow
 def test_scoring_that_takes_too_long_leaves_the_values_and_the_other_cells(install_tasks, store: Store) -> None:
     install_tasks(
         "loose_slow",
@@ -217,6 +221,7 @@ def test_what_is_written_into_the_pipe_of_a_worker_is_no_message() -> None:
         assert not any(kind in (DONE, ERROR) for kind, _ in _messages(reader))
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_is_started_again(store: Store) -> None:
     from multiprocessing import forkserver
 

@@ -116,6 +116,7 @@ def modest(problem, valuation, utilities):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "error"), [("greedy", "MemoryError: Unable"), ("endless", "timed out")])
 def test_worker_processes_keep_to_the_limits_of_scoring(install_tasks, store: Store, name: str, error: str) -> None:
     install_tasks("loose_greedy", GREEDY)

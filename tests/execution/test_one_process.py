@@ -66,6 +66,7 @@ def test_what_a_cell_changes_is_put_back(cells: list[Cell], tmp_path: Path) -> N
     assert not any(score.error for result in results for score in result.scores.values())
 
 
+@pytest.mark.slow
 def test_values_and_scores_are_those_of_worker_processes_to_the_bit(cells: list[Cell], tmp_path: Path) -> None:
     found = []
     for jobs in (0, 1, 2):

@@ -56,6 +56,7 @@ def valued(made_up_mirror: Path, tmp_path_factory: pytest.TempPathFactory):
         return run(small("text-tiny", CHOSEN), store), store
 
 
+@pytest.mark.slow
 def test_everything_is_valued_and_scored(valued):
     results, store = valued
     assert len(results) == 2 * len(CHOSEN)
@@ -116,6 +117,7 @@ def judged(made_up_mirror: Path, tmp_path_factory: pytest.TempPathFactory):
         return run(small("text-tiny-unlearning", METHODS), store), store
 
 
+@pytest.mark.slow
 def test_methods_are_judged(judged):
     results, store = judged
     assert len(results) == len(METHODS)
@@ -131,6 +133,7 @@ def test_methods_are_judged(judged):
             assert sum(density) * (grid[1] - grid[0]) == pytest.approx(1.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_judging_repeats_to_the_bit(judged, tmp_path):
     results, _ = judged
     again = run(small("text-tiny-unlearning", METHODS[::2]), Store(tmp_path))

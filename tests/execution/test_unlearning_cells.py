@@ -66,6 +66,7 @@ def refusal(suite: Suite) -> str:
     return str(error.value)
 
 
+@pytest.mark.slow
 def test_cells_are_valued_and_judged(suite: Suite, store: Store) -> None:
     check_suite(suite)
     results = {result.cell.key.evaluator: result for result in run_cells(make_plan(suite).cells[:3], store, "cpu", 0)}
@@ -256,6 +257,7 @@ def test_evaluators_cannot_be_judged_as_methods() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_method_that_alters_what_it_is_given_alters_no_other(suite: Suite, store: Store, script, tmp_path) -> None:
     script(
         "wild_methods",

@@ -50,6 +50,7 @@ def scores(store: Store, cells: Sequence[Cell]) -> list[dict[str, Score]]:
     return [result.scores for cell in cells if (result := store.read(cell.key))]
 
 
+@pytest.mark.slow
 def test_results_are_the_same_to_the_bit_here_and_in_any_number_of_workers(tmp_path: Path) -> None:
     tasks = ("noisy_label_detection", "point_removal", "rank_stability")
     cells = [
@@ -90,6 +91,7 @@ def test_a_worker_that_dies_is_recorded_and_the_others_finish(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_worker_killed_while_scoring_keeps_values_and_what_is_scored(script, install_tasks, store: Store) -> None:
     install_tasks(
         "loose_deadly",

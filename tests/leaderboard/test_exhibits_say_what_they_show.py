@@ -64,6 +64,7 @@ def student(numbers):
     return statistics.mean(numbers) - half, statistics.mean(numbers) + half
 
 
+@pytest.mark.slow
 def test_every_exhibit_is_made(suite):
     name, _, results, made = suite
     assert len(made) == len({exhibit.name for exhibit, _ in made})
@@ -107,6 +108,7 @@ def test_every_number_of_a_table_is_what_its_column_says(suite):
     assert checked > 100
 
 
+@pytest.mark.slow
 def test_a_number_over_fewer_seeds_says_so_on_the_page(suite, tmp_path):
     name, store, _, made = suite
     page = write_figures(store.root, name, tmp_path)[-1].read_text()

@@ -226,6 +226,7 @@ def test_a_suite_that_failed_is_shown_as_failed(tmp_path: Path):
     assert write_figures(tmp_path, "small", tmp_path / "out")[-1].read_text().count("mine") == 1
 
 
+@pytest.mark.slow
 def test_files_are_whole_and_the_same_each_time(fill, tmp_path: Path):
     store = fill(lambda evaluator, seed: unlearning(0.1 * 2**seed) | {"point_removal": removal(seed)})
     first, again = (write_figures(store.root, "small", tmp_path / out) for out in ("one", "two"))

@@ -278,6 +278,7 @@ def test_a_submission_that_is_cut_short_stops_only_the_suites_with_its_cells(sto
     assert (tmp_path / "out/first.md").exists()
 
 
+@pytest.mark.slow
 def test_the_leaderboard_needs_no_torch():
     code = "import sys, leaderboard; assert not {'pandas', 'scipy', 'jinja2'} & set(sys.modules)\n"
     code += "import leaderboard.build; assert not {'torch', 'opendataval', 'dvbench.models'} & set(sys.modules)"

@@ -147,6 +147,7 @@ few = settings(deadline=None, max_examples=40)
 tables = st.lists(st.lists(value, min_size=8, max_size=8), min_size=4, max_size=4)
 
 
+@pytest.mark.slow
 @few
 @given(tables, st.sets(st.integers(0, 7), min_size=1), st.booleans())
 def test_failing_never_helps(rows, failing, up):
@@ -169,6 +170,7 @@ def test_failing_never_helps(rows, failing, up):
     assert (wins_failing <= wins + 1e-12).all()
 
 
+@pytest.mark.slow
 @few
 @given(tables)
 def test_win_rates_of_a_pair_add_up_to_one_and_to_the_mean_rank(rows):
@@ -180,6 +182,7 @@ def test_win_rates_of_a_pair_add_up_to_one_and_to_the_mean_rank(rows):
     assert (4 - wins.mean(axis=1) * 3).to_dict() == pytest.approx(ranks.to_dict())
 
 
+@pytest.mark.slow
 @few
 @given(tables, st.permutations(range(4)))
 def test_intervals_hold_the_mean_rank_and_do_not_depend_on_order(rows, order):
@@ -192,6 +195,7 @@ def test_intervals_hold_the_mean_rank_and_do_not_depend_on_order(rows, order):
     pd.testing.assert_frame_equal(first, again)
 
 
+@pytest.mark.slow
 def test_rank_intervals_cover_other_problems_about_as_often_as_they_say():
     """Of 20 problems with 3 seeds, drawn from many: does the interval hold the mean rank over all there are?"""
     rng = np.random.default_rng(0)

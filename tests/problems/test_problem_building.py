@@ -162,6 +162,7 @@ def test_global_seeds_neither_matter_nor_change() -> None:
     assert seen[0] == seen[1]
 
 
+@pytest.mark.slow
 def test_another_process_builds_the_same_problem_to_the_bit() -> None:
     expected = [fingerprint(build_problem("digits", SIZES, noise, 0)) for noise in (FLIPS, BLUR)]
     code = (

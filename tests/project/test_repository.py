@@ -113,7 +113,7 @@ def test_the_workflow_of_tests_runs_what_tox_has_on_every_python():
     assert workflow["permissions"] == {"contents": "read"}
     tests = workflow["jobs"]["tests"]["strategy"]["matrix"]["include"]
     supported = [c.rpartition(" ")[2] for c in PYPROJECT["project"]["classifiers"] if "Python :: 3" in c]
-    assert [entry["python"] for entry in tests] == supported
+    assert [entry["python"] for entry in tests if entry["environment"].startswith("py")] == supported
     environments = [entry["environment"] for entry in tests] + workflow["jobs"]["checks"]["strategy"]["matrix"][
         "environment"
     ]
@@ -259,6 +259,7 @@ def test_the_readmes_evaluator_works(tmp_path, monkeypatch):
     assert result.scores["noisy_label_detection"].metrics["auroc"] > 0.8
 
 
+@pytest.mark.slow
 def test_the_readmes_unlearning_method_works(tmp_path, monkeypatch):
     from dvbench.cli import main
 
@@ -280,6 +281,7 @@ def readme_python() -> list[str]:
     return [block for block in blocks if not block.startswith("# ")]
 
 
+@pytest.mark.slow
 def test_the_readmes_python_interface_works(readme_python, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (code,) = [block for block in readme_python if "dvbench.run(" in block]

@@ -100,6 +100,7 @@ def test_who_knows_the_public_problems_is_confirmed_on_them_and_found_on_fresh_o
     assert not any(str(seed) in (cheat / "seen").read_text() for seed in fresh_seeds(SECRET, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_commit_reveal_and_recompute(dvbench, bundle, honest: Files, here: Path) -> None:
     files = {path: content for path, content in honest.items() if PROBLEM in path or path == SUBMISSION}

@@ -154,6 +154,7 @@ def test_what_a_process_left_behind_is_no_result(here: Path, name: str, error: s
     assert (here / "left").exists() == (name == "Overwrites")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("thieves")
 def test_a_valuation_that_hangs_ends(here: Path) -> None:
     limits = Limits(seconds=2)

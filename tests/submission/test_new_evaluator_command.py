@@ -34,6 +34,7 @@ def test_it_says_what_it_wrote_and_what_is_next(dvbench, here: Path) -> None:
     assert not any("NAME" in text or "CLASS" in text for text in files)
 
 
+@pytest.mark.slow
 def test_from_the_skeleton_to_a_verified_submission(dvbench, folder: Path) -> None:
     said = dvbench("run", "quick", "--evaluator", EVALUATOR, "--dataset", "digits", "--seeds", "0", "--jobs", 0)
     assert (said.code, said.err) == (0, "")

@@ -73,6 +73,7 @@ def test_another_version_may_round_in_another_way(package: str) -> None:
     assert not repeats(there, here)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by", "code_here", "code_there"), [(0.005, 0, 0), (0.03, 1, 0), (0.06, 1, 1)], ids=str)
 def test_scores_of_another_machine_may_differ_by_more(
     dvbench, bundle, honest: Files, by: float, code_here: int, code_there: int
@@ -88,6 +89,7 @@ def test_a_stated_tolerance_holds_for_every_machine(dvbench, bundle, honest: Fil
     assert dvbench("verify", bundle(files), "--jobs", 0, "--tolerance", 0.01).code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_values_of_another_machine_are_compared_by_ranks_and_scores(dvbench, bundle, honest: Files) -> None:
     files = nearly_equal(honest)

@@ -53,6 +53,7 @@ def read_or_refused(content: bytes) -> bool:
     return not message
 
 
+@pytest.mark.slow
 def test_bundles_of_the_other_fuzzer_are_refused_or_shown() -> None:
     """Some of those that `fuzz_everything` makes; it goes on from reading to the pages."""
     assert tried(zipped(fuzz_everything.HONEST)) == "shown"
@@ -129,6 +130,7 @@ def places(node: object, path: tuple[str | int, ...] = ()) -> list[list[str | in
     return [each for key, inner in items for each in ([*path, key], *places(inner, (*path, key)))]
 
 
+@pytest.mark.slow
 @FEW
 @given(st.data(), JSON)
 @pytest.mark.parametrize("path", [SUBMISSION, result_path(HONEST)], ids=["submission", "result"])
@@ -149,6 +151,7 @@ def test_any_json_for_a_submission(content: bytes) -> None:
     assert not read_or_refused(zipped({**HONEST, SUBMISSION: content}))
 
 
+@pytest.mark.slow
 @FEW
 @given(st.binary(max_size=300) | st.tuples(st.integers(0, 927), st.binary(min_size=1, max_size=4)))
 def test_any_bytes_for_an_array(content: bytes | tuple[int, bytes]) -> None:

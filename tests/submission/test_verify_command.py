@@ -135,6 +135,7 @@ def test_a_small_deviation_is_tolerated_as_far_as_is_said(dvbench, bundle, hones
     assert dvbench("verify", bundle(files), "--jobs", 0, "--tolerance", 0.003).code == 1
 
 
+@pytest.mark.slow
 def test_the_copy_has_the_scores_that_were_computed_again(dvbench, bundle, honest: Files, here: Path) -> None:
     """Within the tolerance, nobody chooses."""
 
@@ -245,6 +246,7 @@ def test_values_are_computed_again_copied_and_verified_where_they_are(
     assert store.verified("quick", TITLE) == verified
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_values_that_were_not_computed_are_found_where_scores_do_not_tell(dvbench, bundle, honest: Files) -> None:
     files = honest

@@ -187,6 +187,7 @@ def test_validation_rows_that_differ_are_refused(tmp_path):
         read_validation((np.zeros((3, 3)), [0, 1, 0]), arrays)
 
 
+@pytest.mark.slow
 def test_reading_a_table_imports_no_torch(tmp_path):
     import subprocess
 

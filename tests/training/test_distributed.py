@@ -35,6 +35,7 @@ def total(network: nn.Module) -> float:
     return sum(parameter.sum().item() for parameter in network.parameters())
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_what_one_process_trains(network: nn.Module, tmp_path: Path) -> None:
     alone, shared = copy.deepcopy(network), copy.deepcopy(network)
     one, _ = train_texts(alone, *texts(), **HOW, on_epoch=lambda: total(alone))

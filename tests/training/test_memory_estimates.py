@@ -86,6 +86,7 @@ def peak(run) -> int:
     return most
 
 
+@pytest.mark.slow
 def test_the_estimate_is_what_is_measured():
     """By how much a process grows, which starts without the network."""
     script = Path(__file__).with_name("measured_memory.py")
