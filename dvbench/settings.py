@@ -19,6 +19,7 @@ Compared = Literal["evaluators", "unlearning", "selection"]
 """What a suite compares, and the registry's kind of it."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 TABLE, LABEL = "csv:", "?label="
+OPENML = "openml:"
 
 
 class Strict(BaseModel):
@@ -171,7 +172,8 @@ class SelectionSettings(Strict):
 class DatasetSettings(Strict):
     """A data set by name, with the parameters of its function. A string is parsed as in `DatasetSettings.parse`.
 
-    A CSV file is the data set ``csv`` with the parameters ``path`` and optionally ``label``, the column to predict.
+    A CSV file is the data set ``csv`` with the parameters ``path`` and optionally ``label``, the column to predict. A
+    table of OpenML is the data set ``openml`` with the parameter ``id``.
     """
 
     name: str
@@ -192,7 +194,7 @@ class DatasetSettings(Strict):
 
     @classmethod
     def parse(cls, text: str) -> DatasetSettings:
-        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...`` or ``csv:PATH?label=COLUMN``.
+        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...``, ``openml:ID`` or ``csv:PATH?label=COLUMN``.
 
         A value that is a whole number, ``true`` or ``false`` is one, as in TOML; other values are text.
         """
@@ -205,8 +207,10 @@ class DatasetSettings(Strict):
             path, has_label, label = text.removeprefix(TABLE).partition(LABEL)
             return {"name": "csv", "params": {"path": path} | ({"label": label} if has_label else {})}
         name, _, query = text.partition("?")
-        pairs = [pair.partition("=") for pair in query.split("&") if pair]
-        return {"name": name, "params": {key: _value(value) for key, _, value in pairs}}
+        params = {key: _value(value) for key, _, value in (pair.partition("=") for pair in query.split("&") if pair)}
+        if name.startswith(OPENML):
+            name, params = OPENML.removesuffix(":"), {"id": _value(name.removeprefix(OPENML))} | params
+        return {"name": name, "params": params}
 
     @property
     def path(self) -> str | None:
@@ -229,11 +233,14 @@ class DatasetSettings(Strict):
         return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:40]
 
     def _with_params(self) -> str:
-        values = (value if isinstance(value, str) else f"{name}{value}" for name, value in sorted(self.params.items()))
-        return "_".join((self.name, *values))
+        name, params = self.name, dict(self.params)
+        if f"{name}:" == OPENML and "id" in params:
+            name = f"{OPENML}{params.pop('id')}"
+        values = (value if isinstance(value, str) else f"{key}{value}" for key, value in sorted(params.items()))
+        return "_".join((name, *values))
 
     def __str__(self) -> str:
-        """Short form for messages and tables: ``digits``, ``tiny_text_answers``, ``csv:mine.csv?label=price``."""
+        """Short form for messages and tables: ``digits``, ``openml:1489``, ``csv:mine.csv?label=price``."""
         if self.path is None:
             return self._with_params()
         return f"{TABLE}{self.path}" + (f"{LABEL}{self.params['label']}" if "label" in self.params else "")

@@ -47,9 +47,9 @@ def load_source(dataset: DatasetSettings | str, group: str | None = None) -> Sou
     from dvbench.registry import find
 
     settings = DatasetSettings.parse(dataset) if isinstance(dataset, str) else dataset
-    if group is not None and settings.path is None:
-        raise UserError(f"'{settings}' is not a table: only a CSV file can be grouped by a column")
     entry = find("datasets", settings.name)
+    if group is not None and "group" not in {parameter.name for parameter in entry.definition.parameters or ()}:
+        raise UserError(f"'{settings}' is not a table: only a table of a file or of OpenML can be grouped by a column")
     entry.check_parameters(settings.params)
     params = settings.params | ({} if group is None else {"group": group})
     try:

@@ -21,8 +21,8 @@ EXPECTED = {
         "unlearning_shapley", "warm_start_shapley",
     ],
     "datasets": [
-        "breast_cancer", "cifar10", "csv", "diabetes", "digits", "fashion_mnist", "text_corpus",
-        "tiny_text", "wiki_web_stories", "wine",
+        "bbc_news", "breast_cancer", "cifar10", "cifar100", "csv", "diabetes", "digits", "fashion_mnist", "imdb",
+        "openml", "text_corpus", "tiny_imagenet", "tiny_text", "wiki_web_stories", "wine",
     ],
     "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
