@@ -12,12 +12,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from dvbench.sampling import RunningMean, Stopping
 
+if TYPE_CHECKING:
+    import torch
+
 Game = Callable[[Sequence[np.ndarray]], np.ndarray]
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 AT_ONCE = 128  # coalitions in one call of a game, unless the caller sets another number
 
@@ -310,3 +315,37 @@ def _coalitions(n: int) -> Iterator[np.ndarray]:
     for size in range(n + 1):
         for members in combinations(range(n), size):
             yield np.array(members, dtype=int)
+
+
+def mean_distance_values(n: int, xx: float, ss: float, sa: float, norms: Array, dots_s: Array, dots_a: Array) -> Array:
+    """Shapley values of U(S) = ||a||^2 - ||a - mean_{i in S} x_i||^2, U(empty) = 0, from inner products alone.
+
+    The closed form of Theorem 1 of the CHG Shapley paper, derived anew; s is the sum of the features x_i of all
+    players.
+
+    Parameters
+    ----------
+    n : int
+        Number of players in the game.
+    xx, ss, sa : float
+        The sum of ||x_i||^2 over all players, ||s||^2 and <s, a>.
+    norms, dots_s, dots_a : numpy.ndarray or torch.Tensor of shape (m,)
+        ||x_j||^2, <x_j, s> and <x_j, a> of the players whose values are computed.
+
+    Returns
+    -------
+    numpy.ndarray or torch.Tensor of shape (m,)
+    """
+    from scipy.special import digamma, zeta
+
+    if n == 1:
+        single: Array = 2 * dots_a - norms
+        return single
+    h1 = float(digamma(n + 1)) + np.euler_gamma  # sum of 1/k over k = 1..n
+    h2 = float(np.pi**2 / 6 - zeta(2, n + 1))  # sum of 1/k^2
+    g = (h1 - 1) / (n - 1)
+    c1 = (h1 - h2) / (n - 1)
+    cq = (1 / n - h2) / (n - 1)
+    cs = (1 - 1 / n - 2 * (h1 - h2)) / ((n - 1) * (n - 2)) if n > 2 else 0.0
+    constant = 2 * g * sa + cq * xx + cs * (ss - xx)  # the terms that all players have in common
+    return (2 * (h1 + g) * dots_a - 2 * (c1 - cs) * dots_s - (h2 - 2 * c1 - cq + 2 * cs) * norms - constant) / n

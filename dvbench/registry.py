@@ -1,4 +1,4 @@
-"""Finds evaluators, data sets, models, tasks, unlearning methods and suites by name.
+"""Finds evaluators, data sets, models, tasks, unlearning methods, selection strategies and suites by name.
 
 Each kind is an entry-point group, ``dvbench.<kind>``, so that any installed package can add to it. An entry point that
 names an object, ``package.module:Name``, adds that object. One that names a package adds every module of the package
@@ -23,10 +23,11 @@ from typing import Any, Literal
 from dvbench.definitions import Definition, docstrings, package_folders, read_definition, source_file
 from dvbench.errors import UserError, one_line, type_name, unknown
 
-Kind = Literal["evaluators", "datasets", "models", "tasks", "unlearning"]
-KINDS: tuple[Kind, ...] = ("evaluators", "datasets", "models", "tasks", "unlearning")
-CLASS_KINDS = ("evaluators", "unlearning")  # plug-ins of the other kinds are functions
-SINGULAR = {"datasets": "data set", "unlearning": "unlearning method"}
+Kind = Literal["evaluators", "datasets", "models", "tasks", "unlearning", "selection"]
+KINDS: tuple[Kind, ...] = ("evaluators", "datasets", "models", "tasks", "unlearning", "selection")
+CLASS_KINDS = ("evaluators", "unlearning", "selection")  # plug-ins of the other kinds are functions
+SINGULAR = {"datasets": "data set", "unlearning": "unlearning method", "selection": "selection strategy"}
+PLURAL = {"unlearning": "unlearning methods", "selection": "selection strategies"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Entry:
 
     Parameters
     ----------
-    kind : {"evaluators", "datasets", "models", "tasks", "unlearning"}
+    kind : {"evaluators", "datasets", "models", "tasks", "unlearning", "selection"}
     name : str
         The name that users write.
     target : str
@@ -126,7 +127,7 @@ def find(kind: Kind, name: str) -> Entry:
 
     Parameters
     ----------
-    kind : {"evaluators", "datasets", "models", "tasks", "unlearning"}
+    kind : {"evaluators", "datasets", "models", "tasks", "unlearning", "selection"}
     name : str
         A registered name, in any case and with or without underscores, or ``module:attribute``.
 
@@ -147,6 +148,11 @@ def find(kind: Kind, name: str) -> Entry:
 def singular(kind: str) -> str:
     """Return what one plug-in of a kind is called, such as ``data set``."""
     return SINGULAR.get(kind, kind.removesuffix("s"))
+
+
+def plural(kind: str) -> str:
+    """Return what the plug-ins of a kind are called, such as ``unlearning methods``."""
+    return PLURAL.get(kind, f"{singular(kind)}s")
 
 
 def _importable(name: str) -> str:

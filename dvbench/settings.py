@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -14,8 +15,11 @@ from dvbench.errors import UserError, plain
 
 Kind = Literal["classification", "regression", "language"]
 Precision = Literal["float32", "bfloat16"]
+Compared = Literal["evaluators", "unlearning", "selection"]
+"""What a suite compares, and the registry's kind of it."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 TABLE, LABEL = "csv:", "?label="
+OPENML = "openml:"
 
 
 class Strict(BaseModel):
@@ -44,12 +48,15 @@ class Noise(Strict):
     """Noise in the training set: flipped labels, or Gaussian noise on features, or none.
 
     ``rate`` is the fraction of players with noise; ``sigma`` the standard deviation of the feature noise, in standard
-    deviations of the feature.
+    deviations of the feature. A flipped label becomes another class, or with ``draw = "any"`` a class drawn from all,
+    which may be the true one. With ``validation`` the same noise is injected into the validation set.
     """
 
     kind: Literal["labels", "features", "none"] = "none"
     rate: float = Field(default=0.0, ge=0.0, lt=1.0)
     sigma: float = Field(default=1.0, gt=0.0)
+    draw: Literal["other", "any"] = "other"
+    validation: bool = False
 
     @model_validator(mode="after")
     def _rate_fits_kind(self) -> Noise:
@@ -57,13 +64,31 @@ class Noise(Strict):
             raise ValueError("noise of kind 'none' has rate 0")
         if self.kind != "none" and not self.rate:
             raise ValueError(f"{self.kind} noise needs a rate above 0 and below 1")
+        if self.kind != "labels" and (self.draw != "other" or self.validation):
+            raise ValueError("draw and validation are settings of noise of kind 'labels'")
         return self
 
     def __str__(self) -> str:
         """Short form for file names: ``labels0.2``, ``features0.2x1``, ``clean``."""
         if self.kind == "none":
             return "clean"
-        return f"{self.kind}{self.rate:g}" + (f"x{self.sigma:g}" if self.kind == "features" else "")
+        where = ("-any" if self.draw == "any" else "") + ("-validation" if self.validation else "")
+        return f"{self.kind}{self.rate:g}" + (f"x{self.sigma:g}" if self.kind == "features" else where)
+
+
+class Imbalance(Strict):
+    """Classes that are made rare in the training set.
+
+    Of a fraction of the classes, ``classes``, only the fraction ``keep`` of the points is left. Which classes these are
+    is drawn by the seed. Validation and test set stay as they are.
+    """
+
+    classes: float = Field(gt=0, lt=1)
+    keep: float = Field(gt=0, lt=1)
+
+    def __str__(self) -> str:
+        """Short form for file names: ``imbalance0.3x0.1``."""
+        return f"imbalance{self.classes:g}x{self.keep:g}"
 
 
 class Groups(Strict):
@@ -113,10 +138,42 @@ class Training(Strict):
         return {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
 
 
+class SelectionSettings(Strict):
+    """How a model is trained on chosen points only: SGD with Nesterov momentum and a cosine schedule.
+
+    One model is trained for each of ``fractions``. Points are chosen before the first epoch and then every ``every``
+    epochs. ``augmentation`` crops images, after padding them by an eighth of their side, and flips them. A `Training`
+    beside it is that of evaluators, which value points before a model is trained on those of the highest values.
+    """
+
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1, max_length=20)
+    every: int = Field(default=20, gt=0)
+    epochs: int = Field(default=300, gt=0)
+    batch_size: int = Field(default=128, gt=0)
+    lr: float = Field(default=0.05, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    augmentation: Literal["none", "crop_and_flip"] = "none"
+    precision: Precision = "float32"
+
+    @field_validator("fractions")
+    @classmethod
+    def _ascending(cls, fractions: tuple[float, ...]) -> tuple[float, ...]:
+        if any(low >= high for low, high in pairwise(fractions)):
+            raise ValueError("fractions must ascend, each given once")
+        return fractions
+
+    @property
+    def selections(self) -> int:
+        """How often points are chosen while one model is trained."""
+        return -(-self.epochs // self.every)
+
+
 class DatasetSettings(Strict):
     """A data set by name, with the parameters of its function. A string is parsed as in `DatasetSettings.parse`.
 
-    A CSV file is the data set ``csv`` with the parameters ``path`` and optionally ``label``, the column to predict.
+    A CSV file is the data set ``csv`` with the parameters ``path`` and optionally ``label``, the column to predict. A
+    table of OpenML is the data set ``openml`` with the parameter ``id``.
     """
 
     name: str
@@ -137,7 +194,7 @@ class DatasetSettings(Strict):
 
     @classmethod
     def parse(cls, text: str) -> DatasetSettings:
-        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...`` or ``csv:PATH?label=COLUMN``.
+        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...``, ``openml:ID`` or ``csv:PATH?label=COLUMN``.
 
         A value that is a whole number, ``true`` or ``false`` is one, as in TOML; other values are text.
         """
@@ -150,8 +207,10 @@ class DatasetSettings(Strict):
             path, has_label, label = text.removeprefix(TABLE).partition(LABEL)
             return {"name": "csv", "params": {"path": path} | ({"label": label} if has_label else {})}
         name, _, query = text.partition("?")
-        pairs = [pair.partition("=") for pair in query.split("&") if pair]
-        return {"name": name, "params": {key: _value(value) for key, _, value in pairs}}
+        params = {key: _value(value) for key, _, value in (pair.partition("=") for pair in query.split("&") if pair)}
+        if name.startswith(OPENML):
+            name, params = OPENML.removesuffix(":"), {"id": _value(name.removeprefix(OPENML))} | params
+        return {"name": name, "params": params}
 
     @property
     def path(self) -> str | None:
@@ -174,11 +233,14 @@ class DatasetSettings(Strict):
         return re.sub(r"[^A-Za-z0-9_.-]", "_", text)[:40]
 
     def _with_params(self) -> str:
-        values = (value if isinstance(value, str) else f"{name}{value}" for name, value in sorted(self.params.items()))
-        return "_".join((self.name, *values))
+        name, params = self.name, dict(self.params)
+        if f"{name}:" == OPENML and "id" in params:
+            name = f"{OPENML}{params.pop('id')}"
+        values = (value if isinstance(value, str) else f"{key}{value}" for key, value in sorted(params.items()))
+        return "_".join((name, *values))
 
     def __str__(self) -> str:
-        """Short form for messages and tables: ``digits``, ``tiny_text_answers``, ``csv:mine.csv?label=price``."""
+        """Short form for messages and tables: ``digits``, ``openml:1489``, ``csv:mine.csv?label=price``."""
         if self.path is None:
             return self._with_params()
         return f"{TABLE}{self.path}" + (f"{LABEL}{self.params['label']}" if "label" in self.params else "")
@@ -199,35 +261,48 @@ class ModelSettings(Strict):
 
 
 class ProblemSettings(Strict):
-    """A valuation problem: a data set, its noise, its players, and the model that is trained on it."""
+    """A valuation problem: a data set, its noise, its players, and the model that is trained on it.
+
+    ``selection`` is how models are trained on points that selection strategies choose; other suites have none.
+    """
 
     dataset: DatasetSettings
     sizes: Sizes
     noise: Noise = Noise()
+    imbalance: Imbalance | None = None
     groups: Groups | None = None
     model: ModelSettings
     training: Training = Training()
+    selection: SelectionSettings | None = None
 
     @field_validator("model", mode="before")
     @classmethod
     def _model_by_name(cls, value: object) -> object:
         return {"name": value} if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _selection_is_of_points(self) -> ProblemSettings:
+        if self.groups is not None and (self.selection is not None or self.imbalance is not None):
+            raise ValueError("points are chosen or made rare one by one, so selection and imbalance allow no groups")
+        return self
+
     @property
     def title(self) -> str:
         """The name in results and tables, such as ``digits-logistic_regression-labels0.2``."""
         model = re.sub(r"[^A-Za-z0-9_.-]", "_", self.model.name)
         players = "" if self.groups is None else "-" + re.sub(r"[^A-Za-z0-9_.-]", "_", str(self.groups))
-        return f"{self.dataset.title}-{model}-{self.noise}{players}"
+        rare = "" if self.imbalance is None else f"-{self.imbalance}"
+        return f"{self.dataset.title}-{model}-{self.noise}{rare}{players}"
 
 
 class EvaluatorSettings(Strict):
     """An evaluator by name, with the parameters of its constructor; ``label`` distinguishes two settings of one.
 
     With the kind ``"unlearning"`` it is an unlearning method; a player's value is the utility lost by unlearning it.
+    With the kind ``"selection"`` it is a selection strategy; a player's value is how often it was chosen.
     """
 
-    kind: Literal["evaluators", "unlearning"] = "evaluators"
+    kind: Compared = "evaluators"
     name: str
     label: Name | None = None
     params: dict[str, Any] = {}

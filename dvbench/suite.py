@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dvbench.errors import UserError, unknown, validation_message
-from dvbench.registry import suite_files
-from dvbench.settings import EvaluatorSettings, Name, ProblemSettings, Strict
+from dvbench.registry import plural, suite_files
+from dvbench.settings import Compared, EvaluatorSettings, Name, ProblemSettings, Strict
 
 RESERVED = ("assets", "figures", "leaderboard", "submissions", "verified")  # other folders among results and pages
 DAY = 86_400  # seconds
@@ -52,7 +52,8 @@ class Suite(Strict):
 
     ``version`` is raised when new results cannot be compared with earlier ones. A file may have ``unlearning`` instead
     of ``evaluators``: unlearning methods, which tasks judge, and which value a player by the utility lost by unlearning
-    it. A cell has failed if its valuation or its scoring takes longer than ``cell_timeout``, in seconds.
+    it; or ``selection``: selection strategies, by whose choice models are trained. A cell has failed if its valuation
+    or its scoring takes longer than ``cell_timeout``, in seconds.
     """
 
     name: Name
@@ -66,14 +67,16 @@ class Suite(Strict):
     @model_validator(mode="before")
     @classmethod
     def _methods_are_evaluators(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or "unlearning" not in data:
+        kinds = [kind for kind in get_args(Compared) if isinstance(data, dict) and kind in data]
+        if len(kinds) > 1:
+            raise ValueError(f"a suite has {plural(kinds[0])} or {plural(kinds[1])}, not both")
+        if kinds in ([], ["evaluators"]):
             return data
-        methods, others = data["unlearning"], {key: value for key, value in data.items() if key != "unlearning"}
-        if "evaluators" in data:
-            raise ValueError("a suite has evaluators or unlearning methods, not both")
+        (kind,) = kinds
+        methods, others = data[kind], {key: value for key, value in data.items() if key != kind}
         if not isinstance(methods, list) or not all(isinstance(method, dict) for method in methods):
-            raise ValueError("unlearning methods are tables, [[unlearning]]")
-        return {**others, "evaluators": [{**method, "kind": "unlearning"} for method in methods]}
+            raise ValueError(f"{plural(kind)} are tables, [[{kind}]]")
+        return {**others, "evaluators": [{**method, "kind": kind} for method in methods]}
 
     @model_validator(mode="after")
     def _name_is_free(self) -> Suite:
@@ -83,8 +86,22 @@ class Suite(Strict):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Suite:
-        if len({evaluator.kind for evaluator in self.evaluators}) > 1:
-            raise ValueError("a suite has evaluators or unlearning methods, not both")
+        kinds = sorted({evaluator.kind for evaluator in self.evaluators})
+        if len(kinds) > 1:
+            raise ValueError(f"a suite has {plural(kinds[0])} or {plural(kinds[1])}, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _selection_has_settings(self) -> Suite:
+        without = [
+            problem.title for problem in self.problems if (problem.selection is None) == (self.kind == "selection")
+        ]
+        if without and self.kind == "selection":
+            raise ValueError(
+                f"problem '{without[0]}' needs selection = {{ fractions = [...], ... }}, how models are trained"
+            )
+        if without:
+            raise ValueError(f"problem '{without[0]}' has settings of selection, and the suite no selection strategies")
         return self
 
     @model_validator(mode="after")
@@ -104,8 +121,8 @@ class Suite(Strict):
         return self
 
     @property
-    def kind(self) -> Literal["evaluators", "unlearning"]:
-        """What is compared: evaluators, or unlearning methods."""
+    def kind(self) -> Compared:
+        """What is compared: evaluators, unlearning methods, or selection strategies."""
         return self.evaluators[0].kind
 
 

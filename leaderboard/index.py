@@ -25,6 +25,7 @@ import pandas as pd
 from dvbench.files import cache_folder
 from dvbench.results import Cell, Result, Store
 from dvbench.results.store import PLAN, RESULT, SUBMISSIONS
+from dvbench.settings import ProblemSettings
 from leaderboard.plans import merged_plan
 from leaderboard.text import clean
 
@@ -332,10 +333,15 @@ def _planned(cell: Cell) -> dict[str, Any]:
         "params": json.dumps(cell.evaluator.params, sort_keys=True),
         "dataset": clean(str(cell.problem.dataset)),
         "model": clean(cell.problem.model.name),
-        "noise": str(cell.problem.noise),
+        "noise": str(cell.problem.noise) if cell.problem.imbalance is None else _noise(cell.problem),
         "players": clean(str(cell.problem.groups or "points")),
-        "level": "unlearning" if cell.evaluator.kind == "unlearning" else level,
+        "level": level if cell.evaluator.kind == "evaluators" else cell.evaluator.kind,
     }
+
+
+def _noise(problem: ProblemSettings) -> str:
+    """Noise and rare classes of a problem that has some."""
+    return str(problem.imbalance) if problem.noise.kind == "none" else f"{problem.noise}-{problem.imbalance}"
 
 
 def _result(result: Result) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import typer
 from dvbench.errors import UserError, unknown
 from dvbench.registry import KINDS, Entry, Kind, entries, find, singular, suite_files
 
-NOUNS = "evaluator, data set, model, task, unlearning method or suite"
+NOUNS = "evaluator, data set, model, task, unlearning method, selection strategy or suite"
 
 
 class Listing(StrEnum):
@@ -24,6 +24,7 @@ class Listing(StrEnum):
     models = "models"
     tasks = "tasks"
     unlearning = "unlearning"
+    selection = "selection"
     suites = "suites"
 
 
@@ -33,7 +34,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def list_command(
     kind: Annotated[Listing, typer.Argument(help="Kind of plug-ins to list.")], as_json: JsonOption = False
 ) -> None:
-    """List the plug-ins of a kind, each with a summary; 'unlearning' lists the unlearning methods."""
+    """List the plug-ins of a kind, each with a summary; 'selection' lists selection strategies."""
     from dvbench import console
 
     summaries = _summaries(kind.value)
@@ -45,13 +46,16 @@ def list_command(
 
 def describe_command(
     name: Annotated[str, typer.Argument(help=f"Name of an {NOUNS}, or 'module:Name' for your own evaluator.")],
+    kind: Annotated[Listing | None, typer.Option(help="Kind of plug-in, if several have the name.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a plug-in is, its parameters with their types and defaults, and its reference."""
-    if name in suite_files():
+    if name in suite_files() and kind in (None, Listing.suites):
         _describe_suite(name, suite_files()[name], as_json)
-    elif (entry := _find_any(name)) is not None:
-        _describe(entry, as_json)
+    elif named := _find_all(name, kind):
+        _describe(named[0], as_json)
+        for other in () if as_json else named[1:]:
+            _say_also(other)
     else:
         names = {*suite_files(), *(known for kind in KINDS for known in entries(kind))}
         raise unknown(NOUNS, name, names)
@@ -71,16 +75,27 @@ def _content(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read suite {path}: {error}") from error
 
 
-def _find_any(name: str) -> Entry | None:
-    """Find a plug-in of any kind that has a docstring."""
+def _find_all(name: str, only: Listing | None) -> list[Entry]:
+    """Find the plug-ins of a name that have a docstring, of one kind or of all; ``module:Name`` is found once."""
+    named: list[Entry] = []
     for kind in KINDS:
+        if only is not None and only.value != kind:
+            continue
         try:
             entry = find(kind, name)
         except UserError:
             continue
-        if entry.docstring:
-            return entry
-    return None
+        if entry.docstring and entry.target not in [other.target for other in named]:
+            named.append(entry)
+    return named
+
+
+def _say_also(entry: Entry) -> None:
+    from dvbench import console
+
+    article = "an" if entry.kind in ("evaluators", "unlearning") else "a"
+    command = f"dvbench describe {entry.name} --kind {entry.kind}"
+    console.say(f"\nThere is also {article} {singular(entry.kind)} of this name: {command}")
 
 
 def _describe_suite(name: str, path: Path, as_json: bool) -> None:

@@ -22,9 +22,10 @@ def run(
     dataset: Annotated[
         list[str] | None,
         typer.Option(
-            help="Run this data set instead of all data sets of the suite: any data set's name, or "
-            "'csv:PATH?label=COLUMN' for your own table. If it has fewer rows than the suite asks for, all parts "
-            "shrink in proportion. Repeatable. By default all data sets of the suite."
+            help="Run this data set instead of all data sets of the suite: any data set's name, with parameters as in "
+            "'cifar10?encoder=HUB_ID', 'openml:ID' for a table of OpenML, or 'csv:PATH?label=COLUMN' for your own. "
+            "If it has fewer rows than the suite asks for, all parts shrink in proportion. Repeatable. "
+            "By default all data sets of the suite."
         ),
     ] = None,
     task: Annotated[

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from dvbench.errors import UserError
 from dvbench.problems.source import Source
-from dvbench.tables.reading import Table, read_table
-
-MIN_ROWS = 10
-MIN_CLASS_ROWS = 3
+from dvbench.tables.reading import check_sizes, read_table
 
 
 def csv(path: str, label: str | None = None, group: str | None = None) -> Source:
@@ -27,19 +21,5 @@ def csv(path: str, label: str | None = None, group: str | None = None) -> Source
         Column that holds the group of each row; it is not used as a feature.
     """
     table = read_table(path, label=label, group=group)
-    _check_sizes(table)
+    check_sizes(table)
     return table.source
-
-
-def _check_sizes(table: Table) -> None:
-    """Raise a `UserError` if the rows of some class cannot be in all of the three sets of a suite."""
-    if len(table.rows) < MIN_ROWS:
-        raise UserError(f"{table.name} has {len(table.rows)} rows of data: at least {MIN_ROWS} are needed")
-    if table.source.kind == "classification":
-        counts = np.bincount(table.source.labels)
-        if counts.min() < MIN_CLASS_ROWS:
-            raise UserError(
-                f"class '{table.source.classes[counts.argmin()]}' in column '{table.label}' of {table.name} has "
-                f"{counts.min()} rows, but each of the three sets needs one: add rows of this class, merge it with "
-                "another class, or drop it"
-            )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
 from dvbench.errors import UserError, validation_message
-from dvbench.registry import Kind, entries, find, singular
+from dvbench.registry import entries, find, plural, singular
 from dvbench.results import Cell, CellKey, Plan
-from dvbench.settings import DatasetSettings, EvaluatorSettings
+from dvbench.settings import Compared, DatasetSettings, EvaluatorSettings
 from dvbench.suite import Suite, SuiteProblem
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def narrow(
     evaluators : sequence of str or mapping
         Labels or names of the evaluators to keep. Another registered name, or a ``module:Class``, is added with its
         default parameters; a mapping with ``name``, and optionally ``label`` and ``params``, with its own. In a suite
-        of unlearning methods these are methods.
+        of unlearning methods or selection strategies these are such.
     datasets : sequence of str
         Data sets whose problems are kept. Another data set replaces that of the first problem.
     tasks : sequence of str
@@ -115,11 +115,12 @@ def _evaluators(suite: Suite, name: str | Mapping[str, Any]) -> list[EvaluatorSe
     try:
         canonical = find(suite.kind, name).name
     except UserError:
-        other: Kind = "evaluators" if suite.kind == "unlearning" else "unlearning"
-        if name in entries(other):
-            raise UserError(
-                f"{name} is an {singular(other)}, and suite '{suite.name}' has {singular(suite.kind)}s"
-            ) from None
+        for other in set(get_args(Compared)) - {suite.kind}:
+            if name in entries(other):
+                article = "a" if other == "selection" else "an"
+                raise UserError(
+                    f"{name} is {article} {singular(other)}, and suite '{suite.name}' has {plural(suite.kind)}"
+                ) from None
         raise
     own = [settings for settings in suite.evaluators if settings.name == canonical]
     return own or [EvaluatorSettings(kind=suite.kind, name=canonical)]

@@ -23,7 +23,9 @@ from dvbench.scoring.build import make_unlearning_experiment
 from dvbench.scoring.contract import Task, Valuation
 from dvbench.scoring.outputs import UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
+from dvbench.scoring.selection_experiment import SelectionExperiment, SelectionOutputs
 from dvbench.scoring.unlearning_experiment import UnlearningExperiment
+from dvbench.settings import SelectionSettings
 from dvbench.unlearning.factory import make_method
 
 
@@ -55,7 +57,8 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
     first = cells[0]
     try:
         problem = build_from_settings(first.problem, first.key.seed)
-        models = _SharedModels(Retraining(problem, first.problem.model, first.problem.training, device))
+        retraining = Retraining(problem, first.problem.model, first.problem.training, device)
+        models = _SharedModels(retraining, first.problem.selection)
     except (Exception, SystemExit) as error:
         for cell in cells:
             yield record_failed_scoring(cell, store, error_line(error), device)
@@ -85,10 +88,12 @@ class _SharedModels:
     Parameters
     ----------
     retraining : Retraining
+    how : SelectionSettings, optional
+        How models are trained on chosen points, if the problem is one of selection strategies.
     """
 
-    def __init__(self, retraining: Retraining) -> None:
-        self.retraining = retraining
+    def __init__(self, retraining: Retraining, how: SelectionSettings | None) -> None:
+        self.retraining, self._how = retraining, how
 
     @cached_property
     def experiment(self) -> UnlearningExperiment:
@@ -99,6 +104,12 @@ class _SharedModels:
         """Outputs of the models from which a cell's unlearning method has removed each player."""
         with isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, "valuation")):
             return self.experiment.outputs(make_method(cell.evaluator.name, **cell.evaluator.params))
+
+    @cached_property
+    def selection(self) -> SelectionExperiment:
+        """Trains models on what selection strategies chose, and once on all points."""
+        assert self._how is not None
+        return SelectionExperiment(self.retraining, self._how)
 
     def utilities(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
         """Test utilities of models trained on coalitions; empty if there are none."""
@@ -126,8 +137,9 @@ class _CellScoring:
         if result is None or result.dataset != data_of(cell, problem):
             raise UserError("there are no values for the data set as it is now; run the cell again")
         self._cell, self._problem, self._store, self._result, self._models = cell, problem, store, result, models
-        judged = cell.evaluator.kind == "unlearning"
-        self._outputs = cache(partial(models.unlearning_outputs, cell)) if judged else None
+        kind = cell.evaluator.kind
+        self._outputs = cache(partial(models.unlearning_outputs, cell)) if kind == "unlearning" else None
+        self._selected = cache(self._selection_outputs) if kind == "selection" else None
         tasks: dict[str, Task] = {name: find("tasks", name).load() for name in result.lacks(task_versions(cell))}
         # Where a task lacks its second valuation, the reason is in its score already.
         self._tasks = {name: task for name, task in tasks.items() if "repeat" in result.arrays or not task.repeats}
@@ -162,4 +174,13 @@ class _CellScoring:
     def _valuation(self) -> Valuation:
         """The saved values, read anew: a task that changes its arrays changes those of no other task."""
         arrays = {name: self._store.array(self._result, name) for name in self._result.arrays}
-        return Valuation(arrays["values"], arrays.get("repeat"), self._outputs)
+        return Valuation(arrays["values"], arrays.get("repeat"), self._outputs, self._selected)
+
+    def _selection_outputs(self) -> SelectionOutputs:
+        """Accuracies of models that are trained on what the cell's selection strategy chose."""
+        arrays = {name: self._store.array(self._result, name) for name in self._result.arrays}
+        try:
+            metadata = find("selection", self._cell.evaluator.name).definition.metadata
+        except UserError:  # the strategy is not needed, and need not be installed
+            metadata = {}
+        return self._models.selection.outputs(arrays, metadata.get("keeps_all") is True)

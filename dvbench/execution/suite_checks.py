@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from dvbench.definitions import literal_keys
 from dvbench.errors import UserError, one_line
 from dvbench.execution.resume import task_metadata
-from dvbench.registry import Entry, find
+from dvbench.registry import Entry, find, plural
+from dvbench.settings import EvaluatorSettings
 from dvbench.suite import Suite, SuiteProblem
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def _check_evaluators(suite: Suite) -> None:
         if evaluator.kind == "unlearning":
             make_method(evaluator.name, **evaluator.params)
             continue
+        if evaluator.kind == "selection":
+            _check_strategy(suite, evaluator)
+            continue
         entry = find("evaluators", evaluator.name)
         entry.check_parameters(evaluator.params)
         if ":" in evaluator.name:
@@ -61,6 +65,19 @@ def _check_evaluators(suite: Suite) -> None:
         if evaluator.params:  # its constructor checks their values, such as an unlearning method and its parameters
             with isolated_generators(0):
                 make_evaluator(evaluator, 0)
+
+
+def _check_strategy(suite: Suite, settings: EvaluatorSettings) -> None:
+    """Check a selection strategy, and the evaluator whose values it needs."""
+    from dvbench.selecting.factory import check_protocol, make_strategy
+
+    strategy = make_strategy(settings.name, **settings.params)
+    for problem in suite.problems:
+        assert problem.selection is not None
+        check_protocol(strategy, problem.selection, settings.name)
+    if strategy.valued_by is not None:
+        evaluator, params = strategy.valued_by
+        find("evaluators", evaluator).check_parameters(params)
 
 
 def _check_task(suite: Suite, problem: SuiteProblem, name: str, source: Source) -> None:
@@ -71,8 +88,11 @@ def _check_task(suite: Suite, problem: SuiteProblem, name: str, source: Source) 
     entry = find("tasks", name)
     _check_headline(entry)
     metadata: dict[str, Any] = entry.definition.metadata
-    if metadata.get("judges_unlearning") and suite.kind != "unlearning":
-        raise UserError(f"suite '{suite.name}': {name} judges unlearning methods, and the suite has evaluators")
+    for key, kind in (("judges_unlearning", "unlearning"), ("judges_selection", "selection")):
+        if metadata.get(key) and suite.kind != kind:
+            raise UserError(
+                f"suite '{suite.name}': {name} judges {plural(kind)}, and the suite has {plural(suite.kind)}"
+            )
     if metadata.get("judges_unlearning") and problem.groups is None:
         raise UserError(
             f"suite '{suite.name}': {name} needs groups, such as groups = {{ by = \"classes\" }}, and "

@@ -19,6 +19,7 @@ from dvbench.execution.environment import current_environment, watch_memory
 from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.failures import error_line, failed_score, record_failed_valuation
 from dvbench.execution.resume import data_of, evaluator_version, reusable, task_versions
+from dvbench.execution.selection_valuation import value_by_selection
 from dvbench.execution.unlearning_valuation import value_by_unlearning
 from dvbench.execution.valuation_input import ValuationInput, input_of_cell, make_input
 from dvbench.execution.valuation_output import ValuationOutput
@@ -108,9 +109,11 @@ def _second_valuation(
 
 
 def valuate_cell(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str = "valuation") -> ValuationOutput:
-    """Value the players of a problem by the evaluator or the unlearning method of a cell; see `valuate`."""
+    """Value the players of a problem by the evaluator, the method or the strategy of a cell; see `valuate`."""
     if cell.evaluator.kind == "unlearning":
         return value_by_unlearning(cell, problem, device, purpose)
+    if cell.evaluator.kind == "selection":
+        return value_by_selection(cell, problem, device, purpose, valuate_input)
     return valuate_input(input_of_cell(cell, problem, purpose), device)
 
 

@@ -11,7 +11,7 @@ PLAYERS_PER_DISTINCT_VALUE = 10  # from this number of players per distinct valu
 
 def remarks_of(result: Result) -> list[str]:
     """Return the remarks on a cell that was computed here: constant or tied values, and equal second values."""
-    if result.status == "failed":
+    if result.status == "failed" or result.cell.evaluator.kind == "selection":  # often chosen: tied by nature
         return []
     distinct = result.diagnostics.get("distinct_values")
     lines = [] if distinct is None else tied_values(int(distinct), result.arrays["values"].length)

@@ -1,7 +1,8 @@
 """Build a `Problem` from a data set: draw rows, scale features, inject noise.
 
 A data set only returns a `Source`; see `dvbench.problems.source`. Features and targets are scaled with statistics of
-the training set, and noise is injected into the training set only. Texts are neither scaled nor disturbed.
+the training set, and noise is injected into the training set, and into the validation set only if that is asked for.
+Texts are neither scaled nor disturbed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from dvbench.problems.problem import Problem, Split
-    from dvbench.settings import Groups, Noise, Sizes
+    from dvbench.settings import Groups, Imbalance, Noise, Sizes
 
 
 def load_source(dataset: DatasetSettings | str, group: str | None = None) -> Source:
@@ -46,9 +47,9 @@ def load_source(dataset: DatasetSettings | str, group: str | None = None) -> Sou
     from dvbench.registry import find
 
     settings = DatasetSettings.parse(dataset) if isinstance(dataset, str) else dataset
-    if group is not None and settings.path is None:
-        raise UserError(f"'{settings}' is not a table: only a CSV file can be grouped by a column")
     entry = find("datasets", settings.name)
+    if group is not None and "group" not in {parameter.name for parameter in entry.definition.parameters or ()}:
+        raise UserError(f"'{settings}' is not a table: only a table of a file or of OpenML can be grouped by a column")
     entry.check_parameters(settings.params)
     params = settings.params | ({} if group is None else {"group": group})
     try:
@@ -62,7 +63,12 @@ def load_source(dataset: DatasetSettings | str, group: str | None = None) -> Sou
 
 
 def build_problem(
-    dataset: DatasetSettings | str, sizes: Sizes, noise: Noise, seed: int, groups: Groups | None = None
+    dataset: DatasetSettings | str,
+    sizes: Sizes,
+    noise: Noise,
+    seed: int,
+    groups: Groups | None = None,
+    imbalance: Imbalance | None = None,
 ) -> Problem:
     """Build a valuation problem.
 
@@ -83,6 +89,8 @@ def build_problem(
         Seed of the split, the noise and random groups.
     groups : Groups, optional
         Subsets that are the players; by default the points are.
+    imbalance : Imbalance, optional
+        Classes that are made rare in the training set.
 
     Returns
     -------
@@ -95,6 +103,7 @@ def build_problem(
         group is empty.
     """
     from dvbench.problems.groups import assign, check_groups
+    from dvbench.problems.noise import thin_classes
     from dvbench.problems.splits import draw_rows
     from dvbench.randomness import generator
 
@@ -105,6 +114,12 @@ def build_problem(
     if groups is not None:
         check_groups(groups, source, name)
     rows = draw_rows(source, sizes, generator(key, seed, "split"))
+    if imbalance is not None:
+        if source.kind != "classification":
+            raise UserError(f"data set '{name}' has no classes that could be made rare: leave imbalance out")
+        rng = generator(key, seed, "imbalance")
+        left = thin_classes(source.labels[rows[0]], imbalance.classes, imbalance.keep, rng)
+        rows = rows[0][left], *rows[1:]
     players = None
     if groups is not None:
         players = assign(groups, source, rows[0], name, generator(key, seed, "groups"))
@@ -113,7 +128,7 @@ def build_problem(
 
 def build_from_settings(settings: ProblemSettings, seed: int) -> Problem:
     """Build the problem of a suite or a result; see `build_problem`."""
-    return build_problem(settings.dataset, settings.sizes, settings.noise, seed, settings.groups)
+    return build_problem(settings.dataset, settings.sizes, settings.noise, seed, settings.groups, settings.imbalance)
 
 
 def check_noise(noise: Noise, source: Source, dataset: str) -> None:
@@ -185,17 +200,22 @@ def _point_splits(
     seed: int,
     players: np.ndarray | None,
 ) -> tuple[list[Split], np.ndarray]:
-    """Scale features and targets, inject noise into the training set; returns splits and the mask of noisy players."""
+    """Scale features and targets, and inject noise; returns splits and the mask of noisy players."""
     from dvbench.problems.problem import Split
     from dvbench.randomness import generator
 
     for values in (*raw, *labels):
         _check_numbers(values, dataset)
     xs, unit = (_scale(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
+    classes = len(source.classes)
     train_x, train_y, corrupted = _disturb(
-        xs[0], labels[0], noise, unit, len(source.classes), players, generator(dataset, seed, "noise", noise.kind)
+        xs[0], labels[0], noise, unit, classes, players, generator(dataset, seed, "noise", noise.kind)
     )
-    xs, ys = [train_x, *xs[1:]], _targets([train_y, *labels[1:]], source)
+    labels = [train_y, *labels[1:]]
+    if noise.validation:
+        rng = generator(dataset, seed, "noise", "validation")
+        labels[1] = _disturb(xs[1], labels[1], noise, unit, classes, None, rng)[1]
+    xs, ys = [train_x, *xs[1:]], _targets(labels, source)
     splits = [Split(_tensor(x, dataset), _tensor(y, dataset)) for x, y in zip(xs, ys, strict=True)]
     return splits, corrupted
 
@@ -267,9 +287,13 @@ def _disturb(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inject noise; returns features and labels of the training set and the mask of corrupted players."""
-    from dvbench.problems.noise import disturb_features, flip_labels
+    from dvbench.problems.noise import disturb_features, flip_labels, redraw_labels
 
-    if noise.kind == "labels":
+    if noise.kind == "labels" and noise.draw == "any":
+        if groups is not None:
+            raise UserError("labels are drawn from all classes for points, not for groups: leave draw out")
+        labels, mask = redraw_labels(labels, noise.rate, classes, rng)
+    elif noise.kind == "labels":
         labels, mask = flip_labels(labels, noise.rate, classes, rng, groups)
     elif noise.kind == "features":
         x, mask = disturb_features(x, noise.rate, noise.sigma * unit, rng, groups)

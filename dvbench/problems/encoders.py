@@ -122,7 +122,7 @@ class _Features:
 def _key(encoder: str, content: Any) -> bytes:
     digest = hashlib.sha256(encoder.encode())
     if isinstance(content, str):
-        digest.update(b"text" + content.encode(errors="surrogatepass"))
+        digest.update(b"text" + content.encode())
     else:
         digest.update(f"image{content.shape}".encode() + content.tobytes())
     return digest.digest()

@@ -34,7 +34,9 @@ UNAVAILABLE = (
 )
 
 
-def read_images(hub_id: str, image: str, label: str) -> Source:
+def read_images(
+    hub_id: str, image: str, label: str, splits: tuple[str, str] = ("train", "test"), mode: str | None = None
+) -> Source:
     """Read an image classification data set that has an official test split.
 
     Parameters
@@ -43,6 +45,10 @@ def read_images(hub_id: str, image: str, label: str) -> Source:
         Such as ``"uoft-cs/cifar10"``.
     image, label : str
         Names of the columns of images and labels.
+    splits : tuple of str
+        Names of the splits that training and test points are drawn from.
+    mode : str, optional
+        Such as ``"RGB"``: what all images are converted to, if some are in colours and others are not.
 
     Returns
     -------
@@ -57,34 +63,40 @@ def read_images(hub_id: str, image: str, label: str) -> Source:
     """
     import datasets
 
-    splits = load(hub_id)
-    rows_of_both = datasets.concatenate_datasets([splits["train"], splits["test"]])
+    train, test = load(hub_id, splits)
+    rows_of_both = datasets.concatenate_datasets([train, test])
+    with errors_of_dataset(hub_id, mirrored_files(hub_id, splits[0])):
+        labels, classes = np.array(rows_of_both[label][:], dtype=np.int64), tuple(rows_of_both.features[label].names)
 
     def take(rows: np.ndarray) -> np.ndarray:
-        pixels = np.stack([np.asarray(picture) for picture in rows_of_both[rows.tolist()][image]])
+        pictures = rows_of_both[rows.tolist()][image]
+        pixels = np.stack([np.asarray(picture if mode is None else picture.convert(mode)) for picture in pictures])
         pixels = pixels[:, np.newaxis] if pixels.ndim == 3 else np.moveaxis(pixels, -1, 1)
         return pixels.astype(np.float32) / np.float32(255)
 
     return Source(
         "classification",
-        labels=np.array(rows_of_both[label][:], dtype=np.int64),
+        labels=labels,
         take=take,
-        classes=tuple(rows_of_both.features[label].names),
+        classes=classes,
         standardise=False,
-        test_rows=np.arange(len(splits["train"]), len(rows_of_both)),
+        test_rows=np.arange(len(train), len(rows_of_both)),
     )
 
 
-def load(hub_id: str) -> datasets.DatasetDict:
-    """Load the train and test splits of a data set, without progress bars and log messages.
+def load(hub_id: str, splits: Sequence[str] = ("train", "test")) -> list[datasets.Dataset]:
+    """Load splits of a data set, without progress bars and log messages.
 
     Parameters
     ----------
     hub_id : str
+    splits : sequence of str
+        By default the train and the test split.
 
     Returns
     -------
-    datasets.DatasetDict
+    list of datasets.Dataset
+        One for each split.
 
     Raises
     ------
@@ -94,12 +106,14 @@ def load(hub_id: str) -> datasets.DatasetDict:
     """
     import datasets
 
-    files = _mirrored_splits(hub_id)
-    with _errors_of_dataset(hub_id, files.get("train", ())), _quiet():
+    files = _mirrored_splits(hub_id, splits)
+    with errors_of_dataset(hub_id, files.get(splits[0], ())), _quiet():
         if files:
             with _offline():
-                return datasets.load_dataset("parquet", data_files=files)
-        return _load_from_hub(hub_id)
+                loaded = datasets.load_dataset("parquet", data_files=files)
+        else:
+            loaded = _load_from_hub(hub_id)
+        return [loaded[split] for split in splits]
 
 
 def stream(hub_id: str, columns: tuple[str, ...], split: str, config: str | None = None) -> Iterator[dict[str, Any]]:
@@ -127,7 +141,7 @@ def stream(hub_id: str, columns: tuple[str, ...], split: str, config: str | None
         column.
     """
     files = mirrored_files(hub_id, split, config)
-    with _errors_of_dataset(hub_id, files):
+    with errors_of_dataset(hub_id, files):
         with _quiet():
             rows = _stream_files("parquet", files) if files else _stream_from_hub(hub_id, split, config)
         yield from _select_columns(rows, columns, hub_id)
@@ -183,7 +197,7 @@ def fetch_file(hub_id: str, name: str) -> Path:
     UserError
         If the file is neither in the mirror nor in the cache and cannot be downloaded.
     """
-    mirror = _mirror()
+    mirror = mirror_folder()
     if mirror is not None and (mirror / hub_id / name).is_file():
         return mirror / hub_id / name
     with _errors_in_one_line(UNAVAILABLE, f"{hub_id}/{name}"), _quiet():
@@ -205,7 +219,7 @@ def mirrored_files(hub_id: str, split: str, config: str | None = None) -> list[P
     list of Path
         Empty if no mirror is set or it lacks the files.
     """
-    mirror = _mirror()
+    mirror = mirror_folder()
     if mirror is None:
         return []
     folder = mirror / hub_id
@@ -233,7 +247,8 @@ def _read_quietly(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from block
 
 
-def _mirror() -> Path | None:
+def mirror_folder() -> Path | None:
+    """Folder of the mirror, or None if none is set; a `UserError` if it is no folder."""
     mirror = os.environ.get(MIRROR)
     if not mirror:
         return None
@@ -242,9 +257,9 @@ def _mirror() -> Path | None:
     return Path(mirror)
 
 
-def _mirrored_splits(hub_id: str) -> dict[str, list[str]]:
-    """Parquet files of the train and test splits in the mirror; empty if no mirror is set or it lacks one split."""
-    files = {split: list(map(str, mirrored_files(hub_id, split))) for split in ("train", "test")}
+def _mirrored_splits(hub_id: str, splits: Sequence[str]) -> dict[str, list[str]]:
+    """Parquet files of splits in the mirror; empty if no mirror is set or it lacks one split."""
+    files = {split: list(map(str, mirrored_files(hub_id, split))) for split in splits}
     return files if all(files.values()) else {}
 
 
@@ -323,7 +338,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _errors_of_dataset(hub_id: str, files: Sequence[object]) -> Iterator[None]:
+def errors_of_dataset(hub_id: str, files: Sequence[object]) -> Iterator[None]:
     """Turn errors into one line: that of the first mirrored file if there are any, else that of the hub."""
     template, name = (UNREADABLE, f"{hub_id} in the mirror ({files[0]})") if files else (UNAVAILABLE, hub_id)
     with _errors_in_one_line(template, name):

@@ -29,6 +29,7 @@ from dvbench.problems.encoders import (
     sha256_of,
 )
 from dvbench.problems.source import Source
+from dvbench.randomness import isolated_generators
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,11 +136,20 @@ def _load(architecture: str, arguments: dict[str, Any], settings: dict[str, Any]
 
     if not timm.is_model(architecture):  # a name could also be that of another source of weights
         raise UserError(f"timm {timm.__version__} has no network '{architecture}'")
-    overlay = {key: settings[key] for key in KEPT if key in settings} | {"state_dict": load_file(weights), "source": ""}
-    network: torch.nn.Module = timm.create_model(
-        architecture, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **arguments
-    )
-    return network.eval()
+    # With as many classes as the weights have, timm insists that no weight is missing; it draws others at random.
+    classes = settings.get("num_classes", 1000)
+    overlay = {key: settings[key] for key in KEPT if key in settings} | {
+        "num_classes": classes,
+        "state_dict": load_file(weights),
+        "source": "",
+    }
+    with isolated_generators(0):
+        network: Any = timm.create_model(
+            architecture, pretrained=True, num_classes=classes, pretrained_cfg_overlay=overlay, **arguments
+        )
+    network.reset_classifier(0)
+    frozen: torch.nn.Module = network.eval()
+    return frozen
 
 
 def _encode(

@@ -47,6 +47,56 @@ def flip_labels(
     return flipped, chosen
 
 
+def redraw_labels(
+    labels: np.ndarray, rate: float, classes: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the labels of a fraction of the points from all classes: some get the label that they had.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of int64, shape (n,)
+    rate : float
+        Fraction of points whose label is drawn: exactly ``round(rate * n)`` of them, and at least 1.
+    classes : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    new_labels : numpy.ndarray of int64, shape (n,)
+    changed : numpy.ndarray of bool, shape (n,)
+        The points whose label is another now.
+    """
+    _, mask = _choose(len(labels), None, rate, rng)
+    drawn = labels.copy()
+    drawn[mask] = rng.integers(0, classes, size=mask.sum())
+    return drawn, drawn != labels
+
+
+def thin_classes(labels: np.ndarray, classes: float, keep: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw the points that are left when some classes are made rare.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of int64, shape (n,)
+    classes : float
+        Fraction of the classes that become rare: ``round(classes * number)`` of them, and at least 1.
+    keep : float
+        Fraction of the points of such a class that is kept, rounded; at least one point.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    numpy.ndarray of int, shape (k,)
+        Positions of the points that are left, ascending.
+    """
+    present = np.unique(labels)
+    left = np.ones(len(labels), dtype=bool)
+    for label in rng.permutation(present)[: max(1, round(classes * len(present)))]:
+        members = rng.permutation(np.flatnonzero(labels == label))
+        left[members[max(1, round(keep * len(members))) :]] = False
+    return np.flatnonzero(left)
+
+
 def disturb_features(
     x: np.ndarray, rate: float, sigma: float, rng: np.random.Generator, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,8 @@ memory needs only this, in ``dvbench/datasets/two_moons.py``::
 
 `regression` does the same for real targets, `dvbench.problems.hub.read_images` for images of the Hugging Face hub and
 `dvbench.problems.text_corpora.text_source` for corpora of texts. `dvbench.problems.image_encoder.encode_images`
-replaces images by the features of a frozen encoder.
+replaces images by the features of a frozen encoder, and `dvbench.problems.text_encoder.read_labelled_texts` reads texts
+with labels as such features.
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
-"""Frozen encoders of texts: networks of transformers, whose features are the mean of the last hidden states."""
+"""Frozen encoders of texts: networks of transformers, whose features are the mean of the last hidden states.
+
+A data set of texts with labels calls `read_labelled_texts`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +18,9 @@ from dvbench.problems.encoders import (
     Compute,
     Encode,
     Encoder,
+    check_flag,
     checked,
+    encode_source,
     errors_of,
     filled,
     find_weights,
@@ -23,14 +29,70 @@ from dvbench.problems.encoders import (
     read_config,
     sha256_of,
 )
-from dvbench.problems.hub import fetch_file
+from dvbench.problems.hub import errors_of_dataset, fetch_file, load, mirrored_files
+from dvbench.problems.source import Source
+from dvbench.randomness import isolated_generators
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
 TOKENS = 256
 BATCH = 16
 PADDED_TOKENS = 32  # texts are padded to a multiple of this
+
+
+def read_labelled_texts(
+    hub_id: str, text: str, label: str, encoder: str | None, tokens: int = TOKENS, standardise: bool = True
+) -> Source:
+    """Read texts with classes, as features of a frozen encoder; the data set has an official test split.
+
+    Parameters
+    ----------
+    hub_id : str
+        Such as ``"stanfordnlp/imdb"``.
+    text, label : str
+        Names of the columns of texts and labels. Labels are class numbers with names, or names.
+    encoder : str or None
+        Id of the encoder on the hub; without one an error says that it is required.
+    tokens : int
+        As in `text_encoder`.
+    standardise : bool
+        Whether features are standardised with the mean and the standard deviation of the training set.
+
+    Returns
+    -------
+    Source
+        The rows of the train split come first, then those of the test split.
+
+    Raises
+    ------
+    UserError
+        If the data set or the encoder is not available, or the encoder does not fit.
+    """
+    import datasets
+
+    if encoder is None:
+        raise UserError(
+            f"the texts of {hub_id} need an encoder, which turns them into features: use encoder = '{TEXT_ENCODER}'"
+        )
+    standardise, frozen = check_flag(standardise), text_encoder(encoder, tokens)
+    train, test = load(hub_id)
+    with errors_of_dataset(hub_id, mirrored_files(hub_id, "train")):
+        both = datasets.concatenate_datasets([train, test])
+        labels, feature = both[label][:], both.features[label]
+        names = tuple(getattr(feature, "names", None) or sorted(set(labels)))
+        numbers = labels if hasattr(feature, "names") else [names.index(name) for name in labels]
+    source = Source(
+        "classification",
+        labels=np.array(numbers, dtype=np.int64),
+        take=lambda rows: rows,
+        classes=names,
+        test_rows=np.arange(len(train), len(both)),
+    )
+    encoded = encode_source(source, lambda rows: [row or "" for row in both[rows.tolist()][text]], frozen)
+    return replace(encoded, standardise=standardise)
 
 
 def text_encoder(name: str, tokens: int = TOKENS) -> Encoder:
@@ -67,17 +129,28 @@ def text_encoder(name: str, tokens: int = TOKENS) -> Encoder:
     def load() -> Encode:
         with errors_of(name), _quiet():
             from tokenizers import Tokenizer
-            from transformers import AutoModel
 
-            network = AutoModel.from_pretrained(
-                weights.parent, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype="float32"
-            ).eval()
             encoding = Tokenizer.from_file(str(tokenizer))
             encoding.no_padding()
             encoding.enable_truncation(tokens)
+            network = _load(weights.parent)
         return lambda texts: _encode(texts, network, encoding, name)
 
     return Encoder(name, "texts", sha256_of([weights, config_file, tokenizer], tokens), load)
+
+
+def _load(folder: Path) -> torch.nn.Module:
+    from transformers import AutoModel
+
+    options = {"local_files_only": True, "use_safetensors": True, "trust_remote_code": False, "dtype": "float32"}
+    with isolated_generators(0):
+        network, loaded = AutoModel.from_pretrained(folder, output_loading_info=True, **options)
+    # transformers draws missing weights at random. The pooler is not used.
+    missing = sorted(key for key in loaded["missing_keys"] if "pooler." not in key)
+    if missing:
+        raise UserError(f"its weights lack {missing[0]}" + (f" and {len(missing) - 1} more" if missing[1:] else ""))
+    frozen: torch.nn.Module = network.eval()
+    return frozen
 
 
 def _check_tokens(name: str, tokens: int, longest: object) -> None:

@@ -31,7 +31,7 @@ Key = Annotated[str, _printable(LONGEST_KEY)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # larger numbers are those of a diverged computation
 Count = Annotated[int, Field(ge=0, le=2**53)]
-ArrayName = Literal["values", "standard_errors", "repeat"]
+ArrayName = Literal["values", "standard_errors", "repeat", "chosen", "weights"]
 
 
 class CellKey(Strict):
@@ -80,7 +80,11 @@ class Dataset(Strict):
 
 
 class Array(Strict):
-    """A saved array: ``<name>.npy`` in the cell's folder, one number a player."""
+    """A saved array: ``<name>.npy`` in the cell's folder.
+
+    Most have one number a player. ``chosen`` and ``weights`` say which points a selection strategy chose, and with
+    which weights; see `dvbench.selecting.record`.
+    """
 
     sha256: Sha256
     length: int = Field(gt=0)

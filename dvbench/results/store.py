@@ -23,6 +23,7 @@ RESULT = "result.json"
 PLAN = "plan.json"
 SUBMISSIONS = "submissions"
 VERIFIED = "verified"
+DTYPES: dict[str, type[np.generic]] = {"chosen": np.uint8, "weights": np.float32}  # of arrays that are not float64
 Read = TypeVar("Read", bound=Strict)
 
 
@@ -64,7 +65,7 @@ class Store:
         """
         folder = self.folder(result.cell.key)
         if arrays is not None:
-            files = {name: _npy(array) for name, array in arrays.items()}
+            files = {name: _npy(array, DTYPES.get(name, np.float64)) for name, array in arrays.items()}
             for name, content in files.items():
                 write_atomically(folder / f"{name}.npy", content)
             entries = {
@@ -122,7 +123,8 @@ class Store:
 
         Returns
         -------
-        numpy.ndarray of shape (n,), float64
+        numpy.ndarray of shape (n,)
+            Float64, except those named in `DTYPES`.
 
         Raises
         ------
@@ -141,7 +143,7 @@ class Store:
             array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False, max_header_size=1000)
         except Exception as error:  # numpy raises many kinds of errors for files that it did not write
             raise UserError(f"{path} is not a plain array: {one_line(error)}; move it away") from error
-        if array.dtype != np.float64 or array.shape != (length,) or not np.isfinite(array).all():
+        if array.dtype != DTYPES.get(name, np.float64) or array.shape != (length,) or not np.isfinite(array).all():
             raise UserError(f"{path} does not hold {length} finite numbers; move it away")
         return array
 
@@ -256,9 +258,9 @@ class Store:
         write_atomically(path, as_json(verified).encode())
 
 
-def _npy(array: np.ndarray) -> bytes:
+def _npy(array: np.ndarray, dtype: type[np.generic]) -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, np.asarray(array, dtype=np.float64), allow_pickle=False)
+    np.save(buffer, np.asarray(array, dtype=dtype), allow_pickle=False)
     return buffer.getvalue()
 
 

@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-PROBLEM = ("dataset", "sizes", "noise", "groups", "model", "training")  # settings of a problem
+PROBLEM = (
+    "dataset",
+    "sizes",
+    "noise",
+    "imbalance",
+    "groups",
+    "model",
+    "training",
+    "selection",
+)  # settings of a problem
 METHOD = ("parameters", "steps", "batch_size", "lr", "weight_decay", "lambda1", "lambda2")  # settings of unlearning
 SAMPLING = ("permutations", "seconds", "target_standard_error", "antithetic", "truncation")
 UNLEARNING_EVALUATORS = ("unlearning_shapley", "partial_unlearning_shapley")

@@ -32,11 +32,12 @@ from dvbench.problems.problem import Problem
 from dvbench.ranges import Range
 from dvbench.results.axes import check_axes
 from dvbench.scoring.outputs import UnlearningOutputs
+from dvbench.scoring.selection_experiment import SelectionOutputs
 
 
 @dataclass(frozen=True)
 class Valuation:
-    """The data values of one evaluator, or of one unlearning method, on one problem.
+    """The data values of one evaluator, unlearning method or selection strategy, on one problem.
 
     Parameters
     ----------
@@ -47,11 +48,14 @@ class Valuation:
     compute_outputs : callable, optional
         Computes the outputs of the models that have unlearned each player; None unless the values come from an
         unlearning method.
+    compute_selected : callable, optional
+        Trains and tests models on the points that were chosen; None unless the values come from a selection strategy.
     """
 
     values: np.ndarray
     repeat: np.ndarray | None = None
     compute_outputs: Callable[[], UnlearningOutputs] | None = None
+    compute_selected: Callable[[], SelectionOutputs] | None = None
 
     def outputs(self) -> UnlearningOutputs:
         """Outputs of the models that have unlearned each player.
@@ -64,6 +68,18 @@ class Valuation:
         if self.compute_outputs is None:
             raise ValueError("these values come from no unlearning method, so there are no unlearned models to judge")
         return self.compute_outputs()
+
+    def selected(self) -> SelectionOutputs:
+        """Accuracies of models that were trained on the points that a selection strategy chose.
+
+        Raises
+        ------
+        ValueError
+            If the values do not come from a selection strategy.
+        """
+        if self.compute_selected is None:
+            raise ValueError("these values come from no selection strategy, so there is no choice to judge")
+        return self.compute_selected()
 
 
 @dataclass(frozen=True)
@@ -134,6 +150,8 @@ class Task:
         Whether the task needs a second valuation.
     judges_unlearning : bool
         Whether the task judges an unlearning method by the models that have unlearned each player.
+    judges_selection : bool
+        Whether the task judges a selection strategy by models that are trained on what it chose.
     min_players : int
     max_players : int, optional
         Numbers of players that the task accepts.
@@ -148,6 +166,7 @@ class Task:
     noise: Literal["labels", "features"] | None = None
     repeats: bool = False
     judges_unlearning: bool = False
+    judges_selection: bool = False
     min_players: int = 1
     max_players: int | None = None
 
@@ -204,6 +223,7 @@ def task(
     noise: Literal["labels", "features"] | None = None,
     repeats: bool = False,
     judges_unlearning: bool = False,
+    judges_selection: bool = False,
     min_players: int = 1,
     max_players: int | None = None,
 ) -> Callable[[Scorer], Task]:
@@ -222,6 +242,7 @@ def task(
         noise=noise,
         repeats=repeats,
         judges_unlearning=judges_unlearning,
+        judges_selection=judges_selection,
         min_players=min_players,
         max_players=max_players,
     )

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from dvbench.errors import UserError, validation_message
 from dvbench.results import CellKey, Plan, Result, Store, Submission
+from dvbench.results.store import DTYPES
 from dvbench.submission.archive import archived_files
 from dvbench.submission.folder import copy_files, files_of, stored_files, suites_of
 from dvbench.submission.paths import MOST_BYTES, RESULT_BYTES, SUBMISSION, Files, key_of, limit_of, planned_limit
@@ -234,7 +235,7 @@ def _check_cell(store: Store, key: CellKey, arrays: set[str]) -> None:
         return
     players = result.dataset.players or result.dataset.train
     for array in result.arrays:
-        if result.arrays[array].length != players:
+        if array not in DTYPES and result.arrays[array].length != players:
             raise UserError(
                 f"'{key.folder}/{array}.npy' has {result.arrays[array].length} numbers for {players} players"
             )

@@ -157,7 +157,7 @@ def confusable_form(title: str) -> str:
 
 def _known_titles() -> set[str]:
     shipped = {settings.title for name in suite_files() for settings in load_suite(name).evaluators}
-    return {*shipped, *entries("evaluators"), *entries("unlearning")}
+    return {*shipped, *entries("evaluators"), *entries("unlearning"), *entries("selection")}
 
 
 def _objects(title: str, settings: EvaluatorSettings) -> Iterator[str]:
@@ -208,7 +208,8 @@ def remarks(bundle: Bundle, others: Store | None = None) -> list[str]:
             continue
         same[result.arrays["values"].sha256].append(key)
         values = bundle.store.array(result, "values")
-        lines += [f"{key.folder}: {remark}" for remark in tied_values(len(np.unique(values)), len(values))]
+        if result.cell.evaluator.kind != "selection":  # how often a point was chosen is tied by nature
+            lines += [f"{key.folder}: {remark}" for remark in tied_values(len(np.unique(values)), len(values))]
         lines += [f"{key.folder}: {name} failed: {score.error}" for name, score in result.scores.items() if score.error]
         if second_values_equal(result):
             lines.append(f"{key.folder}: its repeated values equal the first ones; --sample checks them")

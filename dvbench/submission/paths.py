@@ -16,7 +16,7 @@ NAME = "[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}"
 SUBMISSION = re.compile(rf"submissions/({NAME})\.json")
 CELL = re.compile(
     rf"(?!submissions/|verified/)({NAME})/({NAME})/({NAME})/seed-(0|[1-9][0-9]{{0,8}})/"
-    r"(?:result\.json|values\.npy|standard_errors\.npy|repeat\.npy)"
+    r"(?:result\.json|values\.npy|standard_errors\.npy|repeat\.npy|chosen\.npy|weights\.npy)"
 )
 Files = Mapping[str, Callable[[int], bytes]]
 """For the path of each file a function that reads it; the argument is the largest size in bytes."""
@@ -42,10 +42,14 @@ def key_of(path: str) -> CellKey | None:
 
 
 def planned_limit(path: str, cell: Cell) -> int:
-    """Return the largest size in bytes of a file of a planned cell: an array has one number a player."""
+    """Return the largest size in bytes of a file of a planned cell: most arrays have one number a player."""
     largest = limit_of(path) or 0
     if path.endswith(".json"):
         return largest
     groups = cell.problem.groups
     players = groups.count if groups and groups.count else cell.problem.sizes.train
+    selection = cell.problem.selection
+    if path.endswith(("chosen.npy", "weights.npy")):
+        sets = 0 if selection is None else len(selection.fractions) * selection.selections
+        return min(largest, sets * (4 * players if path.endswith("weights.npy") else -(-players // 8)) + HEADER_BYTES)
     return min(largest, 8 * players + HEADER_BYTES)

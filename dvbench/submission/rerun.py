@@ -67,7 +67,8 @@ def rerun(
     """Value cells again, twice where a second valuation was submitted, and score them where bits need not agree.
 
     Evaluators are given arrays in processes of their own; see `dvbench.execution.isolation`. Unlearning methods are
-    part of the tasks that judge them, so they are not kept apart from the problem.
+    part of the tasks that judge them, and selection strategies of training, so they are not kept apart from the
+    problem.
 
     Parameters
     ----------
@@ -105,8 +106,8 @@ def value_and_score(
     from dvbench.execution.isolation import value_isolated
     from dvbench.execution.run import run_cells, score_saved_values
 
-    methods = [cell for cell in cells if cell.evaluator.kind == "unlearning"]
-    others = [cell for cell in cells if cell.evaluator.kind != "unlearning"]
+    methods = [cell for cell in cells if cell.evaluator.kind != "evaluators"]
+    others = [cell for cell in cells if cell.evaluator.kind == "evaluators"]
     results = collected(run_cells(methods, scratch, device, jobs), on_finished) if methods else {}
     valued = value_isolated(others, scratch, device, jobs, limits=limits) if others else []
     for result in valued:

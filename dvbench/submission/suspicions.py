@@ -31,6 +31,8 @@ def suspicions(bundle: Bundle, others: Store | None) -> list[str]:
         if result.status == "failed":
             continue
         perfect += [f"{result.cell.key.folder} ({text})" for text in _perfect_detection(result)]
+        if result.cell.evaluator.kind == "selection":  # strategies may choose the same points, as of a whole set
+            continue
         values = bundle.store.array(result, "values")
         for name, correlation in arrays.alike(result.cell.key, values):
             if correlation is None:

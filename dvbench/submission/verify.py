@@ -303,11 +303,11 @@ class _Recomputation:
         options, bundle = self.options, self.bundle
         if not options.fresh_seeds:
             return []
-        judged = [cell for cell in valued if cell.evaluator.kind != "unlearning"]
+        judged = [cell for cell in valued if cell.evaluator.kind == "evaluators"]
         if not judged:
             raise UserError(
                 "there are no values of evaluators, which fresh seeds are for; unlearning methods run within the tasks "
-                "that judge them"
+                "that judge them, and selection strategies while models are trained"
             )
         check_evaluators(bundle, judged, options.trusted, "--fresh-seeds")
         self.say(f"fresh seeds: {options.fresh_seeds}, of a secret with the SHA-256 {commitment(str(options.secret))}")

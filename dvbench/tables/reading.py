@@ -22,6 +22,9 @@ from dvbench.tables.labels import Labels, TableKind, alike, group_texts, guess_l
 from dvbench.tables.objects import read_cells
 from dvbench.tables.summary import listed, summarise
 
+MIN_ROWS = 10
+MIN_CLASS_ROWS = 3
+
 
 @dataclass(frozen=True, eq=False)
 class Table:
@@ -139,6 +142,20 @@ def read_table(
         raise UserError(f"{cells.name} has no features besides its label{reasons}")
     features_read = encode(cells, fitted.encoders, fitted.numbers)
     return _table(cells, label, group, labels, groups, features_read, fitted, notes)
+
+
+def check_sizes(table: Table) -> None:
+    """Raise a `UserError` if the rows of some class cannot be in all of the three sets of a suite."""
+    if len(table.rows) < MIN_ROWS:
+        raise UserError(f"{table.name} has {len(table.rows)} rows of data: at least {MIN_ROWS} are needed")
+    if table.source.kind == "classification":
+        counts = np.bincount(table.source.labels)
+        if counts.min() < MIN_CLASS_ROWS:
+            raise UserError(
+                f"class '{table.source.classes[counts.argmin()]}' in column '{table.label}' of {table.name} has "
+                f"{counts.min()} rows, but each of the three sets needs one: add rows of this class, merge it with "
+                "another class, or drop it"
+            )
 
 
 def _table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from dvbench.randomness import torch_generator
 from dvbench.settings import Precision
 from dvbench.training.losses import residuals
+from dvbench.training.optimisers import AdamW, Optimiser
 from dvbench.training.stacks import LogitGradient, Stack
 
 PREFETCHED_STEPS = 256  # minibatches of each coalition that are prepared together
@@ -62,24 +63,69 @@ def train(
         If training diverged: a parameter is NaN or infinite.
     """
     optimiser, steps_per_epoch = AdamW(copies, lr, weight_decay, trainable), -(-len(coalitions[0]) // batch_size)
-    autocast, active = torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"), copies
-    for step, (points, weights) in enumerate(stacked_minibatches(coalitions, batch_size, epochs, seed)):
+
+    def start_step(step: int) -> None:
         if on_epoch is not None and step % steps_per_epoch == 0:
             on_epoch()
-        points, weights = points.to(x.device), weights.to(y)  # the dtype of y, because x may hold integers
-        if len(points) < active.copies:
-            active = active[: len(points)]
-        targets = gather(y, points).transpose(1, 2)
-        weights = weights.unsqueeze(1) if sample_weight is None else (weights * sample_weight[points]).unsqueeze(1)
-        with autocast:
-            active.accumulate_gradient(gather(x, points), _loss_gradient(targets, weights))
-        optimiser.step(active)
+
+    def weigh(points: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return weights if sample_weight is None else weights * sample_weight[points]
+
+    minibatches = stacked_minibatches(coalitions, batch_size, epochs, seed)
+    take_steps(copies, x, y, minibatches, optimiser, precision=precision, weigh=weigh, on_step=start_step)
     diverged = [len(coalitions[int(number)]) for number in (~copies.finite()).nonzero()]
     if diverged:
         raise FloatingPointError(
             f"training diverged for {len(diverged)} of {copies.copies} models (the first has {diverged[0]} points) at "
             f"learning rate {lr:g}; lower it"
         )
+
+
+def take_steps(
+    copies: Stack,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    minibatches: Iterable[tuple[torch.Tensor, torch.Tensor]],
+    optimiser: Optimiser,
+    *,
+    precision: Precision = "float32",
+    weigh: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> None:
+    """Take one step of an optimiser for each minibatch of each copy.
+
+    Parameters
+    ----------
+    copies : Stack
+    x, y : torch.Tensor of shape (n, ...) and (n, outputs)
+        On the stack's device.
+    minibatches : iterable of (points, weights)
+        As `stacked_minibatches` yields them.
+    optimiser : Optimiser
+    precision : {"float32", "bfloat16"}
+    weigh : callable, optional
+        Maps row numbers and weights of a minibatch, both (copies, width), to other weights.
+    augment : callable, optional
+        Maps the features of a minibatch, (copies, width, ...), to others of the same shape.
+    on_step : callable, optional
+        Called with the number of each step before it is taken.
+    """
+    autocast, active = torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"), copies
+    for step, (points, weights) in enumerate(minibatches):
+        if on_step is not None:
+            on_step(step)
+        points, weights = points.to(x.device), weights.to(y)  # the dtype of y, because x may hold integers
+        if len(points) < active.copies:
+            active = active[: len(points)]
+        targets = gather(y, points).transpose(1, 2)
+        weights = (weights if weigh is None else weigh(points, weights)).unsqueeze(1)
+        features = gather(x, points)
+        with autocast:
+            active.accumulate_gradient(
+                features if augment is None else augment(features), _loss_gradient(targets, weights)
+            )
+        optimiser.step(active)
 
 
 def _loss_gradient(targets: torch.Tensor, weights: torch.Tensor) -> LogitGradient:
@@ -119,50 +165,6 @@ def gather(x: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     This is faster than ``x[points]``.
     """
     return x.index_select(0, points.reshape(-1)).view(*points.shape, *x.shape[1:])
-
-
-class AdamW:
-    """AdamW with torch's defaults, on stacked parameters and their gradients.
-
-    It calls torch's fused kernel directly, because the other work of `torch.optim.AdamW.step` takes ten times as long
-    as the kernel itself when the parameters are few.
-
-    Parameters
-    ----------
-    stack : Stack
-    lr, weight_decay : float
-    trainable : sequence of bool, optional
-        Whether each parameter is updated; by default all are.
-    """
-
-    def __init__(self, stack: Stack, lr: float, weight_decay: float, trainable: Sequence[bool] | None = None) -> None:
-        self.lr, self.weight_decay = lr, weight_decay
-        self.trained = [i for i in range(len(stack.parameters)) if trainable is None or trainable[i]]
-        self.moments = [[torch.zeros_like(stack.parameters[i]) for i in self.trained] for _ in range(2)]
-        self.step_counts = [torch.zeros((), device=stack.parameters[0].device)] * len(self.trained)
-
-    def step(self, stack: Stack) -> None:
-        """Update the stack that was given to the constructor, or a view of its first copies."""
-        if not self.trained:
-            return
-        if len(self.moments[0][0]) > stack.copies:
-            self.moments = [[moment[: stack.copies] for moment in moments] for moments in self.moments]
-        self.step_counts[0] += 1  # all parameters share one counter
-        torch._fused_adamw_(
-            [stack.parameters[i] for i in self.trained],
-            [stack.gradients[i] for i in self.trained],
-            self.moments[0],
-            self.moments[1],
-            [],
-            self.step_counts,
-            lr=self.lr,
-            beta1=0.9,
-            beta2=0.999,
-            weight_decay=self.weight_decay,
-            eps=1e-8,
-            amsgrad=False,
-            maximize=False,
-        )
 
 
 def stacked_minibatches(

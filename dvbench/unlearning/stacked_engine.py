@@ -16,7 +16,8 @@ from torch import nn
 from dvbench.randomness import integer_seed, torch_generator
 from dvbench.training.contract import OutputFunction
 from dvbench.training.heads import all_features_and_logits, logits_network, output_layer, require_own_weights
-from dvbench.training.stack_training import AdamW, gather
+from dvbench.training.optimisers import AdamW
+from dvbench.training.stack_training import gather
 from dvbench.training.stacks import LogitGradient, Stack, copies_within, stack, stackable
 from dvbench.unlearning.contract import Minibatch, UnlearningMethod
 from dvbench.unlearning.engine import Observer, mean_gradient, require_a_rule, require_convergence

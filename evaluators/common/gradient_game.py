@@ -13,19 +13,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.special import digamma, zeta
 
+from dvbench.games import mean_distance_values
 from dvbench.training.heads import features_and_logits, output_layer, require_own_weights
 from dvbench.training.losses import point_losses, residuals
 from evaluators.common.spool import Spool
 from evaluators.common.training_dynamics import TrainingDynamics, chunks
-
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
 
 
 def chg_shapley_values(features: ArrayLike, target: ArrayLike | None = None) -> np.ndarray:
@@ -60,36 +57,7 @@ def chg_shapley_values(features: ArrayLike, target: ArrayLike | None = None) -> 
     if a.shape != x.shape[1:]:
         raise ValueError(f"target must have shape {x.shape[1:]}, not {a.shape}")
     norms = np.einsum("ij,ij->i", x, x)
-    return _closed_form(len(x), float(norms.sum()), float(s @ s), float(s @ a), norms, x @ s, x @ a)
-
-
-def _closed_form(n: int, xx: float, ss: float, sa: float, norms: Array, dots_s: Array, dots_a: Array) -> Array:
-    """Shapley values of some players from inner products alone, with s the sum of the features of all players.
-
-    Parameters
-    ----------
-    n : int
-        Number of players in the game.
-    xx, ss, sa : float
-        The sum of ||x_i||^2 over all players, ||s||^2 and <s, a>.
-    norms, dots_s, dots_a : numpy.ndarray or torch.Tensor of shape (m,)
-        ||x_j||^2, <x_j, s> and <x_j, a> of the players whose values are computed.
-
-    Returns
-    -------
-    numpy.ndarray or torch.Tensor of shape (m,)
-    """
-    if n == 1:
-        single: Array = 2 * dots_a - norms
-        return single
-    h1 = float(digamma(n + 1)) + np.euler_gamma  # sum of 1/k over k = 1..n
-    h2 = float(np.pi**2 / 6 - zeta(2, n + 1))  # sum of 1/k^2
-    g = (h1 - 1) / (n - 1)
-    c1 = (h1 - h2) / (n - 1)
-    cq = (1 / n - h2) / (n - 1)
-    cs = (1 - 1 / n - 2 * (h1 - h2)) / ((n - 1) * (n - 2)) if n > 2 else 0.0
-    constant = 2 * g * sa + cq * xx + cs * (ss - xx)  # the terms that all players have in common
-    return (2 * (h1 + g) * dots_a - 2 * (c1 - cs) * dots_s - (h2 - 2 * c1 - cq + 2 * cs) * norms - constant) / n
+    return mean_distance_values(len(x), float(norms.sum()), float(s @ s), float(s @ a), norms, x @ s, x @ a)
 
 
 @dataclass
@@ -119,7 +87,7 @@ class _GameTotals:
         # right @ weight.T, with its few columns and many rows, takes twice as long.
         dots = ((self.weight.to(right.dtype) @ right.T).T * left).sum(dim=1).double() + left.double() @ self.bias
         ss, n = float(self.weight.square().sum() + self.bias.square().sum()), self.players
-        return _closed_form(n, self.norms, ss, ss / n, norms, dots, dots / n)
+        return mean_distance_values(n, self.norms, ss, ss / n, norms, dots, dots / n)
 
 
 class GradientGame(TrainingDynamics):

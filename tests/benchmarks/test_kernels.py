@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dvbench.training.stack_training import AdamW
+from dvbench.training.optimisers import AdamW
 from dvbench.training.stacks import stack
 
 

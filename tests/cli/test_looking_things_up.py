@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dvbench.registry import KINDS, entries, singular, suite_files
+from dvbench.registry import KINDS, Kind, entries, singular, suite_files
 
 
 def first_words(text: str) -> list[str]:
@@ -29,10 +29,10 @@ def test_list_suites(dvbench) -> None:
     assert first_words(said.out) == ["name", *suite_files()]
 
 
-@pytest.mark.parametrize("name", [name for kind in KINDS for name in entries(kind)])
-def test_everything_can_be_described(dvbench, name: str) -> None:
-    said = dvbench("describe", name)
-    (entry,) = [entries(kind)[name] for kind in KINDS if name in entries(kind)]
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in entries(kind)])
+def test_everything_can_be_described(dvbench, kind: Kind, name: str) -> None:
+    said = dvbench("describe", name, "--kind", kind)
+    entry = entries(kind)[name]
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith(f"{name} ({singular(entry.kind)}, {entry.target})\n\n{entry.docstring}\n")
 

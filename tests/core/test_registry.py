@@ -21,18 +21,22 @@ EXPECTED = {
         "unlearning_shapley", "warm_start_shapley",
     ],
     "datasets": [
-        "breast_cancer", "cifar10", "csv", "diabetes", "digits", "fashion_mnist", "text_corpus",
-        "tiny_text", "wiki_web_stories", "wine",
+        "bbc_news", "breast_cancer", "cifar10", "cifar100", "csv", "diabetes", "digits", "fashion_mnist", "imdb",
+        "openml", "text_corpus", "tiny_imagenet", "tiny_text", "wiki_web_stories", "wine",
     ],
     "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
         "exact_agreement", "group_lds", "knowledge_retention", "noisy_feature_detection", "noisy_label_detection",
         "output_divergence", "partial_agreement", "point_addition", "point_removal", "rank_stability",
-        "retrained_agreement",
+        "retrained_agreement", "selection_accuracy",
     ],
     "unlearning": [
         "fine_tuning", "gradient_ascent", "neg_grad_plus", "negative_preference", "plain_ascent", "random_labels",
         "scrub",
+    ],
+    "selection": [
+        "adaptive_random", "cgsv", "chg_shapley", "craig", "el2n", "evaluator_values", "full", "glister",
+        "grad_match_pb", "gradient_shapley", "hardness_shapley", "info_batch", "k_centre", "random", "trac_in",
     ],
 }  # fmt: skip
 ALL = [pytest.param(entry, id=f"{kind}-{name}") for kind in KINDS for name, entry in entries(kind).items()]
@@ -84,6 +88,12 @@ def test_evaluators_and_unlearning_methods_name_their_source(kind, name: str) ->
     docstring = entries(kind)[name].docstring
     assert "Parameters\n----------" in docstring
     assert ("References\n----------" in docstring) == (name != "random")
+
+
+@pytest.mark.parametrize("name", EXPECTED["selection"])
+def test_selection_strategies_of_a_paper_name_it(name: str) -> None:
+    own = name in ("full", "random", "adaptive_random", "evaluator_values")
+    assert ("References\n----------" in entries("selection")[name].docstring) != own
 
 
 @pytest.mark.parametrize("name", ["knn_shapley", "KNNShapley", "KNN_Shapley", "knn-shapley", "knnshapley"])

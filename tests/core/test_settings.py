@@ -36,7 +36,7 @@ def test_noise_has_a_name_for_files(noise: Noise, name: str) -> None:
         ({"kind": "labels", "rate": float("nan")}, "Input should be a finite number"),
         ({"kind": "features", "rate": 0.1, "sigma": 0}, "Input should be greater than 0"),
         ({"kind": "label", "rate": 0.1}, "Input should be 'labels', 'features' or 'none'"),
-        ({"kind": "labels", "rte": 0.1}, "unknown key 'rte'; allowed are kind, rate, sigma"),
+        ({"kind": "labels", "rte": 0.1}, "unknown key 'rte'; allowed are kind, rate, sigma, draw, validation"),
     ],
 )
 def test_noise_that_makes_no_sense(fields: dict[str, object], message: str) -> None:

@@ -102,16 +102,16 @@ def test_without_network_and_mirror_it_says_what_to_do(
 def test_with_network_the_hub_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def load_dataset(name: str) -> str:
+    def load_dataset(name: str) -> dict[str, str]:
         calls.append((name, datasets.config.HF_HUB_OFFLINE))
         if datasets.config.HF_HUB_OFFLINE:
             raise ConnectionError("not in the cache")
-        return "the data"
+        return {"train": "some rows", "test": "other rows", "unsupervised": "more"}
 
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", lambda *_, **__: None)
-    assert hub.load("some/thing") == "the data"
+    assert hub.load("some/thing") == ["some rows", "other rows"]
     assert calls == [("some/thing", True), ("some/thing", False)]
 
 

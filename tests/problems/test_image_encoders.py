@@ -238,6 +238,22 @@ def test_files_that_are_wrong(own: Path, file: str, content: bytes, message: str
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["conv_stem.weight", "classifier.weight"])
+def test_missing_weights_are_not_replaced_by_random_ones(own: Path, name: str) -> None:
+    path = write_image_encoder(own) / "model.safetensors"
+    weights = load_file(path)
+    del weights[name]
+    save_file(weights, path)
+    with pytest.raises(UserError, match=f"encoder '{IMAGES}' cannot be used: .*{name}"):
+        encode_images(images(), IMAGES).take(np.arange(2))
+
+
+def test_the_global_generators_are_not_drawn_from(mirror: Path) -> None:
+    before = torch.get_rng_state()
+    encode_images(images(), IMAGES, 32).take(np.arange(2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_configuration_cannot_name_other_weights(own: Path) -> None:
     folder = write_image_encoder(own)
     expected = encode_images(images(), IMAGES, 32).take(np.arange(2))

@@ -65,6 +65,15 @@ def test_the_suite_of_the_plugins_runs(installed):
     assert results["near_mean"].scores["half_gap"].value > 0
 
 
+def test_the_suite_of_the_strategy_runs(installed):
+    from dvbench.cli import main
+
+    assert main(["run", "few_wines", "--jobs", "0"]) == 0
+    results = {result.cell.key.evaluator: result for result in Store(installed / "runs").results("few_wines")}
+    assert set(results) == {"large_gradients", "random"}
+    assert all(result.scores["selection_accuracy"].value > 0.4 for result in results.values())
+
+
 def test_plugins_of_the_package_are_listed(installed, capsys):
     from dvbench.cli import main
 
@@ -72,7 +81,7 @@ def test_plugins_of_the_package_are_listed(installed, capsys):
         kind = group.removeprefix("dvbench.")
         assert main(["list", kind, "--json"]) == 0
         listed = {entry["name"] for entry in json.loads(capsys.readouterr().out)}
-        assert (set(PLUGINS[group]) if kind != "suites" else {"growers"}) <= listed
+        assert (set(PLUGINS[group]) if kind != "suites" else {"growers", "few_wines"}) <= listed
 
 
 def test_a_file_in_the_current_folder_needs_no_package(installed, monkeypatch):

@@ -16,6 +16,7 @@ PLUGIN_FOLDERS = (
     "dvbench/datasets",
     "dvbench/tasks",
     "dvbench/unlearning_methods",
+    "dvbench/selection",
     "evaluators",
     "evaluators/baselines",
 )

@@ -79,7 +79,8 @@ def test_the_right_one_is_right(tmp_path: Path) -> None:
         (
             'dataset = "digits"',
             'dataset = "digits"\nsize = 3',
-            "problems.0: unknown key 'size'; allowed are dataset, sizes, noise, groups, model, training, tasks",
+            "problems.0: unknown key 'size'; allowed are dataset, sizes, noise, imbalance, groups, model, "
+            "training, selection, tasks",
         ),
         (
             "rate = 0.2 }",

@@ -7,10 +7,13 @@ import pytest
 from dvbench.execution.planning import make_plan, narrow
 from dvbench.execution.suite_checks import check_suite
 from dvbench.registry import entries, find, suite_files
+from dvbench.selecting.factory import make_strategy
 from dvbench.settings import Sizes
 from dvbench.suite import Suite, load_suite
 from dvbench.unlearning.factory import make_method
 from evaluators.common.coalitions import models_needed
+
+JUDGING = {"judges_unlearning", "judges_selection"}
 
 
 @pytest.fixture(params=suite_files())
@@ -27,6 +30,8 @@ def test_everything_a_suite_names_exists_and_takes_its_parameters(suite: Suite) 
         find(suite.kind, evaluator.name).check_parameters(evaluator.params)
         if suite.kind == "unlearning":
             make_method(evaluator.name, **evaluator.params)
+        if suite.kind == "selection":
+            make_strategy(evaluator.name, **evaluator.params)
     for problem in suite.problems:
         find("datasets", problem.dataset.name).check_parameters(problem.dataset.params)
         find("models", problem.model.name).check_parameters(problem.model.params)
@@ -34,6 +39,7 @@ def test_everything_a_suite_names_exists_and_takes_its_parameters(suite: Suite) 
             metadata = find("tasks", task).definition.metadata
             assert metadata.get("noise") in (None, problem.noise.kind)
             assert suite.kind == "unlearning" or not metadata.get("judges_unlearning")
+            assert (suite.kind == "selection") == bool(metadata.get("judges_selection"))
 
 
 def test_a_suite_is_written_with_the_names_that_are_listed(suite: Suite) -> None:
@@ -72,7 +78,7 @@ def test_quick_has_everything_that_needs_no_download() -> None:
     assert {evaluator.name for evaluator in quick.evaluators} == set(entries("evaluators"))
     assert {problem.dataset.name for problem in quick.problems} == {"digits", "breast_cancer"}
     assert {task for problem in quick.problems for task in problem.tasks} == {
-        name for name, entry in entries("tasks").items() if not entry.definition.metadata.get("judges_unlearning")
+        name for name, entry in entries("tasks").items() if not JUDGING & entry.definition.metadata.keys()
     }
     assert quick.seeds == (0, 1)
     check_suite(quick)

@@ -1,0 +1,35 @@
+"""CIFAR-100, from the Hugging Face hub."""
+
+from __future__ import annotations
+
+from dvbench.problems.hub import read_images
+from dvbench.problems.image_encoder import encode_images
+from dvbench.problems.source import Source
+
+
+def cifar100(encoder: str | None = None, encoder_size: int | None = None, standardise: bool | None = None) -> Source:
+    """Objects and animals in colour images of 32 × 32 pixels; 50,000 + 10,000 rows, 3,072 features, 100 classes.
+
+    Hub id uoft-cs/cifar100, column fine_label; its authors state no licence and ask for a citation. Points have shape
+    (3, 32, 32) and values in [0, 1]; the hidden test set is drawn from the official test split. The images on the hub
+    are PNG.
+
+    Parameters
+    ----------
+    encoder : str, optional
+        Hub id of a frozen encoder of timm, such as ``"timm/tf_efficientnet_lite0.in1k"``, whose features replace the
+        pixels.
+    encoder_size : int, optional
+        Height and width that images are resized to before they are encoded; by default 96, or the only size that the
+        encoder reads.
+    standardise : bool, optional
+        Whether columns are standardised with statistics of the training set; by default features of an encoder are, and
+        pixels are not.
+
+    References
+    ----------
+    A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", technical report, University of Toronto,
+    2009, https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf.
+    """
+    images = read_images("uoft-cs/cifar100", image="img", label="fine_label")
+    return encode_images(images, encoder, encoder_size, standardise)

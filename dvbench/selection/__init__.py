@@ -1,0 +1,1 @@
+"""Plug-ins: one file a selection strategy; see `dvbench.selecting.contract`."""
