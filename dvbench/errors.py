@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 LONGEST_ERROR = 2000  # characters of an error that is recorded
+LONGEST_SHOWN = 60  # characters of a cell that a message quotes
 
 
 class UserError(Exception):

@@ -107,7 +107,8 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
     jobs = default_jobs(options.device) if options.jobs is None else options.jobs
     limits = _limits(suite, options)
     with mirror_variable(options.mirror):
-        start_server(jobs)
+        groups = [problem.groups for problem in suite.problems if problem.groups is not None]
+        start_server(jobs, texts=any(group.by == "corpora" for group in groups))
         check_suite(suite)
         store = Store(results)
         plan = make_plan(suite)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dvbench.problems.source import Source
     from dvbench.tables.reading import Table
 
+RANDOMNESS = "the table"  # one key for all tables, so that equal tables have equal values in every format and name
 TRAINING = Training(epochs=20, batch_size=32, lr=0.01)
 MODEL = "logistic_regression"
 NOT_JUDGED = "no validation set, because the evaluator uses none"
@@ -182,7 +183,7 @@ def _parts(table: Table, how: How, validation: Source | None) -> Iterator[tuple[
     if n < 2 * how.folds:
         fewer = f"--folds {n // 2}" if n >= 4 else "a table of at least 4 rows"
         raise UserError(f"{n} rows cannot be divided into {how.folds} folds of at least 2: use {fewer}")
-    folds = fold_rows(table.source, how.folds, generator(table.name, how.seed, "folds"))
+    folds = fold_rows(table.source, how.folds, generator(RANDOMNESS, how.seed, "folds"))
     for fold in folds:
         yield np.sort(np.concatenate([part for part in folds if part is not fold])), fold
 
@@ -225,7 +226,7 @@ def _valuation(problem: Problem, choice: Choice, how: How, number: int, count: i
     from dvbench.randomness import integer_seed
 
     device = resolve_device(how.device)
-    key = (problem.dataset, choice.settings.name, how.seed * count + number)
+    key = (RANDOMNESS, choice.settings.name, how.seed * count + number)
     try:
         model, fit = model_for(choice.model, problem, how.training, integer_seed(*key, "model"), device)
         metric = metric_of(choice.utility, problem)

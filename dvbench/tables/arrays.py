@@ -25,6 +25,9 @@ def as_array(values: Any) -> np.ndarray:
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         return np.asarray(values.float() if str(values.dtype) == "torch.bfloat16" else values)
+    if isinstance(values, np.ma.MaskedArray):
+        absent: Any = np.nan if values.dtype.kind in "iuf" else None
+        return np.where(np.ma.getmaskarray(values), absent, values.data)
     if hasattr(values, "toarray"):
         return np.asarray(values.toarray())
     try:

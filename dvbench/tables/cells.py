@@ -134,7 +134,8 @@ def from_arrow(cells: pa.Array | pa.ChunkedArray) -> pa.Array:
         cells = cells.chunk(0) if isinstance(cells, pa.ChunkedArray) else cells
     kind = cells.type
     if pa.types.is_dictionary(kind):
-        return from_arrow(cells.dictionary_decode())
+        words = from_arrow(cells.dictionary)  # first, because Arrow cannot take from views of text
+        return from_arrow(words.take(cells.indices))
     if pa.types.is_nested(kind) or pa.types.is_binary(kind):
         raise UserError("it holds lists or other nested values")
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-NUMERIC = r"\d{1,4}[-/. ](?:\d{1,2}|[^\W\d]{3,9}\.?)[-/., ]+\d{1,4}(?!\d).*"  # 2020-01-31, 31.1.2020, 31 Jan 2020
+NUMERIC = r"\d{1,4}[-/. ]+(?:\d{1,2}|[^\W\d]{3,9}\.?)[-/., ]+\d{1,4}(?!\d).*"  # 2020-01-31, 31.1.2020, 31 Jan 2020
 NAMED = r"[^\W\d]{3,9}\.?[- ]\d{1,2}(?:,? |-)\d{4}(?!\d).*|[^\W\d]{3,9}[- ]\d{4}"  # Jan 31, 2020; Jan-2020
-SHORT = r"\d{4}[-/]\d{2}|\d{1,2}/\d{4}|\d{4}[- ]?[Qq][1-4]|\d{1,2}:\d{2}(?::\d{2})?(?: ?[AaPp][Mm])?"
+SHORT = (
+    r"\d{4}[-/]\d{2}|\d{1,2}/\d{4}|\d{4}[- ]?[Qq][1-4]|\d{4}-?W\d{2}(?:-?\d)?|\d{2,4}年\d{1,2}月.*|"
+    r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?"
+)
 # 2020-01, 1/2020, 2020Q1, 12:30 and 12:30 PM are short.
-LOOKS = re.compile(f"{NUMERIC}|{NAMED}|{SHORT}")
+LOOKS = re.compile(rf"(?:[^\W\d]{{2,12}}(?:,|\.,?) )?(?:{NUMERIC}|{NAMED})|{SHORT}")
 QUARTER = re.compile(r"(\d{4})[- ]?[Qq]([1-4])")
 SAMPLE = 50
 TIMES = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
@@ -86,10 +89,11 @@ def find_form(cells: pa.Array, chosen: str | None) -> Typed | Written:
             "--as COLUMN=month-first"
         )
     if not days and not months:
+        example = next((text for text in texts if LOOKS.fullmatch(text)), texts[0])
         wrong = next((text for text in texts if not LOOKS.fullmatch(text)), None)
         reason = f"but '{wrong}' is none" if wrong else "but not all are dates of one form"
         raise UserError(
-            f"has dates such as '{texts[0]}', {reason}: write them as YYYY-MM-DD, or use --as COLUMN=category"
+            f"has dates such as '{example}', {reason}: write them as YYYY-MM-DD, or use --as COLUMN=category"
         )
     return Written((days or months)[0])
 

@@ -6,6 +6,7 @@ that could be misread is refused; the reasons of all such columns are collected,
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dvbench.errors import UserError
+from dvbench.errors import LONGEST_SHOWN, UserError, plain
 from dvbench.tables import dates
 from dvbench.tables.cells import Cells, as_texts, is_text
 from dvbench.tables.encoders import LARGEST, Encoder, Indicators, Numbers, Text, read_numbers, text_series
+from dvbench.tables.number_text import common_unit
 from dvbench.tables.numbers import Profile, counts_rows, plain_numbers, profile
 
 if TYPE_CHECKING:
@@ -187,6 +189,11 @@ def _fit_text(
     elif dates.look_like_dates(present):
         _fit_dates(result, cells, name, column, None)
     else:
+        if unit := common_unit(present):
+            result.notes.append(
+                f"'{name}' holds numbers with the unit {unit}, such as '{present[0]}', which are not read as numbers: "
+                "leave out the unit"
+            )
         _fit_words(result, name, column, None)
 
 
@@ -204,7 +211,7 @@ def _refuse_mixed(result: Fit, cells: Cells, name: str, texts: Profile) -> None:
     rows = texts.rows_of(wrong)
     result.fault(
         name,
-        f"holds numbers, but '{texts.texts[texts.codes[rows[0]]]}' in {cells.where(rows, 3)}: "
+        f"holds numbers, but '{plain(texts.texts[texts.codes[rows[0]]], LONGEST_SHOWN)}' in {cells.where(rows, 3)}: "
         f"correct it, or use --as '{name}=category' or --drop '{name}'",
     )
 
@@ -251,9 +258,8 @@ def _keep_if_clear(
         result.fault(
             name, f"has numbers such as '{example}' that can be read in two ways: use --decimal . or --decimal ,"
         )
-    elif len(units - {""}) > 1 or (units & {"%", "‰"} and len(units) > 1):
-        listed = ", ".join(unit.upper() or "none" for unit in sorted(units))
-        result.fault(name, f"mixes units ({listed}): convert them to one, or use --drop '{name}'")
+    elif mixed := texts.mixed_units():
+        result.fault(name, f"mixes units ({mixed}): convert them to one, or use --drop '{name}'")
     else:
         if possible == ",":
             result.notes.append(f"'{name}' has decimal commas; --decimal . reads points")
@@ -324,7 +330,7 @@ def _fit_dates(result: Fit, cells: Cells, name: str, column: pa.Array, chosen: s
     try:
         form = dates.find_form(column, chosen)
     except UserError as error:
-        result.fault(name, str(error).replace("COLUMN", f"'{name}'"))
+        result.fault(name, re.sub(r"COLUMN=([a-z-]+)", lambda option: f"'{name}={option[1]}'", str(error)))
         return
     _keep_dates(result, name, column, form)
 

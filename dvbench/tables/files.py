@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from dvbench.errors import UserError, one_line
 from dvbench.tables.cells import Cells, clean, convert, from_arrow, from_objects
 
 BLOCK_CELLS = 500_000  # of Python's strings, before they are packed: bounds memory
+HEAD, HEAD_RECORDS = 1_000_000, 5  # characters and records that tell the separator
 NAMELESS = re.compile(r"column \d+")
 SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -30,7 +32,7 @@ def read_file(path: Path) -> Cells:
     ----------
     path : Path
         Excel if its name ends in ``.xlsx`` or ``.xlsm``, Parquet (``.parquet``, ``.pq``), JSON lines (``.jsonl``,
-        ``.ndjson``), otherwise text in UTF-8 whose values are separated by commas, semicolons, tabs or bars.
+        ``.ndjson``, ``.json``), otherwise text in UTF-8 whose values are separated by commas, semicolons, tabs or bars.
 
     Returns
     -------
@@ -68,6 +70,8 @@ def _read_text(path: Path) -> Cells:
     text = _decode(path)
     if "\0" in text:
         raise ValueError("it is a binary file, or text that is not in UTF-8")
+    if "\r" in text and "\n" not in text:  # as old programs for the Macintosh end lines
+        text = text.replace("\r", "\n")
     stream = io.StringIO(text, newline="")
     skipped, declared = 0, SEPARATOR_LINE.match(text)
     if declared is not None:  # the first line of a file that is meant for Excel
@@ -97,12 +101,24 @@ def _is_empty(cells: Any) -> bool:
 
 
 def _separator(path: Path, text: str) -> str:
-    """The separator that divides the header into most parts; of a file that ends in .tsv it is the tab."""
+    """The separator that divides the first records into equally many parts, and the header into most of them.
+
+    Of a file that ends in .tsv it is the tab. Commas come last: they also stand inside of names and numbers.
+    """
     if _suffix(path) == ".tsv":
         return "\t"
-    header = next((line for line in io.StringIO(text) if line.strip()), "")
-    present = [separator for separator in SEPARATORS if separator in header]
-    return max(present, key=lambda separator: len(next(csv.reader([header], delimiter=separator), [])), default=",")
+
+    def divides(separator: str) -> tuple[bool, int]:
+        records = csv.reader(
+            io.StringIO(text[:HEAD], newline=""), delimiter=separator, skipinitialspace=separator != "\t"
+        )
+        try:
+            widths = [len(record) for record in itertools.islice(filter(any, records), HEAD_RECORDS)]
+        except csv.Error:
+            return False, 0
+        return len(widths) > 1 and len(set(widths)) == 1 and widths[0] > 1, max(widths[:1], default=0)
+
+    return max(reversed(SEPARATORS), key=divides)
 
 
 def _records(reader: Any, path: Path, line: int) -> Iterator[tuple[list[str], int]]:
@@ -265,4 +281,5 @@ READERS: dict[str, Callable[[Path], Cells]] = {
     ".pq": _read_parquet,
     ".jsonl": _read_json_lines,
     ".ndjson": _read_json_lines,
+    ".json": _read_json_lines,
 }

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dvbench.errors import UserError
+from dvbench.errors import LONGEST_SHOWN, UserError, plain
 from dvbench.tables.cells import Cells, as_texts
 from dvbench.tables.encoders import LARGEST
-from dvbench.tables.number_text import read_number
+from dvbench.tables.number_text import MINUS, read_number
 from dvbench.tables.numbers import Profile, counts_rows, profile
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ LABEL_NAMES = re.compile(r"label|target|class|y|outcome", re.IGNORECASE)
 FEW = 20
 MANY = 100
 SHOWN = 5
-WHOLE = re.compile(r"[+-]?\d+(\.0*)?", re.ASCII)
+WHOLE = re.compile(rf"[+{MINUS}]?\d+(\.0*)?", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +61,13 @@ def guess_label(cells: Cells, names: list[str]) -> tuple[str, str]:
     Raises
     ------
     UserError
-        If it cannot be guessed, because the column is the same in every row, or identifies rows, or is a date.
+        If it cannot be guessed, because several columns before the last one are named like labels, or the column is
+        the same in every row, or identifies rows, or is a date.
     """
     named = [name for name in names if LABEL_NAMES.fullmatch(name)]
+    several = len(named) > 1 and names[-1] not in named
     guess, reason = (named[0], "by its name") if len(named) == 1 else (names[-1] if names else "", "the last one")
-    if len(names) < 2 or not _may_be_label(cells, guess):
+    if len(names) < 2 or several or not _may_be_label(cells, guess):
         shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise UserError(f"say which column of {cells.name} is the label, with --label: one of {shown}")
     return guess, reason
@@ -157,7 +160,7 @@ def _guess(texts: Profile) -> tuple[TableKind, str]:
 def _refuse_mixed(cells: Cells, name: str, texts: Profile) -> None:
     rows = texts.rows_of(~texts.numeric & ~texts.missing)
     raise UserError(
-        f"label column '{name}' of {cells.name} holds numbers, but '{texts.texts[texts.codes[rows[0]]]}' in "
+        f"label column '{name}' of {cells.name} holds numbers, but '{_shown(texts, rows[0])}' in "
         f"{cells.where(rows, 3)}: correct it, or use --kind classification to take each text as a class"
     )
 
@@ -173,7 +176,7 @@ def _classes(cells: Cells, name: str, texts: Profile, array: np.ndarray, reason:
     classes = _order(texts)
     number = {text: k for k, text in enumerate(classes)}
     codes = np.array([number[text] for text in texts.texts])[texts.codes]
-    listed = ", ".join(f"{text} {counts[text]:,}" for text in classes[:SHOWN])
+    listed = ", ".join(f"{plain(text, LONGEST_SHOWN)} {counts[text]:,}" for text in classes[:SHOWN])
     more = f", and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
     other = "--kind regression is impossible here" if texts.share < 1 else "--kind regression for the other"
     understood = f"classification by column '{name}' ({reason}): {len(classes)} classes ({listed}{more}); {other}"
@@ -202,23 +205,36 @@ def _class_remarks(classes: tuple[str, ...], counts: dict[str, int], texts: Prof
 
 
 def alike(texts: Iterable[str], noun: str) -> tuple[str, ...]:
-    """Remarks about classes or groups that may be meant to be the same: other case or blanks, or the same number."""
+    """Remarks about classes or groups that may be meant to be the same: they look alike, or are the same number."""
     by_word: dict[str, list[str]] = {}
-    by_number: dict[float, list[str]] = {}
+    by_number: dict[int | float, list[str]] = {}
     for text in dict.fromkeys(texts):
-        by_word.setdefault(" ".join(text.casefold().split()), []).append(text)
+        visible = "".join(character for character in text if unicodedata.category(character) != "Cf")
+        by_word.setdefault(" ".join(visible.casefold().split()), []).append(text)
         reading = read_number(text)
-        if reading is not None and reading.point is not None:
+        if text.isdecimal():
+            by_number.setdefault(int(text), []).append(text)  # exact, also with more digits than a float keeps
+        elif reading is not None and reading.point is not None:
             by_number.setdefault(reading.point, []).append(text)
-    words = [text for same in by_word.values() if len(same) > 1 for text in same]
-    numbers = [text for same in by_number.values() if len(same) > 1 for text in same]
-    remarks = [f"{noun} {_quoted(words)} differ only in case or blanks"] * bool(words)
-    return (*remarks, *[f"{noun} {_quoted(numbers)} are the same number, written differently"] * bool(numbers))
+    remarks = []
+    for what, found in (
+        ("differ only in case, blanks or invisible characters", by_word.values()),
+        ("are the same number, written differently", by_number.values()),
+    ):
+        if same := [texts for texts in found if len(texts) > 1]:
+            more = f" and {len(same) - SHOWN} more sets" if len(same) > SHOWN else ""
+            remarks.append(f"{noun} {'; '.join(map(_quoted, same[:SHOWN]))}{more} {what}")
+    return tuple(remarks)
+
+
+def _shown(texts: Profile, row: int) -> str:
+    """Text of a row, for a message."""
+    return plain(texts.texts[texts.codes[row]], LONGEST_SHOWN)
 
 
 def _quoted(texts: list[str]) -> str:
     more = f" and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return ", ".join(f"'{text}'" for text in texts[:SHOWN]) + more
+    return ", ".join(f"'{plain(text, LONGEST_SHOWN)}'" for text in texts[:SHOWN]) + more
 
 
 def _targets(cells: Cells, name: str, texts: Profile, array: np.ndarray, decimal: str, reason: str) -> Labels:
@@ -238,8 +254,8 @@ def _targets(cells: Cells, name: str, texts: Profile, array: np.ndarray, decimal
 
 def _constant(cells: Cells, name: str, text: str) -> UserError:
     return UserError(
-        f"label column '{name}' of {cells.name} is '{text}' in every row, so there is nothing to predict: choose "
-        "another --label"
+        f"label column '{name}' of {cells.name} is '{plain(text, LONGEST_SHOWN)}' in every row, so there is nothing to "
+        "predict: choose another --label"
     )
 
 
@@ -248,8 +264,11 @@ def _decimal(cells: Cells, name: str, texts: Profile, decimal: str | None, other
     column, possible = f"label column '{name}' of {cells.name}", texts.conventions()
     if texts.share < 1:
         rows = texts.rows_of(~texts.numeric)
-        text = texts.texts[texts.codes[rows[0]]]
-        raise UserError(f"{column} cannot be a regression: '{text}' in {cells.where(rows, 3)} is not a number")
+        raise UserError(
+            f"{column} cannot be a regression: '{_shown(texts, rows[0])}' in {cells.where(rows, 3)} is not a number"
+        )
+    if units := texts.mixed_units():
+        raise UserError(f"{column} mixes units ({units}): convert them to one")
     if not possible:
         raise UserError(f"{column} mixes decimal points and decimal commas: write them in one way")
     if not texts.differ():
@@ -313,7 +332,7 @@ def labels_like(cells: Cells, name: str, numbers: bool, classes: tuple[str, ...]
     if new.any():
         rows = texts.rows_of(new)
         raise UserError(
-            f"class '{texts.texts[texts.codes[rows[0]]]}' in {cells.where(rows, 3)} of {cells.name} is not a class of "
+            f"class '{_shown(texts, rows[0])}' in {cells.where(rows, 3)} of {cells.name} is not a class of "
             "the table: correct or drop these rows"
         )
     codes: np.ndarray = np.array([classes.index(text) for text in texts.texts], dtype=np.int64)[texts.codes]

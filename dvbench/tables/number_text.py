@@ -1,4 +1,4 @@
-"""Read numbers as people write them: 1234.5, 1,234.50, 1.234,50, 1 234,5, 12 %, € 5, (3.2), −7, 1e5.
+"""Read numbers as people write them: 1234.5, 1,234.50, 1.234,50, 1 234,5, 12 %, € 5, (3.2), −7, 7-, 5.-, 1e5.
 
 Point and comma have two readings. `read_number` gives both, and the caller decides by the other cells and columns.
 """
@@ -6,6 +6,7 @@ Point and comma have two readings. `read_number` gives both, and the caller deci
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,9 +62,11 @@ BODIES = {
 GAP = rf"[\s{BLANKS}]*"
 CELL = re.compile(
     rf"(?P<open>\()?{GAP}(?P<sign>[+{MINUS}])?{GAP}(?:(?P<before>{SYMBOL}|[A-Za-z]{{3}})\.?)?{GAP}(?P<inner>[+{MINUS}])?{GAP}"
-    rf"(?P<body>[\d.,][\d.,eE+{BLANKS}-]*?){GAP}(?P<after>%|‰|{SYMBOL}|[A-Za-z]{{3}})?{GAP}(?P<close>\))?",
+    rf"(?P<body>[\d.,][\d.,eE+{BLANKS}-]*?)(?:[.,][-–—]+)?(?P<trail>[{MINUS}])?"
+    rf"{GAP}(?P<after>%|‰|{SYMBOL}|[A-Za-z]{{3}})?{GAP}(?P<close>\))?",
     re.ASCII,
 )
+WITH_UNIT = re.compile(rf"[+{MINUS}]?(?:\d[\d.,]*|[.,]\d+){GAP}(?P<unit>[^\W\d][^\s\d]{{0,14}}|°[A-Z]?)")
 FILL = re.compile(f"[{BLANKS}]")
 
 
@@ -89,6 +92,7 @@ def read_number(text: str) -> Reading | None:
 
     Infinities are numbers here, so that the caller can refuse them by name.
     """
+    text = text if text.isascii() else _ascii_digits(text)
     if text.lower().lstrip("+" + MINUS) in ("inf", "infinity", "∞"):
         return Reading(np.inf, np.inf)
     match = CELL.fullmatch(text)
@@ -96,18 +100,31 @@ def read_number(text: str) -> Reading | None:
         return None
     part = match.groupdict()
     units = [unit.lower() for unit in (part["before"], part["after"]) if unit]
-    if bool(part["open"]) != bool(part["close"]) or len(units) > 1 or (part["sign"] and part["inner"]):
+    signs = [sign for sign in (part["sign"], part["inner"], part["trail"], part["open"]) if sign]
+    if bool(part["open"]) != bool(part["close"]) or len(units) > 1 or len(signs) > 1:
         return None
     unit = units[0] if units else ""
     if unit.isascii() and unit.isalpha() and len(unit) == 3 and unit not in CODES:
         return None
-    negative = bool(part["open"]) or (part["sign"] or part["inner"] or "+") in MINUS
+    negative = any(sign in MINUS + "(" for sign in signs)
     factor = (-1.0 if negative else 1.0) / {"%": 100.0, "‰": 1000.0}.get(unit, 1.0)
     values = [_body(part["body"], decimal) for decimal in ".,"]
     if values == [None, None]:
         return None
     point, comma = (None if value is None else value * factor for value in values)
     return Reading(point, comma, unit)
+
+
+def common_unit(texts: list[str]) -> str:
+    """Word or sign that follows a number in each of at least three texts, such as kg; else nothing."""
+    matches = [WITH_UNIT.fullmatch(text) for text in texts]
+    units = {match["unit"] for match in matches if match is not None}
+    return units.pop() if len(texts) > 2 and all(matches) and len(units) == 1 else ""
+
+
+def _ascii_digits(text: str) -> str:
+    """Digits of other scripts, such as Arabic and fullwidth ones, as ASCII."""
+    return "".join(str(unicodedata.decimal(character, character)) for character in text)
 
 
 def _body(text: str, decimal: str) -> float | None:

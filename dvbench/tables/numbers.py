@@ -69,6 +69,13 @@ class Profile:
         """Rows whose text is one of these; ``texts`` is a mask."""
         return np.flatnonzero(np.append(texts, False)[self.codes])
 
+    def mixed_units(self) -> str:
+        """Units in words if they differ, or if only some numbers are percentages; else nothing."""
+        units = {reading.unit for reading in self.readings if reading is not None}
+        if len(units - {""}) < 2 and not (units & {"%", "‰"} and len(units) > 1):
+            return ""
+        return ", ".join(unit.upper() or "none" for unit in sorted(units))
+
     def conventions(self) -> str:
         """Decimal separators in which all texts that are numbers can be read: "." or "," or ".,", or nothing."""
         readings = [reading for reading in self.readings if reading is not None]

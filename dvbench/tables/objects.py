@@ -79,5 +79,10 @@ def _read_hugging_face(data: Any) -> Cells:
     for name, feature in data.features.items():
         if hasattr(feature, "int2str") and name in columns:
             numbers = columns[name].to_pylist()
-            columns[name] = from_objects([None if number is None else feature.int2str(number) for number in numbers])
+            columns[name] = from_objects(
+                [
+                    None if number is None or number < 0 else feature.int2str(number)
+                    for number in numbers  # -1: no label
+                ]
+            )
     return _cells(columns, notes, len(data))

@@ -41,6 +41,18 @@ def test_rows_with_a_wrong_label_are_the_least_valuable() -> None:
     assert "best mean rank in the published results of the suite quick" in result.understood[-1]
 
 
+def test_the_name_and_the_format_of_a_file_do_not_change_values(tmp_path: Path) -> None:
+    x, y = points()
+    frame = pd.DataFrame(x, columns=list("abc")).assign(label=np.where(y, "yes", "no"))
+    frame.to_csv(tmp_path / "one.csv", index=False)
+    frame.to_csv(tmp_path / "other.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    expected = dvbench.value(frame).values["value"]
+    for name in ("one.csv", "other.csv", "t.parquet"):
+        values = dvbench.value(tmp_path / name).values["value"]
+        np.testing.assert_allclose(values, expected, atol=1e-6, err_msg=name)
+
+
 @pytest.mark.parametrize("make", [pd.DataFrame, torch.tensor, np.asarray, lambda x: x.tolist()], ids=range(4))
 def test_all_containers_of_the_same_numbers_have_the_same_values(make) -> None:
     x, y = points()

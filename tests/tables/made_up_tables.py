@@ -34,6 +34,9 @@ NUMBERS: dict[str, Style] = {
     "minus sign": lambda v: f"{v:.2f}".replace("-", "−"),
     "plus sign": lambda v: f"{v:+.2f}",
     "accounting": lambda v: f"({-v:.2f})" if v < 0 else f"{v:.2f}",
+    "minus after": lambda v: f"{abs(v):.2f}{'-' if v < 0 else ''}",
+    "Arabic digits": lambda v: f"{v:.2f}".translate({48 + digit: 0x660 + digit for digit in range(10)}),
+    "wide digits": lambda v: f"{v:.2f}".translate({48 + digit: 0xFF10 + digit for digit in range(10)}),
     "exponent": lambda v: f"{v:.9e}",
     "blanks around": lambda v: f"  {v:.2f}\t",
 }

@@ -80,7 +80,7 @@ def test_the_kind_is_said_with_the_option_for_the_other(read):
 def test_doubts_about_classes_are_remarks(read):
     labels = ["Yes", "yes", "1", "1.0", "rare", *["None", "Yes"] * 10]
     assert read({"x": X[:25], "label": labels}).remarks == (
-        "classes 'Yes', 'yes' differ only in case or blanks",
+        "classes 'Yes', 'yes' differ only in case, blanks or invisible characters",
         "classes '1', '1.0' are the same number, written differently",
         "4 classes have one row ('1', '1.0', 'rare', 'yes')",
         "'None' is taken for a class, and not for a missing label",
@@ -120,7 +120,7 @@ def test_what_cannot_be_a_number_is_refused_with_the_options(read):
         (["€5", "$5"], r"column 'x' mixes units (\$, €)"),
         (["5%", "5"], r"column 'x' mixes units (none, %)"),
         (["1,5", "1.5"], "column 'x' mixes numbers with decimal points and decimal commas"),
-        (["05/06/2020", "06/05/2020"], "use --as 'x'=day-first or --as 'x'=month-first"),
+        (["05/06/2020", "06/05/2020"], "use --as 'x=day-first' or --as 'x=month-first'"),
         (["2020-01-01", "2020-01-02", "soon"], "column 'x' has dates such as '2020-01-01', but 'soon' is none"),
     ):
         expected = expected.replace("(", r"\(").replace(")", r"\)")
