@@ -49,13 +49,14 @@ class Noise(Strict):
 
     ``rate`` is the fraction of players with noise; ``sigma`` the standard deviation of the feature noise, in standard
     deviations of the feature. A flipped label becomes another class, or with ``draw = "any"`` a class drawn from all,
-    which may be the true one. With ``validation`` the same noise is injected into the validation set.
+    which may be the true one, or with ``draw = "next"`` the class that follows, in every second class only. With
+    ``validation`` the same noise is injected into the validation set.
     """
 
     kind: Literal["labels", "features", "none"] = "none"
     rate: float = Field(default=0.0, ge=0.0, lt=1.0)
     sigma: float = Field(default=1.0, gt=0.0)
-    draw: Literal["other", "any"] = "other"
+    draw: Literal["other", "any", "next"] = "other"
     validation: bool = False
 
     @model_validator(mode="after")
@@ -72,7 +73,7 @@ class Noise(Strict):
         """Short form for file names: ``labels0.2``, ``features0.2x1``, ``clean``."""
         if self.kind == "none":
             return "clean"
-        where = ("-any" if self.draw == "any" else "") + ("-validation" if self.validation else "")
+        where = ("" if self.draw == "other" else f"-{self.draw}") + ("-validation" if self.validation else "")
         return f"{self.kind}{self.rate:g}" + (f"x{self.sigma:g}" if self.kind == "features" else where)
 
 

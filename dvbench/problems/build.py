@@ -287,12 +287,16 @@ def _disturb(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inject noise; returns features and labels of the training set and the mask of corrupted players."""
-    from dvbench.problems.noise import disturb_features, flip_labels, redraw_labels
+    from dvbench.problems.noise import disturb_features, flip_labels, redraw_labels, shift_labels
 
-    if noise.kind == "labels" and noise.draw == "any":
+    if noise.kind == "labels" and noise.draw != "other":
         if groups is not None:
-            raise UserError("labels are drawn from all classes for points, not for groups: leave draw out")
-        labels, mask = redraw_labels(labels, noise.rate, classes, rng)
+            raise UserError(f"labels with draw = '{noise.draw}' are those of points, not of groups: leave draw out")
+        draw = redraw_labels if noise.draw == "any" else shift_labels
+        try:
+            labels, mask = draw(labels, noise.rate, classes, rng)
+        except ValueError as error:
+            raise UserError(str(error)) from error
     elif noise.kind == "labels":
         labels, mask = flip_labels(labels, noise.rate, classes, rng, groups)
     elif noise.kind == "features":

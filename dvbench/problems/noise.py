@@ -72,6 +72,47 @@ def redraw_labels(
     return drawn, drawn != labels
 
 
+def shift_labels(
+    labels: np.ndarray, rate: float, classes: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Replace labels of every second class, the first, third and so on, by the class that follows.
+
+    This noise depends on the class, as when two similar classes are confused in one direction. With two classes, only
+    points of the first one are flipped.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of int64, shape (n,)
+    rate : float
+        Fraction of all points to flip: exactly ``round(rate * n)`` of them, and at least 1.
+    classes : int
+        At least 2.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    new_labels : numpy.ndarray of int64, shape (n,)
+    chosen : numpy.ndarray of bool, shape (n,)
+        The flipped points.
+
+    Raises
+    ------
+    ValueError
+        If these classes have too few points: one point of each stays as it is.
+    """
+    open_to_change = (labels % 2 == 0) & (labels + 1 < classes)
+    for label in range(0, classes - 1, 2):
+        open_to_change[np.flatnonzero(open_to_change & (labels == label))[:1]] = False
+    candidates, count = np.flatnonzero(open_to_change), max(1, round(rate * len(labels)))
+    if count > len(candidates):
+        raise ValueError(
+            f"only {len(candidates)} points are in every second class, and a rate of {rate:g} needs {count}: lower it"
+        )
+    chosen = np.zeros(len(labels), dtype=bool)
+    chosen[rng.permutation(candidates)[:count]] = True
+    return np.where(chosen, labels + 1, labels), chosen
+
+
 def thin_classes(labels: np.ndarray, classes: float, keep: float, rng: np.random.Generator) -> np.ndarray:
     """Draw the points that are left when some classes are made rare.
 

@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
-from dvbench.problems.noise import disturb_features, flip_labels
+from dvbench.errors import UserError
+from dvbench.problems.build import build_problem
+from dvbench.problems.noise import disturb_features, flip_labels, shift_labels
+from dvbench.settings import Groups, Noise, Sizes
 
 rates = st.floats(0.001, 0.999)
 
@@ -67,3 +70,40 @@ def test_points_disturbed_at_a_low_rate_are_disturbed_at_a_higher_one() -> None:
     low = flip_labels(labels, 0.1, 3, np.random.default_rng(1))[1]
     high = flip_labels(labels, 0.4, 3, np.random.default_rng(1))[1]
     assert not (low & ~high).any()
+
+
+@given(st.lists(st.integers(0, 4), min_size=30, max_size=60), st.integers(0, 2**31))
+def test_labels_of_every_second_class_become_the_next_class(drawn: list[int], seed: int) -> None:
+    labels = np.array([*drawn, *range(5)], dtype=np.int64)
+    able = sum(max(0, np.sum(labels == label) - 1) for label in (0, 2))
+    rate = 0.1
+    count = max(1, round(rate * len(labels)))
+    if count > able:
+        with pytest.raises(ValueError, match=rf"only {able} points .* needs {count}: lower it"):
+            shift_labels(labels, rate, 5, np.random.default_rng(seed))
+        return
+    shifted, chosen = shift_labels(labels, rate, 5, np.random.default_rng(seed))
+    assert chosen.sum() == count
+    np.testing.assert_array_equal(shifted[chosen], labels[chosen] + 1)
+    np.testing.assert_array_equal(shifted[~chosen], labels[~chosen])
+    assert set(labels[chosen]) <= {0, 2}  # not 4, which no class follows
+    assert set(range(5)) <= set(shifted)  # no class is lost
+
+
+def test_noise_that_depends_on_the_class_in_a_problem() -> None:
+    noise = Noise(kind="labels", rate=0.2, draw="next")
+    assert str(noise) == "labels0.2-next"
+    problem = build_problem("breast_cancer", Sizes(train=100, validation=50, test=50), noise, 0)
+    clean = build_problem("breast_cancer", Sizes(train=100, validation=50, test=50), Noise(), 0)
+    assert problem.corrupted.sum() == 20
+    assert set(clean.train.y.argmax(dim=1)[problem.corrupted].tolist()) == {0}
+    assert set(problem.train.y.argmax(dim=1)[problem.corrupted].tolist()) == {1}
+    np.testing.assert_array_equal(problem.train.y[~problem.corrupted], clean.train.y[~problem.corrupted])
+    with pytest.raises(UserError, match="lower it"):
+        build_problem(
+            "breast_cancer", Sizes(train=100, validation=50, test=50), noise.model_copy(update={"rate": 0.5}), 0
+        )
+    with pytest.raises(UserError, match="draw = 'next' are those of points"):
+        build_problem(
+            "breast_cancer", Sizes(train=100, validation=50, test=50), noise, 0, Groups(by="random", count=10)
+        )
