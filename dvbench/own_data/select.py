@@ -170,12 +170,13 @@ def _chosen(
 
     from dvbench.execution.environment import resolve_device
     from dvbench.execution.failures import error_line
-    from dvbench.randomness import integer_seed, isolated_generators
+    from dvbench.randomness import generator, integer_seed, isolated_generators
     from dvbench.selecting.choosing import Chooser
     from dvbench.training.build import build_model
     from dvbench.training.selective import train_on_chosen
 
-    problem, device = _problem(table, validation, seed), resolve_device(device)
+    order = generator(f"table:{table.name}", seed, "order").permutation(len(table.rows))
+    problem, device = _problem(table, validation, order, seed), resolve_device(device)
     key = (problem.dataset, seed, names[0])
     network = build_model(
         ModelSettings(name=names[1]),
@@ -187,6 +188,7 @@ def _chosen(
     ).network
     train, judges = ((part.x.to(device), part.y.to(device)) for part in (problem.train, problem.validation))
     values = _values(table, validation, strategy, seed, device)
+    values = None if values is None else values[torch.from_numpy(order).to(device)]
     chooser = Chooser(strategy, train, judges, how, how.fractions[0], key, values)
     chosen = []
 
@@ -200,17 +202,22 @@ def _chosen(
     except Exception as error:  # a strategy of others can raise anything
         reason = one_line(error) if isinstance(error, UserError) else f"{names[0]} failed: {error_line(error)}"
         raise UserError(reason) from error
-    return chosen[-1].indices, chosen[-1].weights
+    positions = order[chosen[-1].indices]
+    ascending = np.argsort(positions)
+    return positions[ascending], chosen[-1].weights[ascending]
 
 
-def _problem(table: Table, validation: Source | None, seed: int) -> Problem:
-    """All rows are candidates. Without a validation set of their own they are judged by themselves."""
+def _problem(table: Table, validation: Source | None, order: np.ndarray, seed: int) -> Problem:
+    """All rows are candidates. Without a validation set of their own they are judged by themselves.
+
+    They are shuffled, because tables are often sorted by class, and GradMatch-PB divides points in their order.
+    """
     from dvbench.problems.build import assemble
 
     n = len(table.source.labels)
     source = table.source if validation is None else joined(table.source, validation)
     judges = np.arange(n) if validation is None else np.arange(n, n + len(validation.labels))
-    return assemble(source, f"table:{table.name}", (np.arange(n), judges, judges), Noise(), seed)
+    return assemble(source, f"table:{table.name}", (order, judges, judges), Noise(), seed)
 
 
 def _values(table: Table, validation: Source | None, strategy: SelectionStrategy, seed: int, device: str) -> Any:
