@@ -42,8 +42,8 @@ class Gradients:
     def squared_norms(self) -> torch.Tensor:
         """Squared norm of each gradient: float64, (n,)."""
         left, right = (torch.linalg.vector_norm(part, dim=1).double() for part in (self.left, self.right))
-        norms: torch.Tensor = (left * right).square()
-        return norms
+        norms: torch.Tensor = left * right
+        return norms.square()
 
     def sum(self) -> torch.Tensor:
         """Sum of all gradients, of shape (C, D)."""
