@@ -176,19 +176,12 @@ def select(
         If the table or an argument cannot be used; the message says what to do.
     """
     from dvbench import console
-    from dvbench.errors import UserError
-    from dvbench.own_data.arguments import in_python
-    from dvbench.own_data.door import read_data
-    from dvbench.own_data.select import check_settings, select_data
+    from dvbench.own_data.select import select_in_python
 
     report = console if (console.out.is_terminal if progress is None else progress) else None
     reading = {"kind": "classification", "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
-    try:
-        how = check_settings(strategy, fraction, model, seed, training)
-        read = read_data(X, y, label, None, validation, reading)
-        return select_data(read, strategy, params or {}, model, how, seed, device, report)
-    except UserError as error:
-        raise UserError(in_python(str(error))) from error
+    given = (X, y, label, validation)
+    return select_in_python(given, reading, strategy, params or {}, fraction, model, seed, training, device, report)
 
 
 def run(

@@ -107,6 +107,31 @@ def check_settings(
         raise UserError(validation_message(error)) from error
 
 
+def select_in_python(
+    given: tuple[Any, Any, str | None, Any],
+    reading: Mapping[str, Any],
+    strategy: str,
+    params: Mapping[str, Any],
+    fraction: float,
+    model: str,
+    seed: int,
+    training: Mapping[str, Any] | None,
+    device: str,
+    report: Report | None,
+) -> Selection:
+    """Do what `dvbench.select` does; ``given`` are its X, y, label and validation. Errors name its arguments."""
+    from dvbench.own_data.arguments import in_python
+    from dvbench.own_data.door import read_data
+
+    X, y, label, validation = given
+    try:
+        how = check_settings(strategy, fraction, model, seed, training)
+        read = read_data(X, y, label, None, validation, reading)
+        return select_data(read, strategy, params, model, how, seed, device, report)
+    except UserError as error:
+        raise UserError(in_python(str(error))) from error
+
+
 def select_data(
     read: tuple[Table, Source | None],
     strategy: str,
