@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dvbench.deferred_imports import defer
 from dvbench.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from dvbench.own_data.values import Values
     from dvbench.submission.verify import Verification
     from dvbench.suite import Suite
+
+defer()
 
 __all__ = ["__version__", "build_leaderboard", "load_results", "run", "value", "verify"]
 

@@ -49,6 +49,7 @@ app.command("new-evaluator")(submission.new_evaluator)
 app.command("list")(list_command)
 app.command("describe")(describe_command)
 leaderboard_app.command("build")(results.build)
+app.command("merge")(results.merge)
 app.command("figures")(results.figures)
 app.add_typer(leaderboard_app, name="leaderboard")
 

@@ -9,6 +9,8 @@ import typer
 
 from dvbench.cli.options import RUNS, Device, DeviceOption, MirrorOption, ResultsOption, parse_seeds
 
+MISSING_SHOWN = 10
+
 
 def run(
     suite: Annotated[str, typer.Argument(help="Name of a suite ('dvbench list suites') or path of a .toml file.")],
@@ -55,6 +57,14 @@ def run(
             metavar="SECONDS",
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Compute only this part of the cells, such as 3/16, the third of sixteen. Results of all parts "
+            "are united by 'dvbench merge'.",
+            metavar="NUMBER/COUNT",
+        ),
+    ] = None,
     device: DeviceOption = Device.auto,
     mirror: MirrorOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute finished cells again.")] = False,
@@ -67,12 +77,15 @@ def run(
     from dvbench.console import RunDisplay
     from dvbench.execution.planning import narrow
     from dvbench.execution.run import RunOptions, run_suite
+    from dvbench.execution.shards import Shard
     from dvbench.suite import load_suite
+
+    part = None if shard is None else Shard.parse(shard)
 
     chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), parse_seeds(seeds))
     with RunDisplay(chosen.name) as display:
         try:
-            options = RunOptions(jobs, device.value, mirror, fresh, cell_timeout)
+            options = RunOptions(jobs, device.value, mirror, fresh, cell_timeout, part)
             failed = run_suite(chosen, results, options, display)
         except KeyboardInterrupt:
             display.on_interrupt(results)
@@ -117,6 +130,28 @@ def build(
 
     for path in build_pages(results, out or results / "leaderboard"):
         typer.echo(path)
+
+
+def merge(
+    sources: Annotated[list[Path], typer.Argument(help="Results folders.", metavar="DIR...")],
+    into: Annotated[Path, typer.Option(help="Results folder to write to. It may have results.", metavar="DIR")],
+) -> None:
+    """Unite results folders, such as those of the shards of a suite, and say what is still missing.
+
+    Folders that contradict each other are refused, and nothing is written.
+    """
+    from dvbench import console
+    from dvbench.results import Store
+    from dvbench.results.merging import merge as merge_stores
+    from leaderboard.plans import results_store
+
+    for merged in merge_stores([results_store(source) for source in sources], Store(into)):
+        line = f"{merged.suite}: {merged.cells} cells, {merged.copied} copied, {len(merged.missing)} missing"
+        console.say(line + (f", {len(merged.failed)} failed" if merged.failed else ""))
+        for cell in merged.missing[:MISSING_SHOWN]:
+            console.say(f"missing: {cell.key}")
+        if len(merged.missing) > MISSING_SHOWN:
+            console.say(f"missing: {len(merged.missing) - MISSING_SHOWN} more")
 
 
 def figures(

@@ -20,6 +20,7 @@ from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.one_process import run_queue_here
 from dvbench.execution.planning import make_plan, merged
 from dvbench.execution.resume import unfinished
+from dvbench.execution.shards import Shard
 from dvbench.execution.suite_checks import check_suite
 from dvbench.execution.workers import ResultCallback, run_queue, start_server
 from dvbench.results import Cell, Plan, Result, Store
@@ -70,6 +71,8 @@ class RunOptions:
         Whether finished cells are computed again.
     cell_timeout : float, optional
         Time limit of a cell in seconds. By default that of the suite.
+    shard : Shard, optional
+        The part of the cells to compute; by default all.
     """
 
     jobs: int | None = None
@@ -77,6 +80,7 @@ class RunOptions:
     mirror: Path | None = None
     fresh: bool = False
     cell_timeout: float | None = None
+    shard: Shard | None = None
 
 
 def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObserver | None = None) -> int:
@@ -107,12 +111,14 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
     jobs = default_jobs(options.device) if options.jobs is None else options.jobs
     limits = _limits(suite, options)
     with mirror_variable(options.mirror):
-        start_server(jobs)
+        groups = [problem.groups for problem in suite.problems if problem.groups is not None]
+        start_server(jobs, texts=any(group.by == "corpora" for group in groups))
         check_suite(suite)
         store = Store(results)
         plan = make_plan(suite)
-        to_do = _prepare(plan, store, options.fresh)
-        observer.on_planned(len(plan.cells), len(to_do), jobs)
+        cells = [cell for cell in plan.cells if options.shard is None or cell.key in options.shard]
+        to_do = _prepare(plan, cells, store, options.fresh)
+        observer.on_planned(len(cells), len(to_do), jobs)
         failed = 0
         with closing(run_cells(to_do, store, options.device, jobs, observer.on_valued, limits)) as stream:
             for result in stream:
@@ -193,12 +199,12 @@ def _run(
     return run_queue(queue, store, device, jobs, on_valued, limits)
 
 
-def _prepare(plan: Plan, store: Store, fresh: bool) -> list[Cell]:
-    """Write the plan and return its unfinished cells; with ``fresh``, remove all its results first."""
+def _prepare(plan: Plan, cells: Sequence[Cell], store: Store, fresh: bool) -> list[Cell]:
+    """Write the plan and return those of the cells that are unfinished; with ``fresh``, remove their results first."""
     before = store.plan(plan.suite)
     if fresh:
-        for cell in plan.cells:
+        for cell in cells:
             store.remove(cell.key)
-    to_do = [cell for cell in plan.cells if unfinished(cell, store)]
+    to_do = [cell for cell in cells if unfinished(cell, store)]
     store.write_plan(merged(plan, before))
     return to_do

@@ -7,7 +7,7 @@ from torch import nn
 from dvbench.training.images import require_images
 
 
-def cnn(shape: tuple[int, ...], outputs: int, channels: int = 16) -> nn.Module:
+def cnn(shape: tuple[int, ...], outputs: int, channels: int = 16, batch_norm: bool = False) -> nn.Module:
     """Small convolutional network for images: two 3x3 convolutions with pooling and one hidden layer of 64.
 
     Parameters
@@ -18,6 +18,8 @@ def cnn(shape: tuple[int, ...], outputs: int, channels: int = 16) -> nn.Module:
         Number of classes, or 1.
     channels : int
         Number of filters of the first convolution; the second has twice as many.
+    batch_norm : bool
+        Whether each convolution is followed by batch normalisation.
 
     Returns
     -------
@@ -31,13 +33,13 @@ def cnn(shape: tuple[int, ...], outputs: int, channels: int = 16) -> nn.Module:
     """
     require_images("cnn", shape, smallest=4)
     depth, height, width = shape
+    layers: list[nn.Module] = []
+    for before, after in ((depth, channels), (channels, 2 * channels)):
+        layers += [nn.Conv2d(before, after, kernel_size=3, padding=1)]
+        layers += [nn.BatchNorm2d(after)] if batch_norm else []
+        layers += [nn.ReLU(), nn.MaxPool2d(2)]
     return nn.Sequential(
-        nn.Conv2d(depth, channels, kernel_size=3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(channels, 2 * channels, kernel_size=3, padding=1),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
+        *layers,
         nn.Flatten(),
         nn.Linear(2 * channels * (height // 4) * (width // 4), 64),
         nn.ReLU(),

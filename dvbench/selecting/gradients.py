@@ -41,7 +41,9 @@ class Gradients:
 
     def squared_norms(self) -> torch.Tensor:
         """Squared norm of each gradient: float64, (n,)."""
-        return self.left.double().square().sum(dim=1) * self.right.double().square().sum(dim=1)
+        left, right = (torch.linalg.vector_norm(part, dim=1).double() for part in (self.left, self.right))
+        norms: torch.Tensor = left * right
+        return norms.square()
 
     def sum(self) -> torch.Tensor:
         """Sum of all gradients, of shape (C, D)."""

@@ -65,16 +65,16 @@ def look(
         raise UserError("the last layer of this model has no bias: use layer = 'full'")
     generator = torch_generator(seed)
     augments = strategy.augmented and how.augmentation != "none"
-    parts, order = [], []
+    logits, rights = y.new_empty(y.shape), y.new_empty(0)
     autocast = torch.autocast(x.device.type, torch.bfloat16, enabled=how.precision == "bfloat16")
     with autocast, lone_points_normalised(network):
         for rows in _chunks(y, strategy, how.batch_size if own_statistics else CHUNK):
             points = cropped_and_flipped(x[rows], generator) if augments else x[rows]
-            features, logits = features_and_logits(network, points, layer)
-            right = _right(features.to(y.dtype), layer, strategy)
-            parts.append((right, logits.to(y.dtype)))
-            order.append(rows)
-    rights, logits = (torch.cat(column)[torch.cat(order).argsort()] for column in zip(*parts, strict=True))
+            features, logits[rows] = features_and_logits(network, points, layer)
+            if not len(rights):
+                rights = _rights(len(x), features, layer, strategy)
+            if strategy.layer == "full":
+                rights[rows, : features.shape[1]] = features.to(y.dtype)
     return Look(Gradients(residuals(logits, y), rights), point_losses(logits, y), logits)
 
 
@@ -84,20 +84,18 @@ def _name_of_output_layer(network: nn.Module, x: torch.Tensor) -> str:
     return name
 
 
-def _right(features: torch.Tensor, layer: nn.Linear, strategy: SelectionStrategy) -> torch.Tensor:
-    """Input of the last layer with a 1 for its bias, or one of both."""
-    ones = features.new_ones(len(features), 1)
-    if strategy.layer == "bias":
-        return ones
-    return features if layer.bias is None else torch.cat([features, ones], dim=1)
+def _rights(n: int, features: torch.Tensor, layer: nn.Linear, strategy: SelectionStrategy) -> torch.Tensor:
+    """Room for the inputs of the last layer of n points, with a 1 for its bias, or for the 1 alone."""
+    columns = 1 if strategy.layer == "bias" else features.shape[1] + int(layer.bias is not None)
+    return torch.ones(n, columns, dtype=layer.weight.dtype, device=features.device)
 
 
-def _chunks(y: torch.Tensor, strategy: SelectionStrategy, size: int) -> Iterator[torch.Tensor]:
+def _chunks(y: torch.Tensor, strategy: SelectionStrategy, size: int) -> Iterator[torch.Tensor | slice]:
     """Rows of the points that are seen together; of one class if a strategy chooses class by class."""
-    everything = torch.arange(len(y), device=y.device)
     if not strategy.per_class or size == CHUNK:
-        yield from everything.split(size)
+        yield from (slice(start, start + size) for start in range(0, len(y), size))
         return
+    everything = torch.arange(len(y), device=y.device)
     labels = y.argmax(dim=1)
     for label in labels.unique():
         yield from everything[labels == label].split(size)

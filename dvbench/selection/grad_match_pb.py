@@ -9,6 +9,7 @@ from scipy.optimize import nnls
 
 from dvbench.selecting.contract import Points, Selected, SelectionStrategy
 
+SMALLEST = 1e-12  # of an eigenvalue that is not 0, relative to the largest
 TOLERANCE = 1e-9  # relative; a column that agrees less with what is left of the target does not reduce it
 
 
@@ -31,8 +32,9 @@ class GradMatchPB(SelectionStrategy):
     def choose(self, points: Points, budget: int, rng: np.random.Generator) -> Selected:
         """Choose minibatches; the last one is cut if there are more points than the budget."""
         size = points.how.batch_size
-        columns = points.gradients.batch_means(size).double().cpu().numpy().T
-        weights = matching_pursuit(columns, columns.sum(axis=1), -(-budget // size))
+        means = points.gradients.batch_means(size).double()
+        gram = (means @ means.T).cpu().numpy()
+        weights = matching_pursuit(gram, gram.sum(axis=1), -(-budget // size))
         batches = [np.arange(start, min(start + size, len(points))) for start in range(0, len(points), size)]
         chosen = sorted(np.flatnonzero(weights), key=lambda batch: -weights[batch])
         if not chosen:
@@ -41,13 +43,15 @@ class GradMatchPB(SelectionStrategy):
         return rows, np.concatenate([np.full(len(batches[batch]), weights[batch]) for batch in chosen])[:budget]
 
 
-def matching_pursuit(columns: np.ndarray, target: np.ndarray, count: int) -> np.ndarray:
-    """Orthogonal matching pursuit with weights that are not negative.
+def matching_pursuit(gram: np.ndarray, agreement: np.ndarray, count: int) -> np.ndarray:
+    """Orthogonal matching pursuit with weights that are not negative, of a target in the span of the columns.
 
     Parameters
     ----------
-    columns : numpy.ndarray of shape (d, m)
-    target : numpy.ndarray of shape (d,)
+    gram : numpy.ndarray of shape (m, m)
+        Inner products of the columns A, A^T A.
+    agreement : numpy.ndarray of shape (m,)
+        Inner products of the columns with the target b, A^T b.
     count : int
         Largest number of columns with a weight.
 
@@ -56,16 +60,19 @@ def matching_pursuit(columns: np.ndarray, target: np.ndarray, count: int) -> np.
     numpy.ndarray of shape (m,)
         Weights: 0 of columns that were not chosen.
     """
-    basis, triangle = np.linalg.qr(columns)  # distances within the span of the columns are all that counts
-    projected = basis.T @ target
-    weights, active = np.zeros(columns.shape[1]), list[int]()
-    size = np.linalg.norm(triangle, axis=0).max() * np.linalg.norm(projected)
-    for _ in range(min(count, columns.shape[1])):
-        agreement = triangle.T @ (projected - triangle @ weights)
-        agreement[active] = -np.inf
-        best = int(agreement.argmax())
-        if agreement[best] <= TOLERANCE * size:
+    spectrum, basis = np.linalg.eigh(gram)
+    spanned = spectrum > SMALLEST * spectrum.max()
+    roots = np.sqrt(spectrum[spanned])
+    # Columns and target in an orthonormal basis of the span of the columns.
+    columns, target = roots[:, np.newaxis] * basis[:, spanned].T, basis[:, spanned].T @ agreement / roots
+    weights, active = np.zeros(len(gram)), list[int]()
+    scale = np.sqrt(gram.diagonal().max()) * np.linalg.norm(target)
+    for _ in range(min(count, len(gram))):
+        left = agreement - gram @ weights
+        left[active] = -np.inf
+        best = int(left.argmax())
+        if left[best] <= TOLERANCE * scale:
             break
         active.append(best)
-        weights[active] = nnls(triangle[:, active], projected, maxiter=30 * len(active))[0]
+        weights[active] = nnls(columns[:, active], target, maxiter=30 * len(active))[0]
     return weights

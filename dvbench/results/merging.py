@@ -1,0 +1,112 @@
+"""Unites results folders, such as those of the shards of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dvbench.errors import UserError
+from dvbench.results.schema import Cell, Plan, Result
+from dvbench.results.store import Store
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a suite has after results folders were united.
+
+    Parameters
+    ----------
+    suite : str
+    copied : int
+        Number of cells that came from the folders.
+    cells : int
+        Number of planned cells.
+    missing : tuple of Cell
+        Planned cells without a result.
+    failed : tuple of Cell
+        Cells whose valuation failed.
+    """
+
+    suite: str
+    copied: int
+    cells: int
+    missing: tuple[Cell, ...]
+    failed: tuple[Cell, ...]
+
+
+def merge(sources: Sequence[Store], target: Store) -> list[Merged]:
+    """Copy all results to one results folder.
+
+    Of a cell that several folders have, a valuation that worked is kept rather than one that failed, and the result
+    with the most scores. Nothing is written if folders contradict each other.
+
+    Parameters
+    ----------
+    sources : sequence of Store
+    target : Store
+        It may have results.
+
+    Returns
+    -------
+    list of Merged
+        For each suite, in alphabetical order.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read; if the plans of a suite, or two valuations of a cell, differ.
+    """
+    stores = [store for store in (target, *sources) if store.suites()]
+    plans = {suite: _plan(suite, stores) for suite in sorted({suite for store in stores for suite in store.suites()})}
+    kept = {suite: {cell.key.folder: _kept(cell, stores) for cell in plan.cells} for suite, plan in plans.items()}
+    merged = []
+    for suite, plan in plans.items():
+        copied = 0
+        for chosen in kept[suite].values():
+            if chosen is not None and chosen[1] is not target:
+                result, store = chosen
+                target.write(result, {name: store.array(result, name) for name in result.arrays})
+                copied += 1
+        target.write_plan(plan)
+        results = [(cell, kept[suite][cell.key.folder]) for cell in plan.cells]
+        failed = tuple(cell for cell, chosen in results if chosen is not None and chosen[0].status == "failed")
+        missing = tuple(cell for cell, chosen in results if chosen is None)
+        merged.append(Merged(suite, copied, len(plan.cells), missing, failed))
+    return merged
+
+
+def _plan(suite: str, stores: Sequence[Store]) -> Plan:
+    """Unite the plans of a suite."""
+    plans = {store.root: plan for store in stores if (plan := store.plan(suite)) is not None}
+    (first, plan), *others = plans.items()
+    cells = {cell.key: cell for cell in plan.cells}
+    for root, other in others:
+        if other.suite_version != plan.suite_version:
+            raise UserError(
+                f"{first} has version {plan.suite_version} of suite '{suite}', and {root} has version "
+                f"{other.suite_version}: run the older one again"
+            )
+        for cell in other.cells:
+            if cells.setdefault(cell.key, cell) != cell:
+                raise UserError(
+                    f"{first} and {root} have other settings of {suite}, {cell.key}: merge one of them only"
+                )
+    return plan.model_copy(update={"cells": tuple(cells.values())})
+
+
+def _kept(cell: Cell, stores: Sequence[Store]) -> tuple[Result, Store] | None:
+    """The best result of a cell, and where it is."""
+    found = [(result, store) for store in stores if (result := store.read(cell.key)) is not None]
+    for result, store in found:
+        if result.cell.model_copy(update={"tasks": cell.tasks}) != cell:
+            raise UserError(f"{store.root} has a result of {cell.key} with other settings than its plan: run it again")
+        for name in result.arrays:
+            store.array(result, name)  # checks it
+    valued = [(result, store) for result, store in found if result.status == "ok"]
+    hashes = {result.arrays["values"].sha256: store.root for result, store in valued}
+    if len(hashes) > 1:
+        raise UserError(
+            f"{' and '.join(str(root) for root in list(hashes.values())[:2])} have other values of {cell.key} of suite "
+            f"'{cell.key.suite}': merge one of them only"
+        )
+    return max(valued or found, key=lambda pair: len(pair[0].scores), default=None)

@@ -1,0 +1,47 @@
+"""OpenDataVal loads neither torchvision nor transformers until something uses them, and then works as ever."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = "{'torch._dynamo', 'sympy', 'transformers', 'torchvision'}"
+
+
+def run(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_valuing_loads_neither_torchvision_nor_transformers() -> None:
+    run(
+        "import sys, numpy as np, dvbench\n"
+        "x = np.random.default_rng(0).normal(size=(40, 2))\n"
+        "dvbench.value(x, np.arange(40) % 2, evaluator='data_oob')\n"
+        f"assert not {HEAVY} & set(sys.modules), {HEAVY} & set(sys.modules)"
+    )
+
+
+def test_what_opendataval_defers_it_imports_when_it_is_used() -> None:
+    run(
+        "import sys, pytest, dvbench, inspect\n"
+        "from opendataval.model import BertClassifier\n"
+        "from opendataval.model import bert\n"
+        "from opendataval.dataloader.datasets import imagesets\n"
+        f"assert not {HEAVY} & set(sys.modules)\n"
+        "assert 'DistilBertModel' in inspect.getsource(bert)\n"
+        "from torchvision.datasets import CIFAR10\n"
+        "assert imagesets.CIFAR10.base_folder == CIFAR10.base_folder\n"
+        "import torchvision.transforms\n"
+        "assert type(imagesets.transforms.Resize((3, 3))) is torchvision.transforms.Resize\n"
+        "import transformers\n"
+        "with pytest.raises(OSError):\n"
+        "    BertClassifier('no-such-model-here', 2)\n"
+    )
+
+
+def test_what_was_imported_before_is_not_replaced() -> None:
+    run(
+        "import torchvision.datasets, dvbench\n"
+        "from opendataval.dataloader.datasets import imagesets\n"
+        "assert imagesets.CIFAR10 is torchvision.datasets.CIFAR10"
+    )
