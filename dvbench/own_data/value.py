@@ -15,6 +15,7 @@ from dvbench.own_data.defaults import (
     chosen_utility,
     default_evaluator,
     evaluator_parameters,
+    takes_utility,
 )
 from dvbench.own_data.values import Values, chance_remark, differ_by_chance, ranks, tie_remarks
 from dvbench.registry import find
@@ -203,6 +204,11 @@ def _problem(
     return assemble(source, f"table:{table.name}", (players, judges, judges), Noise(), seed, groups)
 
 
+def _uses_utility(choice: Choice) -> bool:
+    entry = find("evaluators", choice.settings.name)
+    return takes_utility(entry) or hasattr(entry.load(), "input_metric")
+
+
 def _judge(choice: Choice) -> str:
     """The model, and its utility, in words; an evaluator without `input_model` uses none."""
     if not hasattr(find("evaluators", choice.settings.name).load(), "input_model"):
@@ -258,7 +264,8 @@ def _result(
     else:
         columns = {"row": table.rows, "label": table.targets}
     what = "rows" if table.source.groups is None else "groups"
-    remarks = tie_remarks(ranked, what, choice.utility) or ([chance_remark(what)] if by_chance else [])
+    ties = tie_remarks(ranked, what, choice.utility if _uses_utility(choice) else None, folds="spread" in extra)
+    remarks = ties or ([chance_remark(what)] if by_chance else [])
     return Values(
         values=pd.DataFrame({**columns, "value": mean, **extra, "rank": ranked}),
         kind=table.source.kind,

@@ -247,6 +247,8 @@ def test_models_that_are_refused(refused, model, here: Path, change: str, messag
         ((*FILES, "--held-out", "target.txt"), r"of the held-out texts are in the target too"),
         ((*FILES, "--out", "nowhere/value.json"), r"there is no folder nowhere"),
         ((*FILES, "--out", "model"), r"model is a folder"),
+        ((*FILES, "--out", "model/config.json"), r"model/config.json would overwrite a file that is read"),
+        ((*FILES, "--out", "test.txt"), r"test.txt would overwrite a file that is read"),
         ((*FILES, "--model", "nowhere"), r"there is no folder nowhere"),
         ((*FILES, "--lr", "0"), r"lr: "),
         ((*FILES, "--unlearning-lr", "0"), r"a rate above 0"),
