@@ -78,7 +78,7 @@ def value_by_selection(cell: Cell, problem: Problem, device: str, purpose: str, 
         diagnostics[f"seconds_{fraction:g}"] = choosing + training
         diagnostics[f"selection_seconds_{fraction:g}"] = choosing
         diagnostics[f"relative_seconds_{fraction:g}"] = (choosing + training) / of_full
-    often = how_often(choices, problem.players)
+    often = how_often(choices, problem.players).astype(np.float16)  # shares of a few selections
     diagnostics["distinct_values"] = float(len(np.unique(often)))
     cost = Cost(
         seconds=sum(map(sum, seconds)) - before * (len(seconds) - 1),
