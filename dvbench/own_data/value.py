@@ -200,7 +200,7 @@ def _problem(
     from dvbench.problems.build import assemble
     from dvbench.settings import Noise
 
-    source = table.source if validation is None else _joined(table.source, validation)
+    source = table.source if validation is None else joined(table.source, validation)
     return assemble(source, f"table:{table.name}", (players, judges, judges), Noise(), seed, groups)
 
 
@@ -216,7 +216,7 @@ def _judge(choice: Choice) -> str:
     return f"{choice.model_name} ({choice.utility})"
 
 
-def _joined(source: Source, validation: Source) -> Source:
+def joined(source: Source, validation: Source) -> Source:
     """The rows of both, first those of the table; a row of the validation set has no group."""
     features = np.concatenate([each.take(np.arange(len(each.labels))) for each in (source, validation)])
     labels = np.concatenate([source.labels, validation.labels])
