@@ -251,7 +251,7 @@ def test_models_that_are_refused(refused, model, here: Path, change: str, messag
         ((*FILES, "--out", "test.txt"), r"test.txt would overwrite a file that is read"),
         ((*FILES, "--model", "nowhere"), r"there is no folder nowhere"),
         ((*FILES, "--lr", "0"), r"lr: "),
-        ((*FILES, "--unlearning-lr", "0"), r"a rate above 0"),
+        ((*FILES, "--unlearning-lr", "0"), r"lr is a finite number above 0"),
         ((*FILES, "--lr", "1e30"), r"diverged"),
         ((*FILES, "--lr", "1e-12"), r"models that are trained on one half of the target know that half no better"),
         ((*FILES, "--forgotten-at", "3.5", "--lr", "1e-12"), r"no value: training on the target alone taught nothing"),
