@@ -67,6 +67,21 @@ def test_scores_are_verified_from_the_record(results: Path) -> None:
     record.write_bytes(content)
 
 
+def test_a_record_that_the_strategy_does_not_make_is_found(results: Path, tmp_path: Path, capsys) -> None:
+    """Another choice of as many points, whose scores are right for it, is found when the strategy runs again."""
+    forged = Store(tmp_path / "forged")
+    plan = Store(results).plan("small")
+    forged.write_plan(plan.model_copy(update={"cells": tuple(c for c in plan.cells if c.key.evaluator == "random")}))
+    cells = {
+        each.cell.key.seed: each for each in Store(results).results("small") if each.cell.key.evaluator == "random"
+    }
+    for seed, result in cells.items():  # each seed gets what the other one chose
+        other = cells[1 - seed]
+        forged.write(result, {name: Store(results).array(other, name) for name in other.arrays})
+    assert main(["verify", str(tmp_path / "forged"), "--suite", "small", "--sample", "2", "--jobs", "0"]) == 1
+    assert "chosen: claimed a record of what was chosen, found another one" in capsys.readouterr().out
+
+
 def test_the_site_has_the_strategies(results: Path) -> None:
     assert main(["leaderboard", "build", "--results", str(results)]) == 0
     text = "".join(path.read_text() for path in (results / "leaderboard").rglob("*.md"))
