@@ -5,6 +5,7 @@ The functions here do in Python what the command line does::
     import dvbench
 
     values = dvbench.value("mine.csv", label="kind").values
+    kept = dvbench.select("mine.csv", fraction=0.3, label="kind").kept
     scores = dvbench.run("quick", evaluators=["knn_shapley", "my_module:MyEvaluator"], seeds=[0])
     scores = dvbench.load_results("runs")
     page = dvbench.build_leaderboard("runs")
@@ -24,13 +25,14 @@ from dvbench.version import __version__ as __version__
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dvbench.own_data.select import Selection
     from dvbench.own_data.values import Values
     from dvbench.submission.verify import Verification
     from dvbench.suite import Suite
 
 defer()
 
-__all__ = ["__version__", "build_leaderboard", "load_results", "run", "value", "verify"]
+__all__ = ["__version__", "build_leaderboard", "load_results", "run", "select", "value", "verify"]
 
 
 def value(
@@ -115,6 +117,71 @@ def value(
     reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
     report = console if (console.out.is_terminal if progress is None else progress) else None
     return value_data(X, y, label, groups, validation, reading, how, report, in_python)
+
+
+def select(
+    X: Any,
+    y: Any = None,
+    *,
+    fraction: float,
+    label: str | None = None,
+    strategy: str = "chg_shapley",
+    params: Mapping[str, Any] | None = None,
+    model: str = "logistic_regression",
+    validation: Any = None,
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    types: Mapping[str, str] | None = None,
+    decimal: str | None = None,
+    seed: int = 0,
+    training: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    progress: bool | None = None,
+) -> Selection:
+    """Select the rows of a table on which a model is best trained.
+
+    A model is trained on the rows that a selection strategy keeps, and rows are chosen anew every few epochs; the last
+    choice is returned.
+
+    Parameters
+    ----------
+    X, y, label, validation, features, drop, types, decimal
+        As in `value`. Labels are classes. The validation set is for strategies that use one; by default it is the rows
+        themselves.
+    fraction : float
+        Fraction of the rows to keep, above 0 and at most 1.
+    strategy : str
+        Name of a selection strategy, or ``"module:Class"``.
+    params : mapping, optional
+        Parameters of the strategy.
+    model : str
+        Name of a model.
+    seed : int
+        Seed of all random numbers.
+    training : mapping, optional
+        How the model is trained: ``epochs``, ``every`` (epochs between selections), ``batch_size``, ``lr``,
+        ``momentum``, ``weight_decay``.
+    device : {"auto", "cpu", "cuda"}
+    progress : bool, optional
+        Whether what was understood is printed. By default only if standard output is a terminal.
+
+    Returns
+    -------
+    dvbench.own_data.select.Selection
+        ``kept`` (a data frame), ``positions``, ``summary()`` and ``to_csv(path)``.
+
+    Raises
+    ------
+    dvbench.errors.UserError
+        If the table or an argument cannot be used; the message says what to do.
+    """
+    from dvbench import console
+    from dvbench.own_data.select import select_in_python
+
+    report = console if (console.out.is_terminal if progress is None else progress) else None
+    reading = {"kind": "classification", "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
+    given = (X, y, label, validation)
+    return select_in_python(given, reading, strategy, params or {}, fraction, model, seed, training, device, report)
 
 
 def run(

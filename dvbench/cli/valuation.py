@@ -118,7 +118,7 @@ def value(
         "kind": None if kind is None else kind.value,
         "features": features,
         "drop": drop or (),
-        "types": dict(_pair(text) for text in types or ()),
+        "types": column_types(types),
         "decimal": None if decimal is None else decimal.value,
     }
     values = value_data(data, None, label, group, valid, reading, how, console)
@@ -127,6 +127,11 @@ def value(
     console.say(values.summary(reading=False))
     console.say(f"values: {path}")
     console.say(f"picture: {path.with_suffix('.png')}")
+
+
+def column_types(options: list[str] | None) -> dict[str, str]:
+    """Types of columns, by the options ``--as``."""
+    return dict(_pair(text) for text in options or ())
 
 
 def _pair(text: str) -> tuple[str, str]:

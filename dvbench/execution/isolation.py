@@ -9,6 +9,7 @@ that the store cannot be read before.
 from __future__ import annotations
 
 import stat
+import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -170,6 +171,7 @@ class _IsolatedJob(Job):
         from dvbench.execution.valuation import valuate_input
 
         (cell,) = self.cells
+        del sys.argv[1:]  # they name the bundle, and the file with the secret of fresh seeds
         try:
             output = valuate_input(self.given, device)
         except (Exception, SystemExit) as error:

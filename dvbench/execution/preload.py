@@ -13,6 +13,7 @@ from dvbench.registry import KINDS, entries
 MODULES = (
     "opendataval.dataval",
     "opendataval.experiment.util",
+    "datasets",
     "sklearn.datasets",
     "dvbench.execution.scoring",
     "dvbench.execution.valuation",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -67,26 +67,36 @@ def value_by_selection(cell: Cell, problem: Problem, device: str, purpose: str, 
         values = None if valued is None else torch.from_numpy(valued.arrays["values"]).to(device)
         choices, seconds = [], []
         with isolated_generators(integer_seed(problem.dataset, problem.seed, name, purpose)):
-            for fraction in how.fractions:
+            trained = 1 if strategy.keeps_all else len(how.fractions)  # all points are the same at every fraction
+            for fraction in how.fractions[:trained]:
                 recorded = _Recorded(_chooser(experiment, strategy, fraction, name, purpose, values))
                 spent = experiment.train(recorded)
                 choices.append(recorded.choices)
                 seconds.append((spent.choosing + before, spent.training))
-    of_full = _seconds_of_all(experiment)
-    diagnostics = dict[str, float]()
-    for fraction, (choosing, training) in zip(how.fractions, seconds, strict=True):
-        diagnostics[f"seconds_{fraction:g}"] = choosing + training
-        diagnostics[f"selection_seconds_{fraction:g}"] = choosing
-        diagnostics[f"relative_seconds_{fraction:g}"] = (choosing + training) / of_full
-    often = how_often(choices, problem.players)
+    choices += choices[-1:] * (len(how.fractions) - trained)
+    seconds += seconds[-1:] * (len(how.fractions) - trained)
+    diagnostics = _seconds_by_fraction(how.fractions, seconds, _seconds_of_all(experiment))
+    often = how_often(choices, problem.players).astype(np.float16)  # shares of a few selections
     diagnostics["distinct_values"] = float(len(np.unique(often)))
     cost = Cost(
-        seconds=sum(map(sum, seconds)) - before * (len(seconds) - 1),
-        fits=len(how.fractions) + (0 if valued is None else valued.cost.fits),
+        seconds=sum(map(sum, seconds[:trained])) - before * (trained - 1),
+        fits=trained + (0 if valued is None else valued.cost.fits),
         peak_memory=memory.peak,
         peak_cuda_memory=memory.peak_cuda,
     )
     return ValuationOutput({"values": often, **packed(choices, problem.players)}, cost, diagnostics)
+
+
+def _seconds_by_fraction(
+    fractions: Sequence[float], seconds: Sequence[tuple[float, float]], of_all: float
+) -> dict[str, float]:
+    """Diagnostics of time: for each fraction seconds with selection, of selection, and relative to all points."""
+    diagnostics = {}
+    for fraction, (choosing, training) in zip(fractions, seconds, strict=True):
+        diagnostics[f"seconds_{fraction:g}"] = choosing + training
+        diagnostics[f"selection_seconds_{fraction:g}"] = choosing
+        diagnostics[f"relative_seconds_{fraction:g}"] = (choosing + training) / of_all
+    return diagnostics
 
 
 class _Recorded:

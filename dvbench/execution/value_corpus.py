@@ -145,6 +145,10 @@ def _check_paths(folder: Path, files: dict[str, Texts], out: Path | None) -> Non
         raise UserError(f"there is no folder {folder} with a model")
     for texts in files.values():
         require_text_files(texts.files)
+    if out is not None:
+        read = {path.resolve() for texts in files.values() for path in texts.files}
+        if out.resolve() in read or folder.resolve() in out.resolve().parents:
+            raise UserError(f"{out} would overwrite a file that is read: write the result to another file")
 
 
 def _require_disjoint(tokens: dict[str, Tokens]) -> None:

@@ -96,7 +96,7 @@ def value_data(
         If data cannot be read or valued.
     """
     try:
-        table, judges = _read(X, y, label, groups, validation, reading)
+        table, judges = read_data(X, y, label, groups, validation, reading)
         choice = choose(table, how, validated=judges is not None)
         if report is None:
             values = value_table(table, choice, how, judges)
@@ -110,7 +110,7 @@ def value_data(
     return replace(values, understood=tuple(map(words, values.understood)), remarks=tuple(map(words, values.remarks)))
 
 
-def _read(
+def read_data(
     X: Any, y: Any, label: str | None, groups: Any, validation: Any, reading: Mapping[str, Any]
 ) -> tuple[Table, Source | None]:
     """Read a table, and a validation set of its own."""

@@ -50,6 +50,7 @@ def model_for(model: Any, problem: Problem, training: Training, seed: int, devic
         return copy.deepcopy(model), dict(training.fit) if isinstance(model, TorchModel) else {}
     if isinstance(model, nn.Module):
         network = copy.deepcopy(model)
+        _check_weights(type(model).__name__, network)
         check_outputs(type(model).__name__, network, shape, outputs)
         made: TensorModel = TensorModel(network, problem.kind, outputs, seed, training.weight_decay).to(device)
         return made, dict(training.fit)
@@ -59,6 +60,17 @@ def model_for(model: Any, problem: Problem, training: Training, seed: int, devic
         f"{type(model).__name__} is no model: give a name of 'dvbench list models', a torch.nn.Module, an estimator of "
         "scikit-learn, or a model of OpenDataVal"
     )
+
+
+def _check_weights(name: str, network: nn.Module) -> None:
+    weights = list(network.parameters())
+    if not weights:
+        raise UserError(f"model '{name}' has no weights that can be trained: give a network with layers")
+    if any(isinstance(weight, nn.parameter.UninitializedParameter) for weight in weights):
+        raise UserError(f"model '{name}' has lazy layers without weights: pass some points through it first")
+    kinds = {weight.dtype for weight in weights if weight.is_floating_point()}
+    if kinds - {torch.float32}:
+        raise UserError(f"model '{name}' has weights of {kinds.pop()}: convert them, with .float()")
 
 
 def is_estimator(model: Any) -> bool:
@@ -86,9 +98,11 @@ class Estimator(Model):
     """
 
     def __init__(self, estimator: Any, classes: int | None) -> None:
-        from sklearn.base import is_classifier
+        from sklearn.base import is_classifier, is_clusterer, is_outlier_detector
 
         name = type(estimator).__name__
+        if is_clusterer(estimator) or is_outlier_detector(estimator):
+            raise UserError(f"{name} predicts neither classes nor numbers: give a classifier or a regressor")
         if is_classifier(estimator) != (classes is not None):
             kinds = ("classification", "regression") if classes is None else ("regression", "classification")
             raise UserError(f"{name} is for {kinds[0]}, but the data are a {kinds[1]}: give another model")

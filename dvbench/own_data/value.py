@@ -15,6 +15,7 @@ from dvbench.own_data.defaults import (
     chosen_utility,
     default_evaluator,
     evaluator_parameters,
+    takes_utility,
 )
 from dvbench.own_data.values import Values, chance_remark, differ_by_chance, ranks, tie_remarks
 from dvbench.registry import find
@@ -199,8 +200,13 @@ def _problem(
     from dvbench.problems.build import assemble
     from dvbench.settings import Noise
 
-    source = table.source if validation is None else _joined(table.source, validation)
+    source = table.source if validation is None else joined(table.source, validation)
     return assemble(source, f"table:{table.name}", (players, judges, judges), Noise(), seed, groups)
+
+
+def _uses_utility(choice: Choice) -> bool:
+    entry = find("evaluators", choice.settings.name)
+    return takes_utility(entry) or hasattr(entry.load(), "input_metric")
 
 
 def _judge(choice: Choice) -> str:
@@ -210,7 +216,7 @@ def _judge(choice: Choice) -> str:
     return f"{choice.model_name} ({choice.utility})"
 
 
-def _joined(source: Source, validation: Source) -> Source:
+def joined(source: Source, validation: Source) -> Source:
     """The rows of both, first those of the table; a row of the validation set has no group."""
     features = np.concatenate([each.take(np.arange(len(each.labels))) for each in (source, validation)])
     labels = np.concatenate([source.labels, validation.labels])
@@ -258,7 +264,8 @@ def _result(
     else:
         columns = {"row": table.rows, "label": table.targets}
     what = "rows" if table.source.groups is None else "groups"
-    remarks = tie_remarks(ranked, what, choice.utility) or ([chance_remark(what)] if by_chance else [])
+    ties = tie_remarks(ranked, what, choice.utility if _uses_utility(choice) else None, folds="spread" in extra)
+    remarks = ties or ([chance_remark(what)] if by_chance else [])
     return Values(
         values=pd.DataFrame({**columns, "value": mean, **extra, "rank": ranked}),
         kind=table.source.kind,

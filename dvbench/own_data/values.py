@@ -90,8 +90,7 @@ class Values:
         if self.grouped or len(ranked) <= 2 * SHOWN:
             lines += ["", ranked.to_string(index=False)]
         else:
-            lines += ["", "most valuable:", ranked.head(SHOWN).to_string(index=False)]
-            lines += ["least valuable:", ranked.tail(SHOWN).iloc[::-1].to_string(index=False)]
+            lines += ["", "most valuable:", *_end(ranked), "least valuable:", *_end(ranked.iloc[::-1])]
         if rows := self.suspects():
             numbers = ", ".join(map(str, rows))
             lines += ["", f"check the labels of these first, by {self.numbering}: {numbers}"]
@@ -107,11 +106,7 @@ class Values:
         if self.grouped or self.kind != "classification" or not self.separable:
             return []
         ordered = self.values.sort_values("value", kind="stable")
-        count = min(SHOWN, -(-len(ordered) // 10))
-        cut = ordered.head(count)
-        if len(ordered) > count:
-            cut = cut[cut["rank"] > ordered["rank"].iloc[count]]  # no row before another with which it is tied
-        return cut["row"].tolist()
+        return _untied(ordered, min(SHOWN, -(-len(ordered) // 10)))["row"].tolist()
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Draw the most and the least valuable rows, or the groups.
@@ -137,6 +132,23 @@ class Values:
         write_atomically(Path(path), self.values.to_csv(index=False).encode())
 
 
+def _untied(ordered: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The first ``count`` rows, or less: none that is tied with a row after them."""
+    cut = ordered.head(count)
+    return cut[cut["rank"] != ordered["rank"].iloc[count]] if len(ordered) > count else cut
+
+
+def _end(ordered: pd.DataFrame) -> list[str]:
+    """Lines of the first rows; of rows that are tied, only the number is said if not all can be shown."""
+    shown = _untied(ordered, SHOWN)
+    lines = [shown.to_string(index=False)] if len(shown) else []
+    if len(shown) < SHOWN:
+        following = ordered.iloc[len(shown)]
+        tied = int((ordered["rank"] == following["rank"]).sum())
+        lines.append(f"{'then ' * bool(lines)}{tied:,} rows with the same value, {following['value']:.6g}")
+    return lines
+
+
 def ranks(values: np.ndarray) -> np.ndarray:
     """Rank values, shape (n,): 1 is the highest; ties, up to rounding, share the lowest of their ranks."""
     order = np.argsort(-values, kind="stable")
@@ -148,7 +160,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
     return ranked
 
 
-def tie_remarks(ranked: np.ndarray, what: str, utility: str) -> list[str]:
+def tie_remarks(ranked: np.ndarray, what: str, utility: str | None, folds: bool = True) -> list[str]:
     """Say that values rank nothing, or that most of them are equal, and what to do.
 
     Parameters
@@ -157,13 +169,16 @@ def tie_remarks(ranked: np.ndarray, what: str, utility: str) -> list[str]:
         See `ranks`.
     what : str
         "rows" or "groups".
-    utility : str
+    utility : str or None
+        None if the evaluator uses none, so that another one changes nothing.
+    folds : bool
+        Whether the values are means over several folds.
     """
     n, largest = len(ranked), int(np.bincount(ranked).max())
     if n < 2 or largest <= MOSTLY * n:
         return []
-    other = "--utility log_loss, " if utility == "accuracy" else ""
-    advice = f"try {other}another evaluator or fewer folds"
+    tries = ["--utility log_loss"] * (utility == "accuracy") + ["another evaluator"] + ["fewer folds"] * folds
+    advice = f"try {', '.join(tries[:-1])}{' or ' if len(tries) > 1 else ''}{tries[-1]}"
     if largest == n:
         return [f"all {n:,} values are equal: they rank no {what}; {advice}"]
     return [f"{largest:,} of {n:,} values are equal: among these {what} there is no order; {advice}"]

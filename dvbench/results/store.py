@@ -23,7 +23,7 @@ RESULT = "result.json"
 PLAN = "plan.json"
 SUBMISSIONS = "submissions"
 VERIFIED = "verified"
-DTYPES: dict[str, type[np.generic]] = {"chosen": np.uint8, "weights": np.float32}  # of arrays that are not float64
+DTYPES: dict[str, type[np.generic]] = {"chosen": np.uint8, "weights": np.float16}  # of arrays of selections
 Read = TypeVar("Read", bound=Strict)
 
 
@@ -65,7 +65,7 @@ class Store:
         """
         folder = self.folder(result.cell.key)
         if arrays is not None:
-            files = {name: _npy(array, DTYPES.get(name, np.float64)) for name, array in arrays.items()}
+            files = {name: _npy(array, _dtype(name, array)) for name, array in arrays.items()}
             for name, content in files.items():
                 write_atomically(folder / f"{name}.npy", content)
             entries = {
@@ -124,7 +124,7 @@ class Store:
         Returns
         -------
         numpy.ndarray of shape (n,)
-            Float64, except those named in `DTYPES`.
+            Float64, except those named in `DTYPES`. Others may be saved in half precision.
 
         Raises
         ------
@@ -143,9 +143,10 @@ class Store:
             array = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False, max_header_size=1000)
         except Exception as error:  # numpy raises many kinds of errors for files that it did not write
             raise UserError(f"{path} is not a plain array: {one_line(error)}; move it away") from error
-        if array.dtype != DTYPES.get(name, np.float64) or array.shape != (length,) or not np.isfinite(array).all():
+        allowed = [DTYPES[name]] if name in DTYPES else [np.float64, np.float16]
+        if array.dtype not in allowed or array.shape != (length,) or not np.isfinite(array).all():
             raise UserError(f"{path} does not hold {length} finite numbers; move it away")
-        return array
+        return array if name in DTYPES else array.astype(np.float64, copy=False)
 
     def remove(self, key: CellKey) -> None:
         """Delete a cell's folder."""
@@ -256,6 +257,11 @@ class Store:
         """Write the record of verification of an evaluator in a suite."""
         path = self.root / VERIFIED / verified.suite / f"{verified.evaluator}.json"
         write_atomically(path, as_json(verified).encode())
+
+
+def _dtype(name: str, array: np.ndarray) -> type[np.generic]:
+    """Type in which an array is saved: that of its name, or float64, or float16 if it has that."""
+    return DTYPES.get(name, np.float16 if np.asarray(array).dtype == np.float16 else np.float64)
 
 
 def _npy(array: np.ndarray, dtype: type[np.generic]) -> bytes:

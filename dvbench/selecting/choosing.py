@@ -16,6 +16,7 @@ from dvbench.selecting.looking import look
 from dvbench.settings import SelectionSettings
 from dvbench.training.selective import Chosen
 
+HEAVIEST = float(np.finfo(np.float16).max)
 Tensors = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -157,6 +158,7 @@ def _checked(selected: tuple[Rows, Rows | None], n: int, budget: int) -> tuple[n
     if weights is None:
         return indices.astype(np.int64), np.ones(len(indices), dtype=np.float32)
     given = np.asarray(weights.cpu() if isinstance(weights, torch.Tensor) else weights).astype(np.float32)
-    if given.shape != indices.shape or not np.isfinite(given).all() or (given < 0).any():
-        raise ValueError("the strategy must return one finite weight, at least 0, for each point")
-    return indices.astype(np.int64), given
+    if given.shape != indices.shape or not ((given >= 0) & (given <= HEAVIEST)).all():
+        raise ValueError(f"the strategy must return one weight, from 0 to {HEAVIEST:g}, for each point")
+    # As precise as they are recorded, so that the same model can be trained again.
+    return indices.astype(np.int64), given.astype(np.float16).astype(np.float32)

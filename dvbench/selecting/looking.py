@@ -68,7 +68,7 @@ def look(
     logits, rights = y.new_empty(y.shape), y.new_empty(0)
     autocast = torch.autocast(x.device.type, torch.bfloat16, enabled=how.precision == "bfloat16")
     with autocast, lone_points_normalised(network):
-        for rows in _chunks(y, strategy, how.batch_size if own_statistics else CHUNK):
+        for rows in _chunks(y, how.batch_size if own_statistics else CHUNK, own_statistics and strategy.per_class):
             points = cropped_and_flipped(x[rows], generator) if augments else x[rows]
             features, logits[rows] = features_and_logits(network, points, layer)
             if not len(rights):
@@ -90,9 +90,9 @@ def _rights(n: int, features: torch.Tensor, layer: nn.Linear, strategy: Selectio
     return torch.ones(n, columns, dtype=layer.weight.dtype, device=features.device)
 
 
-def _chunks(y: torch.Tensor, strategy: SelectionStrategy, size: int) -> Iterator[torch.Tensor | slice]:
-    """Rows of the points that are seen together; of one class if a strategy chooses class by class."""
-    if not strategy.per_class or size == CHUNK:
+def _chunks(y: torch.Tensor, size: int, by_class: bool) -> Iterator[torch.Tensor | slice]:
+    """Rows of the points that are seen together, at most ``size``, and of one class with ``by_class``."""
+    if not by_class:
         yield from (slice(start, start + size) for start in range(0, len(y), size))
         return
     everything = torch.arange(len(y), device=y.device)

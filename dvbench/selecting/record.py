@@ -1,8 +1,8 @@
 """The record of what was chosen, from which anybody can train the same models again without the strategy.
 
 ``chosen`` holds one bit for each fraction, selection and point, in this order; the bits of the points are filled up to
-whole bytes. A strategy that chose once has one selection. ``weights`` holds the weights of the chosen points, in the
-same order; it is left out where all of them are 1.
+whole bytes. A strategy that chose once has one selection. ``weights`` holds, in half precision, the weights of the
+chosen points, in the same order; it is left out where all of them are 1.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def packed(choices: Sequence[Sequence[Chosen]], n: int) -> dict[ArrayName, np.nd
             mask[chosen.indices] = True
     weights = np.concatenate([chosen.weights for one in choices for chosen in one])
     arrays: dict[ArrayName, np.ndarray] = {"chosen": np.packbits(masks, axis=2).reshape(-1)}
-    return arrays if (weights == 1).all() else arrays | {"weights": weights.astype(np.float32)}
+    return arrays if (weights == 1).all() else arrays | {"weights": weights.astype(np.float16)}
 
 
 def unpacked(
@@ -63,7 +63,7 @@ def unpacked(
             raise UserError(
                 f"{counts.max()} of {n} points were chosen at fraction {fraction:g}, which allows {allowed}"
             )
-    weights = arrays.get("weights", np.ones(int(masks.sum()), dtype=np.float32))
+    weights = arrays.get("weights", np.ones(int(masks.sum()))).astype(np.float32)
     if len(weights) != masks.sum() or (weights < 0).any():
         raise UserError(f"there are {len(weights)} weights for {int(masks.sum())} chosen points")
     return _choices(masks, weights)

@@ -51,5 +51,5 @@ def planned_limit(path: str, cell: Cell) -> int:
     selection = cell.problem.selection
     if path.endswith(("chosen.npy", "weights.npy")):
         sets = 0 if selection is None else len(selection.fractions) * selection.selections
-        return min(largest, sets * (4 * players if path.endswith("weights.npy") else -(-players // 8)) + HEADER_BYTES)
+        return min(largest, sets * (2 * players if path.endswith("weights.npy") else -(-players // 8)) + HEADER_BYTES)
     return min(largest, 8 * players + HEADER_BYTES)

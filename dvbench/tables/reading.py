@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -111,6 +111,7 @@ def read_table(
     UserError
         If the table cannot be read, or could be misread. The message says what to do.
     """
+    _check_kind(kind)
     cells = read_cells(data)
     types = dict(types or {})
     features = [features] if isinstance(features, str) else features
@@ -189,6 +190,11 @@ def _table(
     )
 
 
+def _check_kind(kind: str | None) -> None:
+    if kind not in (None, *get_args(TableKind)):
+        raise unknown("kind of problem", str(kind), get_args(TableKind))
+
+
 def _check_options(cells: Cells, types: Mapping[str, str], decimal: str | None, names: Iterable[str]) -> None:
     for name in names:
         cells.column(name)
@@ -253,6 +259,7 @@ def read_arrays(
 
 
 def _read_matrix(matrix: np.ndarray, y: Any, groups: Any, kind: TableKind | None, decimal: str | None) -> Table:
+    _check_kind(kind)
     if isinstance(groups, str):
         raise UserError("an array has no column names: give the groups themselves")
     if not matrix.size:
@@ -287,10 +294,16 @@ def read_validation(data: Any, table: Table) -> Source:
         If it lacks a column, or has a class that the table does not have.
     """
     name, shape = "the validation set", table.source.take(np.arange(1)).shape[1:]
+    if isinstance(data, tuple) and len(data) != 2:
+        raise UserError(f"{name} must be a table or a pair (X, y), not {len(data)} values")
+    if isinstance(data, tuple) and not len(data[0]):
+        raise UserError(f"{name} has no rows")
     if not isinstance(data, tuple):
         if table.encoders is None:
             raise UserError("the table is an array: give the validation set as a pair of arrays (X, y)")
         cells = read_cells(data)
+        if not len(cells.rows):
+            raise UserError(f"{cells.name} has no rows of data")
         return _validation_source(encode(cells, table.encoders), cells, table.label, table)
     X, y = data
     if table.encoders is not None:

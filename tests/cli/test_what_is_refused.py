@@ -79,8 +79,8 @@ def test_no_arguments_show_the_help(dvbench) -> None:
         ((*VALUE, "--model", "mpl"), "no model is named 'mpl': did you mean 'mlp'?"),
         (
             ("describe", "knn_shaply"),
-            "no evaluator, data set, model, task, unlearning method or suite is named 'knn_shaply': "
-            "did you mean 'knn_shapley'?",
+            "no evaluator, data set, model, task, unlearning method, selection strategy or suite is named "
+            "'knn_shaply': did you mean 'knn_shapley'?",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -182,7 +182,7 @@ def test_a_suite_sets_the_parameters_of_a_custom_method_of_an_evaluator(script) 
             {"name": "my_rehearsal:Rehearse", "wait": 2.0},
             "no parameter of my_rehearsal:Rehearse is named 'wait': did you mean 'weight'?",
         ),
-        ({"name": "scrub", "lr": -1.0}, "cannot make unlearning method scrub: unlearning takes at least one step"),
+        ({"name": "scrub", "lr": -1.0}, "cannot make unlearning method scrub: lr is a finite number above 0, not -1.0"),
         ({"lr": 0.1}, "method is the name of an unlearning method, or a mapping of its name and parameters"),
     ],
 )
@@ -205,7 +205,11 @@ def test_wrong_values_of_an_evaluators_parameters_are_found_before_anything_runs
     ("old", "new", "message"),
     [
         ("{ steps = 10, lr = 0.1 }", "{ step = 10 }", "no parameter of plain_ascent is named 'step': did you mean"),
-        ("{ steps = 10, lr = 0.1 }", "{ lr = 0 }", "cannot make unlearning method plain_ascent: unlearning takes"),
+        (
+            "{ steps = 10, lr = 0.1 }",
+            "{ lr = 0 }",
+            "cannot make unlearning method plain_ascent: lr is a finite number above 0",
+        ),
         ('name = "scrub"', 'name = "srub"', "no unlearning method is named 'srub': did you mean 'scrub'?"),
         ('groups = { by = "classes" }\n', "", "suite 'small': output_divergence needs groups, such as groups = { by"),
         ("[[unlearning]]", "[[evaluators]]", "no evaluator is named 'plain_ascent'"),
@@ -218,7 +222,7 @@ def test_wrong_values_of_an_evaluators_parameters_are_found_before_anything_runs
         (
             "{ steps = 10, lr = 0.1 }",
             "{ steps = 1.5 }",
-            "cannot make unlearning method plain_ascent: steps and batch_si",
+            "cannot make unlearning method plain_ascent: steps is a whole number of at least 1, not 1.5",
         ),
     ],
 )

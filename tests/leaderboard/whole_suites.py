@@ -21,6 +21,8 @@ from leaderboard.intervals import metric_range
 PUBLISHED = Store(Path(__file__).parents[2] / "results")
 SEEDS = (0, 1, 2, 3)
 METHODS = [f"method_{k}" for k in range(11)]  # more than there are colours
+OWN_SUITES = {name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_selection")}
+TASKS = entries("tasks").keys() - OWN_SUITES  # tasks of selection are shown by test_selection_exhibit
 UNLEARNING = {name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")}
 SUITES = {
     "images": [
@@ -39,11 +41,11 @@ def _templates() -> dict[str, Score]:
     for suite in ("quick", "unlearning-cpu"):
         for result in PUBLISHED.results(suite):
             found = {name: score for name, score in result.scores.items() if score.error is None} | found
-            if suite == "quick" and len(found) == len(entries("tasks")) - len(UNLEARNING):
+            if suite == "quick" and len(found) == len(TASKS) - len(UNLEARNING):
                 break
             if suite != "quick" and set(found) >= UNLEARNING:
                 break
-    assert set(found) == set(entries("tasks"))
+    assert set(found) == TASKS
     return found
 
 
@@ -67,7 +69,7 @@ def _score(task: str, kind: str, rng: np.random.Generator) -> Score:
 
 def cells_of(suite: str) -> Iterator[tuple[Cell, str]]:
     """Yield the cells of a suite, each with the kind of its problem."""
-    tasks = tuple(entries("tasks"))
+    tasks = tuple(name for name in entries("tasks") if name in TASKS)
     for dataset, kind, groups, noise in SUITES[suite]:
         problem = ProblemSettings(
             dataset=dataset,

@@ -56,6 +56,23 @@ def test_ties_are_said(values: list[float], expected: str | None) -> None:
     assert all("--utility" not in remark for remark in tie_remarks(ranks(np.array(values)), "rows", "log_loss"))
 
 
+def test_only_advice_that_can_help_is_given() -> None:
+    ranked = ranks(np.zeros(10))
+    assert tie_remarks(ranked, "rows", None, folds=False)[0].endswith("; try another evaluator")
+    assert tie_remarks(ranked, "rows", "accuracy", folds=False)[0].endswith(
+        "; try --utility log_loss or another evaluator"
+    )
+    assert tie_remarks(ranked, "rows", None)[0].endswith("; try another evaluator or fewer folds")
+
+
+def test_the_summary_orders_no_rows_that_are_tied() -> None:
+    most, least = made([0.0, 1.0, *[2.0] * 28]).summary().partition("least valuable:")[::2]
+    assert most.splitlines()[-1] == "28 rows with the same value, 2"
+    lines = least.split("check the labels")[0].strip().splitlines()
+    assert [int(line.split()[0]) for line in lines[1:-1]] == [2, 3]
+    assert lines[-1] == "then 28 rows with the same value, 2"
+
+
 def test_rows_to_check_are_the_lowest_without_those_that_tie_with_others() -> None:
     assert made([float(i) for i in range(30)]).suspects() == [2, 3, 4]
     assert made([float(i) for i in range(300)]).suspects() == list(range(2, 12))

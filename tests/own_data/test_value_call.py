@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.cluster import KMeans
 
 import dvbench
 from dvbench.errors import UserError
@@ -225,3 +226,29 @@ def test_progress_says_what_was_understood_and_counts_folds(capsys: pytest.Captu
     assert any(line.startswith("classification") for line in lines)
     assert [line.split(":")[0] for line in lines[-3:]] == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3"]
     assert time.perf_counter() - started < 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"validation": (np.zeros((0, 3)), np.zeros(0))}, "the validation set has no rows"),
+        ({"validation": (np.zeros((2, 3)), [0, 1], [0, 1])}, "must be a table or a pair"),
+        ({"kind": "multiclass"}, "no kind of problem is named 'multiclass'"),
+        ({"model": torch.nn.Flatten()}, "model 'Flatten' has no weights"),
+        ({"model": torch.nn.LazyLinear(2)}, "model 'LazyLinear' has lazy layers without weights"),
+        ({"model": torch.nn.Linear(3, 2).double()}, r"weights of torch\.float64: convert them, with \.float\(\)"),
+        ({"model": KMeans(2)}, "KMeans predicts neither classes nor numbers"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_refused_in_a_line(arguments, message) -> None:
+    x, y = points(20)
+    with pytest.raises(UserError, match=message):
+        dvbench.value(x, y, **{"evaluator": "data_oob" if "model" in arguments else None, **arguments})
+
+
+def test_a_validation_file_without_rows_is_refused(tmp_path: Path) -> None:
+    frame = pd.DataFrame(points(20)[0], columns=list("abc")).assign(label=["yes", "no"] * 10)
+    frame.head(0).to_csv(tmp_path / "empty.csv", index=False)
+    with pytest.raises(UserError, match=r"empty\.csv has no rows of data"):
+        dvbench.value(frame, validation=tmp_path / "empty.csv")

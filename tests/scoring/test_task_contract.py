@@ -37,8 +37,12 @@ def outcome_of(name, values, repeat):
 
 
 def test_the_tasks_there_are():
-    # Those that judge unlearning methods are in test_unlearning_quality.
-    judging = {name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")}
+    # Those that judge unlearning methods are in test_unlearning_quality, and the other in test_selection_accuracy.
+    judging = {
+        name
+        for name, entry in entries("tasks").items()
+        if {"judges_unlearning", "judges_selection"} & entry.definition.metadata.keys()
+    }
     assert set(entries("tasks")) - judging == set(HEADLINES)
 
 

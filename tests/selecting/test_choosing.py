@@ -48,9 +48,9 @@ def test_what_is_missing_is_drawn_at_random_with_weight_1() -> None:
         ((np.array([9]), None), "row numbers from 0 to 8"),
         ((np.array([-1]), None), "row numbers from 0 to 8"),
         ((np.array([0.5]), None), "row numbers from 0 to 8"),
-        ((np.array([1]), np.array([np.nan])), "one finite weight"),
-        ((np.array([1]), np.array([-1.0])), "one finite weight"),
-        ((np.array([1]), np.array([1.0, 2.0])), "one finite weight"),
+        ((np.array([1]), np.array([np.nan])), "one weight, from 0 to 65504"),
+        ((np.array([1]), np.array([-1.0])), "one weight, from 0 to 65504"),
+        ((np.array([1]), np.array([1.0, 2.0])), "one weight, from 0 to 65504"),
     ],
 )
 def test_a_strategy_that_breaks_the_contract_is_told_so(answer, message: str) -> None:
@@ -123,7 +123,7 @@ def made(n: int, how: SelectionSettings, weighted: bool, selections: int) -> lis
         [
             Chosen(
                 np.sort(draw.permutation(n)[: budget_of(fraction, n)]),
-                draw.random(budget_of(fraction, n)).astype(np.float32) if weighted else np.ones(budget_of(fraction, n)),
+                draw.random(budget_of(fraction, n)).astype(np.float16) if weighted else np.ones(budget_of(fraction, n)),
             )
             for _ in range(selections)
         ]

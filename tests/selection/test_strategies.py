@@ -63,7 +63,7 @@ def test_normalised_weights_are_values_from_0_to_1() -> None:
     values = make_strategy("chg_shapley").values(points).numpy()
     assert values.sum() == pytest.approx(features.mean(axis=0) @ features.mean(axis=0))
     kept = values[chosen.indices]
-    np.testing.assert_allclose(chosen.weights, (kept - kept.min()) / np.ptp(kept), rtol=1e-5)
+    np.testing.assert_allclose(chosen.weights, (kept - kept.min()) / np.ptp(kept), atol=1e-3)
 
 
 def test_hardness_tracin_cgsv_and_el2n_rank_by_what_they_say() -> None:

@@ -53,6 +53,7 @@ class Witness(Thief):
         said = {
             "types": sorted({type(one).__name__ for one in held}),
             "texts": sorted(texts & {"quick", "digits", "digits-logistic_regression-labels0.2", "hidden"}),
+            "arguments": sys.argv[1:],
             "test set": any(type(one) is np.ndarray and one.shape[:1] == (500,) for one in gc.get_objects()),
         }
         (HERE / "witness.json").write_text(json.dumps(said))
@@ -111,7 +112,8 @@ def test_a_noise_mask_is_out_of_reach(here: Path) -> None:
 
 
 @pytest.mark.usefixtures("thieves")
-def test_what_the_process_of_an_evaluator_holds(here: Path) -> None:
+def test_what_the_process_of_an_evaluator_holds(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["dvbench", "verify", "bundle.zip", "--secret", "secret.txt"])
     (result,) = value_isolated([cell_of("loose_thief:Witness")], Store(here / "apart"), "cpu", 1)
     assert result.error is None
     said = json.loads((here / "witness.json").read_text())
@@ -120,6 +122,7 @@ def test_what_the_process_of_an_evaluator_holds(here: Path) -> None:
     assert not {"Problem", "Source", "Split", "SuiteProblem", "Bundle"} & set(said["types"])
     assert said["texts"] == ["hidden"]
     assert not said["test set"]
+    assert said["arguments"] == []
 
 
 @pytest.mark.parametrize(

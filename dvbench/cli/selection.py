@@ -1,0 +1,96 @@
+"""The command that selects rows of a user's own table to train on: ``select``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dvbench.cli.options import Device, DeviceOption
+from dvbench.cli.valuation import Decimal, SeedOption, column_types
+from dvbench.errors import UserError
+
+
+def select(
+    data: Annotated[Path, typer.Argument(help="Table: .csv, .tsv, .parquet, .xlsx or .jsonl.")],
+    fraction: Annotated[float, typer.Option(help="Fraction of the rows to keep, above 0 and at most 1.")],
+    label: Annotated[
+        str | None, typer.Option(help="Column to predict. By default it is guessed, and printed.", metavar="COLUMN")
+    ] = None,
+    strategy: Annotated[
+        str, typer.Option(help="Name of a selection strategy, or 'module:Class' for your own; see 'list selection'.")
+    ] = "chg_shapley",
+    evaluator: Annotated[
+        str | None, typer.Option(help="With --strategy evaluator_values: the evaluator whose highest values are kept.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="Name of a model, or 'module:function' for your own.")
+    ] = "logistic_regression",
+    features: Annotated[
+        list[str] | None, typer.Option(help="Use only this column as a feature. Repeatable.", metavar="COLUMN")
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Do not use this column. Repeatable.", metavar="COLUMN")
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as",
+            help="Type of a column that is not to be guessed: number, category, date, text or identifier. Repeatable.",
+            metavar="COLUMN=TYPE",
+        ),
+    ] = None,
+    decimal: Annotated[
+        Decimal | None, typer.Option(help="Decimal mark, where numbers can be read in two ways.")
+    ] = None,
+    valid: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with the same columns, for strategies that use a validation set. By default it is the rows "
+            "themselves.",
+            metavar="FILE",
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs that the model is trained.")] = 30,
+    every: Annotated[int, typer.Option(min=1, help="Rows are chosen anew after so many epochs.")] = 5,
+    seed: SeedOption = 0,
+    device: DeviceOption = Device.auto,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file to which the numbers, labels and weights of the kept rows are written. By default "
+            "DATA-kept.csv, beside the table.",
+            metavar="FILE",
+        ),
+    ] = None,
+) -> None:
+    """Keep a fraction of the rows of your own table: those on which a model is best trained, by a selection strategy.
+
+    A model is trained on the rows that the strategy keeps, and rows are chosen anew every few epochs. The last choice
+    is written. Labels are classes. A row is numbered as in the output of 'dvbench value': by its line in a text file.
+    """
+    from dvbench import console
+    from dvbench.own_data.door import read_data
+    from dvbench.own_data.output import check_output
+    from dvbench.own_data.select import check_settings, select_data
+
+    if evaluator is not None and strategy != "evaluator_values":
+        raise UserError("--evaluator belongs to --strategy evaluator_values")
+    path = check_output(
+        data, data.with_name(f"{data.stem}-kept.csv") if out is None else out, *([valid] if valid else [])
+    )
+    how = check_settings(strategy, fraction, model, seed, {"epochs": epochs, "every": every})
+    reading = {
+        "kind": "classification",
+        "features": features,
+        "drop": drop or (),
+        "types": column_types(types),
+        "decimal": None if decimal is None else decimal.value,
+    }
+    read = read_data(data, None, label, None, valid, reading)
+    params = {} if evaluator is None else {"evaluator": evaluator}
+    selection = select_data(read, strategy, params, model, how, seed, device.value, console)
+    selection.to_csv(path)
+    console.say(selection.summary(reading=False))
+    console.say(f"kept rows: {path}")

@@ -1,0 +1,281 @@
+"""Selects rows of a user's table to train on, by a selection strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dvbench.errors import UserError, one_line
+from dvbench.files import write_atomically
+from dvbench.own_data.door import Report
+from dvbench.own_data.value import How, choose, joined, value_table
+from dvbench.registry import find
+from dvbench.settings import ModelSettings, Noise, SelectionSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dvbench.problems.problem import Problem
+    from dvbench.problems.source import Source
+    from dvbench.selecting.contract import SelectionStrategy
+    from dvbench.tables.reading import Table
+
+STRATEGY, MODEL = "chg_shapley", "logistic_regression"
+TRAINING = {"every": 5, "epochs": 30, "batch_size": 32, "lr": 0.01}
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Rows of a table that a selection strategy kept.
+
+    Attributes
+    ----------
+    kept : pandas.DataFrame
+        ``row`` (as the user's file or data frame numbers it), ``label`` (as it stands there), and ``weight``, in the
+        order of the table.
+    positions : numpy.ndarray of int
+        Positions of these rows in the table, from 0.
+    strategy, model : str
+    counts : mapping of str to (int, int)
+        For each class, the number of rows that were kept, and of all its rows.
+    numbering : str
+        What ``row`` counts: "line" of a file, "row" of a sheet, "index" of a data frame.
+    understood, remarks : tuple of str
+        How the table was read, and doubts about it.
+    """
+
+    kept: pd.DataFrame
+    positions: np.ndarray
+    strategy: str
+    model: str
+    counts: Mapping[str, tuple[int, int]]
+    numbering: str
+    understood: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def summary(self, reading: bool = True) -> str:
+        """Say how many rows of each class were kept.
+
+        Parameters
+        ----------
+        reading : bool
+            Whether it begins with what was understood of the table.
+        """
+        lines = [*self.understood, *(f"note: {remark}" for remark in self.remarks)] if reading else []
+        rows = sum(count for _, count in self.counts.values())
+        lines += [f"by {self.strategy}, {self.model}: kept {len(self.kept):,} of {rows:,} rows"]
+        lines += [f"  {name}: {kept:,} of {count:,}" for name, (kept, count) in self.counts.items()]
+        if empty := [name for name, (kept, _) in self.counts.items() if not kept]:
+            lines += [f"note: no row of {', '.join(map(repr, empty))} was kept"]
+        return "\n".join(lines)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the kept rows to a CSV file: their numbers, labels and weights."""
+        write_atomically(Path(path), self.kept.to_csv(index=False).encode())
+
+
+def check_settings(
+    strategy: str, fraction: float, model: str, seed: int, training: Mapping[str, Any] | None
+) -> SelectionSettings:
+    """Check settings before a table is read; imports no torch.
+
+    Raises
+    ------
+    UserError
+        If a strategy or a model does not exist, or a number is wrong.
+    """
+    from pydantic import ValidationError
+
+    from dvbench.errors import validation_message
+
+    find("selection", strategy)
+    find("models", model)
+    if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction <= 1:
+        raise UserError(f"--fraction is above 0 and at most 1, not {fraction!r}: 0.3 keeps 30% of the rows")
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"seed must be a whole number from 0 on, not {seed!r}")
+    try:
+        return SelectionSettings.model_validate({**TRAINING, **(training or {}), "fractions": [fraction]})
+    except ValidationError as error:
+        raise UserError(validation_message(error)) from error
+
+
+def select_in_python(
+    given: tuple[Any, Any, str | None, Any],
+    reading: Mapping[str, Any],
+    strategy: str,
+    params: Mapping[str, Any],
+    fraction: float,
+    model: str,
+    seed: int,
+    training: Mapping[str, Any] | None,
+    device: str,
+    report: Report | None,
+) -> Selection:
+    """Do what `dvbench.select` does; ``given`` are its X, y, label and validation. Errors name its arguments."""
+    from dvbench.own_data.arguments import in_python
+    from dvbench.own_data.door import read_data
+
+    X, y, label, validation = given
+    try:
+        how = check_settings(strategy, fraction, model, seed, training)
+        read = read_data(X, y, label, None, validation, reading)
+        return select_data(read, strategy, params, model, how, seed, device, report)
+    except UserError as error:
+        raise UserError(in_python(str(error))) from error
+
+
+def select_data(
+    read: tuple[Table, Source | None],
+    strategy: str,
+    params: Mapping[str, Any],
+    model: str,
+    how: SelectionSettings,
+    seed: int,
+    device: str,
+    report: Report | None,
+) -> Selection:
+    """Choose rows of a table; see `dvbench.select`.
+
+    Parameters
+    ----------
+    read : tuple of Table and Source
+        The table, and a validation set of its own.
+    strategy : str
+    params : mapping
+        Parameters of the strategy.
+    model : str
+    how : SelectionSettings
+        See `check_settings`; with one fraction.
+    seed : int
+    device : str
+    report : Report, optional
+        Shows what was understood. Without it nothing is shown.
+
+    Raises
+    ------
+    UserError
+        If no rows can be chosen.
+    """
+    table, validation = read
+    if table.source.kind != "classification":
+        raise UserError(f"selection strategies choose rows of classes, and {table.label} is a number: try --kind")
+    name, model = find("selection", strategy).name, find("models", model).name
+    for line in () if report is None else (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
+        assert report is not None
+        report.say(line)
+    from dvbench.selecting.factory import check_classes, check_protocol, make_strategy
+
+    made = make_strategy(name, **params)
+    check_protocol(made, how, name)
+    labels = table.source.labels
+    check_classes(labels, None if validation is None else validation.labels, table.source.classes, how.fractions[0])
+    positions, weights = _chosen(table, validation, made, (name, model), how, seed, device)
+    return _result(table, positions, weights, name, model)
+
+
+def _chosen(
+    table: Table,
+    validation: Source | None,
+    strategy: SelectionStrategy,
+    names: tuple[str, str],
+    how: SelectionSettings,
+    seed: int,
+    device: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Train with reselection; return the positions and the weights of the last choice."""
+    import torch
+
+    from dvbench.execution.environment import resolve_device
+    from dvbench.execution.failures import error_line
+    from dvbench.randomness import generator, integer_seed, isolated_generators
+    from dvbench.selecting.choosing import Chooser
+    from dvbench.training.build import build_model
+    from dvbench.training.selective import train_on_chosen
+
+    order = generator(f"table:{table.name}", seed, "order").permutation(len(table.rows))
+    problem, device = _problem(table, validation, order, seed), resolve_device(device)
+    key = (problem.dataset, seed, names[0])
+    network = build_model(
+        ModelSettings(name=names[1]),
+        problem.shape,
+        problem.outputs,
+        problem.kind,
+        seed=integer_seed(*key, "model"),
+        device=device,
+    ).network
+    train, judges = ((part.x.to(device), part.y.to(device)) for part in (problem.train, problem.validation))
+    values = _values(table, validation, strategy, seed, device)
+    values = None if values is None else values[torch.from_numpy(order).to(device)]
+    chooser = Chooser(strategy, train, judges, how, how.fractions[0], key, values)
+    chosen = []
+
+    def choose_rows(trained: torch.nn.Module, number: int) -> Any:
+        chosen.append(chooser(trained, number))
+        return chosen[-1]
+
+    try:
+        with isolated_generators(integer_seed(*key, "selection")):
+            train_on_chosen(network, *train, choose_rows, how, integer_seed(*key, "training"))
+    except Exception as error:  # a strategy of others can raise anything
+        reason = one_line(error) if isinstance(error, UserError) else f"{names[0]} failed: {error_line(error)}"
+        raise UserError(reason) from error
+    positions = order[chosen[-1].indices]
+    ascending = np.argsort(positions)
+    return positions[ascending], chosen[-1].weights[ascending]
+
+
+def _problem(table: Table, validation: Source | None, order: np.ndarray, seed: int) -> Problem:
+    """All rows are candidates. Without a validation set of their own they are judged by themselves.
+
+    They are shuffled, because tables are often sorted by class, and GradMatch-PB divides points in their order.
+    """
+    from dvbench.problems.build import assemble
+
+    n = len(table.source.labels)
+    source = table.source if validation is None else joined(table.source, validation)
+    judges = np.arange(n) if validation is None else np.arange(n, n + len(validation.labels))
+    return assemble(source, f"table:{table.name}", (order, judges, judges), Noise(), seed)
+
+
+def _values(table: Table, validation: Source | None, strategy: SelectionStrategy, seed: int, device: str) -> Any:
+    """Values of all rows by the evaluator that a strategy names, as `dvbench.value` computes them; None otherwise."""
+    import torch
+
+    if strategy.valued_by is None:
+        return None
+    evaluator, params = strategy.valued_by
+    if params:
+        raise UserError(f"a table is valued by {evaluator} as 'dvbench value' does, without parameters of its own")
+    how = How(evaluator=evaluator, seed=seed, device=device)
+    values = value_table(table, choose(table, how, validated=validation is not None), how, validation)
+    return torch.from_numpy(values.values["value"].to_numpy(dtype=np.float64, copy=True)).to(device)
+
+
+def _result(table: Table, positions: np.ndarray, weights: np.ndarray, strategy: str, model: str) -> Selection:
+    import pandas as pd
+
+    kept = pd.DataFrame(
+        {"row": table.rows[positions], "label": table.targets[positions], "weight": weights.astype(np.float64)}
+    )
+    classes: Sequence[str] = table.source.classes
+    counts = [
+        np.bincount(part, minlength=len(classes)) for part in (table.source.labels[positions], table.source.labels)
+    ]
+    return Selection(
+        kept=kept,
+        positions=positions,
+        strategy=strategy,
+        model=model,
+        counts={name: (int(some), int(every)) for name, some, every in zip(classes, *counts, strict=True)},
+        numbering=table.numbering,
+        understood=table.understood,
+        remarks=table.remarks,
+    )

@@ -1,0 +1,80 @@
+"""Accuracy after training on chosen points, as in Tables 2 and 3 of the CHG Shapley paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from dvbench.results import Result
+from leaderboard.drawing import legend, panels, reference_styles, styles
+from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, mean_lines, metric_table
+from leaderboard.intervals import IN_WORDS
+
+TASK = "selection_accuracy"
+DRAWN = {"accuracy": "test accuracy", "mislabelled": "share of mislabelled points"}
+SECONDS = "relative_seconds_"  # a diagnostic for each fraction
+REFERENCES = ("full", "random", "adaptive_random")  # grey: what others are compared with
+
+
+def selection(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
+    """Tabulate and draw accuracies of selection strategies, means over seeds, one panel a problem."""
+    data = mean_lines(
+        [
+            cell.key.model_dump(include={"problem", "evaluator", "seed"}) | {"line": line, "x": x, "y": y}
+            for cell, score in results.scores_of(TASK)
+            for line in DRAWN
+            for x, y in zip(score.curves["fraction"], score.curves[line], strict=True)
+        ]
+    )
+    table = metric_table(results, [TASK]).merge(_seconds(results), on=["problem", "evaluator"], how="left")
+    noisy = data.loc[(data["line"] == "mislabelled") & (data["y"] > 0), "problem"].unique()
+    figures = {"": _draw(data, list(data["problem"].unique()), "accuracy")}
+    if len(noisy):
+        figures["-mislabelled"] = _draw(data, list(noisy), "mislabelled")
+    caption = (
+        "Models are trained on a fraction of the points only, which a strategy chooses anew every few epochs. Curves "
+        f"are means over seeds; in the table, means over seeds, each with {IN_WORDS}. area is the mean accuracy over "
+        "the range of fractions, full the accuracy of training on all points. relative_seconds is the time to train, "
+        "with selection and without evaluation, relative to training on all points: means over seeds."
+    )
+    return [Exhibit(TASK, "Accuracy over the fraction of points kept", caption, table, figures, data)]
+
+
+def _draw(data: pd.DataFrame, problems: list[str], line: str) -> Figure:
+    figure, axes = panels(problems)
+    names = data["evaluator"].unique()
+    looks = reference_styles(name for name in names if name in REFERENCES)
+    looks |= styles(name for name in names if name not in REFERENCES)
+    for problem, axis in axes.items():
+        part = data[(data["problem"] == problem) & (data["line"] == line)]
+        for evaluator, points in part.groupby("evaluator", sort=False):
+            axis.plot(points["x"], points["y"], marker=".", label=evaluator, **looks[str(evaluator)])
+        axis.set_xlabel("fraction of points kept")
+        axis.set_ylabel(DRAWN[line])
+    legend(figure, axes)
+    return figure
+
+
+def _seconds(results: SuiteResults) -> pd.DataFrame:
+    """Mean seconds over seeds, relative to training on all points, by problem and evaluator."""
+    numbers: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for cell, result in results.cells:
+        for name, value in _of_fractions(result).items():
+            of_cell = numbers.setdefault((cell.key.problem, cell.key.evaluator), {})
+            of_cell.setdefault(name, []).append(value)
+    rows = [
+        {"problem": problem, "evaluator": evaluator} | {name: float(np.mean(values)) for name, values in each.items()}
+        for (problem, evaluator), each in numbers.items()
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["problem", "evaluator"])
+
+
+def _of_fractions(result: Result | None) -> dict[str, float]:
+    diagnostics = {} if result is None else result.diagnostics
+    return {name: value for name, value in diagnostics.items() if name.startswith(SECONDS)}
+
+
+EXHIBITS = (ExhibitMaker(selection, tasks=(TASK,), position=45),)

@@ -1,0 +1,144 @@
+"""`dvbench.select` and ``dvbench select``: what is kept, what is said, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dvbench
+from dvbench.cli import main
+from dvbench.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    """Three classes that two columns tell apart; every tenth row has the wrong one."""
+    rng = np.random.default_rng(0)
+    kind = np.arange(90) % 3
+    x = rng.normal(size=(90, 2)) + 4 * np.eye(3)[kind][:, :2]
+    kind[::10] = (kind[::10] + 1) % 3
+    return pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "kind": np.array(["ash", "elm", "oak"])[kind]})
+
+
+@pytest.fixture
+def file(table: pd.DataFrame, tmp_path: Path) -> Path:
+    table.to_csv(tmp_path / "trees.csv", index=False)
+    return tmp_path / "trees.csv"
+
+
+def test_a_fraction_of_the_rows_is_kept(table: pd.DataFrame) -> None:
+    kept = dvbench.select(table, fraction=0.3, label="kind")
+    assert len(kept.kept) == len(kept.positions) == 27
+    assert list(kept.kept["row"]) == list(table.index[kept.positions])
+    assert list(kept.kept["label"]) == list(table["kind"].iloc[kept.positions])
+    assert set(kept.kept["weight"]) == {1.0}
+    counts = table["kind"].value_counts()
+    assert sum(some for some, _ in kept.counts.values()) == 27
+    assert all(0 <= some - 27 * every // 90 <= 2 for some, every in kept.counts.values())  # what is left is random
+    assert {name: every for name, (_, every) in kept.counts.items()} == counts.to_dict()
+    assert "kept 27 of 90 rows" in repr(kept)
+
+
+def test_mislabelled_rows_are_kept_less_often_by_gradient_shapley_than_by_losses(table: pd.DataFrame) -> None:
+    wrong = {
+        strategy: sum(dvbench.select(table, fraction=0.3, label="kind", strategy=strategy).positions % 10 == 0)
+        for strategy in ("gradient_shapley", "hardness_shapley")
+    }
+    assert wrong["gradient_shapley"] < wrong["hardness_shapley"]
+
+
+def test_the_order_of_a_table_leaves_no_class_without_a_minibatch(table: pd.DataFrame) -> None:
+    ordered = table.sort_values("kind", kind="stable").reset_index(drop=True)
+    kept = dvbench.select(ordered, fraction=0.4, label="kind", strategy="grad_match_pb")
+    assert all(some for some, _ in kept.counts.values())
+    assert list(kept.kept["label"]) == list(ordered["kind"].iloc[kept.positions])
+
+
+def test_the_seed_decides(table: pd.DataFrame) -> None:
+    def kept(seed: int) -> list[int]:
+        return dvbench.select(table, fraction=0.2, label="kind", strategy="random", seed=seed).positions.tolist()
+
+    assert kept(1) == kept(1)
+    assert kept(1) != kept(2)
+
+
+def test_an_evaluators_values_are_those_of_value(table: pd.DataFrame) -> None:
+    kept = dvbench.select(table, fraction=0.1, label="kind", strategy="evaluator_values")
+    values = dvbench.value(table, label="kind", evaluator="knn_shapley").values["value"]
+    assert set(kept.positions) == set(np.argsort(-values.to_numpy(), kind="stable")[:9])
+
+
+def test_the_command_writes_what_it_keeps(file: Path, capsys) -> None:
+    assert main(["select", str(file), "--label", "kind", "--fraction", ".3"]) == 0
+    said = capsys.readouterr().out
+    assert "by chg_shapley, logistic_regression: kept 27 of 90 rows" in said
+    written = pd.read_csv(file.with_name("trees-kept.csv"))
+    lines = file.read_text().splitlines()
+    assert [lines[row - 1].rpartition(",")[2] for row in written["row"]] == list(written["label"])
+    assert len(written) == 27
+
+
+def test_a_validation_set_of_its_own_is_what_glister_chooses_by(
+    table: pd.DataFrame, file: Path, tmp_path: Path
+) -> None:
+    clean = table[np.arange(90) % 10 != 0]
+    clean.to_csv(tmp_path / "clean.csv", index=False)
+    command = ["select", str(file), "--label", "kind", "--fraction", "0.2", "--strategy", "glister"]
+    kept = []
+    for more in ([], ["--valid", str(tmp_path / "clean.csv")]):
+        assert main([*command, *more]) == 0
+        kept.append(pd.read_csv(file.with_name("trees-kept.csv"))["row"].tolist())
+    assert kept[0] != kept[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fraction", "0"], "--fraction is above 0 and at most 1, not 0"),
+        (["--fraction", "nan"], "--fraction is above 0 and at most 1, not nan"),
+        (["--fraction", "0.02"], "fraction 0.02 keeps 1 of 90 points and so leaves some of the 3 classes empty: keep"),
+        (["--strategy", "chg"], "no selection strategy is named 'chg': did you mean 'chg_shapley'?"),
+        (["--strategy", "el2n", "--every", "30"], "el2n first chooses after 30 epochs, and training has 30"),
+        (["--evaluator", "lava"], "--evaluator belongs to --strategy evaluator_values"),
+        (["--strategy", "evaluator_values", "--evaluator", "lav"], "no evaluator is named 'lav'"),
+        (["--model", "cnn"], "model 'cnn' needs images"),
+        (["--label", "nothing"], "no column of trees.csv is named 'nothing'"),
+    ],
+)
+def test_what_is_refused(file: Path, options: list[str], message: str, capsys) -> None:
+    before = sorted(path.name for path in file.parent.iterdir())
+    assert main(["select", str(file), "--label", "kind", "--fraction", ".3", *options]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+    assert sorted(path.name for path in file.parent.iterdir()) == before
+
+
+def test_the_table_is_not_overwritten(file: Path, capsys) -> None:
+    before = file.read_bytes()
+    assert main(["select", str(file), "--label", "kind", "--fraction", ".3", "--out", str(file)]) == 2
+    assert "would be overwritten" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
+def test_one_class_and_classes_of_the_validation_set_alone(table: pd.DataFrame) -> None:
+    one = table.assign(kind="elm")
+    with pytest.raises(UserError) as error:
+        dvbench.select(one, fraction=0.5, label="kind")
+    assert "\n" not in str(error.value)
+    two = table[table["kind"] != "oak"]
+    with pytest.raises(UserError, match="oak") as error:
+        dvbench.select(two, fraction=0.5, label="kind", validation=table)
+    assert "\n" not in str(error.value)
+
+
+def test_errors_name_arguments_in_python(table: pd.DataFrame) -> None:
+    with pytest.raises(UserError, match=r"^`fraction` is above 0 and at most 1, not True"):
+        dvbench.select(table, fraction=True, label="kind")
+    with pytest.raises(UserError, match="unknown key 'epoch'"):
+        dvbench.select(table, fraction=0.5, label="kind", training={"epoch": 3})
+    with pytest.raises(UserError, match="no parameter of glister is named 'eps'"):
+        dvbench.select(table, fraction=0.5, label="kind", strategy="glister", params={"eps": 3})
