@@ -241,7 +241,8 @@ def _valuation(problem: Problem, choice: Choice, how: How, number: int, count: i
         )
     except (Exception, SystemExit) as error:
         where = f" (fold {number + 1} of {count}: {len(problem.train)} rows are valued, " if count > 1 else " ("
-        where += f"{len(problem.validation)} rows are the validation set)"
+        judged = getattr(find("evaluators", choice.settings.name).load(), "uses_validation", True)
+        where = f"{where}{len(problem.validation)} rows are the validation set)" if judged else ""
         reason = str(error) if isinstance(error, UserError) else f"{choice.settings.name} failed: {error_line(error)}"
         raise UserError(reason + where) from error
 

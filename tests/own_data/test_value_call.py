@@ -104,6 +104,15 @@ def test_a_validation_set_of_its_own_values_all_rows_once() -> None:
     assert "60 rows, one validation set" in result.how
 
 
+def test_an_error_names_a_validation_set_only_where_there_is_one() -> None:
+    x, y = points(20)
+    with pytest.raises(UserError) as error:
+        dvbench.value(x, y, evaluator="chg_shapley", training={"lr": 1e30})
+    assert "validation set" not in str(error.value)
+    with pytest.raises(UserError, match="16 rows are valued, 4 rows are the validation set"):
+        dvbench.value(x, y, evaluator="leave_one_out", training={"lr": 1e30})
+
+
 def test_an_evaluator_that_uses_no_validation_set_values_all_rows_once() -> None:
     x, y = points()
     result = dvbench.value(x, y, evaluator="chg_shapley")
