@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import threading
 from contextlib import suppress
 
 from dvbench.execution.keeper import end_with_parent
@@ -29,6 +30,9 @@ end_with_parent(signal.SIGKILL)  # only while it imports; afterwards the server 
 
 for module in MODULES:
     importlib.import_module(module)
+
+# By default tqdm's lock is a semaphore of the system in every process; workers that end at once leave it behind.
+importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
 
 # Parsed source files are kept in memory. An error in one of them is reported when the plug-in is used.
 for kind in KINDS:

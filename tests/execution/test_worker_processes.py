@@ -71,6 +71,23 @@ def test_results_are_the_same_to_the_bit_here_and_in_any_number_of_workers(tmp_p
     assert not any(score.error for each in here for score in each.values())
 
 
+def test_progress_bars_in_workers_leave_no_semaphore_behind(script, store: Store) -> None:
+    """Of the system, which Python warns of at the end of a run."""
+    script(
+        "loose_bars",
+        "from multiprocessing import synchronize\nfrom tqdm import tqdm\nclass Bars(Base):\n"
+        "  def answer(self, n):\n"
+        "    made = []\n"
+        "    real = synchronize.SemLock.__init__\n"
+        "    synchronize.SemLock.__init__ = lambda *given, **named: (made.append(1), real(*given, **named))[1]\n"
+        "    list(tqdm(range(3)))\n"
+        "    return np.arange(n) + 100.0 * len(made)\n",
+    )
+    (result,) = run_cells([made_up_cell("loose_bars:Bars", tasks=())], store, "cpu", jobs=1)
+    assert result.error is None
+    assert store.array(result, "values").max() < 100
+
+
 def test_a_worker_that_dies_is_recorded_and_the_others_finish(
     script, store: Store, capfd: pytest.CaptureFixture[str]
 ) -> None:
