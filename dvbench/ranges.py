@@ -30,7 +30,7 @@ def bounds(ranges: Mapping[str, Any], metric: str, kind: str) -> Bounds:
     Parameters
     ----------
     ranges : mapping of str to Range
-        Ranges of the metrics of a task.
+        Ranges of the metrics of a task; ``accuracy_*`` stands for ``accuracy_0.1`` and all others of this form.
     metric : str
     kind : str
         Kind of problem.
@@ -40,7 +40,8 @@ def bounds(ranges: Mapping[str, Any], metric: str, kind: str) -> Bounds:
     low, high : float
         Infinite where there is no limit, and for a metric or a kind of problem that is not known.
     """
-    stated = ranges.get(metric)
+    family = metric.rpartition("_")[0] + "_*"  # such as the accuracies at all fractions, "accuracy_*"
+    stated = ranges.get(metric, ranges.get(family))
     low, high = {str(name): utility for name, utility in UTILITIES.items()}.get(kind, UNBOUNDED)
     match stated:
         case "utility":

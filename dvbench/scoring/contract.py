@@ -141,7 +141,7 @@ class Task:
     ranges : mapping of str to Range
         The range of each metric that has one, the same for all evaluators: ``(low, high)``, where None is no limit, or
         ``"utility"``, ``"difference"`` (of two utilities) or ``"distance"`` (the absolute value of a difference). The
-        leaderboard cuts intervals to it.
+        leaderboard cuts intervals to it. ``accuracy_*`` stands for all metrics of this form, such as ``accuracy_0.1``.
     coalitions : callable, optional
         ``(problem, valuation) -> sequence of numpy.ndarray of int``: the sets of players that models are trained on.
     noise : {"labels", "features"}, optional

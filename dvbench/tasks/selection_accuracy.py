@@ -12,7 +12,14 @@ from dvbench.scoring.contract import Outcome, Valuation, task
     version=1,
     headline="area",
     higher_is_better=True,
-    ranges={"area": (0, 1), "area_best": (0, 1), "area_relative": (0, None), "full": (0, 1), "mislabelled": (0, 1)},
+    ranges={
+        "area": (0, 1),
+        "area_best": (0, 1),
+        "area_relative": (0, None),
+        "full": (0, 1),
+        "mislabelled": (0, 1),
+        "accuracy_*": (0, 1),
+    },
     judges_selection=True,
 )
 def selection_accuracy(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:

@@ -112,6 +112,8 @@ def test_intervals_hold_the_mean_about_as_often_as_they_say(draw, limits, n):
         ("output_divergence", "lkd", "language", (0.0, math.inf)),
         ("knowledge_retention", "kr_forget", "classification", UNBOUNDED),
         ("point_removal", "gap", "", UNBOUNDED),
+        ("selection_accuracy", "accuracy_0.05", "classification", SHARE),
+        ("selection_accuracy", "accuracy", "classification", UNBOUNDED),
         ("rank_stability", "other", "classification", UNBOUNDED),
         ("not_installed", "auroc", "classification", UNBOUNDED),
     ],
