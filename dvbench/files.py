@@ -1,7 +1,8 @@
-"""The cache folder, and atomic writes of files."""
+"""The cache folder, atomic writes of files, and their hashes."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -41,6 +42,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def file_sha256(path: Path) -> str:
+    """Hash the content of a file, which is not read as a whole: 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvbench.errors import UserError
 from dvbench.execution.environment import current_environment, resolve_device, watch_memory
-from dvbench.files import write_atomically
+from dvbench.files import file_sha256, write_atomically
 from dvbench.problems.text_files import require_text_files
 from dvbench.randomness import isolated_generators
 from dvbench.settings import Training
@@ -167,12 +166,7 @@ def _origin(folder: Path, files: dict[str, Texts]) -> dict[str, dict[str, Any]]:
 
 def _hashes(files: Sequence[Path]) -> list[dict[str, str]]:
     """Names and SHA-256 of files."""
-
-    def digest(path: Path) -> str:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    return [{"name": str(path), "sha256": digest(path)} for path in files if path.is_file()]
+    return [{"name": str(path), "sha256": file_sha256(path)} for path in files if path.is_file()]
 
 
 def _environment(device: str) -> dict[str, Any]:

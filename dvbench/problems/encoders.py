@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dvbench.errors import UserError, one_line
-from dvbench.files import cache_folder
+from dvbench.files import cache_folder, file_sha256
 from dvbench.problems.feature_cache import Batch, read_or_encode, report
 from dvbench.problems.hub import fetch_file
 from dvbench.problems.source import Source
@@ -210,8 +210,7 @@ def sha256_of(files: list[Path], size: int) -> str:
 @lru_cache(maxsize=16)
 def _file_hash(path: Path, modified: int, size: int) -> str:
     """Hash a file, once in a process for each modification time and size."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from dvbench.errors import UserError
-from dvbench.files import cache_folder, write_atomically
+from dvbench.files import cache_folder, file_sha256, write_atomically
 from dvbench.problems.perplexity import PADDING
 from dvbench.problems.tokenizer import Vocabulary
 from dvbench.settings import Strict
@@ -183,12 +183,7 @@ def _open(folder: Path, record: TokenRecord) -> TokenFile | None:
 @lru_cache(maxsize=64)
 def _sha256(path: Path, modified: int, inode: int) -> str:
     """Hash a file, once in a process for each modification time and inode."""
-    return _digest(path)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def _create(
@@ -222,7 +217,7 @@ def _create(
             _write_header(file, texts, request.length)
             file.flush()
             os.fsync(file.fileno())
-            sha256 = _digest(temporary)
+            sha256 = file_sha256(temporary)
             temporary.chmod(0o644)
             # A process that creates the same tokens at the same time replaces the file by an equal one.
             temporary.replace(folder / f"{sha256}.npy")

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from dvbench.errors import UserError
-from dvbench.files import cache_folder
+from dvbench.files import cache_folder, file_sha256
 
 EVERY_SECONDS = 600.0  # between two checkpoints; shorter training writes none
 STATE = "state.json"
@@ -106,7 +106,7 @@ class Checkpoints:
         path = checkpoint / f"{name}.safetensors"
         if name not in hashes:
             return {}
-        if not path.is_file() or _sha256(path) != hashes[name]:
+        if not path.is_file() or file_sha256(path) != hashes[name]:
             raise UserError(f"{path} is damaged: delete {checkpoint.parent} to train from the start")
         return load_file(path)
 
@@ -139,7 +139,7 @@ class Checkpoints:
             temporary.mkdir(parents=True, exist_ok=True)
             for name, named_tensors in tensors.items():
                 save_file(named_tensors, temporary / f"{name}.safetensors")
-            hashes = {name: _sha256(temporary / f"{name}.safetensors") for name in tensors}
+            hashes = {name: file_sha256(temporary / f"{name}.safetensors") for name in tensors}
             state = {**asdict(progress), "sha256": hashes}
             (temporary / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
             shutil.rmtree(checkpoint, ignore_errors=True)
@@ -199,8 +199,3 @@ def run_key(network: nn.Module, *parts: object) -> str:
 
 def _bytes(tensor: torch.Tensor) -> memoryview:
     return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
