@@ -10,10 +10,11 @@ Names, summaries and docstrings are read from source text, so that listing them 
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -145,9 +146,51 @@ def find(kind: Kind, name: str) -> Entry:
     raise unknown(singular(kind), name, known, f"See 'dvbench list {kind}'.")
 
 
+def make(kind: Kind, name: str, base: type, settings: Mapping[str, Any]) -> Any:
+    """Make an object of a plug-in class from the parameters of its constructor.
+
+    Parameters
+    ----------
+    kind : {"unlearning", "selection"}
+    name : str
+        A registered name, or ``module:Class``.
+    base : type
+        What all plug-ins of the kind derive from.
+    settings : mapping
+        Parameters of the constructor.
+
+    Raises
+    ------
+    UserError
+        If there is no such plug-in, it does not take these parameters, or it is of another kind.
+    """
+    entry = find(kind, name)
+    plug_in = entry.load()
+    if dataclasses.is_dataclass(plug_in):
+        known = [field.name for field in dataclasses.fields(plug_in)]
+        for setting in settings:
+            if setting not in known:
+                raise unknown(f"parameter of {entry.name}", setting, known)
+    try:
+        made = plug_in(**settings)
+    except UserError:
+        raise
+    except Exception as error:  # another package's constructor may raise anything
+        raise UserError(f"cannot make {singular(kind)} {name}: {one_line(error)}") from error
+    if not isinstance(made, base):
+        raise UserError(f"{name} is not {with_article(kind)}: derive it from {base.__module__}.{base.__qualname__}")
+    return made
+
+
 def singular(kind: str) -> str:
     """Return what one plug-in of a kind is called, such as ``data set``."""
     return SINGULAR.get(kind, kind.removesuffix("s"))
+
+
+def with_article(kind: str) -> str:
+    """Return what one plug-in of a kind is called, such as ``an unlearning method``."""
+    name = singular(kind)
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
 def plural(kind: str) -> str:

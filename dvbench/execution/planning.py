@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import ValidationError
 
 from dvbench.errors import UserError, validation_message
-from dvbench.registry import entries, find, plural, singular
+from dvbench.registry import entries, find, plural, with_article
 from dvbench.results import Cell, CellKey, Plan
 from dvbench.settings import Compared, DatasetSettings, EvaluatorSettings
 from dvbench.suite import Suite, SuiteProblem
@@ -117,9 +117,8 @@ def _evaluators(suite: Suite, name: str | Mapping[str, Any]) -> list[EvaluatorSe
     except UserError:
         for other in set(get_args(Compared)) - {suite.kind}:
             if name in entries(other):
-                article = "a" if other == "selection" else "an"
                 raise UserError(
-                    f"{name} is {article} {singular(other)}, and suite '{suite.name}' has {plural(suite.kind)}"
+                    f"{name} is {with_article(other)}, and suite '{suite.name}' has {plural(suite.kind)}"
                 ) from None
         raise
     own = [settings for settings in suite.evaluators if settings.name == canonical]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from dvbench.errors import UserError, one_line, unknown
-from dvbench.registry import find
+from dvbench.errors import UserError
+from dvbench.registry import make
 from dvbench.selecting.contract import SelectionStrategy
 from dvbench.settings import SelectionSettings
 
@@ -29,23 +28,7 @@ def make_strategy(name: str, /, **settings: Any) -> SelectionStrategy:
     UserError
         If there is no strategy of that name, or it does not take these parameters.
     """
-    entry = find("selection", name)
-    make = entry.load()
-    if dataclasses.is_dataclass(make):
-        known = [field.name for field in dataclasses.fields(make)]
-        for setting in settings:
-            if setting not in known:
-                raise unknown(f"parameter of {entry.name}", setting, known)
-    try:
-        strategy = make(**settings)
-    except UserError:
-        raise
-    except Exception as error:  # another package's constructor may raise anything
-        raise UserError(f"cannot make selection strategy {name}: {one_line(error)}") from error
-    if not isinstance(strategy, SelectionStrategy):
-        raise UserError(
-            f"{name} is not a selection strategy: derive it from dvbench.selecting.contract.SelectionStrategy"
-        )
+    strategy: SelectionStrategy = make("selection", name, SelectionStrategy, settings)
     return strategy
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from dvbench.errors import UserError, one_line, unknown
-from dvbench.registry import find
+from dvbench.errors import UserError
+from dvbench.registry import make
 from dvbench.training.language_model import LanguageModel
 from dvbench.unlearning.contract import UnlearningMethod
 from dvbench.unlearning.engine import Unlearner
@@ -36,23 +35,7 @@ def make_method(name: str, /, **settings: Any) -> UnlearningMethod:
     UserError
         If there is no method of that name, or it does not take these parameters.
     """
-    entry = find("unlearning", name)
-    make = entry.load()
-    if dataclasses.is_dataclass(make):
-        known = [field.name for field in dataclasses.fields(make)]
-        for setting in settings:
-            if setting not in known:
-                raise unknown(f"parameter of {entry.name}", setting, known)
-    try:
-        method = make(**settings)
-    except UserError:
-        raise
-    except Exception as error:  # another package's constructor may raise anything
-        raise UserError(f"cannot make unlearning method {name}: {one_line(error)}") from error
-    if not isinstance(method, UnlearningMethod):
-        raise UserError(
-            f"{name} is not an unlearning method: derive it from dvbench.unlearning.contract.UnlearningMethod"
-        )
+    method: UnlearningMethod = make("unlearning", name, UnlearningMethod, settings)
     return method
 
 
