@@ -21,6 +21,13 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
+class Decimal(StrEnum):
+    """Decimal mark of numbers."""
+
+    point = "."
+    comma = ","
+
+
 DeviceOption = Annotated[
     Device, typer.Option(help="Device on which models are trained; 'auto' is a GPU if there is one.")
 ]
@@ -32,6 +39,25 @@ MirrorOption = Annotated[
         metavar="DIR",
     ),
 ]
+TableArgument = Annotated[Path, typer.Argument(help="Table: .csv, .tsv, .parquet, .xlsx or .jsonl.")]
+LabelOption = Annotated[
+    str | None, typer.Option(help="Column to predict. By default it is guessed, and printed.", metavar="COLUMN")
+]
+ModelOption = Annotated[str, typer.Option(help="Name of a model, or 'module:function' for your own.")]
+FeaturesOption = Annotated[
+    list[str] | None, typer.Option(help="Use only this column as a feature. Repeatable.", metavar="COLUMN")
+]
+DropOption = Annotated[list[str] | None, typer.Option(help="Do not use this column. Repeatable.", metavar="COLUMN")]
+TypesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--as",
+        help="Type of a column that is not to be guessed: number, category, date, text or identifier. Repeatable.",
+        metavar="COLUMN=TYPE",
+    ),
+]
+DecimalOption = Annotated[Decimal | None, typer.Option(help="Decimal mark, where numbers can be read in two ways.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 ResultsOption = Annotated[Path, typer.Option(help="Results folder.", metavar="DIR")]
 
 
@@ -49,3 +75,16 @@ def parse_seeds(text: str | None) -> list[int] | None:
     if not seeds or len(set(seeds)) != len(seeds):
         raise UserError(f"seeds are numbers such as '0-4' or '0,3', each once, not '{text}'")
     return seeds
+
+
+def column_types(options: list[str] | None) -> dict[str, str]:
+    """Types of columns, by the options ``--as``."""
+    return dict(_pair(text) for text in options or ())
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Column and type of an option ``--as``."""
+    column, equals, kind = text.rpartition("=")
+    if not equals or not column or not kind:
+        raise UserError(f"--as is COLUMN=TYPE, not '{text}'")
+    return column, kind

@@ -7,43 +7,37 @@ from typing import Annotated
 
 import typer
 
-from dvbench.cli.options import Device, DeviceOption
-from dvbench.cli.valuation import Decimal, SeedOption, column_types
+from dvbench.cli.options import (
+    DecimalOption,
+    Device,
+    DeviceOption,
+    DropOption,
+    FeaturesOption,
+    LabelOption,
+    ModelOption,
+    SeedOption,
+    TableArgument,
+    TypesOption,
+    column_types,
+)
 from dvbench.errors import UserError
 
 
 def select(
-    data: Annotated[Path, typer.Argument(help="Table: .csv, .tsv, .parquet, .xlsx or .jsonl.")],
+    data: TableArgument,
     fraction: Annotated[float, typer.Option(help="Fraction of the rows to keep, above 0 and at most 1.")],
-    label: Annotated[
-        str | None, typer.Option(help="Column to predict. By default it is guessed, and printed.", metavar="COLUMN")
-    ] = None,
+    label: LabelOption = None,
     strategy: Annotated[
         str, typer.Option(help="Name of a selection strategy, or 'module:Class' for your own; see 'list selection'.")
     ] = "chg_shapley",
     evaluator: Annotated[
         str | None, typer.Option(help="With --strategy evaluator_values: the evaluator whose highest values are kept.")
     ] = None,
-    model: Annotated[
-        str, typer.Option(help="Name of a model, or 'module:function' for your own.")
-    ] = "logistic_regression",
-    features: Annotated[
-        list[str] | None, typer.Option(help="Use only this column as a feature. Repeatable.", metavar="COLUMN")
-    ] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(help="Do not use this column. Repeatable.", metavar="COLUMN")
-    ] = None,
-    types: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--as",
-            help="Type of a column that is not to be guessed: number, category, date, text or identifier. Repeatable.",
-            metavar="COLUMN=TYPE",
-        ),
-    ] = None,
-    decimal: Annotated[
-        Decimal | None, typer.Option(help="Decimal mark, where numbers can be read in two ways.")
-    ] = None,
+    model: ModelOption = "logistic_regression",
+    features: FeaturesOption = None,
+    drop: DropOption = None,
+    types: TypesOption = None,
+    decimal: DecimalOption = None,
     valid: Annotated[
         Path | None,
         typer.Option(

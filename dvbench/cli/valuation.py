@@ -8,8 +8,19 @@ from typing import Annotated
 
 import typer
 
-from dvbench.cli.options import Device, DeviceOption
-from dvbench.errors import UserError
+from dvbench.cli.options import (
+    DecimalOption,
+    Device,
+    DeviceOption,
+    DropOption,
+    FeaturesOption,
+    LabelOption,
+    ModelOption,
+    SeedOption,
+    TableArgument,
+    TypesOption,
+    column_types,
+)
 
 
 class Kind(StrEnum):
@@ -27,21 +38,9 @@ class Utility(StrEnum):
     mse = "mse"
 
 
-class Decimal(StrEnum):
-    """Decimal mark of numbers."""
-
-    point = "."
-    comma = ","
-
-
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
-
-
 def value(
-    data: Annotated[Path, typer.Argument(help="Table: .csv, .tsv, .parquet, .xlsx or .jsonl.")],
-    label: Annotated[
-        str | None, typer.Option(help="Column to predict. By default it is guessed, and printed.", metavar="COLUMN")
-    ] = None,
+    data: TableArgument,
+    label: LabelOption = None,
     group: Annotated[
         str | None,
         typer.Option(
@@ -56,31 +55,15 @@ def value(
             "recommend, and the reason is printed."
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option(help="Name of a model, or 'module:function' for your own.")
-    ] = "logistic_regression",
+    model: ModelOption = "logistic_regression",
     utility: Annotated[
         Utility | None, typer.Option(help="What a model is judged by, if the evaluator judges models.")
     ] = None,
     kind: Annotated[Kind | None, typer.Option(help="Kind of problem. By default it follows from the label.")] = None,
-    features: Annotated[
-        list[str] | None,
-        typer.Option(help="Use only this column as a feature. Repeatable.", metavar="COLUMN"),
-    ] = None,
-    drop: Annotated[
-        list[str] | None, typer.Option(help="Do not use this column. Repeatable.", metavar="COLUMN")
-    ] = None,
-    types: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--as",
-            help="Type of a column that is not to be guessed: number, category, date, text or identifier. Repeatable.",
-            metavar="COLUMN=TYPE",
-        ),
-    ] = None,
-    decimal: Annotated[
-        Decimal | None, typer.Option(help="Decimal mark, where numbers can be read in two ways.")
-    ] = None,
+    features: FeaturesOption = None,
+    drop: DropOption = None,
+    types: TypesOption = None,
+    decimal: DecimalOption = None,
     valid: Annotated[
         Path | None,
         typer.Option(
@@ -127,16 +110,3 @@ def value(
     console.say(values.summary(reading=False))
     console.say(f"values: {path}")
     console.say(f"picture: {path.with_suffix('.png')}")
-
-
-def column_types(options: list[str] | None) -> dict[str, str]:
-    """Types of columns, by the options ``--as``."""
-    return dict(_pair(text) for text in options or ())
-
-
-def _pair(text: str) -> tuple[str, str]:
-    """Column and type of an option ``--as``."""
-    column, equals, kind = text.rpartition("=")
-    if not equals or not column or not kind:
-        raise UserError(f"--as is COLUMN=TYPE, not '{text}'")
-    return column, kind

@@ -6,7 +6,6 @@ A data set of texts with labels calls `read_labelled_texts`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ from dvbench.problems.encoders import (
     sha256_of,
 )
 from dvbench.problems.hub import errors_of_dataset, fetch_file, load, mirrored_files
+from dvbench.problems.quiet import quiet_transformers
 from dvbench.problems.source import Source
 from dvbench.randomness import isolated_generators
 
@@ -127,7 +127,7 @@ def text_encoder(name: str, tokens: int = TOKENS) -> Encoder:
     weights, tokenizer = find_weights(name, config_file), fetch_file(name, "tokenizer.json")
 
     def load() -> Encode:
-        with errors_of(name), _quiet():
+        with errors_of(name), quiet_transformers():
             from tokenizers import Tokenizer
 
             encoding = Tokenizer.from_file(str(tokenizer))
@@ -189,19 +189,3 @@ def _mean_states(rows: list[list[int]], length: int, network: torch.nn.Module) -
         states = network(input_ids=ids, attention_mask=kept).last_hidden_state
         means = (states * kept[..., None]).sum(dim=1) / kept.sum(dim=1, keepdim=True).clamp(min=1)
         return checked(torch.nn.functional.normalize(means, dim=1), len(rows))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Switch off the progress bar and messages of transformers, and restore their settings afterwards."""
-    from transformers.utils import logging
-
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from dvbench.errors import UserError, one_line
+from dvbench.problems.quiet import quiet_transformers
 from dvbench.settings import Precision
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import require_room
@@ -102,7 +102,7 @@ class Pretrained:
         """
         begin, end = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         start = end if begin is None else begin
-        with _quiet_transformers():  # it warns of texts that are longer than the model takes
+        with quiet_transformers():  # it warns of texts that are longer than the model takes
             encoded = [np.array(self.tokenizer(text, add_special_tokens=False)["input_ids"], int) for text in texts]
         encoded = [tokens for tokens in encoded if len(tokens)]
         if not encoded:
@@ -152,7 +152,7 @@ def load_pretrained(
             raise UserError(
                 f"{folder} contains no {content} ({pattern}); save the model there with save_pretrained of transformers"
             )
-    with _quiet_transformers():
+    with quiet_transformers():
         return _load(folder, length, weight_decay, precision, device)
 
 
@@ -208,22 +208,6 @@ def _load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:
             f"the tokenizer in {folder} has no token for the beginning or the end of a text: set its bos_token"
         )
     return tokenizer
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Switch off progress bars and warnings of transformers: errors are reported in one line by this module."""
-    from transformers.utils import logging
-
-    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _check_vocabularies(folder: Path, tokenizer: int, model: int) -> None:
