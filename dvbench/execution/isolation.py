@@ -111,7 +111,7 @@ def _outputs(
 def _checked(result: Result, data: Dataset, store: Store, device: str) -> Output:
     """Read the arrays that a worker process wrote, each one number for each player."""
     try:
-        arrays = {name: store.array(result, name) for name in result.arrays}
+        arrays = store.arrays(result)
         wrong = [name for name, array in arrays.items() if len(array) != (data.players or data.train)]
         if wrong:
             raise UserError(f"{wrong[0]} has another length than there are players")

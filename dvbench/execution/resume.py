@@ -96,14 +96,13 @@ def _with_settings_of(cell: Cell, store: Store) -> Result | None:
     result = store.read(cell.key)
     if result is None or result.dataset is None:
         return None
-    if result.cell.model_copy(update={"tasks": cell.tasks}) != cell:
+    if not result.cell.computes_values_of(cell):
         return None
     return result if result.dataset.table == table_hash(cell.problem.dataset) else None
 
 
 def _unaltered(result: Result, store: Store) -> Result:
-    for name in result.arrays:
-        store.array(result, name)
+    store.arrays(result)
     return result
 
 

@@ -173,12 +173,12 @@ class _CellScoring:
 
     def _valuation(self) -> Valuation:
         """The saved values, read anew: a task that changes its arrays changes those of no other task."""
-        arrays = {name: self._store.array(self._result, name) for name in self._result.arrays}
+        arrays = self._store.arrays(self._result)
         return Valuation(arrays["values"], arrays.get("repeat"), self._outputs, self._selected)
 
     def _selection_outputs(self) -> SelectionOutputs:
         """Accuracies of models that are trained on what the cell's selection strategy chose."""
-        arrays = {name: self._store.array(self._result, name) for name in self._result.arrays}
+        arrays = self._store.arrays(self._result)
         try:
             metadata = find("selection", self._cell.evaluator.name).definition.metadata
         except UserError:  # the strategy is not needed, and need not be installed

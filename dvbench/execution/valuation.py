@@ -99,7 +99,7 @@ def _second_valuation(
     cell: Cell, result: Result, tasks: Sequence[str], problem: Problem, store: Store, device: str
 ) -> Result:
     """Add the values of a second valuation. If it fails, the scores of the tasks that need it get the error."""
-    arrays = {name: store.array(result, name) for name in result.arrays}
+    arrays = store.arrays(result)
     try:
         arrays["repeat"] = valuate_cell(cell, problem, device, purpose="repeat").arrays["values"]
     except (Exception, SystemExit) as error:

@@ -53,8 +53,7 @@ def settings_of(
         find("models", model)
     if not isinstance(folds, int) or isinstance(folds, bool) or folds < 2:
         raise UserError(f"folds must be a whole number from 2 on, not {folds!r}")
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise UserError(f"seed must be a whole number from 0 on, not {seed!r}")
+    check_seed(seed)
     try:
         trained = Training.model_validate(TRAINING.model_dump() | dict(training or {}))
     except ValidationError as error:
@@ -62,6 +61,12 @@ def settings_of(
     if trained.epochs < 1:
         raise UserError("epochs must be at least 1: an untrained model values nothing")
     return How(evaluator, model, utility, folds, seed, trained, device)
+
+
+def check_seed(seed: object) -> None:
+    """Raise a `UserError` if it is no seed."""
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"seed must be a whole number from 0 on, not {seed!r}")
 
 
 def value_data(

@@ -11,7 +11,7 @@ import numpy as np
 
 from dvbench.errors import UserError, one_line
 from dvbench.files import write_atomically
-from dvbench.own_data.door import Report
+from dvbench.own_data.door import Report, check_seed
 from dvbench.own_data.value import How, choose, joined, value_table
 from dvbench.registry import find
 from dvbench.settings import ModelSettings, Noise, SelectionSettings
@@ -99,8 +99,7 @@ def check_settings(
     find("models", model)
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction <= 1:
         raise UserError(f"--fraction is above 0 and at most 1, not {fraction!r}: 0.3 keeps 30% of the rows")
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise UserError(f"seed must be a whole number from 0 on, not {seed!r}")
+    check_seed(seed)
     try:
         return SelectionSettings.model_validate({**TRAINING, **(training or {}), "fractions": [fraction]})
     except ValidationError as error:

@@ -148,7 +148,7 @@ def value_table(
         observe(0, 0, 0.0)
     import dvbench.execution.valuation  # noqa: F401  takes seconds, which say nothing about the folds
 
-    judged = getattr(find("evaluators", choice.settings.name).load(), "uses_validation", True)
+    judged = _uses_validation(choice)
     parts = list(_parts(table, how, validation)) if judged else [(np.arange(len(source.labels)),) * 2]
     if observe:
         observe(0, len(parts), 0.0)
@@ -209,6 +209,10 @@ def _uses_utility(choice: Choice) -> bool:
     return takes_utility(entry) or hasattr(entry.load(), "input_metric")
 
 
+def _uses_validation(choice: Choice) -> bool:
+    return bool(getattr(find("evaluators", choice.settings.name).load(), "uses_validation", True))
+
+
 def _judge(choice: Choice) -> str:
     """The model, and its utility, in words; an evaluator without `input_model` uses none."""
     if not hasattr(find("evaluators", choice.settings.name).load(), "input_model"):
@@ -241,8 +245,7 @@ def _valuation(problem: Problem, choice: Choice, how: How, number: int, count: i
         )
     except (Exception, SystemExit) as error:
         where = f" (fold {number + 1} of {count}: {len(problem.train)} rows are valued, " if count > 1 else " ("
-        judged = getattr(find("evaluators", choice.settings.name).load(), "uses_validation", True)
-        where = f"{where}{len(problem.validation)} rows are the validation set)" if judged else ""
+        where = f"{where}{len(problem.validation)} rows are the validation set)" if _uses_validation(choice) else ""
         reason = str(error) if isinstance(error, UserError) else f"{choice.settings.name} failed: {error_line(error)}"
         raise UserError(reason + where) from error
 

@@ -65,7 +65,7 @@ def merge(sources: Sequence[Store], target: Store) -> list[Merged]:
         for chosen in kept[suite].values():
             if chosen is not None and chosen[1] is not target:
                 result, store = chosen
-                target.write(result, {name: store.array(result, name) for name in result.arrays})
+                target.write(result, store.arrays(result))
                 copied += 1
         target.write_plan(plan)
         results = [(cell, kept[suite][cell.key.folder]) for cell in plan.cells]
@@ -98,10 +98,9 @@ def _kept(cell: Cell, stores: Sequence[Store]) -> tuple[Result, Store] | None:
     """The best result of a cell, and where it is."""
     found = [(result, store) for store in stores if (result := store.read(cell.key)) is not None]
     for result, store in found:
-        if result.cell.model_copy(update={"tasks": cell.tasks}) != cell:
+        if not result.cell.computes_values_of(cell):
             raise UserError(f"{store.root} has a result of {cell.key} with other settings than its plan: run it again")
-        for name in result.arrays:
-            store.array(result, name)  # checks it
+        store.arrays(result)  # checks them
     valued = [(result, store) for result, store in found if result.status == "ok"]
     hashes = {result.arrays["values"].sha256: store.root for result, store in valued}
     if len(hashes) > 1:

@@ -63,6 +63,10 @@ class Cell(Strict):
     evaluator: EvaluatorSettings
     tasks: tuple[Name, ...]
 
+    def computes_values_of(self, other: Cell) -> bool:
+        """Whether all settings are equal but the tasks, which values do not depend on."""
+        return self.model_copy(update={"tasks": other.tasks}) == other
+
 
 class Dataset(Strict):
     """The data a cell was run on; ``table`` is the hash of the file if they are a user's own table.

@@ -148,6 +148,10 @@ class Store:
             raise UserError(f"{path} does not hold {length} finite numbers; move it away")
         return array if name in DTYPES else array.astype(np.float64, copy=False)
 
+    def arrays(self, result: Result) -> dict[ArrayName, np.ndarray]:
+        """Load all arrays of a result; see `array`."""
+        return {name: self.array(result, name) for name in result.arrays}
+
     def remove(self, key: CellKey) -> None:
         """Delete a cell's folder."""
         folder = self.folder(key)

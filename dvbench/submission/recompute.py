@@ -106,7 +106,7 @@ def recompute(
         load_source(dataset)
     for cell in cells:
         claimed = bundle.result(cell.key)
-        arrays = {name: bundle.store.array(claimed, name) for name in claimed.arrays}
+        arrays = bundle.store.arrays(claimed)
         scratch.write(claimed.model_copy(update={"scores": {}}), arrays)
     return collected(score_saved_values(cells, scratch, device, jobs, limits), on_scored, budget)
 
