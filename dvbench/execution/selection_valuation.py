@@ -19,9 +19,9 @@ from dvbench.scoring.selection_experiment import SelectionExperiment
 from dvbench.selecting.choosing import Chooser
 from dvbench.selecting.contract import SelectionStrategy
 from dvbench.selecting.factory import check_protocol, make_strategy
-from dvbench.selecting.record import how_often, packed
+from dvbench.selecting.record import Recorder, how_often, packed
 from dvbench.settings import EvaluatorSettings
-from dvbench.training.selective import Choose, Chosen
+from dvbench.training.selective import Chosen
 
 SHORTEST = 1e-9  # seconds that an epoch takes at least
 Value = Callable[[ValuationInput, str], ValuationOutput]
@@ -69,7 +69,7 @@ def value_by_selection(cell: Cell, problem: Problem, device: str, purpose: str, 
         with isolated_generators(integer_seed(problem.dataset, problem.seed, name, purpose)):
             trained = 1 if strategy.keeps_all else len(how.fractions)  # all points are the same at every fraction
             for fraction in how.fractions[:trained]:
-                recorded = _Recorded(_chooser(experiment, strategy, fraction, name, purpose, values))
+                recorded = Recorder(_chooser(experiment, strategy, fraction, name, purpose, values))
                 spent = experiment.train(recorded)
                 choices.append(recorded.choices)
                 seconds.append((spent.choosing + before, spent.training))
@@ -97,18 +97,6 @@ def _seconds_by_fraction(
         diagnostics[f"selection_seconds_{fraction:g}"] = choosing
         diagnostics[f"relative_seconds_{fraction:g}"] = (choosing + training) / of_all
     return diagnostics
-
-
-class _Recorded:
-    """Passes on what a strategy chooses, and keeps it."""
-
-    def __init__(self, choose: Choose) -> None:
-        self._choose = choose
-        self.choices: list[Chosen] = []
-
-    def __call__(self, network: torch.nn.Module, number: int) -> Chosen:
-        self.choices.append(self._choose(network, number))
-        return self.choices[-1]
 
 
 def _chooser(

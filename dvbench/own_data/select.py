@@ -196,6 +196,7 @@ def _chosen(
     from dvbench.execution.failures import error_line
     from dvbench.randomness import generator, integer_seed, isolated_generators
     from dvbench.selecting.choosing import Chooser
+    from dvbench.selecting.record import Recorder
     from dvbench.training.build import build_model
     from dvbench.training.selective import train_on_chosen
 
@@ -213,22 +214,17 @@ def _chosen(
     train, judges = ((part.x.to(device), part.y.to(device)) for part in (problem.train, problem.validation))
     values = _values(table, validation, strategy, seed, device)
     values = None if values is None else values[torch.from_numpy(order).to(device)]
-    chooser = Chooser(strategy, train, judges, how, how.fractions[0], key, values)
-    chosen = []
-
-    def choose_rows(trained: torch.nn.Module, number: int) -> Any:
-        chosen.append(chooser(trained, number))
-        return chosen[-1]
-
+    recorder = Recorder(Chooser(strategy, train, judges, how, how.fractions[0], key, values))
     try:
         with isolated_generators(integer_seed(*key, "selection")):
-            train_on_chosen(network, *train, choose_rows, how, integer_seed(*key, "training"))
+            train_on_chosen(network, *train, recorder, how, integer_seed(*key, "training"))
     except Exception as error:  # a strategy of others can raise anything
         reason = one_line(error) if isinstance(error, UserError) else f"{names[0]} failed: {error_line(error)}"
         raise UserError(reason) from error
-    positions = order[chosen[-1].indices]
+    last = recorder.choices[-1]
+    positions = order[last.indices]
     ascending = np.argsort(positions)
-    return positions[ascending], chosen[-1].weights[ascending]
+    return positions[ascending], last.weights[ascending]
 
 
 def _problem(table: Table, validation: Source | None, order: np.ndarray, seed: int) -> Problem:

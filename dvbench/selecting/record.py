@@ -10,12 +10,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from torch import nn
 
 from dvbench.errors import UserError
 from dvbench.results import ArrayName
 from dvbench.selecting.factory import budget_of
 from dvbench.settings import SelectionSettings
-from dvbench.training.selective import Chosen
+from dvbench.training.selective import Choose, Chosen
+
+
+class Recorder:
+    """Passes on what a strategy chooses, and keeps it in ``choices``.
+
+    Parameters
+    ----------
+    choose : callable
+    """
+
+    def __init__(self, choose: Choose) -> None:
+        self._choose = choose
+        self.choices: list[Chosen] = []
+
+    def __call__(self, network: nn.Module, number: int) -> Chosen:
+        """Choose, and keep the choice."""
+        self.choices.append(self._choose(network, number))
+        return self.choices[-1]
 
 
 def packed(choices: Sequence[Sequence[Chosen]], n: int) -> dict[ArrayName, np.ndarray]:
