@@ -196,7 +196,7 @@ def test_killed_while_saving_leaves_nothing_that_is_taken_up(model, kept, monkey
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    for part in ("_sha256", "json"):  # between tensors and the state
+    for part in ("file_sha256", "json"):  # between tensors and the state
         with monkeypatch.context() as patch:
             patch.setattr(checkpoints, part, type("", (), {"dumps": killed}) if part == "json" else killed)
             with pytest.raises(KeyboardInterrupt):
