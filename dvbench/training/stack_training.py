@@ -213,15 +213,13 @@ def _minibatch_blocks(
     """Yield the minibatches of one coalition in blocks of `PREFETCHED_STEPS`: (steps, width), padded with -1."""
     generator = torch_generator(seed)
     steps = -(-len(members) // batch_size)
-    padding = steps * width - len(members)
+    padding, at_once = steps * width - len(members), -(-PREFETCHED_STEPS // steps)
     pending: list[torch.Tensor] = []
-    for epoch in range(1, epochs + 1):
-        order = members[torch.randperm(len(members), generator=generator)]
-        pending.append((F.pad(order, (0, padding), value=-1) if padding else order).view(steps, width))
-        if epoch == epochs or steps * len(pending) >= PREFETCHED_STEPS:
-            *full_blocks, last = torch.cat(pending).split(PREFETCHED_STEPS)
-            yield from full_blocks
-            pending = [last]
-            if epoch == epochs or len(last) == PREFETCHED_STEPS:
-                yield last
-                pending = []
+    for first in range(0, epochs, at_once):
+        shuffles = [torch.randperm(len(members), generator=generator) for _ in range(min(at_once, epochs - first))]
+        orders = members[torch.stack(shuffles)]
+        pending.append((F.pad(orders, (0, padding), value=-1) if padding else orders).view(-1, width))
+        *full_blocks, last = torch.cat(pending).split(PREFETCHED_STEPS)
+        yield from full_blocks
+        pending = [last]
+    yield from pending
