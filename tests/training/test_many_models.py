@@ -119,10 +119,8 @@ def test_each_copy_is_unlearned_as_by_a_plain_loop(name, parameters, make_model,
     ascent = replace(ASCENT, parameters=parameters)
     coalitions = [coalition for coalition in COALITIONS if len(coalition)]
     unlearner = StackedUnlearner(model, x, y, x_validation, y_validation, ascent)
-    together = [coalitions[i : i + unlearner.at_once] for i in range(0, len(coalitions), unlearner.at_once)]
-    models = [
-        models[i : i + 1] for part in together for models in (unlearner.unlearn(part, 11),) for i in range(len(part))
-    ]
+    parts = [coalitions[i : i + unlearner.at_once] for i in range(0, len(coalitions), unlearner.at_once)]
+    models = [models[i : i + 1] for models in (unlearner.unlearn(p, 11) for p in parts) for i in range(models.copies)]
     actual = by_number(unlearner.outputs_without(coalitions, 11))
     for number, coalition in enumerate(coalitions):
         if parameters == "all":
