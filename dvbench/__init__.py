@@ -168,7 +168,7 @@ def select(
     Returns
     -------
     dvbench.own_data.select.Selection
-        ``kept`` (a data frame), ``positions``, ``summary()`` and ``to_csv(path)``.
+        ``kept`` (a data frame of the rows themselves), ``positions``, ``summary()`` and ``to_csv(path)``.
 
     Raises
     ------

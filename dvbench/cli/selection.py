@@ -53,8 +53,8 @@ def select(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file to which the numbers, labels and weights of the kept rows are written. By default "
-            "DATA-kept.csv, beside the table.",
+            help="CSV file to which the kept rows are written, with all columns of the table, and with their numbers "
+            "and weights. By default DATA-kept.csv, beside the table.",
             metavar="FILE",
         ),
     ] = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,9 @@ class Selection:
     Attributes
     ----------
     kept : pandas.DataFrame
-        ``row`` (as the user's file or data frame numbers it), ``label`` (as it stands there), and ``weight``, in the
-        order of the table.
+        The rows as they stand in the table, in its order: ``row`` (as the user's file or data frame numbers it), its
+        columns, and ``weight``. Of arrays the label is the only column. If the table has a column named ``row`` or
+        ``weight``, a ``_`` is added to the name of the new one.
     positions : numpy.ndarray of int
         Positions of these rows in the table, from 0.
     strategy, model : str
@@ -77,7 +78,7 @@ class Selection:
         return "\n".join(lines)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the kept rows to a CSV file: their numbers, labels and weights."""
+        """Write the kept rows to a CSV file: their numbers, the columns of the table, and their weights."""
         write_atomically(Path(path), self.kept.to_csv(index=False).encode())
 
 
@@ -254,18 +255,28 @@ def _values(table: Table, validation: Source | None, strategy: SelectionStrategy
     return torch.from_numpy(values.values["value"].to_numpy(dtype=np.float64, copy=True)).to(device)
 
 
-def _result(table: Table, positions: np.ndarray, weights: np.ndarray, strategy: str, model: str) -> Selection:
+def _rows(table: Table, positions: np.ndarray, weights: np.ndarray) -> pd.DataFrame:
     import pandas as pd
 
-    kept = pd.DataFrame(
-        {"row": table.rows[positions], "label": table.targets[positions], "weight": weights.astype(np.float64)}
-    )
+    columns = table.cells.columns
+    row, weight = (_unused(name, columns) for name in ("row", "weight"))
+    kept = {name: cells.take(positions).to_pandas() for name, cells in columns.items()}
+    return pd.DataFrame({row: table.rows[positions], **kept, weight: weights.astype(np.float64)})
+
+
+def _unused(name: str, names: Collection[str]) -> str:
+    while name in names:
+        name += "_"
+    return name
+
+
+def _result(table: Table, positions: np.ndarray, weights: np.ndarray, strategy: str, model: str) -> Selection:
     classes: Sequence[str] = table.source.classes
     counts = [
         np.bincount(part, minlength=len(classes)) for part in (table.source.labels[positions], table.source.labels)
     ]
     return Selection(
-        kept=kept,
+        kept=_rows(table, positions, weights),
         positions=positions,
         strategy=strategy,
         model=model,

@@ -47,6 +47,8 @@ class Table:
         The word for these numbers.
     targets : numpy.ndarray of str, shape (n,)
         Label cells as they stand in the table.
+    cells : Cells
+        All columns as they stand in the table; of arrays those of the labels and the groups alone.
     understood : tuple of str
         Lines to show before anything is computed.
     remarks : tuple of str
@@ -64,6 +66,7 @@ class Table:
     rows: np.ndarray
     numbering: str
     targets: np.ndarray
+    cells: Cells
     understood: tuple[str, ...]
     remarks: tuple[str, ...]
     encoders: Mapping[str, Encoder] | None = None
@@ -183,6 +186,7 @@ def _table(
         rows=cells.rows,
         numbering=cells.numbering,
         targets=labels.texts,
+        cells=cells,
         understood=(*notes, labels.understood, *summarise(features, fitted, groups, group)),
         remarks=remarks,
         encoders=None if fitted is None else fitted.encoders,

@@ -33,7 +33,7 @@ def test_a_fraction_of_the_rows_is_kept(table: pd.DataFrame) -> None:
     kept = dvbench.select(table, fraction=0.3, label="kind")
     assert len(kept.kept) == len(kept.positions) == 27
     assert list(kept.kept["row"]) == list(table.index[kept.positions])
-    assert list(kept.kept["label"]) == list(table["kind"].iloc[kept.positions])
+    pd.testing.assert_frame_equal(kept.kept[["a", "b", "kind"]], table.iloc[kept.positions].reset_index(drop=True))
     assert set(kept.kept["weight"]) == {1.0}
     counts = table["kind"].value_counts()
     assert sum(some for some, _ in kept.counts.values()) == 27
@@ -54,7 +54,7 @@ def test_the_order_of_a_table_leaves_no_class_without_a_minibatch(table: pd.Data
     ordered = table.sort_values("kind", kind="stable").reset_index(drop=True)
     kept = dvbench.select(ordered, fraction=0.4, label="kind", strategy="grad_match_pb")
     assert all(some for some, _ in kept.counts.values())
-    assert list(kept.kept["label"]) == list(ordered["kind"].iloc[kept.positions])
+    assert list(kept.kept["kind"]) == list(ordered["kind"].iloc[kept.positions])
 
 
 def test_the_seed_decides(table: pd.DataFrame) -> None:
@@ -76,9 +76,23 @@ def test_the_command_writes_what_it_keeps(file: Path, capsys) -> None:
     said = capsys.readouterr().out
     assert "by chg_shapley, logistic_regression: kept 27 of 90 rows" in said
     written = pd.read_csv(file.with_name("trees-kept.csv"))
-    lines = file.read_text().splitlines()
-    assert [lines[row - 1].rpartition(",")[2] for row in written["row"]] == list(written["label"])
+    assert list(written) == ["row", "a", "b", "kind", "weight"]
+    table = pd.read_csv(file)
+    pd.testing.assert_frame_equal(written[list(table)], table.iloc[written["row"] - 2].reset_index(drop=True))
     assert len(written) == 27
+
+
+def test_columns_of_the_table_that_are_named_like_new_ones_are_kept(table: pd.DataFrame) -> None:
+    named = table.rename(columns={"a": "row", "b": "weight_"})
+    kept = dvbench.select(named, fraction=0.3, label="kind", strategy="random")
+    assert list(kept.kept) == ["row_", "row", "weight_", "kind", "weight"]
+    assert list(kept.kept["row"]) == list(named["row"].iloc[kept.positions])
+
+
+def test_of_arrays_the_label_is_the_only_column(table: pd.DataFrame) -> None:
+    kept = dvbench.select(table[["a", "b"]].to_numpy(), table["kind"].to_numpy(), fraction=0.3, strategy="random")
+    assert list(kept.kept) == ["row", "y", "weight"]
+    assert list(kept.kept["y"]) == list(table["kind"].iloc[kept.positions])
 
 
 def test_a_validation_set_of_its_own_is_what_glister_chooses_by(
