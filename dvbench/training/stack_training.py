@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from dvbench.randomness import torch_generator
 from dvbench.settings import Precision
 from dvbench.training.losses import residuals
 from dvbench.training.optimisers import AdamW, Optimiser
+from dvbench.training.precision import products_in
 from dvbench.training.stacks import LogitGradient, Stack
 
-PREFETCHED_STEPS = 256  # minibatches of each coalition that are prepared together
+PREFETCHED_STEPS = 256  # minibatches of each coalition that are drawn and moved together
 
 
 def train(
@@ -50,7 +50,7 @@ def train(
         Seed of the order of minibatches.
     trainable : sequence of bool, optional
         Whether each parameter is trained; by default all are.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "tf32", "bfloat16"}
         Precision of matrix products.
     sample_weight : torch.Tensor of shape (n,), optional
         Weight of each point's loss.
@@ -71,7 +71,7 @@ def train(
     def weigh(points: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return weights if sample_weight is None else weights * sample_weight[points]
 
-    minibatches = stacked_minibatches(coalitions, batch_size, epochs, seed)
+    minibatches = stacked_minibatches(coalitions, batch_size, epochs, seed, y)
     take_steps(copies, x, y, minibatches, optimiser, precision=precision, weigh=weigh, on_step=start_step)
     diverged = [len(coalitions[int(number)]) for number in (~copies.finite()).nonzero()]
     if diverged:
@@ -103,7 +103,7 @@ def take_steps(
     minibatches : iterable of (points, weights)
         As `stacked_minibatches` yields them.
     optimiser : Optimiser
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "tf32", "bfloat16"}
     weigh : callable, optional
         Maps row numbers and weights of a minibatch, both (copies, width), to other weights.
     augment : callable, optional
@@ -111,17 +111,16 @@ def take_steps(
     on_step : callable, optional
         Called with the number of each step before it is taken.
     """
-    autocast, active = torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"), copies
+    active = copies
     for step, (points, weights) in enumerate(minibatches):
         if on_step is not None:
             on_step(step)
-        points, weights = points.to(x.device), weights.to(y)  # the dtype of y, because x may hold integers
         if len(points) < active.copies:
             active = active[: len(points)]
         targets = gather(y, points).transpose(1, 2)
         weights = (weights if weigh is None else weigh(points, weights)).unsqueeze(1)
         features = gather(x, points)
-        with autocast:
+        with products_in(precision, x.device):
             active.accumulate_gradient(
                 features if augment is None else augment(features), _loss_gradient(targets, weights)
             )
@@ -168,12 +167,14 @@ def gather(x: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 
 
 def stacked_minibatches(
-    coalitions: Sequence[torch.Tensor], batch_size: int, epochs: int, seed: int
+    coalitions: Sequence[torch.Tensor], batch_size: int, epochs: int, seed: int, y: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield the minibatches of all coalitions, one step at a time. Each coalition is shuffled again in every epoch.
 
     Each coalition is shuffled by its own generator, and all generators start from the same seed. So the minibatches of
-    a coalition do not depend on the other coalitions in the list. Smaller coalitions have fewer steps and end earlier.
+    a coalition do not depend on the other coalitions in the list, and coalitions of the same size are shuffled in the
+    same way. Smaller coalitions have fewer steps and end earlier. Orders are drawn on the CPU, whatever the device, and
+    those of many steps are moved together.
 
     Parameters
     ----------
@@ -181,6 +182,8 @@ def stacked_minibatches(
         Row numbers, sorted from the largest coalition to the smallest.
     batch_size, epochs : int
     seed : int
+    y : torch.Tensor
+        A tensor of the device and dtype of the weights.
 
     Yields
     ------
@@ -189,39 +192,57 @@ def stacked_minibatches(
     weights : torch.Tensor of shape (active, width)
         Weight of each point's loss: one over the size of its minibatch, and 0 for padding.
     """
-    width = min(batch_size, len(coalitions[0]))
-    streams = [_minibatch_blocks(coalition, batch_size, width, epochs, seed) for coalition in coalitions]
-    steps = [epochs * -(-len(coalition) // batch_size) for coalition in coalitions]
-    active = len(coalitions)
-    for start in range(0, steps[0], PREFETCHED_STEPS):
-        blocks = [next(stream) for stream, count in zip(streams, steps, strict=True) if count > start]
-        points = torch.nn.utils.rnn.pad_sequence(blocks, padding_value=-1)
-        is_point = points >= 0
-        counts = is_point.sum(dim=2, keepdim=True)
-        weights = is_point.double() / counts.clamp(min=1)
-        # Pad with a point of the same minibatch: the features of another coalition's point could be infinite.
-        points = torch.where(is_point, points, points[:, :, :1]).clamp_(min=0)
-        for step, longest in enumerate(counts.amax(dim=(1, 2)).tolist()):
-            while steps[active - 1] <= start + step:
-                active -= 1
-            yield points[step, :active, :longest], weights[step, :active, :longest]
+    sizes = np.array([len(coalition) for coalition in coalitions])
+    epoch_steps, width = -(-sizes // batch_size), min(batch_size, len(coalitions[0]))
+    distinct, of_size = np.unique(-sizes, return_inverse=True)
+    shuffles = [_Shuffles(size, -(-size // batch_size) * width, epochs, seed) for size in (-distinct).tolist()]
+    members = torch.cat(list(coalitions)).to(y.device)
+    layout = torch.from_numpy(np.stack([of_size, np.cumsum(sizes) - sizes])).to(y.device)
+    for start in range(0, epochs * int(epoch_steps[0]), PREFETCHED_STEPS):
+        steps = np.arange(start, min(start + PREFETCHED_STEPS, epochs * int(epoch_steps[0])))[:, None]
+        counts = np.clip(sizes - steps % epoch_steps * batch_size, 0, width) * (steps < epochs * epoch_steps)
+        active = (counts > 0).sum(axis=1)
+        orders = np.zeros((of_size[active[0] - 1] + 1, len(steps), width), dtype=np.int32)
+        for order, shuffle in zip(orders, shuffles, strict=False):  # those of smaller coalitions have ended
+            shuffle.write(order.reshape(-1), start * width)
+        points, weights = _padded(orders, counts[:, : active[0]], members, layout[:, : active[0]], y)
+        for step, (copies, longest) in enumerate(zip(active.tolist(), counts.max(axis=1).tolist(), strict=True)):
+            yield points[step, :copies, :longest], weights[step, :copies, :longest]
 
 
-def _minibatch_blocks(
-    members: torch.Tensor, batch_size: int, width: int, epochs: int, seed: int
-) -> Iterator[torch.Tensor]:
-    """Yield the minibatches of one coalition in blocks of `PREFETCHED_STEPS`: (steps, width), padded with -1."""
-    generator = torch_generator(seed)
-    steps = -(-len(members) // batch_size)
-    padding = steps * width - len(members)
-    pending: list[torch.Tensor] = []
-    for epoch in range(1, epochs + 1):
-        order = members[torch.randperm(len(members), generator=generator)]
-        pending.append((F.pad(order, (0, padding), value=-1) if padding else order).view(steps, width))
-        if epoch == epochs or steps * len(pending) >= PREFETCHED_STEPS:
-            *full_blocks, last = torch.cat(pending).split(PREFETCHED_STEPS)
-            yield from full_blocks
-            pending = [last]
-            if epoch == epochs or len(last) == PREFETCHED_STEPS:
-                yield last
-                pending = []
+def _padded(
+    orders: np.ndarray, counts: np.ndarray, members: torch.Tensor, layout: torch.Tensor, y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points and weights of some steps, (steps, copies, width), from orders (sizes, steps, width) of each size."""
+    of_size, first = layout
+    places = torch.from_numpy(orders).to(y.device).index_select(0, of_size) + first[:, None, None]
+    points = gather(members, places).transpose(0, 1)
+    sizes = torch.from_numpy(counts).to(y.device).unsqueeze(2)
+    is_point = torch.arange(points.shape[2], device=y.device) < sizes
+    weights = torch.where(is_point, 1 / sizes.double(), 0.0).to(y)
+    # Pad with a point of the same minibatch: the features of another coalition's point could be infinite.
+    return torch.where(is_point, points, points[:, :, :1]), weights
+
+
+class _Shuffles:
+    """The orders of coalitions of one size in all epochs, each of which has ``period`` places and fills the first.
+
+    Parameters
+    ----------
+    size, period, epochs, seed : int
+    """
+
+    def __init__(self, size: int, period: int, epochs: int, seed: int) -> None:
+        self._size, self._period, self._epochs = size, period, epochs
+        self._generator = torch_generator(seed)
+        self._drawn, self._order = 0, np.empty(0, dtype=np.int64)
+
+    def write(self, row: np.ndarray, begin: int) -> None:
+        """Write the places from ``begin`` on into a row of zeros. Rows are asked for one after the other."""
+        for epoch in range(begin // self._period, min(self._epochs, -(-(begin + len(row)) // self._period))):
+            if epoch == self._drawn:
+                self._order = torch.randperm(self._size, generator=self._generator).numpy()
+                self._drawn += 1
+            place = epoch * self._period - begin
+            part = self._order[max(0, -place) : len(row) - place]
+            row[max(0, place) : max(0, place) + len(part)] = part

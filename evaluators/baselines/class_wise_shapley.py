@@ -78,6 +78,7 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
         """Set the data, after a check that they have classes."""
         require_classes("class_wise_shapley", x_train, y_train)
         super().input_data(x_train, y_train, x_valid, y_valid)
+        self._rows = {label: self._get_class_indices(label) for label in self.classes.tolist()}
         return self
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> ClassWiseShapley:
@@ -97,35 +98,35 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
         return float(super().evaluate(y, y_hat)) if len(y) else 0.0
 
     def _paper_values(self, *args: Any, **kwargs: Any) -> np.ndarray:
-        def accuracies(pairs: Sequence[tuple[int, np.ndarray]]) -> np.ndarray:
-            return train_jointly(
-                self, lambda: np.array([self._accuracies(label, members, *args, **kwargs) for label, members in pairs])
-            )
-
         def game(pairs: Sequence[tuple[int, np.ndarray]]) -> np.ndarray:
-            inside, outside = accuracies(pairs).T
+            inside, outside = train_jointly(
+                self,
+                lambda: np.array(
+                    [self._shares(label, self._predicted(members, *args, **kwargs)) for label, members in pairs]
+                ),
+            ).T
             return np.asarray(inside * np.exp(outside))
 
-        classes, labels = self.train_classes.cpu().numpy(), self.classes.tolist()
+        classes = self.train_classes.cpu().numpy()
         values = class_wise_values(game, classes, self.permutations, self.draws_of_others, self.random_state)
-        everyone = np.arange(len(classes))
-        for label, (inside, _) in zip(labels, accuracies([(label, everyone) for label in labels]), strict=True):
-            total = values[classes == label].sum()
+        predicted = train_jointly(self, lambda: self._predicted(np.arange(len(classes)), *args, **kwargs))
+        for label in self._rows:
+            inside, total = self._shares(label, predicted)[0], values[classes == label].sum()
             if total > 0:
                 values[classes == label] *= inside / total
         return values
 
-    def _accuracies(self, label: int, members: np.ndarray, *args: Any, **kwargs: Any) -> tuple[float, float]:
+    def _shares(self, label: int, predicted: torch.Tensor) -> tuple[float, float]:
         """Shares of the validation set that are predicted correctly: points of the class, and points of others."""
-        predicted = self._predicted(members, *args, **kwargs)
-        rows = self.valid_classes == label
-        inside, outside = (
-            self.evaluate(self.y_valid[part], predicted[part.to(predicted.device)]) * int(part.sum()) / self.num_valid
-            for part in (rows, ~rows)
-        )
+        inside, outside = (metric * count / self.num_valid for metric, count in self._metrics(label, predicted))
         if min(inside, outside) < 0:
             raise UserError("class_wise_shapley multiplies metrics of classes, so the metric must not be negative")
         return inside, outside
+
+    def _metrics(self, label: int, predicted: torch.Tensor) -> list[tuple[float, int]]:
+        """Metric and number of the validation points of a class, and those of all others."""
+        parts = [torch.from_numpy(rows) for rows in self._rows[label][2:]]
+        return [(self.evaluate(self.y_valid[rows], predicted[rows.to(predicted.device)]), len(rows)) for rows in parts]
 
     def _predicted(self, members: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Predictions on the validation set of a clone of the model that is fitted to some players."""
@@ -134,9 +135,8 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
 
     def _opendataval_values(self, *args: Any, **kwargs: Any) -> np.ndarray:
         values = np.zeros(len(self.train_classes))
-        for label in self.classes:
-            self._rows = self._get_class_indices(label)
-            inside, *_ = self._rows
+        for label, (inside, *_) in self._rows.items():
+            self._label = label
             self.sampler.set_coalition(inside)
             self.sampler.set_evaluator(self._opendataval_utility)
             values[inside] = self.sampler.compute_marginal_contribution(*args, **kwargs).sum(axis=1) / len(inside)
@@ -144,12 +144,10 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
 
     def _opendataval_utility(self, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
         """OpenDataVal's utility of some of the players of the current class, with all players of other classes."""
-        inside, others, valid_inside, valid_others = self._rows
+        inside, others, *_ = self._rows[self._label]
         members = np.concatenate([inside[np.asarray(subset, dtype=int)], others])
         predicted = self._predicted(members, *args, **kwargs)
-        accuracy, accuracy_of_others = (
-            self.evaluate(self.y_valid[rows], predicted[rows]) for rows in (valid_inside, valid_others)
-        )
+        (accuracy, _), (accuracy_of_others, _) = self._metrics(self._label, predicted)
         return accuracy * math.exp(accuracy_of_others) / int(self.num_valid)
 
     def _get_class_indices(self, label: int) -> tuple[np.ndarray, ...]:

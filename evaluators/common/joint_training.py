@@ -20,6 +20,7 @@ from dvbench.training.utilities import require_finite
 
 Result = TypeVar("Result")
 FIT_SETTINGS = {"batch_size", "epochs", "lr"}  # arguments of ``fit`` that models in a stack have in common
+PREDICTED_NUMBERS = 2**24  # 64 MiB of predictions on the validation set that are computed together
 
 
 def train_jointly(evaluator: DataEvaluator, run: Callable[[], Result]) -> Result:
@@ -48,7 +49,9 @@ def train_jointly(evaluator: DataEvaluator, run: Callable[[], Result]) -> Result
     if not isinstance(model, TensorModel):
         return run()
     try:
-        evaluator.pred_model = recorder = _FitRecorder(model, evaluator.x_train, evaluator.y_train)
+        evaluator.pred_model = recorder = _FitRecorder(
+            model, evaluator.x_train, evaluator.y_train, getattr(evaluator, "x_valid", None)
+        )
         with suppress(Exception):  # an error of the code itself is raised again in the second run
             run()
             evaluator.pred_model = _TrainedModels(recorder)
@@ -66,8 +69,8 @@ class _NotStackableError(Exception):
 class _FitRecorder:
     """Stands in for the model in the first run: records the fits of its clones."""
 
-    def __init__(self, model: TensorModel, x: Any, y: Any) -> None:
-        self.model, self.x, self.y = model, x, y
+    def __init__(self, model: TensorModel, x: Any, y: Any, x_valid: Any) -> None:
+        self.model, self.x, self.y, self.x_valid = model, x, y, x_valid
         self.coalitions: list[np.ndarray] = []
         self.settings: dict[str, Any] = {}
 
@@ -104,7 +107,7 @@ class _TrainedModels(_FitRecorder):
     """
 
     def __init__(self, recorder: _FitRecorder) -> None:
-        super().__init__(recorder.model, recorder.x, recorder.y)
+        super().__init__(recorder.model, recorder.x, recorder.y, recorder.x_valid)
         self.coalitions, self.settings = recorder.coalitions, recorder.settings
         self.fits = 0  # fits in this run so far
         self.point_sets = self.coalitions
@@ -113,7 +116,9 @@ class _TrainedModels(_FitRecorder):
             self.point_sets = [self.x.expand(coalition) for coalition in self.coalitions]
         else:
             self.points, self.targets = as_tensor(self.x), as_tensor(self.y)
-        self.models: dict[int, Stack] = {}  # the batch of models trained last, by number of fit
+        self.trained: list[tuple[list[int], Stack]] = []  # the batch of models trained last, with their numbers of fits
+        self.models: dict[int, Stack] = {}  # the same models one by one
+        self.on_validation: dict[int, torch.Tensor] = {}  # their predictions on the validation set, if asked for
 
     def add_fit(self, members: np.ndarray, settings: dict[str, Any]) -> int:
         recorded = self.fits < len(self.coalitions) and np.array_equal(self.coalitions[self.fits], members)
@@ -127,14 +132,25 @@ class _TrainedModels(_FitRecorder):
 
     def predict(self, fit: int, x: Any) -> torch.Tensor:
         if fit not in self.models:
-            batch = self.point_sets[fit:][: self.model.at_once(self.points, **self.settings)]
-            self.models = {
-                fit + int(number): models[i : i + 1]
-                for numbers, models in self.model.fit_many(self.points, self.targets, batch, **self.settings)
-                for i, number in enumerate(numbers)
-            }
-        logits = require_finite(self.models[fit].all_outputs(as_tensor(x).to(self.model.device)))
-        return predictions(logits[0].T, self.targets)
+            self._train_from(fit)
+        if x is not self.x_valid or len(self.models) * len(x) * self.model.num_classes > PREDICTED_NUMBERS:
+            return self._predictions(self.models[fit], x)[0]
+        if not self.on_validation:
+            for fits, models in self.trained:
+                self.on_validation.update(zip(fits, self._predictions(models, x), strict=True))
+        return self.on_validation[fit]
+
+    def _train_from(self, fit: int) -> None:
+        batch = self.point_sets[fit:][: self.model.at_once(self.points, **self.settings)]
+        groups = self.model.fit_many(self.points, self.targets, batch, **self.settings)
+        self.trained = [([fit + int(number) for number in numbers], models) for numbers, models in groups]
+        self.models = {number: models[i : i + 1] for fits, models in self.trained for i, number in enumerate(fits)}
+        self.on_validation = {}
+
+    def _predictions(self, models: Stack, x: Any) -> torch.Tensor:
+        """Predictions of models on points, (k, n, outputs)."""
+        logits = require_finite(models.all_outputs(as_tensor(x).to(self.model.device)))
+        return predictions(logits, self.targets).transpose(1, 2)
 
 
 class _Clone:

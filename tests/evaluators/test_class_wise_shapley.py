@@ -161,7 +161,7 @@ def test_opendatavals_variant_is_its_definition(problem, model):
     data = (problem.train.x, problem.train.y, problem.validation.x, problem.validation.y)
     ours = ClassWiseShapley(variant="opendataval").input_data(*data).input_model_metric(model, accuracy)
     theirs = stock.ClassWiseShapley(sampler=object()).input_data(*data).input_model_metric(model, accuracy)
-    ours._rows = rows = ours._get_class_indices(3)
+    ours._label, rows = 3, ours._rows[3]
     x_parts = [Subset(part, rows[k]) for k in (0, 1) for part in data[:2]]
     parts = {
         "x_train_in_class": x_parts[0], "y_train_in_class": x_parts[1],
@@ -182,8 +182,8 @@ def test_opendataval_weights_classes_by_their_size(problem, model):
     other = ClassWiseShapley(variant="opendataval").input_data(*data).input_model_metric(model, lambda y, y_hat: 1.0)
     for label in (0, 5):
         size = int((problem.validation.y.argmax(1) == label).sum())
-        assert paper._accuracies(label, everyone, **FIT) == (size / 60, 1 - size / 60)
-        other._rows = other._get_class_indices(label)
+        assert paper._shares(label, paper._predicted(everyone, **FIT)) == (size / 60, 1 - size / 60)
+        other._label = label
         assert other._opendataval_utility(range(2), **FIT) == pytest.approx(math.e / 60)  # whatever the size
 
 
@@ -200,7 +200,7 @@ def test_a_single_class_and_a_second_training(problem, model):
     evaluator = ClassWiseShapley(permutations=2, random_state=0).input_data(*data).input_model_metric(model, accuracy)
     for _ in range(2):
         values = evaluator.train_data_values(**FIT).evaluate_data_values()
-        assert values.sum() == pytest.approx(evaluator._accuracies(1, np.arange(len(rows)), **FIT)[0])
+        assert values.sum() == pytest.approx(evaluator._shares(1, evaluator._predicted(np.arange(len(rows)), **FIT))[0])
         assert (values > 0).any()
 
 

@@ -13,6 +13,7 @@ from opendataval.model import LogisticRegression
 from short_fits import FIT
 from torch.utils.data import Subset
 
+from dvbench.training.stacks import LinearStack
 from evaluators import (
     AME,
     BetaShapley,
@@ -83,6 +84,16 @@ def test_two_objects_share_nothing_and_a_second_training_starts_anew(problem, mo
     evaluator.train(smaller, model, accuracy, **FIT)
     assert evaluator.evaluate_data_values().shape == (20,)
     np.testing.assert_array_equal(first, values(DataBanzhaf(models=20, random_state=3), problem, model))
+
+
+def test_predictions_of_a_large_validation_set_are_computed_for_one_model_at_a_time(problem, model, monkeypatch):
+    first = values(DataShapley(permutations=1, random_state=0), problem, model)
+    monkeypatch.setattr("evaluators.common.joint_training.PREDICTED_NUMBERS", 0)
+    asked = []
+    outputs = LinearStack.all_outputs
+    monkeypatch.setattr(LinearStack, "all_outputs", lambda self, x: asked.append(self.copies) or outputs(self, x))
+    np.testing.assert_array_equal(values(DataShapley(permutations=1, random_state=0), problem, model), first)
+    assert set(asked) == {1}
 
 
 class ChangingCoalitions(stock.DataEvaluator, stock.ModelMixin):
