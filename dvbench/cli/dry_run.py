@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from dvbench.errors import UserError
 
 if TYPE_CHECKING:
     from dvbench.execution.costs import Estimate
     from dvbench.execution.run import RunOptions
     from dvbench.suite import Suite
 
-UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 IN_WORDS = (
     "Hours are those of one core (or GPU) for the valuations, without scoring. They are estimated from measured cells: "
     "half of them are wrong by a factor of 1.5 or more, and more so the less alike the data. Memory is that of the "
     "largest cell, beside what each process needs for its packages. ? means that no such cell has been measured."
 )
-
-
-def parse_duration(text: str | None) -> float | None:
-    """Read a time such as ``90s``, ``30min``, ``2h`` or ``1.5d``, in seconds.
-
-    Raises
-    ------
-    UserError
-        If it is something else.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)", text.strip())
-    if match is None or not float(match[1]):
-        raise UserError(f"a time is a number with a unit, s, min, h or d, such as 30min or 2h, not '{text}'")
-    return float(match[1]) * UNITS[match[2]]
 
 
 def show_costs(suite: Suite, results: Path, options: RunOptions) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dvbench.cli.options import RUNS, Device, DeviceOption, MirrorOption, ResultsOption, parse_seeds
+from dvbench.cli.options import RUNS, Device, DeviceOption, MirrorOption, ResultsOption, parse_duration, parse_seeds
 
 MISSING_SHOWN = 10
 
@@ -86,7 +86,7 @@ def run(
     Ctrl-C, SIGTERM or SIGHUP stops the run. Cells that are valued or finished are kept, and the same command continues
     from there. The exit code is 1 if a cell failed.
     """
-    from dvbench.cli.dry_run import parse_duration, show_costs
+    from dvbench.cli.dry_run import show_costs
     from dvbench.console import RunDisplay
     from dvbench.execution.planning import narrow
     from dvbench.execution.run import RunOptions, run_suite

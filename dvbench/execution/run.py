@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dvbench.cache import keep_within_limit
 from dvbench.errors import UserError
 from dvbench.execution.costs import known_costs
 from dvbench.execution.environment import check_device, default_jobs, resolve_device
@@ -121,6 +122,7 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
     check_device(options.device)
     jobs = default_jobs(options.device) if options.jobs is None else options.jobs
     limits = _limits(suite, options)
+    keep_within_limit()
     with mirror_variable(options.mirror):
         groups = [problem.groups for problem in suite.problems if problem.groups is not None]
         start_server(jobs, texts=any(group.by == "corpora" for group in groups))
