@@ -65,7 +65,7 @@ def merge(sources: Sequence[Store], target: Store) -> list[Merged]:
         for chosen in kept[suite].values():
             if chosen is not None and chosen[1] is not target:
                 result, store = chosen
-                target.write(result, store.arrays(result))
+                target.copy(result, store)
                 copied += 1
         target.write_plan(plan)
         results = [(cell, kept[suite][cell.key.folder]) for cell in plan.cells]

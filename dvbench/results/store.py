@@ -6,7 +6,7 @@ import glob
 import hashlib
 import io
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -75,10 +75,30 @@ class Store:
             result = Result.model_validate({**result.model_dump(), "arrays": entries})
         write_atomically(folder / RESULT, as_json(result).encode())
         if arrays is not None:
-            with explain_errors(folder):
-                for name in set(get_args(ArrayName)) - arrays.keys():
-                    (folder / f"{name}.npy").unlink(missing_ok=True)
+            self._remove_arrays(folder, set(get_args(ArrayName)) - arrays.keys())
         return result
+
+    def copy(self, result: Result, source: Store) -> Result:
+        """Write a result of another store, with its arrays as they are there, to the byte.
+
+        Raises
+        ------
+        UserError
+            If the arrays there were altered, or the folder cannot be written.
+        """
+        source.arrays(result)  # checks them
+        theirs, folder = source.folder(result.cell.key), self.folder(result.cell.key)
+        for name in result.arrays:
+            write_atomically(folder / f"{name}.npy", (theirs / f"{name}.npy").read_bytes())
+        write_atomically(folder / RESULT, as_json(result).encode())
+        self._remove_arrays(folder, set(get_args(ArrayName)) - result.arrays.keys())
+        return result
+
+    @staticmethod
+    def _remove_arrays(folder: Path, names: Iterable[str]) -> None:
+        with explain_errors(folder):
+            for name in names:
+                (folder / f"{name}.npy").unlink(missing_ok=True)
 
     def read(self, key: CellKey) -> Result | None:
         """Read a cell's result, or None if there is none.

@@ -50,6 +50,19 @@ def test_round_trip_to_the_bit(store: Store, written: Result) -> None:
     assert list(store.results("small")) == [written]
 
 
+def test_a_copy_has_the_same_files_to_the_byte_and_no_others(store: Store, tmp_path: Path) -> None:
+    halves = np.arange(4, dtype=np.float16)
+    result = store.write(sample_result(), {"values": VALUES, "repeat": halves})
+    target = Store(tmp_path / "other")
+    target.write(sample_result(), {"values": -VALUES, "standard_errors": VALUES})
+    assert target.copy(result, store) == result == target.read(sample_cell().key)
+    theirs, ours = ({path.name: path.read_bytes() for path in place(each).parent.iterdir()} for each in (store, target))
+    assert theirs == ours
+    place(store, "values.npy").write_bytes(b"")
+    assert "does not match the hash" in refusal(target.copy, result, store)
+    assert place(target, "values.npy").read_bytes() == ours["values.npy"]
+
+
 def test_the_hash_is_that_of_the_file(store: Store, written: Result) -> None:
     content = place(store, "values.npy").read_bytes()
     assert written.arrays["values"].sha256 == hashlib.sha256(content).hexdigest()
