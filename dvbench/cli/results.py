@@ -7,12 +7,23 @@ from typing import Annotated
 
 import typer
 
+from dvbench.cli.engines import (
+    OnOption,
+    PartitionOption,
+    SbatchOption,
+    TasksOption,
+    TimeOption,
+    Where,
+    check_options,
+    submit_run,
+)
 from dvbench.cli.options import RUNS, Device, DeviceOption, MirrorOption, ResultsOption, parse_duration, parse_seeds
 
 MISSING_SHOWN = 10
 
 
 def run(
+    context: typer.Context,
     suite: Annotated[str, typer.Argument(help="Name of a suite ('dvbench list suites') or path of a .toml file.")],
     evaluator: Annotated[
         list[str] | None,
@@ -80,6 +91,11 @@ def run(
     device: DeviceOption = Device.auto,
     mirror: MirrorOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute finished cells again.")] = False,
+    on: OnOption = Where.here,
+    partition: PartitionOption = None,
+    time: TimeOption = None,
+    tasks: TasksOption = None,
+    sbatch: SbatchOption = None,
 ) -> None:
     """Run a suite: compute data values, score them, store the results and build the leaderboard.
 
@@ -93,11 +109,15 @@ def run(
     from dvbench.execution.shards import Shard
     from dvbench.suite import load_suite
 
+    check_options(context, on)
     part = None if shard is None else Shard.parse(shard)
     options = RunOptions(jobs, device.value, mirror, fresh, cell_timeout, part, parse_duration(budget))
     chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), parse_seeds(seeds))
     if dry_run:
         show_costs(chosen, results, options)
+        return
+    if on is Where.slurm:
+        submit_run(context, chosen, results, options)
         return
     with RunDisplay(chosen.name) as display:
         try:

@@ -158,6 +158,19 @@ def planned_cells(suite: Suite, results: Path, options: RunOptions) -> tuple[lis
     return cells, [cell for cell in cells if options.fresh or unfinished(cell, Store(results))]
 
 
+def prepare_run(suite: Suite, results: Path, options: RunOptions) -> list[Cell]:
+    """Check a suite, write its plan and return its unfinished cells, for runs that other machines start.
+
+    With ``options.fresh`` earlier results are removed, so these runs are not to do that.
+    """
+    _limits(suite, options)
+    with mirror_variable(options.mirror):
+        check_suite(suite)
+        store, plan = Store(results), make_plan(suite)
+        with Claims(store.root / CLAIMS) as claims, claims.held(f"{suite.name}: plan"):
+            return _prepare(plan, _cells(plan, options), store, options.fresh)
+
+
 def run_cells(
     cells: Sequence[Cell],
     store: Store,
