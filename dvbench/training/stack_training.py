@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from dvbench.training.optimisers import AdamW, Optimiser
 from dvbench.training.stacks import LogitGradient, Stack
 
 PREFETCHED_STEPS = 256  # minibatches of each coalition that are prepared together
+GATHERED_NUMBERS = 2**18  # 1 MiB of features of minibatches that are gathered together, if one does not take more
 
 
 def train(
@@ -69,10 +72,19 @@ def train(
             on_epoch()
 
     def weigh(points: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return weights if sample_weight is None else weights * sample_weight[points]
+        assert sample_weight is not None
+        return weights * gather(sample_weight, points)
 
-    minibatches = stacked_minibatches(coalitions, batch_size, epochs, seed)
-    take_steps(copies, x, y, minibatches, optimiser, precision=precision, weigh=weigh, on_step=start_step)
+    take_steps(
+        copies,
+        x,
+        y,
+        stacked_minibatches(coalitions, batch_size, epochs, seed),
+        optimiser,
+        precision=precision,
+        weigh=None if sample_weight is None else weigh,
+        on_step=None if on_epoch is None else start_step,
+    )
     diverged = [len(coalitions[int(number)]) for number in (~copies.finite()).nonzero()]
     if diverged:
         raise FloatingPointError(
@@ -101,31 +113,38 @@ def take_steps(
     x, y : torch.Tensor of shape (n, ...) and (n, outputs)
         On the stack's device.
     minibatches : iterable of (points, weights)
-        As `stacked_minibatches` yields them.
+        Of several steps, as `stacked_minibatches` yields them.
     optimiser : Optimiser
     precision : {"float32", "bfloat16"}
     weigh : callable, optional
-        Maps row numbers and weights of a minibatch, both (copies, width), to other weights.
+        Maps row numbers and weights of minibatches, both (steps, copies, width), to other weights.
     augment : callable, optional
         Maps the features of a minibatch, (copies, width, ...), to others of the same shape.
     on_step : callable, optional
         Called with the number of each step before it is taken.
     """
-    autocast, active = torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"), copies
-    for step, (points, weights) in enumerate(minibatches):
-        if on_step is not None:
-            on_step(step)
-        points, weights = points.to(x.device), weights.to(y)  # the dtype of y, because x may hold integers
-        if len(points) < active.copies:
-            active = active[: len(points)]
-        targets = gather(y, points).transpose(1, 2)
-        weights = (weights if weigh is None else weigh(points, weights)).unsqueeze(1)
-        features = gather(x, points)
-        with autocast:
-            active.accumulate_gradient(
-                features if augment is None else augment(features), _loss_gradient(targets, weights)
-            )
-        optimiser.step(active)
+    # A disabled autocast takes as long as a small operation, so there is none in float32.
+    autocast = torch.autocast(x.device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+    x, y = x.detach(), y.detach()  # data that require gradients would be followed by autograd
+    active, step = copies, 0
+    for points, weights in minibatches:
+        if points.shape[1] < active.copies:
+            active = active[: points.shape[1]]
+        at_once = max(1, GATHERED_NUMBERS // (points[0].numel() * x[0].numel()))
+        for rows, row_weights in zip(points.split(at_once), weights.split(at_once), strict=True):
+            rows, row_weights = rows.to(x.device), row_weights.to(y)  # the dtype of y, because x may hold integers
+            if weigh is not None:
+                row_weights = weigh(rows, row_weights)
+            gathered = gather(x, rows), gather(y, rows).transpose(2, 3), row_weights.unsqueeze(2)
+            for features, *rest in zip(*(part.unbind() for part in gathered), strict=True):
+                if on_step is not None:
+                    on_step(step)
+                with autocast:
+                    active.accumulate_gradient(
+                        features if augment is None else augment(features), _loss_gradient(*rest)
+                    )
+                optimiser.step(active)
+                step += 1
 
 
 def _loss_gradient(targets: torch.Tensor, weights: torch.Tensor) -> LogitGradient:
@@ -160,17 +179,17 @@ def group_by_size(sizes: np.ndarray, max_group: int, *, equal_sizes: bool) -> It
 
 
 def gather(x: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Select each copy's points: x (n, ...) and row numbers (copies, points) to (copies, points, ...).
+    """Select points: x (n, ...) and row numbers (copies, points) to (copies, points, ...), with any dimensions before.
 
     This is faster than ``x[points]``.
     """
-    return x.index_select(0, points.reshape(-1)).view(*points.shape, *x.shape[1:])
+    return x.index_select(0, points.reshape(-1)).view(points.shape + x.shape[1:])
 
 
 def stacked_minibatches(
     coalitions: Sequence[torch.Tensor], batch_size: int, epochs: int, seed: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the minibatches of all coalitions, one step at a time. Each coalition is shuffled again in every epoch.
+    """Yield the minibatches of all coalitions, some steps at a time. Each coalition is shuffled anew in every epoch.
 
     Each coalition is shuffled by its own generator, and all generators start from the same seed. So the minibatches of
     a coalition do not depend on the other coalitions in the list. Smaller coalitions have fewer steps and end earlier.
@@ -184,16 +203,16 @@ def stacked_minibatches(
 
     Yields
     ------
-    points : torch.Tensor of int64, shape (active, width)
-        Minibatches of the coalitions that have steps left. Minibatches shorter than the longest are padded.
-    weights : torch.Tensor of shape (active, width)
+    points : torch.Tensor of int64, shape (steps, active, width)
+        Minibatches, in consecutive steps of one shape, of the coalitions that have steps left. Minibatches shorter than
+        the longest of their step are padded.
+    weights : torch.Tensor of shape (steps, active, width)
         Weight of each point's loss: one over the size of its minibatch, and 0 for padding.
     """
     width = min(batch_size, len(coalitions[0]))
     streams = [_minibatch_blocks(coalition, batch_size, width, epochs, seed) for coalition in coalitions]
-    steps = [epochs * -(-len(coalition) // batch_size) for coalition in coalitions]
-    active = len(coalitions)
-    for start in range(0, steps[0], PREFETCHED_STEPS):
+    steps = np.array([epochs * -(-len(coalition) // batch_size) for coalition in coalitions])
+    for start in range(0, int(steps[0]), PREFETCHED_STEPS):
         blocks = [next(stream) for stream, count in zip(streams, steps, strict=True) if count > start]
         points = torch.nn.utils.rnn.pad_sequence(blocks, padding_value=-1)
         is_point = points >= 0
@@ -201,10 +220,12 @@ def stacked_minibatches(
         weights = is_point.double() / counts.clamp(min=1)
         # Pad with a point of the same minibatch: the features of another coalition's point could be infinite.
         points = torch.where(is_point, points, points[:, :, :1]).clamp_(min=0)
-        for step, longest in enumerate(counts.amax(dim=(1, 2)).tolist()):
-            while steps[active - 1] <= start + step:
-                active -= 1
-            yield points[step, :active, :longest], weights[step, :active, :longest]
+        active = np.searchsorted(-steps, -np.arange(start, start + len(points)))  # coalitions with steps left
+        shapes = np.stack([active, counts.amax(dim=(1, 2)).numpy()], axis=1)
+        ends = [*(np.flatnonzero((shapes[1:] != shapes[:-1]).any(axis=1)) + 1).tolist(), len(points)]
+        for first, end in pairwise([0, *ends]):
+            copies, longest = shapes[first].tolist()
+            yield points[first:end, :copies, :longest], weights[first:end, :copies, :longest]
 
 
 def _minibatch_blocks(

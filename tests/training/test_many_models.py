@@ -69,6 +69,27 @@ def test_many_steps_are_drawn_in_pieces(make_model, make_points, monkeypatch):
         torch.testing.assert_close(vector(actual[number]), parameters_of(alone))
 
 
+@pytest.mark.parametrize("numbers", [1, 2**18])
+def test_each_copy_has_its_points_with_their_weights(numbers, make_model, make_points, monkeypatch):
+    """Also where the minibatches of several steps are not gathered together."""
+    monkeypatch.setattr("dvbench.training.stack_training.GATHERED_NUMBERS", numbers)
+    model, (x, y) = make_model("mlp"), make_points("mlp", 10)
+    weights = torch.linspace(0, 2, 10)
+    actual = by_number(model.fit_many(x, y, COALITIONS, batch_size=2, epochs=3, lr=0.01, sample_weight=weights))
+    for number, coalition in enumerate(COALITIONS):
+        alone = model.clone()
+        alone.fit(x[coalition], y[coalition], batch_size=2, epochs=3, lr=0.01, sample_weight=weights[coalition])
+        torch.testing.assert_close(vector(actual[number]), parameters_of(alone))
+    unweighted = by_number(model.fit_many(x, y, COALITIONS, batch_size=2, epochs=3, lr=0.01))
+    assert not torch.equal(vector(unweighted[0]), vector(actual[0]))
+
+
+def test_points_that_require_gradients_are_not_followed_by_autograd(make_model, make_points):
+    model, (x, y) = make_model("mlp"), make_points("mlp", 10)
+    fits = [model.clone().fit(points, y, batch_size=4, epochs=2) for points in (x, x.clone().requires_grad_())]
+    assert torch.equal(*(parameters_of(fitted) for fitted in fits))
+
+
 class FunctionalDropout(nn.Module):
     def forward(self, x):
         return F.dropout(x, 0.5, training=self.training)
