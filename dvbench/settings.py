@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from dvbench.errors import UserError, plain
 
 Kind = Literal["classification", "regression", "language"]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 Compared = Literal["evaluators", "unlearning", "selection"]
 """What a suite compares, and the registry's kind of it."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]

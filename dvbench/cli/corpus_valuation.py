@@ -40,6 +40,7 @@ class Precision(StrEnum):
     """Precision of matrix multiplications."""
 
     float32 = "float32"
+    tf32 = "tf32"
     bfloat16 = "bfloat16"
 
 

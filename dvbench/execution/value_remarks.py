@@ -10,11 +10,17 @@ PLAYERS_PER_DISTINCT_VALUE = 10  # from this number of players per distinct valu
 
 
 def remarks_of(result: Result) -> list[str]:
-    """Return the remarks on a cell that was computed here: constant or tied values, and equal second values."""
-    if result.status == "failed" or result.cell.evaluator.kind == "selection":  # often chosen: tied by nature
+    """Return the remarks on a cell that was computed here.
+
+    They are about constant or tied values, equal second values, and a precision that the device does not have.
+    """
+    if result.status == "failed":
         return []
+    lines = ["a CPU has no TF32: this was computed in float32"] if _misses_tf32(result) else []
+    if result.cell.evaluator.kind == "selection":  # often chosen: tied by nature
+        return lines
     distinct = result.diagnostics.get("distinct_values")
-    lines = [] if distinct is None else tied_values(int(distinct), result.arrays["values"].length)
+    lines += [] if distinct is None else tied_values(int(distinct), result.arrays["values"].length)
     if second_values_equal(result) and not _takes_random_state(result.cell.evaluator):
         lines.append(
             "the second values equal the first, and the evaluator takes no random_state: if it draws random numbers, "
@@ -36,6 +42,12 @@ def second_values_equal(result: Result) -> bool:
     """Whether there is a second valuation, with the same values as the first."""
     repeat = result.arrays.get("repeat")
     return repeat is not None and repeat.sha256 == result.arrays["values"].sha256
+
+
+def _misses_tf32(result: Result) -> bool:
+    problem = result.cell.problem
+    precisions = {problem.training.precision, problem.selection.precision if problem.selection else ""}
+    return "tf32" in precisions and result.environment.device == "cpu"
 
 
 def _takes_random_state(settings: EvaluatorSettings) -> bool:

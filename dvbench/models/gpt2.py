@@ -23,8 +23,8 @@ def gpt2(
     layers, width, heads : int
         Number of blocks, their width, and attention heads per block.
     recompute : bool
-        Compute the activations within a block again for the gradient instead of storing them: training takes a third
-        longer and much less memory.
+        Always compute the activations within a block again for the gradient instead of storing them, which takes a
+        third longer and much less memory; by default only where the memory for them is short.
 
     Returns
     -------

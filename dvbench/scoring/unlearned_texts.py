@@ -23,7 +23,7 @@ from dvbench.scoring.outputs import ComparedPoints, UnlearningOutputs
 from dvbench.scoring.unlearning_experiment import UnlearningExperiment, mean_losses, measured_steps
 from dvbench.training.contract import OutputFunction
 from dvbench.training.language_model import LanguageModel
-from dvbench.training.text_batches import features, lengths, output_layer, passes
+from dvbench.training.text_batches import lengths, output_layer, text_batch
 from dvbench.unlearning.contract import UnlearningMethod
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
 
@@ -94,11 +94,8 @@ class TextUnlearningExperiment(UnlearningExperiment):
         parts = [*self._sampled_texts(COMPARED), self.problem.test]
         texts = _joined(parts)
         owners_of_texts = np.repeat([*range(len(parts) - 1), -1], [len(part) for part in parts])
-        network = self._untrained.network
-        batches = [batch for _, batch in passes(network, texts.x, texts.y)]
-        counts = torch.cat([batch.counts.sum(dim=1) for batch in batches]).cpu().numpy()
-        targets = torch.cat([batch.targets for batch in batches]).cpu()
-        return texts, ComparedPoints(targets, np.repeat(owners_of_texts, counts))
+        batch = text_batch(texts.x, texts.y)
+        return texts, ComparedPoints(batch.targets, np.repeat(owners_of_texts, batch.sizes))
 
     def _sampled_texts(self, tokens: int) -> list[Split]:
         """Whole texts of each player, in random order, until they have at least this number of tokens."""
@@ -112,10 +109,10 @@ class TextUnlearningExperiment(UnlearningExperiment):
 
     @torch.no_grad()
     def _token_logits(self, model: LanguageModel) -> TokenLogits:
-        network, texts = model.network.eval(), self._tokens[0]
-        with model.autocast():
-            inputs = [features(network, batch).float().cpu() for _, batch in passes(network, texts.x, texts.y)]
-        return TokenLogits(torch.cat(inputs), copy.deepcopy(output_layer(network)).float().cpu())
+        texts = self._tokens[0]
+        inputs, _ = model.features(texts.x, texts.y)
+        layer = copy.deepcopy(output_layer(model.network))
+        return TokenLogits(inputs.float().cpu(), layer.float().cpu())
 
     @cached_property
     def _monitor(self) -> _TextMonitor:

@@ -18,6 +18,7 @@ from dvbench.training.batch_normalisation import lone_points_normalised
 from dvbench.training.heads import features_and_logits, output_layer
 from dvbench.training.images import cropped_and_flipped
 from dvbench.training.losses import point_losses, residuals
+from dvbench.training.precision import products_in
 
 CHUNK = 2048  # points of one pass where they do not influence each other
 
@@ -66,8 +67,7 @@ def look(
     generator = torch_generator(seed)
     augments = strategy.augmented and how.augmentation != "none"
     logits, rights = y.new_empty(y.shape), y.new_empty(0)
-    autocast = torch.autocast(x.device.type, torch.bfloat16, enabled=how.precision == "bfloat16")
-    with autocast, lone_points_normalised(network):
+    with products_in(how.precision, x.device), lone_points_normalised(network):
         for rows in _chunks(y, how.batch_size if own_statistics else CHUNK, own_statistics and strategy.per_class):
             points = cropped_and_flipped(x[rows], generator) if augments else x[rows]
             features, logits[rows] = features_and_logits(network, points, layer)

@@ -46,7 +46,7 @@ def build_model(
         Seed of the initial weights and of the order of minibatches.
     weight_decay : float
         Weight decay of AdamW.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "tf32", "bfloat16"}
         Precision of matrix products in training.
     device : str
         Device for the model.

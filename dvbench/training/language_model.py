@@ -19,9 +19,12 @@ from dvbench.problems.perplexity import NOT_PREDICTED
 from dvbench.settings import Kind, Precision
 from dvbench.training.checkpoints import Checkpoints, TrainingProgress, run_key
 from dvbench.training.memory import parameter_count
+from dvbench.training.output_chunks import full_precision
+from dvbench.training.pass_size import PassSize
+from dvbench.training.recompute import recomputation
 from dvbench.training.tensor_model import FitStatistics
 from dvbench.training.tensors import as_tensor
-from dvbench.training.text_batches import TextLoss, logits, passes
+from dvbench.training.text_batches import TextBatch, TextLoss, features, output_layer, passes
 from dvbench.training.text_training import finite, train_texts
 
 # Training writes checkpoints if parameters x texts x epochs are at least this many. Shorter training is repeated faster
@@ -198,14 +201,55 @@ class LanguageModel(GradientModel, TorchModel):
         self.network.eval()
         x = as_tensor(x)
         predicted = torch.full(x.shape, NOT_PREDICTED)
-        for rows, batch in passes(self.network, x, torch.ones(len(x), 1)):
-            with self.autocast():
-                log_p = -F.cross_entropy(logits(self.network, batch), batch.targets, reduction="none").cpu()
-            if not bool(log_p.isfinite().all()):
-                raise FloatingPointError("a model diverged: its outputs are NaN or infinite; use a lower learning rate")
-            # Rounding can make a probability larger than one.
-            predicted[rows, 1 : batch.tokens.shape[1]][batch.counts.cpu()] = log_p.clamp(max=0.0).to(predicted)
+        size = PassSize(self.network)
+
+        def predict_in_passes() -> None:
+            for rows, batch in passes(x, torch.ones(len(x), 1), size):
+                log_p = self._log_probabilities(batch, size)
+                predicted[rows, 1 : batch.tokens.shape[1]][batch.counts] = log_p.to(predicted)
+
+        size.attempt(predict_in_passes)
         return predicted
+
+    def _log_probabilities(self, batch: TextBatch, size: PassSize) -> torch.Tensor:
+        """Log-probabilities of the tokens of a minibatch that count, on the CPU."""
+        layer = output_layer(self.network)
+        with self.autocast():
+            entering = features(self.network, batch)
+            targets = batch.targets.to(entering.device)
+            losses = [
+                F.cross_entropy(full_precision(layer(entering[chunk])), targets[chunk], reduction="none")
+                for chunk in batch.chunks(size.chunk_texts(batch.tokens.shape[1]))
+            ]
+        log_p = -torch.cat([entering.new_empty(0), *losses]).cpu()
+        if not bool(log_p.isfinite().all()):
+            raise FloatingPointError("a model diverged: its outputs are NaN or infinite; use a lower learning rate")
+        return log_p.clamp(max=0.0)  # rounding can make a probability larger than one
+
+    @torch.no_grad()
+    def features(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+        """What enters the output layer for every token that counts, in evaluation mode.
+
+        Parameters
+        ----------
+        x, y : torch.Tensor of shape (n, length) and (n, 1)
+
+        Returns
+        -------
+        features : torch.Tensor of shape (tokens, width of the model)
+            On the model's device, text after text.
+        sizes : list of int
+            How many tokens of each text count.
+        """
+        network, size = self.network.eval(), PassSize(self.network)
+
+        def in_passes() -> tuple[list[torch.Tensor], list[int]]:
+            batches = [batch for _, batch in passes(x, y, size)]
+            with self.autocast():
+                return [features(network, batch) for batch in batches], [n for batch in batches for n in batch.sizes]
+
+        parts, sizes = size.attempt(in_passes)
+        return torch.cat(parts), sizes
 
     def all_outputs(self, x: torch.Tensor) -> torch.Tensor:
         """Log-probabilities of tokens as `predict` returns them, transposed: (n, length) to (1, length, n)."""
@@ -234,17 +278,24 @@ class LanguageModel(GradientModel, TorchModel):
             Number of tokens that count.
         """
         # Training mode, because activation checkpointing works only there. Dropout is switched off in both modes.
-        network, loss, tokens = self.network.train(), TextLoss(self.network), 0
+        network, loss = self.network.train(), TextLoss(self.network)
         parameters = list(network.parameters())
-        total = [torch.zeros_like(parameter) for parameter in parameters]
-        for _, batch in passes(network, x, y):
-            tokens += int(batch.counts.sum())
-            with self.autocast():
-                summed = loss(batch.tokens, batch.counts)
-            for total_part, part in zip(total, torch.autograd.grad(summed, parameters), strict=True):
-                total_part += part
+        size = PassSize(network, coming=2 * 4 * parameter_count(network))
+
+        def sum_of_passes() -> tuple[list[torch.Tensor], int]:
+            total, tokens = [torch.zeros_like(parameter) for parameter in parameters], 0
+            for _, batch in passes(x, y, size):
+                tokens += sum(batch.sizes)
+                with self.autocast():
+                    summed = loss(batch, size.chunk_texts(batch.tokens.shape[1]))
+                for total_part, part in zip(total, torch.autograd.grad(summed, parameters), strict=True):
+                    total_part += part
+            return total, tokens
+
+        with recomputation(network, size.recompute):
+            gradient = size.attempt(sum_of_passes)
         network.eval()
-        return total, tokens
+        return gradient
 
     def grad(
         self, x_data: torch.Tensor | Dataset[Any], y_data: torch.Tensor | Dataset[Any], *args: Any, **kwargs: Any

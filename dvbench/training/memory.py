@@ -20,10 +20,10 @@ from dvbench.training.recompute import recomputes_activations
 # Floats per token that one block stores for its gradient, divided by the width of the model: input and output of its
 # two normalisations, queries, keys and values, the output of attention, and twice the inner layer of four widths.
 STORED_PER_BLOCK = 2 + 2 + 3 + 1 + 2 * 4
-# Tensors of one float per token and word of the vocabulary. Training has three: log-probabilities, whose memory the
-# logits no longer need, and two gradients. Unlearning has eight in the method that needs most: logits, targets, the
-# logits of the full model, and five intermediate results of the gradient of a divergence.
-LOGITS_TRAINING, LOGITS_UNLEARNING = 3, 8
+# Tensors of one float per token of a chunk and word of the vocabulary. Training has two: logits, and
+# log-probabilities, which become the gradient. Unlearning has five in the methods that need most: logits, the logits of
+# the full model, and three intermediate results of the gradient of a divergence.
+LOGITS_TRAINING, LOGITS_UNLEARNING = 2, 5
 # Floats per parameter in training: weight, gradient and two moments of AdamW.
 FLOATS_PER_PARAMETER = 4
 # Factor for blocks of the allocator, workspace of matrix products and temporary tensors.
@@ -40,7 +40,7 @@ class MemoryEstimate:
     weights : int
         Bytes of weights, gradients, AdamW's moments and, for unlearning, the weights of the full model.
     activations : int
-        Bytes of the activations of one pass.
+        Bytes of the activations of one pass, and of the logits of one text.
     """
 
     weights: int
@@ -57,35 +57,61 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in {id(p): p for p in network.parameters()}.values())
 
 
-def pass_bytes(network: nn.Module, width: int, logits: int = LOGITS_TRAINING) -> int:
-    """Bytes that a pass with gradients stores for one text.
+def pass_bytes(network: nn.Module, width: int, *, recompute: bool | None = None) -> int:
+    """Bytes that a pass with gradients stores for one text, without its logits.
 
     Parameters
     ----------
     network : torch.nn.Module
     width : int
         Tokens per text.
-    logits : int
-        Number of tensors with one float per token and word of the vocabulary.
+    recompute : bool, optional
+        Whether activations are computed again for the gradient; by default, whether the network has that switched on.
     """
     config: Any = network.config
     d: int = config.hidden_size
     layers: int = config.num_hidden_layers
-    vocabulary: int = config.vocab_size
     block = STORED_PER_BLOCK * d
-    blocks = layers * d + block if recomputes_activations(network) else layers * block
-    return 4 * width * (blocks + logits * vocabulary)
+    recompute = recomputes_activations(network) if recompute is None else recompute
+    return 4 * width * (layers * d + block if recompute else layers * block)
 
 
-def estimate_training(network: nn.Module, width: int, texts: int = 1) -> MemoryEstimate:
-    """Memory for training a network on ``texts`` texts of ``width`` tokens in one pass."""
-    return MemoryEstimate(4 * FLOATS_PER_PARAMETER * parameter_count(network), texts * pass_bytes(network, width))
+def logits_bytes(network: nn.Module, width: int, logits: int = LOGITS_TRAINING) -> int:
+    """Bytes of the logits of one text of ``width`` tokens and of what is computed from them.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    width : int
+    logits : int
+        Number of tensors with one float per token and word of the vocabulary.
+    """
+    config: Any = network.config
+    vocabulary: int = config.vocab_size
+    return 4 * width * logits * vocabulary
 
 
-def estimate_unlearning(network: nn.Module, width: int, texts: int = 1) -> MemoryEstimate:
+def estimate_training(network: nn.Module, width: int, texts: int = 1, *, recompute: bool = True) -> MemoryEstimate:
+    """Memory for training a network on ``texts`` texts of ``width`` tokens in one pass.
+
+    By default it is the least: activations are recomputed where there is not enough memory to store them.
+    """
+    return _estimate(network, FLOATS_PER_PARAMETER, width, texts, LOGITS_TRAINING, recompute)
+
+
+def estimate_unlearning(network: nn.Module, width: int, texts: int = 1, *, recompute: bool = True) -> MemoryEstimate:
     """Memory for unlearning: the copy that unlearns, and the full model beside it, which does not change."""
-    weights = 4 * (FLOATS_PER_PARAMETER + 1) * parameter_count(network)
-    return MemoryEstimate(weights, texts * pass_bytes(network, width, LOGITS_UNLEARNING))
+    return _estimate(network, FLOATS_PER_PARAMETER + 1, width, texts, LOGITS_UNLEARNING, recompute)
+
+
+def _estimate(network: nn.Module, floats: int, width: int, texts: int, logits: int, recompute: bool) -> MemoryEstimate:
+    layer: Any = network.get_output_embeddings()  # type: ignore[operator]
+    # Its gradient is computed beside that of the rest, and once more for every chunk.
+    gradients = 2 * 4 * parameter_count(layer)
+    in_passes = (
+        texts * pass_bytes(network, width, recompute=recompute) + logits_bytes(network, width, logits) + gradients
+    )
+    return MemoryEstimate(4 * floats * parameter_count(network), in_passes)
 
 
 def estimate_run(network: nn.Module, width: int, texts: int = 1) -> MemoryEstimate:

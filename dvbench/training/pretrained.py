@@ -18,7 +18,7 @@ from dvbench.settings import Precision
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import require_room
 from dvbench.training.tensor_model import seeded
-from dvbench.training.text_batches import TextBatch, logits
+from dvbench.training.text_batches import TextBatch, features, output_layer
 
 # A tokenizer must have this fraction of the model's vocabulary. Many models round the size of theirs up.
 MIN_VOCABULARY_FRACTION = 0.9
@@ -224,8 +224,9 @@ def _check_outputs(folder: Path, network: torch.nn.Module, vocabulary: int) -> N
     batch = TextBatch(tokens, torch.ones(1, 3, dtype=torch.bool))
     with torch.no_grad():
         expected = network.eval()(input_ids=tokens).logits[0, :-1]
-        evaluated = logits(network.eval(), batch)
-        trained, repeated = logits(network.train(), batch), logits(network.train(), batch)
+        evaluated, trained, repeated = (
+            output_layer(network)(features(network.train(training), batch)).float() for training in (False, True, True)
+        )
     if not torch.allclose(evaluated, expected.float(), rtol=1e-3, atol=1e-4):
         raise UserError(
             f"the model in {folder} scales or limits the logits of its output layer, which is not supported"

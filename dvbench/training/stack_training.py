@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from dvbench.randomness import torch_generator
 from dvbench.settings import Precision
 from dvbench.training.losses import residuals
 from dvbench.training.optimisers import AdamW, Optimiser
+from dvbench.training.precision import products_in
 from dvbench.training.stacks import LogitGradient, Stack
 
-PREFETCHED_STEPS = 256  # minibatches of each coalition that are prepared together
+PREFETCHED_STEPS = 256  # minibatches of each coalition that are drawn and moved together
 GATHERED_NUMBERS = 2**18  # 1 MiB of features of minibatches that are gathered together, if one does not take more
 
 
@@ -53,7 +52,7 @@ def train(
         Seed of the order of minibatches.
     trainable : sequence of bool, optional
         Whether each parameter is trained; by default all are.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "tf32", "bfloat16"}
         Precision of matrix products.
     sample_weight : torch.Tensor of shape (n,), optional
         Weight of each point's loss.
@@ -79,7 +78,7 @@ def train(
         copies,
         x,
         y,
-        stacked_minibatches(coalitions, batch_size, epochs, seed),
+        stacked_minibatches(coalitions, batch_size, epochs, seed, y),
         optimiser,
         precision=precision,
         weigh=None if sample_weight is None else weigh,
@@ -115,7 +114,7 @@ def take_steps(
     minibatches : iterable of (points, weights)
         Of several steps, as `stacked_minibatches` yields them.
     optimiser : Optimiser
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "tf32", "bfloat16"}
     weigh : callable, optional
         Maps row numbers and weights of minibatches, both (steps, copies, width), to other weights.
     augment : callable, optional
@@ -123,8 +122,6 @@ def take_steps(
     on_step : callable, optional
         Called with the number of each step before it is taken.
     """
-    # A disabled autocast takes as long as a small operation, so there is none in float32.
-    autocast = torch.autocast(x.device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
     x, y = x.detach(), y.detach()  # data that require gradients would be followed by autograd
     active, step = copies, 0
     for points, weights in minibatches:
@@ -132,14 +129,13 @@ def take_steps(
             active = active[: points.shape[1]]
         at_once = max(1, GATHERED_NUMBERS // (points[0].numel() * x[0].numel()))
         for rows, row_weights in zip(points.split(at_once), weights.split(at_once), strict=True):
-            rows, row_weights = rows.to(x.device), row_weights.to(y)  # the dtype of y, because x may hold integers
             if weigh is not None:
                 row_weights = weigh(rows, row_weights)
             gathered = gather(x, rows), gather(y, rows).transpose(2, 3), row_weights.unsqueeze(2)
             for features, *rest in zip(*(part.unbind() for part in gathered), strict=True):
                 if on_step is not None:
                     on_step(step)
-                with autocast:
+                with products_in(precision, x.device):
                     active.accumulate_gradient(
                         features if augment is None else augment(features), _loss_gradient(*rest)
                     )
@@ -187,12 +183,14 @@ def gather(x: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 
 
 def stacked_minibatches(
-    coalitions: Sequence[torch.Tensor], batch_size: int, epochs: int, seed: int
+    coalitions: Sequence[torch.Tensor], batch_size: int, epochs: int, seed: int, y: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield the minibatches of all coalitions, some steps at a time. Each coalition is shuffled anew in every epoch.
 
     Each coalition is shuffled by its own generator, and all generators start from the same seed. So the minibatches of
-    a coalition do not depend on the other coalitions in the list. Smaller coalitions have fewer steps and end earlier.
+    a coalition do not depend on the other coalitions in the list, and coalitions of the same size are shuffled in the
+    same way. Smaller coalitions have fewer steps and end earlier. Orders are drawn on the CPU, whatever the device, and
+    those of many steps are moved together.
 
     Parameters
     ----------
@@ -200,6 +198,8 @@ def stacked_minibatches(
         Row numbers, sorted from the largest coalition to the smallest.
     batch_size, epochs : int
     seed : int
+    y : torch.Tensor
+        A tensor of the device and dtype of the weights.
 
     Yields
     ------
@@ -209,38 +209,60 @@ def stacked_minibatches(
     weights : torch.Tensor of shape (steps, active, width)
         Weight of each point's loss: one over the size of its minibatch, and 0 for padding.
     """
-    width = min(batch_size, len(coalitions[0]))
-    streams = [_minibatch_blocks(coalition, batch_size, width, epochs, seed) for coalition in coalitions]
-    steps = np.array([epochs * -(-len(coalition) // batch_size) for coalition in coalitions])
-    for start in range(0, int(steps[0]), PREFETCHED_STEPS):
-        blocks = [next(stream) for stream, count in zip(streams, steps, strict=True) if count > start]
-        points = torch.nn.utils.rnn.pad_sequence(blocks, padding_value=-1)
-        is_point = points >= 0
-        counts = is_point.sum(dim=2, keepdim=True)
-        weights = is_point.double() / counts.clamp(min=1)
-        # Pad with a point of the same minibatch: the features of another coalition's point could be infinite.
-        points = torch.where(is_point, points, points[:, :, :1]).clamp_(min=0)
-        active = np.searchsorted(-steps, -np.arange(start, start + len(points)))  # coalitions with steps left
-        shapes = np.stack([active, counts.amax(dim=(1, 2)).numpy()], axis=1)
-        ends = [*(np.flatnonzero((shapes[1:] != shapes[:-1]).any(axis=1)) + 1).tolist(), len(points)]
-        for first, end in pairwise([0, *ends]):
+    sizes = np.array([len(coalition) for coalition in coalitions])
+    epoch_steps, width = -(-sizes // batch_size), min(batch_size, len(coalitions[0]))
+    distinct, of_size = np.unique(-sizes, return_inverse=True)
+    shuffles = [_Shuffles(size, -(-size // batch_size) * width, epochs, seed) for size in (-distinct).tolist()]
+    members = torch.cat(list(coalitions)).to(y.device)
+    layout = torch.from_numpy(np.stack([of_size, np.cumsum(sizes) - sizes])).to(y.device)
+    for start in range(0, epochs * int(epoch_steps[0]), PREFETCHED_STEPS):
+        steps = np.arange(start, min(start + PREFETCHED_STEPS, epochs * int(epoch_steps[0])))[:, None]
+        counts = np.clip(sizes - steps % epoch_steps * batch_size, 0, width) * (steps < epochs * epoch_steps)
+        active = (counts > 0).sum(axis=1)
+        orders = np.zeros((of_size[active[0] - 1] + 1, len(steps), width), dtype=np.int32)
+        for order, shuffle in zip(orders, shuffles, strict=False):  # those of smaller coalitions have ended
+            shuffle.write(order.reshape(-1), start * width)
+        points, weights = _padded(orders, counts[:, : active[0]], members, layout[:, : active[0]], y)
+        shapes = np.stack([active, counts.max(axis=1)], axis=1)
+        changes = np.flatnonzero((shapes[1:] != shapes[:-1]).any(axis=1)) + 1
+        for first, end in pairwise([0, *changes.tolist(), len(shapes)]):
             copies, longest = shapes[first].tolist()
             yield points[first:end, :copies, :longest], weights[first:end, :copies, :longest]
 
 
-def _minibatch_blocks(
-    members: torch.Tensor, batch_size: int, width: int, epochs: int, seed: int
-) -> Iterator[torch.Tensor]:
-    """Yield the minibatches of one coalition in blocks of `PREFETCHED_STEPS`: (steps, width), padded with -1."""
-    generator = torch_generator(seed)
-    steps = -(-len(members) // batch_size)
-    padding, at_once = steps * width - len(members), -(-PREFETCHED_STEPS // steps)
-    pending: list[torch.Tensor] = []
-    for first in range(0, epochs, at_once):
-        shuffles = [torch.randperm(len(members), generator=generator) for _ in range(min(at_once, epochs - first))]
-        orders = members[torch.stack(shuffles)]
-        pending.append((F.pad(orders, (0, padding), value=-1) if padding else orders).view(-1, width))
-        *full_blocks, last = torch.cat(pending).split(PREFETCHED_STEPS)
-        yield from full_blocks
-        pending = [last]
-    yield from pending
+def _padded(
+    orders: np.ndarray, counts: np.ndarray, members: torch.Tensor, layout: torch.Tensor, y: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points and weights of some steps, (steps, copies, width), from orders (sizes, steps, width) of each size."""
+    of_size, first = layout
+    places = torch.from_numpy(orders).to(y.device).index_select(0, of_size) + first[:, None, None]
+    points = gather(members, places).transpose(0, 1)
+    sizes = torch.from_numpy(counts).to(y.device).unsqueeze(2)
+    is_point = torch.arange(points.shape[2], device=y.device) < sizes
+    weights = torch.where(is_point, 1 / sizes.double(), 0.0).to(y)
+    # Pad with a point of the same minibatch: the features of another coalition's point could be infinite.
+    return torch.where(is_point, points, points[:, :, :1]), weights
+
+
+class _Shuffles:
+    """The orders of coalitions of one size in all epochs, each of which has ``period`` places and fills the first.
+
+    Parameters
+    ----------
+    size, period, epochs, seed : int
+    """
+
+    def __init__(self, size: int, period: int, epochs: int, seed: int) -> None:
+        self._size, self._period, self._epochs = size, period, epochs
+        self._generator = torch_generator(seed)
+        self._drawn, self._order = 0, np.empty(0, dtype=np.int64)
+
+    def write(self, row: np.ndarray, begin: int) -> None:
+        """Write the places from ``begin`` on into a row of zeros. Rows are asked for one after the other."""
+        for epoch in range(begin // self._period, min(self._epochs, -(-(begin + len(row)) // self._period))):
+            if epoch == self._drawn:
+                self._order = torch.randperm(self._size, generator=self._generator).numpy()
+                self._drawn += 1
+            place = epoch * self._period - begin
+            part = self._order[max(0, -place) : len(row) - place]
+            row[max(0, place) : max(0, place) + len(part)] = part

@@ -5,6 +5,8 @@ matrix products and softmaxes over the middle dimension then read contiguous poi
 a CPU.
 
 A chain of linear layers with ReLU is computed with batched matrix products; any other network with `torch.func`.
+Networks with convolutions are trained one after the other: one of them occupies a device, and `torch.func` would make
+grouped convolutions of them, which are slower.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 from torch.func import functional_call, vmap
+from torch.nn.modules.conv import _ConvNd
 
 LogitGradient = Callable[[torch.Tensor], torch.Tensor]
 
@@ -23,6 +26,8 @@ LogitGradient = Callable[[torch.Tensor], torch.Tensor]
 MAX_POINTS, MAX_COPIED_POINTS = 4096, 2**18
 # Bytes of copies that are trained together. On a CPU they should fit its cache: otherwise reading memory takes longest.
 BUDGET = {"cpu": 2**22, "cuda": 2**32}
+# Devices whose convolutions are faster if channels are the last dimension in memory, of weights and images.
+CHANNELS_LAST = ("cuda",)
 
 
 class Stack(ABC):
@@ -225,10 +230,11 @@ def stack(network: nn.Module, copies: int) -> Stack:
     -------
     Stack
     """
+    chain = _is_chain(network)
+    network = network if chain else _laid_out(copy.deepcopy(network))
     parameters = [p.detach().expand(copies, *p.shape).clone() for p in network.parameters()]
-    if _is_chain(network):
+    if chain:
         return LinearStack(parameters)
-    network = copy.deepcopy(network)
     buffers = {name: b.detach().expand(copies, *b.shape).clone() for name, b in network.named_buffers()}
     return FunctionalStack(network, parameters, buffers=buffers if network.training else None)
 
@@ -238,16 +244,29 @@ def view_as_stack(network: nn.Module) -> Stack:
 
     What changes the stack changes the network.
     """
+    chain = _is_chain(network)
+    network = network if chain else _laid_out(network)
     parameters = [p.detach().unsqueeze(0) for p in network.parameters()]
-    return LinearStack(parameters) if _is_chain(network) else FunctionalStack(network, parameters)
+    return LinearStack(parameters) if chain else FunctionalStack(network, parameters)
+
+
+def _laid_out(network: nn.Module) -> nn.Module:
+    """Lay out the weights of convolutions as the device prefers; torch lays out everything that meets them likewise."""
+    if next(network.parameters()).device.type in CHANNELS_LAST and _convolves(network):
+        network.to(memory_format=torch.channels_last)
+    return network
+
+
+def _convolves(network: nn.Module) -> bool:
+    return any(isinstance(module, _ConvNd) for module in network.modules())
 
 
 def stackable(network: nn.Module, x: torch.Tensor) -> bool:
-    """Whether copies of a network can be trained together, in its present mode.
+    """Whether copies of a network are trained together, in its present mode.
 
-    `torch.func` refuses networks that draw random numbers or read a number from a tensor, and it loses buffers that are
-    replaced instead of changed in place. An error of any other cause occurs again when a single copy is trained, where
-    it is reported.
+    Networks with convolutions are not. `torch.func` refuses networks that draw random numbers or read a number from a
+    tensor, and it loses buffers that are replaced instead of changed in place. An error of any other cause occurs again
+    when a single copy is trained, where it is reported.
 
     Parameters
     ----------
@@ -257,6 +276,8 @@ def stackable(network: nn.Module, x: torch.Tensor) -> bool:
     """
     if _is_chain(network):
         return True
+    if _convolves(network):
+        return False
     single, copies = copy.deepcopy(network), stack(network, 2)
     try:
         with torch.no_grad():

@@ -67,9 +67,10 @@ class TensorModel(GradientModel, TorchModel):
         Seed of the order of minibatches, and of dropout.
     weight_decay : float
         Weight decay of AdamW.
-    precision : {"float32", "bfloat16"}
-        Precision of matrix products in training. Weights and AdamW use float32 in both cases. bfloat16 is faster on a
-        processor or GPU with instructions for it, and many times slower on others.
+    precision : {"float32", "tf32", "bfloat16"}
+        Precision of matrix products in training, see `dvbench.training.precision.products_in`. Weights and AdamW use
+        float32 always. bfloat16 is faster on a processor or GPU with instructions for it, and many times slower on
+        others. A model in tf32 unlearns in tf32 too.
 
     Attributes
     ----------

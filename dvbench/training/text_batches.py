@@ -1,4 +1,4 @@
-"""Minibatches of texts, and the features, logits and loss of a causal language model on them.
+"""Minibatches of texts, and what enters the output layer of a causal language model on them.
 
 Texts are rows of token numbers, see `dvbench.problems.perplexity`. A token counts in the loss if it is not the first of
 its text and its position is not before the target of the text. Logits are computed for the tokens that count only.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from dvbench.problems.perplexity import are_tokens
-from dvbench.training.memory import LOGITS_TRAINING, pass_bytes
-
-PASS_BYTES = {"cpu": 2**28, "cuda": 2**32}  # limit for the logits and activations of one pass
+from dvbench.training.output_chunks import chunked_loss, token_losses
+from dvbench.training.pass_size import PassSize
 
 
 @dataclass(frozen=True)
@@ -26,21 +27,37 @@ class TextBatch:
     Parameters
     ----------
     tokens : torch.Tensor of int64, shape (n, width)
-        Token numbers. Padding is 0; it follows all tokens that count, so it does not affect them.
+        Token numbers, on the CPU. Padding is 0; it follows all tokens that count, so it does not affect them.
     counts : torch.Tensor of bool, shape (n, width - 1)
-        Whether the token at the next position counts in the loss.
+        Whether the token at the next position counts in the loss; on the CPU, so that a GPU need not be waited for.
     """
 
     tokens: torch.Tensor
     counts: torch.Tensor
 
-    @property
+    @cached_property
     def targets(self) -> torch.Tensor:
-        """The tokens that count, text after text: int64 of shape (tokens,)."""
+        """The tokens that count, text after text: int64 of shape (tokens,), on the CPU."""
         return self.tokens[:, 1:][self.counts]
 
+    @cached_property
+    def sizes(self) -> list[int]:
+        """How many tokens of each text count."""
+        sizes: list[int] = self.counts.sum(dim=1).tolist()
+        return sizes
 
-def text_batch(x: torch.Tensor, y: torch.Tensor, device: torch.device | str = "cpu") -> TextBatch:
+    def part(self, rows: slice) -> TextBatch:
+        """Some of the texts."""
+        return TextBatch(self.tokens[rows], self.counts[rows])
+
+    def chunks(self, texts: int) -> list[slice]:
+        """The tokens that count of so many texts at a time; texts without any are left out."""
+        ends = [0, *np.cumsum(self.sizes).tolist()]
+        bounds = [*ends[: len(ends) - 1 : texts], ends[-1]]
+        return [slice(start, end) for start, end in pairwise(bounds) if start < end]
+
+
+def text_batch(x: torch.Tensor, y: torch.Tensor) -> TextBatch:
     """Make a minibatch.
 
     Parameters
@@ -49,14 +66,13 @@ def text_batch(x: torch.Tensor, y: torch.Tensor, device: torch.device | str = "c
         Rows of token numbers, on any device.
     y : torch.Tensor of shape (n, 1)
         Position of the first token of each text that counts.
-    device : torch.device or str
-        Device of the minibatch.
     """
+    x, y = x.cpu(), y.cpu()
     is_token = are_tokens(x)
     width = max(2, int(is_token.sum(dim=1).max())) if len(x) else 2
     is_token, tokens = is_token[:, :width], x[:, :width].long()
-    counts = is_token & (torch.arange(width) >= y.to(is_token.device))
-    return TextBatch(torch.where(is_token, tokens, 0).to(device), counts[:, 1:].to(device))
+    counts = is_token & (torch.arange(width) >= y)
+    return TextBatch(torch.where(is_token, tokens, 0), counts[:, 1:])
 
 
 def lengths(x: torch.Tensor) -> torch.Tensor:
@@ -75,17 +91,11 @@ def features(network: nn.Module, batch: TextBatch) -> torch.Tensor:
 
     It needs no attention mask: padding comes last, and a causal model does not use later tokens.
     """
-    body = network.base_model
-    hidden: torch.Tensor = body(  # type: ignore[operator]
-        input_ids=batch.tokens[:, :-1], use_cache=False
-    ).last_hidden_state
-    return hidden[batch.counts]
-
-
-def logits(network: nn.Module, batch: TextBatch) -> torch.Tensor:
-    """Logits of the tokens that count: (tokens, vocabulary), in float32, or in float64 if the network computes so."""
-    outputs: torch.Tensor = output_layer(network)(features(network, batch))
-    return outputs if outputs.dtype == torch.float64 else outputs.float()
+    body, device = network.base_model, next(network.parameters()).device
+    tokens = batch.tokens[:, :-1].to(device, non_blocking=True)
+    hidden: torch.Tensor = body(input_ids=tokens, use_cache=False).last_hidden_state  # type: ignore[operator]
+    rows = batch.counts.flatten().nonzero()[:, 0].to(device, non_blocking=True)
+    return hidden.flatten(0, 1).index_select(0, rows)
 
 
 class TextLoss(nn.Module):
@@ -95,24 +105,16 @@ class TextLoss(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, tokens: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Compute the sum over the tokens that count."""
-        batch = TextBatch(tokens, counts)
-        return F.cross_entropy(logits(self.network, batch), batch.targets, reduction="sum")
+    def forward(self, batch: TextBatch, chunk_texts: int) -> torch.Tensor:
+        """Compute the sum over the tokens that count, with the logits of so many texts at a time."""
+        entering = features(self.network, batch)
+        rule = token_losses(batch.targets.to(entering.device, non_blocking=True))
+        return chunked_loss(output_layer(self.network), entering, batch.chunks(chunk_texts), rule)
 
 
-def texts_at_once(network: nn.Module, width: int, logits: int = LOGITS_TRAINING) -> int:
-    """How many texts of ``width`` tokens one pass may have; see `dvbench.training.memory.pass_bytes` for ``logits``."""
-    device = next(network.parameters()).device
-    return max(1, PASS_BYTES.get(device.type, PASS_BYTES["cpu"]) // pass_bytes(network, width, logits))
-
-
-def passes(
-    network: nn.Module, x: torch.Tensor, y: torch.Tensor, logits: int = LOGITS_TRAINING
-) -> Iterator[tuple[slice, TextBatch]]:
-    """Split texts into minibatches for one pass each, on the network's device; yield their rows and the minibatch."""
-    device = next(network.parameters()).device
-    texts = texts_at_once(network, x.shape[1], logits)
+def passes(x: torch.Tensor, y: torch.Tensor, size: PassSize) -> Iterator[tuple[slice, TextBatch]]:
+    """Split texts into minibatches for one pass each; yield their rows and the minibatch."""
+    texts = size.texts(len(x), x.shape[1])
     for start in range(0, len(x), texts):
         rows = slice(start, start + texts)
-        yield rows, text_batch(x[rows], y[rows], device)
+        yield rows, text_batch(x[rows], y[rows])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,10 @@ from torch import nn
 from dvbench.randomness import integer_seed, torch_generator
 from dvbench.settings import Precision
 from dvbench.training.checkpoints import Checkpoints, TrainingProgress
-from dvbench.training.text_batches import TextBatch, TextLoss, text_batch, texts_at_once
+from dvbench.training.memory import FLOATS_PER_PARAMETER, parameter_count
+from dvbench.training.pass_size import PassSize
+from dvbench.training.recompute import recomputation
+from dvbench.training.text_batches import TextBatch, TextLoss, text_batch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -71,31 +75,32 @@ def train_texts(
     UserError
         If a checkpoint is damaged or cannot be written.
     """
+    size = PassSize(network, coming=training_bytes(network, precision, accelerator is not None))
     optimiser = adamw(network, lr, weight_decay)
-    device = next(network.parameters()).device
     resumed = (checkpoints.load(network, optimiser) if checkpoints is not None else None) or TrainingProgress(0, 0.0)
     steps_per_epoch, epoch_results = -(-len(x) // batch_size), list(resumed.epoch_results)
     last_saved, seconds, steps = time.perf_counter(), resumed.seconds, steps_per_epoch * epochs
     loss: nn.Module = TextLoss(network.train())
     loss = loss if accelerator is None else accelerator.prepare(loss)
     writer = checkpoints if accelerator is None or accelerator.is_main_process else None
-    for step, rows in enumerate(text_minibatches(len(x), batch_size, epochs, seed)):
-        if step < resumed.step:
-            continue
-        if on_epoch is not None and step % steps_per_epoch == 0:
-            epoch_results.append(on_epoch())
-            network.train()
-        started = time.perf_counter()
-        accumulate_gradient(loss, network, text_batch(x[rows], y[rows]), device, precision, accelerator)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        due = writer is not None and step + 1 < steps and started - last_saved >= writer.every
-        if due or step + 1 == steps:
-            _require_finite(network, lr)  # also waits until the GPU has finished
-        seconds += time.perf_counter() - started
-        if writer is not None and due:
-            writer.save(TrainingProgress(step + 1, seconds, epoch_results), network, optimiser)
-            last_saved = time.perf_counter()
+    with recomputation(network, size.recompute):
+        for step, rows in enumerate(text_minibatches(len(x), batch_size, epochs, seed)):
+            if step < resumed.step:
+                continue
+            if on_epoch is not None and step % steps_per_epoch == 0:
+                epoch_results.append(on_epoch())
+                network.train()
+            started = time.perf_counter()
+            accumulate_gradient(loss, optimiser, text_batch(x[rows], y[rows]), size, precision, accelerator)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            due = writer is not None and step + 1 < steps and started - last_saved >= writer.every
+            if due or step + 1 == steps:
+                _require_finite(network, lr)  # also waits until the GPU has finished
+            seconds += time.perf_counter() - started
+            if writer is not None and due:
+                writer.save(TrainingProgress(step + 1, seconds, epoch_results), network, optimiser)
+                last_saved = time.perf_counter()
     network.eval()
     progress = TrainingProgress(steps, seconds, epoch_results)
     if writer is not None and resumed.step < steps and seconds >= writer.every:
@@ -117,28 +122,50 @@ def text_minibatches(n: int, batch_size: int, epochs: int, seed: int) -> Iterato
 
 def accumulate_gradient(
     loss: nn.Module,
-    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
     batch: TextBatch,
-    device: torch.device,
+    size: PassSize,
     precision: Precision,
     accelerator: Accelerator | None = None,
 ) -> None:
-    """Add the gradient of the mean loss of a minibatch to the gradients of the parameters.
+    """Compute the gradient of the mean loss of a minibatch; those of the parameters were zero.
 
     The minibatch is split among the processes, if there are several, and then into passes that fit the memory.
     """
+    compute = partial(_accumulate_passes, loss, batch, size, precision, accelerator)
+    if accelerator is not None:  # the other processes would not repeat theirs
+        compute()
+    else:
+        size.attempt(compute, partial(optimiser.zero_grad, set_to_none=True))
+
+
+def _accumulate_passes(
+    loss: nn.Module, batch: TextBatch, size: PassSize, precision: Precision, accelerator: Accelerator | None
+) -> None:
     rank, processes = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
-    tokens, counts, count = batch.tokens[rank::processes], batch.counts[rank::processes], batch.counts.sum().item()
-    if not len(tokens):  # every process must run a pass, because the others wait for its gradient
-        tokens, counts = batch.tokens[:1], torch.zeros_like(batch.counts[:1])
-    texts = texts_at_once(network, batch.tokens.shape[1])
-    parts = list(zip(tokens.split(texts), counts.split(texts), strict=True))
-    for number, (part_tokens, part_counts) in enumerate(parts, start=1):
-        no_sync = nullcontext() if accelerator is None or number == len(parts) else accelerator.no_sync(loss)
+    device = next(loss.parameters()).device.type
+    count, width = sum(batch.sizes), batch.tokens.shape[1]
+    shared = batch.part(slice(rank, None, processes))
+    if not len(shared.tokens):  # every process must run a pass, because the others wait for its gradient
+        shared = TextBatch(batch.tokens[:1], torch.zeros_like(batch.counts[:1]))
+    texts, chunk_texts = size.texts(len(shared.tokens), width), size.chunk_texts(width)
+    starts = range(0, len(shared.tokens), texts)
+    for start in starts:
+        no_sync = nullcontext() if accelerator is None or start == starts[-1] else accelerator.no_sync(loss)
         with no_sync:
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                summed = loss(part_tokens.to(device), part_counts.to(device))
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
+                summed = loss(shared.part(slice(start, start + texts)), chunk_texts)
             (summed / (count / processes)).backward()  # accelerate averages the gradients of the processes
+
+
+def training_bytes(network: nn.Module, precision: Precision, several: bool = False) -> int:
+    """Bytes that training uses beside weights and passes: gradients, moments, and weights in half the precision.
+
+    With several processes each also has a buffer for the gradients that they exchange.
+    """
+    trained = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    lowered = 2 * parameter_count(network) if precision == "bfloat16" else 0
+    return 4 * (FLOATS_PER_PARAMETER - 1 + several) * trained + lowered
 
 
 def finite(network: nn.Module) -> torch.Tensor:

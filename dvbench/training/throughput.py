@@ -11,6 +11,7 @@ from torch import nn
 from dvbench.settings import Precision, Training
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import parameter_count
+from dvbench.training.precision import products_in
 from dvbench.training.text_batches import lengths
 
 MATRIX_SIZE, REPEATS = {"cpu": 1024, "cuda": 8192}, 5  # of the matrix products that measure a device's speed
@@ -49,7 +50,8 @@ def achievable_flops(device: torch.device, precision: Precision) -> float:
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     size = MATRIX_SIZE.get(device.type, MATRIX_SIZE["cpu"])
     left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
-    fastest = min(_seconds_of_product(left, right) for _ in range(REPEATS))
+    with products_in(precision, device):
+        fastest = min(_seconds_of_product(left, right) for _ in range(REPEATS))
     return 2 * size**3 / fastest
 
 
@@ -77,7 +79,7 @@ def training_speed(
         Tokens per text.
     seconds : float
         Duration of training.
-    precision : {"float32", "bfloat16"}
+    precision : {"float32", "tf32", "bfloat16"}
         Precision of matrix products.
 
     Returns

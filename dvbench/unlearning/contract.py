@@ -4,6 +4,10 @@ A method is a frozen dataclass derived from `UnlearningMethod`, in a file of ``d
 name. It defines `UnlearningMethod.rules`: for every step, the gradient of its objective with respect to the model's
 outputs on a minibatch of the forget set, and on one of the validation set. `ascend` and `descend` are the usual rules.
 
+Logits and what a rule returns have shape (copies, outputs, points). In memory the outputs of a token, which are the
+words of a vocabulary, follow each other, and those of other points need not; functions of `dvbench.training.losses`
+work on both without a copy.
+
 The engines average the gradients of a minibatch over its points, of texts over tokens. A method whose unit is a text
 uses `Minibatch.sums_of_texts` and multiplies its gradients by `Minibatch.tokens_per_text`, which makes the average one
 over texts.
@@ -29,12 +33,12 @@ class Minibatch:
 
     Parameters
     ----------
-    y : torch.Tensor of shape (copies or 1, outputs, points)
-        Targets.
+    y : torch.Tensor of shape (copies or 1, outputs, points), or int64 of shape (1, points)
+        Targets; of texts the numbers of the tokens.
     full : callable
         Computes the full model's logits; called only if a method uses them.
     texts : torch.Tensor of int64, shape (points,), optional
-        The text of each token, numbered from 0.
+        The text of each token, numbered from 0, on the CPU.
     tokens_per_text : float
         Mean over all texts of the step, of which a minibatch may be a part; 1 if the points are no tokens.
     """
@@ -53,7 +57,7 @@ class Minibatch:
 
     @property
     def full(self) -> torch.Tensor:
-        """The full model's logits, of the shape of ``y``; the first dimension may be 1."""
+        """The full model's logits, of the shape of the logits that a rule gets; the first dimension may be 1."""
         return self._full()
 
     def sums_of_texts(self, values: torch.Tensor) -> torch.Tensor:
@@ -69,8 +73,9 @@ class Minibatch:
         """
         if self._texts is None or not len(self._texts):
             return values
+        texts = self._texts.to(values.device)
         sums = values.new_zeros(len(values), int(self._texts.max()) + 1)
-        return sums.index_add(1, self._texts, values)[:, self._texts]
+        return sums.index_add(1, texts, values)[:, texts]
 
 
 Rule = Callable[[torch.Tensor, Minibatch], torch.Tensor]
@@ -135,6 +140,29 @@ class UnlearningMethod(ABC):
     def labels(self, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Targets with which forget sets are unlearned, (n, outputs) like ``y``; by default the true ones."""
         return y
+
+    def token_labels(self, tokens: torch.Tensor, vocabulary: int, generator: torch.Generator) -> torch.Tensor:
+        """Tokens with which forget sets of texts are unlearned; by default the true ones.
+
+        Parameters
+        ----------
+        tokens : torch.Tensor of int64, shape (n,)
+            Their numbers, from 0 to ``vocabulary`` - 1, on the CPU.
+        vocabulary : int
+        generator : torch.Generator
+
+        Returns
+        -------
+        torch.Tensor of int64, shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If a method has other `labels` of points, and does not say what they are of tokens.
+        """
+        if type(self).labels is not UnlearningMethod.labels:
+            raise ValueError(f"{type(self).__name__} has labels of points only: define token_labels, for texts")
+        return tokens
 
 
 def ascend(logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:

@@ -76,8 +76,15 @@ class Unlearner(Protocol):
         """Models that have unlearned one coalition each, none of them empty; at most ``at_once`` coalitions."""
 
 
-def mean_gradient(rule: Rule, batch: Minibatch) -> LogitGradient:
+def mean_gradient(rule: Rule, batch: Minibatch, points: int | None = None) -> LogitGradient:
     """A rule's gradient of the mean over a minibatch.
+
+    Parameters
+    ----------
+    rule : callable
+    batch : Minibatch
+    points : int, optional
+        Number of points of the whole minibatch, if ``batch`` is a part of it.
 
     Raises
     ------
@@ -93,7 +100,7 @@ def mean_gradient(rule: Rule, batch: Minibatch) -> LogitGradient:
             raise ValueError(
                 f"a rule must return a tensor of the shape {list(logits.shape)} of its logits, not {shape}"
             )
-        return gradient.detach().div_(batch.y.shape[2])
+        return gradient.detach().div_(points or logits.shape[2])
 
     return gradient_of_mean
 

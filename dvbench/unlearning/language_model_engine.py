@@ -10,24 +10,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from dvbench.randomness import integer_seed, torch_generator
 from dvbench.training.contract import OutputFunction
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import LOGITS_UNLEARNING
+from dvbench.training.output_chunks import ChunkGradient, chunked_loss
+from dvbench.training.pass_size import PassSize
+from dvbench.training.recompute import recomputation
 from dvbench.training.tensor_model import seeded
-from dvbench.training.text_batches import TextBatch, features, logits, output_layer, passes
-from dvbench.training.text_training import adamw
+from dvbench.training.text_batches import TextBatch, features, output_layer, text_batch
+from dvbench.training.text_training import adamw, training_bytes
 from dvbench.unlearning.contract import Minibatch, Parameters, Rule, UnlearningMethod
 from dvbench.unlearning.engine import Observer, mean_gradient, require_a_rule, require_convergence
 from dvbench.unlearning.minibatches import Minibatches
+
+_MinibatchOf = Callable[[torch.Tensor, slice], Minibatch]
 
 RANK, SCALE = 8, 16  # of low-rank adapters: their product is multiplied by SCALE / RANK
 
@@ -71,19 +75,11 @@ class LanguageModelUnlearner:
         self.method = method
         self.at_once = 1
         self.count = 0
+        config: Any = model.network.config
+        self._vocabulary: int = config.vocab_size
         self.outputs_full = model.all_outputs(x_validation)[0]
-        self._features, self._begins = self._features_full()
-
-    @torch.no_grad()
-    def _features_full(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """What enters the full model's output layer on the validation set, and the row where each text begins in it."""
-        entering, counts = [], []
-        network = self.model.network.eval()
-        for _, batch in passes(network, self.x_validation, self.y_validation):
-            with self.model.autocast():
-                entering.append(features(network, batch))
-            counts.append(batch.counts.sum(dim=1).cpu())
-        return torch.cat(entering), F.pad(torch.cat(counts).cumsum(0), (1, 0))
+        self._features, sizes = model.features(x_validation, y_validation)
+        self._begins = [0, *np.cumsum(sizes).tolist()]  # the row where each text of the validation set begins in it
 
     def outputs_without(
         self,
@@ -140,88 +136,104 @@ class LanguageModelUnlearner:
             self.model.precision,
         )
         network = model.network.train()
+        coming = training_bytes(network, model.precision)
+        size = PassSize(network, logits=LOGITS_UNLEARNING, coming=coming)
         optimiser = adamw(network, method.lr, method.weight_decay)
+        reset = partial(optimiser.zero_grad, set_to_none=True)
         drawn = ((forget[:, 0], validation) for forget, validation in minibatches.pieces([coalition]))
         for step, (forget, validation) in enumerate(pair for piece in drawn for pair in zip(*piece, strict=True)):
             if observer is not None:
                 observer(step, model.all_outputs)
                 network.train()  # computing outputs leaves it in evaluation mode, where it keeps all activations
-            forget_rule, validation_rule = method.rules(step)
-            require_a_rule(method, step, forget_rule, validation_rule)
-            if forget_rule is not None:
-                self._accumulate_forget(network, forget_rule, forget, seed, step)
-            if validation_rule is not None:
-                self._accumulate_validation(network, validation_rule, validation)
-            if method.anchor:
-                self._accumulate_anchor(network)
+            with recomputation(network, size.recompute):
+                size.attempt(partial(self._accumulate_step, network, size, (forget, validation), seed, step), reset)
             optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            reset()
         if observer is not None:
             observer(method.steps, model.all_outputs)
         network.eval()
         self.count += 1
         return model
 
-    def _accumulate_forget(self, network: nn.Module, rule: Rule, rows: torch.Tensor, seed: int, step: int) -> None:
+    def _accumulate_step(
+        self, network: nn.Module, size: PassSize, rows: tuple[torch.Tensor, torch.Tensor], seed: int, step: int
+    ) -> None:
+        """Compute the gradient of one step; ``rows`` are those of the forget set and of the validation set."""
+        forget_rule, validation_rule = self.method.rules(step)
+        require_a_rule(self.method, step, forget_rule, validation_rule)
+        if forget_rule is not None:
+            self._accumulate_forget(network, size, forget_rule, rows[0], seed, step)
+        if validation_rule is not None:
+            self._accumulate_validation(network, size, validation_rule, rows[1])
+        if self.method.anchor:
+            self._accumulate_anchor(network)
+
+    def _accumulate_forget(
+        self, network: nn.Module, size: PassSize, rule: Rule, rows: torch.Tensor, seed: int, step: int
+    ) -> None:
         """Add the gradient of a rule on texts of the forget set."""
         generator = torch_generator(integer_seed(seed, "labels", step))
+        batch = text_batch(self.x[rows], self.y[rows])
+        labels = self.method.token_labels(batch.targets, self._vocabulary, generator)
 
-        def full(batch: TextBatch, _: slice) -> torch.Tensor:
-            return logits(self.model.network, batch)
+        def entering_full(part: slice) -> torch.Tensor:
+            return features(self.model.network, batch.part(part))
 
-        def labels(y: torch.Tensor) -> torch.Tensor:
-            return self.method.labels(y, generator)
+        self._accumulate(network, size, rule, batch, labels, entering_full)
 
-        self._accumulate(network, rule, self.x[rows], self.y[rows], full, labels)
-
-    def _accumulate_validation(self, network: nn.Module, rule: Rule, rows: torch.Tensor) -> None:
+    def _accumulate_validation(self, network: nn.Module, size: PassSize, rule: Rule, rows: torch.Tensor) -> None:
         """Add the gradient of a rule on texts of the validation set."""
+        batch = text_batch(self.x_validation[rows], self.y_validation[rows])
 
-        def full(_: TextBatch, part: slice) -> torch.Tensor:
-            entering = [self._features[self._begins[row] : self._begins[row + 1]] for row in rows[part].tolist()]
-            outputs: torch.Tensor = output_layer(self.model.network)(torch.cat(entering))
-            return outputs
+        def entering_full(part: slice) -> torch.Tensor:
+            return torch.cat([self._features[self._begins[row] : self._begins[row + 1]] for row in rows[part].tolist()])
 
-        self._accumulate(network, rule, self.x_validation[rows], self.y_validation[rows], full, lambda y: y)
+        self._accumulate(network, size, rule, batch, batch.targets, entering_full)
 
     def _accumulate(
         self,
         network: nn.Module,
-        rule: Rule,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        full: Callable[[TextBatch, slice], torch.Tensor],
-        labels: Callable[[torch.Tensor], torch.Tensor],
-    ) -> None:
-        """Add the gradient of a rule on a minibatch, averaged over its tokens, to the parameters' gradients."""
-        parts = list(passes(network, x, y, LOGITS_UNLEARNING))
-        total = sum(int(batch.counts.sum()) for _, batch in parts)
-        for part, batch in parts:
-            self._accumulate_pass(network, rule, batch, partial(full, batch, part), labels, total, len(x))
-
-    def _accumulate_pass(
-        self,
-        network: nn.Module,
+        size: PassSize,
         rule: Rule,
         batch: TextBatch,
-        full: Callable[[], torch.Tensor],
-        labels: Callable[[torch.Tensor], torch.Tensor],
-        tokens: int,
-        texts: int,
+        labels: torch.Tensor,
+        entering_full: Callable[[slice], torch.Tensor],
     ) -> None:
-        """Add the gradient on some texts of a minibatch of so many tokens and texts; one pass frees its activations."""
-        with self.model.autocast():
-            outputs = logits(network, batch)
+        """Add the gradient of a rule on a minibatch, averaged over its tokens, to the parameters' gradients."""
+        n, width = batch.tokens.shape
+        ends, texts, chunk_texts = np.cumsum([0, *batch.sizes]).tolist(), size.texts(n, width), size.chunk_texts(width)
+        for start in range(0, n, texts):
+            rows = slice(start, min(start + texts, n))
+            part, labels_of_part = batch.part(rows), labels[ends[rows.start] : ends[rows.stop]]
+            minibatches = self._minibatches_of(part, labels_of_part, ends[-1] / n, cache(partial(entering_full, rows)))
 
-        @torch.no_grad()
-        def reference() -> torch.Tensor:
+            def gradient(logits: torch.Tensor, chunk: slice, of: _MinibatchOf = minibatches) -> ChunkGradient:
+                columns = logits.T.unsqueeze(0)
+                return 0.0, mean_gradient(rule, of(columns, chunk), ends[-1])(columns)[0].T
+
             with self.model.autocast():
-                return full().to(outputs).T.unsqueeze(0)
+                entering = features(network, part)
+                loss = chunked_loss(output_layer(network), entering, part.chunks(chunk_texts), gradient)
+            loss.backward()
 
-        one_hot = labels(F.one_hot(batch.targets, outputs.shape[1]).to(outputs))
-        minibatch = Minibatch(one_hot.T.unsqueeze(0), reference, batch.counts.nonzero()[:, 0], tokens / texts)
-        gradient = mean_gradient(rule, minibatch)(outputs.detach().T.unsqueeze(0))
-        torch.autograd.backward(outputs, gradient[0].T * (len(one_hot) / max(1, tokens)))
+    def _minibatches_of(
+        self, batch: TextBatch, labels: torch.Tensor, tokens_per_text: float, entering_full: Callable[[], torch.Tensor]
+    ) -> _MinibatchOf:
+        """What rules get of each chunk of a pass."""
+        owners = torch.arange(len(batch.sizes)).repeat_interleave(torch.tensor(batch.sizes))
+        labels = labels.to(self.model.device, non_blocking=True)
+
+        def of_chunk(logits: torch.Tensor, chunk: slice) -> Minibatch:
+            @torch.no_grad()
+            def full() -> torch.Tensor:
+                with self.model.autocast():
+                    outputs: torch.Tensor = output_layer(self.model.network)(entering_full()[chunk])
+                return outputs.to(logits).T.unsqueeze(0)
+
+            texts = owners[chunk] - owners[chunk][0]
+            return Minibatch(labels[chunk].unsqueeze(0), full, texts, tokens_per_text)
+
+        return of_chunk
 
     def _accumulate_anchor(self, network: nn.Module) -> None:
         """Add the gradient of the weighted squared distance from the full model's parameters."""

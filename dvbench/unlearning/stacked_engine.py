@@ -14,9 +14,11 @@ import torch
 from torch import nn
 
 from dvbench.randomness import integer_seed, torch_generator
+from dvbench.settings import Precision
 from dvbench.training.contract import OutputFunction
 from dvbench.training.heads import all_features_and_logits, logits_network, output_layer, require_own_weights
 from dvbench.training.optimisers import AdamW
+from dvbench.training.precision import products_in
 from dvbench.training.stack_training import gather
 from dvbench.training.stacks import LogitGradient, Stack, copies_within, stack, stackable
 from dvbench.unlearning.contract import Minibatch, UnlearningMethod
@@ -68,6 +70,7 @@ class StackedUnlearner:
     ) -> None:
         if method.parameters == "lora":
             raise ValueError("parameters='lora' works with language models only; choose 'all' or 'head'")
+        self._precision: Precision = "tf32" if getattr(network, "precision", "") == "tf32" else "float32"
         network = logits_network(network, x_validation).eval()
         device = next(network.parameters()).device
         x, x_validation = x.detach().to(device), x_validation.detach().to(device)
@@ -142,7 +145,8 @@ class StackedUnlearner:
             if method.anchor:
                 for parameter, origin, gradient in zip(copies.parameters, start, copies.gradients, strict=True):
                     torch.sub(parameter, origin, out=gradient)
-            self._accumulate(copies, step, labels, forget, validation)
+            with products_in(self._precision, self.x.device):
+                self._accumulate(copies, step, labels, forget, validation)
             optimiser.step(copies)
         if observer is not None:
             observer(method.steps, lambda points: copies.all_outputs(self._inputs(points)))
@@ -159,8 +163,8 @@ class StackedUnlearner:
         """Yield for each step the points of the forget sets (copies, batch) and of the validation set (batch,)."""
         method = self.method
         minibatches = Minibatches(method.steps, method.batch_size, len(self.x), len(self.x_validation), seed)
-        for forget, validation in minibatches.pieces(coalitions):
-            yield from zip(forget.to(self.x.device), validation.to(self.x.device), strict=True)
+        for forget, validation in minibatches.pieces(coalitions, self.x.device):
+            yield from zip(forget, validation, strict=True)
 
     @cached_property
     def _logits_players(self) -> torch.Tensor:

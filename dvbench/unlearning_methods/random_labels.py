@@ -48,3 +48,8 @@ class RandomLabels(UnlearningMethod):
         shift = torch.randint(1, classes, (n, 1), generator=generator).to(y.device)
         columns = torch.arange(classes, device=y.device)
         return y.gather(1, (columns - shift) % classes)
+
+    def token_labels(self, tokens: torch.Tensor, vocabulary: int, generator: torch.Generator) -> torch.Tensor:
+        """Other tokens, (n,)."""
+        shift = torch.randint(1, vocabulary, (len(tokens), 1), generator=generator)[:, 0]
+        return (tokens + shift) % vocabulary

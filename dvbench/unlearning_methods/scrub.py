@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from dvbench.training.losses import is_classification
+from dvbench.training.losses import predictions, predicts_classes
 from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod, descend
 
 
@@ -68,10 +68,10 @@ class Scrub(UnlearningMethod):
 
     def _move_away(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
         """Gradient of minus the divergence of the student from its teacher."""
-        if not is_classification(batch.y):
+        if not predicts_classes(logits, batch.y):
             return batch.full - logits
         t = self.temperature
-        return ((batch.full / t).softmax(dim=1) - (logits / t).softmax(dim=1)).mul_(t)
+        return (predictions(batch.full / t, batch.y) - predictions(logits / t, batch.y)).mul_(t)
 
     def _follow(self, logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
         return descend(logits, batch).mul_(self.gamma).sub_(self._move_away(logits, batch), alpha=self.alpha)

@@ -53,6 +53,16 @@ def test_remarks(script, store: Store, evaluator: str, beginnings: list[str]) ->
     assert all(line.startswith(beginning) for line, beginning in zip(lines, beginnings, strict=True))
 
 
+def test_a_cpu_says_that_it_has_no_tf32(store: Store) -> None:
+    cell = made_up_cell("random")
+    training = cell.problem.training.model_copy(update={"precision": "tf32"})
+    cell = cell.model_copy(update={"problem": cell.problem.model_copy(update={"training": training})})
+    result = run_cell(cell, store)
+    assert remarks_of(result) == ["a CPU has no TF32: this was computed in float32"]
+    environment = result.environment.model_copy(update={"device": "NVIDIA H200"})
+    assert remarks_of(result.model_copy(update={"environment": environment})) == []
+
+
 def test_minibatches_of_an_unlearning_method_are_drawn_for_it(store: Store) -> None:
     """Those of full batches are equal, and that is nobody's omission."""
     result = run_cell(made_up_cell("random", tasks=("rank_stability",)), store)

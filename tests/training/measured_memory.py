@@ -14,13 +14,13 @@ import torch
 
 from dvbench.execution.environment import watch_memory
 from dvbench.models.gpt2_tiny import gpt2_tiny
-from dvbench.training import text_batches
+from dvbench.training import pass_size
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import estimate_training, estimate_unlearning
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 
-VOCABULARY, WIDTH, TEXTS = 8192, 64, {"train": 32, "unlearn": 14}
+VOCABULARY, WIDTH, TEXTS = 8192, 64, {"train": 512, "unlearn": 448}
 
 
 def texts(n: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,7 +47,10 @@ def measure(what: str) -> dict[str, float]:
     with watch_memory("cpu") as memory:
         run(what, n)
     footprint = {"train": estimate_training, "unlearn": estimate_unlearning}[what]
-    return {"measured": memory.peak, "estimate": footprint(gpt2_tiny((WIDTH,), VOCABULARY), WIDTH, n).total}
+    return {
+        "measured": memory.peak,
+        "estimate": footprint(gpt2_tiny((WIDTH,), VOCABULARY), WIDTH, n, recompute=False).total,
+    }
 
 
 def apart(what: str) -> None:
@@ -61,6 +64,6 @@ def apart(what: str) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    text_batches.PASS_BYTES = {"cpu": 2**40}
+    pass_size.CPU_PASS_BYTES = pass_size.ENOUGH_TOKENS = 2**40
     for what in TEXTS:
         apart(what)

@@ -28,12 +28,14 @@ from dvbench.errors import UserError
 from dvbench.problems.perplexity import NOT_PREDICTED, PADDING, mean_log_loss, negative_perplexity
 from dvbench.problems.subsets import Subsets
 from dvbench.settings import ModelSettings
-from dvbench.training import text_batches
+from dvbench.training import pass_size, text_batches
 from dvbench.training.build import build_model
 from dvbench.training.language_model import LanguageModel
+from dvbench.training.memory import pass_bytes
+from dvbench.training.pass_size import PassSize
 from dvbench.training.recompute import recompute_activations
 from dvbench.training.tensor_model import TensorModel
-from dvbench.training.text_batches import lengths, passes, text_batch, texts_at_once
+from dvbench.training.text_batches import lengths, passes, text_batch
 
 HOW = {"batch_size": 4, "epochs": 2, "lr": 1e-2}  # ten texts leave a last batch of two
 MODEL = tiny_model()
@@ -41,7 +43,8 @@ MODEL = tiny_model()
 
 @pytest.fixture
 def one_text_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": 1})
+    for name in ("CPU_PASS_BYTES", "CPU_CHUNK_BYTES"):
+        monkeypatch.setattr(pass_size, name, 1)
 
 
 def wide(x: torch.Tensor) -> torch.Tensor:
@@ -77,11 +80,10 @@ def test_how_many_texts_go_through_at_once_changes_nothing(monkeypatch):
     x, y = made_texts(7)
     whole = MODEL.predict(x)
     for most in (1, 3):
-        monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": most * text_batches.pass_bytes(MODEL.network, LENGTH)})
-        assert texts_at_once(MODEL.network, LENGTH) == most
-        assert [batch.tokens.shape[0] for _, batch in passes(MODEL.network, x, y)] == [most] * (7 // most) + [1] * (
-            most > 1
-        )
+        monkeypatch.setattr(pass_size, "CPU_PASS_BYTES", most * pass_bytes(MODEL.network, LENGTH))
+        size = PassSize(MODEL.network)
+        assert size.texts(7, LENGTH) == most
+        assert [batch.tokens.shape[0] for _, batch in passes(x, y, size)] == [most] * (7 // most) + [1] * (most > 1)
         torch.testing.assert_close(MODEL.predict(x), whole, rtol=1e-6, atol=1e-6)
 
 
@@ -122,7 +124,7 @@ def test_no_texts_are_no_texts():
     x, y = made_texts(3)
     assert MODEL.predict(x[:0]).shape == (0, LENGTH)
     assert text_batch(x[:0], y[:0]).tokens.shape[0] == 0
-    assert list(passes(MODEL.network, x[:0], y[:0])) == []
+    assert list(passes(x[:0], y[:0], PassSize(MODEL.network))) == []
 
 
 def test_a_batch_is_cut_to_its_longest_text():
@@ -300,7 +302,8 @@ def test_gradients_of_texts_are_those_of_their_mean_losses():
 def test_summed_gradients_do_not_depend_on_passes(monkeypatch):
     x, y = made_texts(5)
     whole, tokens = MODEL.loss_gradient(x, y)
-    monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": 1})
+    for name in ("CPU_PASS_BYTES", "CPU_CHUNK_BYTES"):
+        monkeypatch.setattr(pass_size, name, 1)
     parts, again = MODEL.loss_gradient(x, y)
     expected = torch.autograd.grad(log_loss(MODEL.network, x, y), list(MODEL.network.parameters()))
     assert tokens == again == sum(len(tokens_of(row)) - int(begin) for row, begin in zip(x, y, strict=True))

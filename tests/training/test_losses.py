@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch.distributions import Normal, kl_divergence
 
-from dvbench.training.losses import divergences, is_classification, point_losses, predictions, residuals
+from dvbench.training.losses import (
+    divergence_gradients,
+    divergences,
+    is_classification,
+    log_probabilities,
+    point_losses,
+    predictions,
+    residuals,
+)
 
 LABELS = torch.eye(3, dtype=torch.float64)[[0, 2, 1, 2]]
 TARGETS = torch.tensor([[0.5], [-1.0], [2.0], [0.0]], dtype=torch.float64)
@@ -74,3 +82,46 @@ def test_predictions_are_probabilities_or_the_outputs():
     logits = logits_like(LABELS)
     torch.testing.assert_close(predictions(logits, LABELS), logits.exp() / logits.exp().sum(1, keepdim=True))
     assert torch.equal(predictions(TARGETS, TARGETS), TARGETS)
+
+
+# Words of a language
+
+
+def layouts(n=6, words=7):
+    """Logits (2, words, n) in both layouts, and the numbers of the words and their one-hot labels."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, n, words, generator=generator, dtype=torch.float64)
+    numbers = torch.randint(words, (2, n), generator=generator)
+    one_hot = F.one_hot(numbers, words).double().mT
+    return logits.mT, logits.mT.contiguous(), numbers, one_hot
+
+
+@pytest.mark.parametrize("n", [6, 1])
+def test_class_numbers_are_one_hot_labels_in_any_layout(n):
+    words_last, points_last, numbers, one_hot = layouts(n)
+    expected = point_losses(points_last, one_hot)
+    for logits in (words_last, points_last):
+        torch.testing.assert_close(point_losses(logits, numbers), expected)
+        torch.testing.assert_close(residuals(logits, numbers), residuals(points_last, one_hot))
+        torch.testing.assert_close(predictions(logits, numbers), points_last.softmax(dim=1))
+        for both in (numbers, one_hot):
+            actual = divergences(logits, logits.flip(1), both)
+            torch.testing.assert_close(actual, divergences(points_last, points_last.flip(1), one_hot))
+            slope = divergence_gradients(logits, logits.flip(1), both)
+            torch.testing.assert_close(slope, divergence_gradients(points_last, points_last.flip(1), one_hot))
+    assert expected.shape == (2, n)
+    flat, labels = points_last[0].T, numbers[0]
+    torch.testing.assert_close(point_losses(flat, labels), F.cross_entropy(flat, labels, reduction="none"))
+    torch.testing.assert_close(residuals(flat, labels), residuals(flat, one_hot[0].T))
+
+
+def test_words_stay_next_to_each_other_in_memory():
+    words_last, points_last, numbers, _ = layouts()
+    for logits, stride in ((words_last, 1), (points_last, 6)):
+        for result in (
+            log_probabilities(logits),
+            predictions(logits, numbers),
+            residuals(logits, numbers),
+            divergence_gradients(logits, logits.clone(), numbers),
+        ):
+            assert result.stride(1) == stride

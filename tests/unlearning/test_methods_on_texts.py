@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from plain_loops import drawn_rows
 from plain_texts import counted, log_loss, made_texts, plain_text_unlearning, tiny_model, weights
 
-from dvbench.training import text_batches
+from dvbench.training import pass_size
 from dvbench.unlearning.contract import Minibatch
 from dvbench.unlearning.language_model_engine import LanguageModelUnlearner
 from dvbench.unlearning_methods.negative_preference import NegativePreference
@@ -26,7 +26,8 @@ MODEL = tiny_model().fit(X, Y, batch_size=5, epochs=3, lr=5e-3)
 
 @pytest.fixture(params=[2**28, 1], ids=["one pass", "text by text"], autouse=True)
 def at_once(request, monkeypatch):
-    monkeypatch.setattr(text_batches, "PASS_BYTES", {"cpu": request.param})
+    for name in ("CPU_PASS_BYTES", "CPU_CHUNK_BYTES"):
+        monkeypatch.setattr(pass_size, name, request.param)
 
 
 def unlearned(method):

@@ -50,7 +50,9 @@ def test_a_rule_is_given_tokens_as_points():
     class Looking(UnlearningMethod):
         def rules(self, step):
             def look(logits: torch.Tensor, batch: Minibatch) -> torch.Tensor:
-                shapes.append((logits.shape, batch.y.shape, batch.full.shape))
+                assert logits.stride(1) == batch.full.stride(1) == 1  # the words of a token follow each other
+                shapes.append((logits.shape, batch.full.shape))
+                assert batch.y.shape == (1, logits.shape[2])
                 torch.testing.assert_close(logits, batch.full)  # before the first step
                 return torch.zeros_like(logits)
 
@@ -62,6 +64,15 @@ def test_a_rule_is_given_tokens_as_points():
         copies, vocabulary, tokens = each[0]
         assert (copies, vocabulary) == (1, 29)
         assert 3 <= tokens <= 3 * (LENGTH - 1)
+
+
+def test_labels_of_points_are_no_labels_of_tokens():
+    class Labelling(GradientAscent):
+        def labels(self, y, generator):
+            return y.flip(0)
+
+    with pytest.raises(ValueError, match=r"^Labelling has labels of points only: define token_labels, for texts$"):
+        unlearner(Labelling(steps=1)).unlearn([COALITION], 0)
 
 
 def test_adapters_are_of_language_models_only(make_model, make_points):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -177,6 +178,21 @@ def test_batch_statistics_stay_frozen_and_dropout_off(parameters, make_points):
         expected = plain_unlearning(frozen, x, y, x, COALITION, 0, FEW)
         actual = unlearned(unlearner, COALITION, 0)
         torch.testing.assert_close(actual, parameters_of(expected), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("float32", "float32"), ("bfloat16", "float32"), ("tf32", "tf32")])
+def test_a_model_in_tf32_unlearns_in_tf32(precision, expected, make_model, make_points, monkeypatch):
+    asked = set()
+
+    def products_in(precision, device):
+        asked.add(precision)
+        return nullcontext()
+
+    monkeypatch.setattr("dvbench.unlearning.stacked_engine.products_in", products_in)
+    model, (x, y) = make_model("mlp"), make_points("mlp", 10)
+    model.precision = precision
+    outputs_without(StackedUnlearner(model, x, y, x, y, FEW), COALITION, 0)
+    assert asked == {expected}
 
 
 def test_divergence_is_an_error(setting):
