@@ -197,11 +197,10 @@ def run(
     mirror: str | Path | None = None,
     fresh: bool = False,
     cell_timeout: float | None = None,
+    budget: float | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """Run a suite: compute data values, score them and store the results.
-
-    Finished cells in the results folder are not computed again. After an interruption, the same call continues.
+    """Run a suite: compute data values, score them and store the results. Finished cells are not computed again.
 
     Parameters
     ----------
@@ -222,8 +221,7 @@ def run(
         Results folder.
     jobs : int, optional
         Number of cells that are computed at the same time, each in its own process. By default one for each core, or 1
-        on a GPU. With 0, all cells are computed in this process, for debugging an evaluator: the values are the same,
-        but a crash ends the run, and native code is not ended at the time limit.
+        on a GPU. 0 computes all cells in this process, for debugging an evaluator; a crash then ends the run.
     device : {"auto", "cpu", "cuda"}
         Device on which models are trained; ``"auto"`` is a GPU if there is one.
     mirror : str or Path, optional
@@ -231,8 +229,9 @@ def run(
     fresh : bool
         Whether finished cells are computed again.
     cell_timeout : float, optional
-        Time limit of a cell in seconds, for its valuation and again for its scoring. A cell that takes longer has
-        failed. By default that of the suite, or a day if it has none.
+        Seconds after which a valuation or a scoring has failed. By default that of the suite, or a day.
+    budget : float, optional
+        Time for the run in seconds; cells that do not fit are left out, see ``dvbench run --help``.
     progress : bool, optional
         Whether progress is printed. By default only if standard output is a terminal.
 
@@ -254,7 +253,7 @@ def run(
 
     whole = suite if isinstance(suite, Suite) else load_suite(str(suite))
     chosen = narrow(whole, evaluators or (), datasets or (), tasks or (), seeds)
-    options = RunOptions(jobs, device, None if mirror is None else Path(mirror), fresh, cell_timeout)
+    options = RunOptions(jobs, device, None if mirror is None else Path(mirror), fresh, cell_timeout, None, budget)
     if out.is_terminal if progress is None else progress:
         with RunDisplay(chosen.name) as display:
             run_suite(chosen, Path(results), options, display)
@@ -352,7 +351,7 @@ def verify(
         relative to their range. By default 0.01 for results of this kind of processor and of these versions of torch
         and numpy, and 0.05 for others.
     suites, evaluators : sequence of str
-        Of a results folder, verify only these. By default all.
+        Of a results folder, verify only these.
     trust : sequence of str
         Evaluators ``"module:Class"`` that may be imported and run.
     jobs : int, optional
@@ -364,7 +363,7 @@ def verify(
     fresh_seeds : int
         Number of seeds, derived from a secret, on which every problem is valued and scored too.
     secret : str, optional
-        One line of at least 32 characters. By default it is drawn at random.
+        One line of at least 32 characters; by default random.
     progress : bool, optional
         Whether steps and remarks are printed. By default only if standard output is a terminal.
 

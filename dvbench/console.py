@@ -19,7 +19,7 @@ from dvbench.errors import plain
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from dvbench.results import Result
+    from dvbench.results import Cell, Result
 
 # A file or a pipe has no width, and rich would assume 80 columns.
 out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
@@ -267,6 +267,11 @@ class RunDisplay:
             self._report.on_finished(result)
         for remark in remarks_of(result):
             say(f"remark: {result.cell.key}: {remark}")
+
+    def on_left_out(self, cells: Sequence[Cell]) -> None:
+        """Say how many cells did not fit into the time of the run."""
+        count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+        say(f"{count} did not fit into the time: the same command computes them with more time, or without --budget")
 
     def on_interrupt(self, results: object) -> None:
         """Print what is kept in a results folder after Ctrl-C; nothing if no cell had been started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 from dvbench.errors import UserError
 
 RUNS = Path("runs")
+UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Device(StrEnum):
@@ -75,6 +77,22 @@ def parse_seeds(text: str | None) -> list[int] | None:
     if not seeds or len(set(seeds)) != len(seeds):
         raise UserError(f"seeds are numbers such as '0-4' or '0,3', each once, not '{text}'")
     return seeds
+
+
+def parse_duration(text: str | None) -> float | None:
+    """Read a time such as ``90s``, ``30min``, ``2h`` or ``1.5d``, in seconds.
+
+    Raises
+    ------
+    UserError
+        If it is something else.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h|d)", text.strip())
+    if match is None or not float(match[1]):
+        raise UserError(f"a time is a number with a unit, s, min, h or d, such as 30min or 2h, not '{text}'")
+    return float(match[1]) * UNITS[match[2]]
 
 
 def column_types(options: list[str] | None) -> dict[str, str]:

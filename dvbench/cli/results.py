@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dvbench.cli.options import RUNS, Device, DeviceOption, MirrorOption, ResultsOption, parse_seeds
+from dvbench.cli.options import RUNS, Device, DeviceOption, MirrorOption, ResultsOption, parse_duration, parse_seeds
 
 MISSING_SHOWN = 10
 
@@ -65,6 +65,18 @@ def run(
             metavar="NUMBER/COUNT",
         ),
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time for the run, such as 30min or 2h. Every evaluator and every problem comes once first, then all "
+            "of one seed, then the next seed. A cell is not started if it is not expected to end in time.",
+            metavar="TIME",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only print the cells and what they will cost: hours, memory and disk."),
+    ] = False,
     device: DeviceOption = Device.auto,
     mirror: MirrorOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute finished cells again.")] = False,
@@ -74,6 +86,7 @@ def run(
     Ctrl-C, SIGTERM or SIGHUP stops the run. Cells that are valued or finished are kept, and the same command continues
     from there. The exit code is 1 if a cell failed.
     """
+    from dvbench.cli.dry_run import show_costs
     from dvbench.console import RunDisplay
     from dvbench.execution.planning import narrow
     from dvbench.execution.run import RunOptions, run_suite
@@ -81,11 +94,13 @@ def run(
     from dvbench.suite import load_suite
 
     part = None if shard is None else Shard.parse(shard)
-
+    options = RunOptions(jobs, device.value, mirror, fresh, cell_timeout, part, parse_duration(budget))
     chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), parse_seeds(seeds))
+    if dry_run:
+        show_costs(chosen, results, options)
+        return
     with RunDisplay(chosen.name) as display:
         try:
-            options = RunOptions(jobs, device.value, mirror, fresh, cell_timeout, part)
             failed = run_suite(chosen, results, options, display)
         except KeyboardInterrupt:
             display.on_interrupt(results)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,9 +55,24 @@ class JobQueue:
         Cells to value and to score.
     valued : iterable of Cell
         Cells whose values are on disk, to score only.
+    fits : callable, optional
+        Asked of each cell before it is valued. Cells that do not fit are left out; the others of their problem and seed
+        are scored without them.
+
+    Attributes
+    ----------
+    left_out : list of Cell
+        Cells that did not fit.
     """
 
-    def __init__(self, cells: Iterable[Cell] = (), valued: Iterable[Cell] = ()) -> None:
+    def __init__(
+        self,
+        cells: Iterable[Cell] = (),
+        valued: Iterable[Cell] = (),
+        fits: Callable[[Cell], bool] = lambda _: True,
+    ) -> None:
+        self.left_out: list[Cell] = []
+        self._fits = fits
         self._jobs = deque(Job("value", (cell,)) for cell in cells)
         self._not_valued = Counter(_problem_and_seed(cell) for job in self._jobs for cell in job.cells)
         self._valued: defaultdict[tuple[str, int], list[Cell]] = defaultdict(list)
@@ -68,24 +83,35 @@ class JobQueue:
 
     def next(self) -> Job | None:
         """Remove and return the next job; None if no job can start now."""
-        return self._jobs.popleft() if self._jobs else None
+        while self._jobs:
+            job = self._jobs.popleft()
+            if job.step == "score" or self._fits(job.cells[0]):
+                return job
+            self.left_out += job.cells
+            self._count(job.cells[0])
+        return None
 
     def add_result(self, job: Job, result: Result) -> bool:
         """Register a result of a job. Return whether its cell is finished, that is scored or failed."""
         if job.step == "score":
             return True
         (cell,) = job.cells
-        group, valued = _problem_and_seed(cell), result.status == "ok"
+        valued = result.status == "ok"
         if valued:
-            self._valued[group].append(cell)
-        self._not_valued[group] -= 1
-        if not self._not_valued[group]:
-            self._add_scoring(group)
+            self._valued[_problem_and_seed(cell)].append(cell)
+        self._count(cell)
         return not valued
 
     def score_alone(self, cell: Cell) -> None:
         """Score a cell in a job of its own, after the process that scored it with others has died."""
         self._jobs.appendleft(Job("score", (cell,)))
+
+    def _count(self, cell: Cell) -> None:
+        """Count a cell whose valuation is over; the last one of its problem and seed makes a job of scoring."""
+        group = _problem_and_seed(cell)
+        self._not_valued[group] -= 1
+        if not self._not_valued[group]:
+            self._add_scoring(group)
 
     def _add_scoring(self, group: tuple[str, int]) -> None:
         cells = self._valued.pop(group, [])

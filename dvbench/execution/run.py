@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from dvbench.cache import keep_within_limit
 from dvbench.errors import UserError
-from dvbench.execution.environment import check_device, default_jobs
+from dvbench.execution.costs import known_costs
+from dvbench.execution.environment import check_device, default_jobs, resolve_device
 from dvbench.execution.failures import failure_reasons
 from dvbench.execution.job_queue import JobQueue
 from dvbench.execution.limits import NO_LIMITS, Limits
@@ -22,6 +24,7 @@ from dvbench.execution.planning import make_plan, merged
 from dvbench.execution.resume import unfinished
 from dvbench.execution.shards import Shard
 from dvbench.execution.suite_checks import check_suite
+from dvbench.execution.time_budget import fits_until, most_informative_first
 from dvbench.execution.workers import ResultCallback, run_queue, start_server
 from dvbench.results import Cell, Plan, Result, Store
 from dvbench.suite import LONGEST_TIMEOUT, Suite
@@ -39,6 +42,9 @@ class RunObserver(Protocol):
     def on_finished(self, result: Result) -> None:
         """Receive the result of a cell that is scored, or whose valuation failed."""
 
+    def on_left_out(self, cells: Sequence[Cell]) -> None:
+        """Receive the cells that did not fit into the time of the run, if there are any."""
+
 
 class SilentObserver:
     """A `RunObserver` that does nothing."""
@@ -50,6 +56,9 @@ class SilentObserver:
         """Do nothing."""
 
     def on_finished(self, result: Result) -> None:
+        """Do nothing."""
+
+    def on_left_out(self, cells: Sequence[Cell]) -> None:
         """Do nothing."""
 
 
@@ -73,6 +82,8 @@ class RunOptions:
         Time limit of a cell in seconds. By default that of the suite.
     shard : Shard, optional
         The part of the cells to compute; by default all.
+    budget : float, optional
+        Seconds after which no other cell is started. Cells that would take longer than what is left are left out.
     """
 
     jobs: int | None = None
@@ -81,6 +92,7 @@ class RunOptions:
     fresh: bool = False
     cell_timeout: float | None = None
     shard: Shard | None = None
+    budget: float | None = None
 
 
 def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObserver | None = None) -> int:
@@ -110,21 +122,31 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
     check_device(options.device)
     jobs = default_jobs(options.device) if options.jobs is None else options.jobs
     limits = _limits(suite, options)
+    keep_within_limit()
     with mirror_variable(options.mirror):
         groups = [problem.groups for problem in suite.problems if problem.groups is not None]
         start_server(jobs, texts=any(group.by == "corpora" for group in groups))
         check_suite(suite)
         store = Store(results)
         plan = make_plan(suite)
-        cells = [cell for cell in plan.cells if options.shard is None or cell.key in options.shard]
+        cells = _cells(plan, options)
         to_do = _prepare(plan, cells, store, options.fresh)
         observer.on_planned(len(cells), len(to_do), jobs)
+        queue = _queue(to_do, store, suite, options)
         failed = 0
-        with closing(run_cells(to_do, store, options.device, jobs, observer.on_valued, limits)) as stream:
+        with closing(_run(queue, store, options.device, jobs, observer.on_valued, limits)) as stream:
             for result in stream:
                 failed += bool(failure_reasons(result))
                 observer.on_finished(result)
+        if queue.left_out:
+            observer.on_left_out(queue.left_out)
     return failed
+
+
+def planned_cells(suite: Suite, results: Path, options: RunOptions) -> tuple[list[Cell], list[Cell]]:
+    """Return the cells that a run of a suite, or of a shard of it, is about, and those of them that are unfinished."""
+    cells = _cells(make_plan(suite), options)
+    return cells, [cell for cell in cells if options.fresh or unfinished(cell, Store(results))]
 
 
 def run_cells(
@@ -183,11 +205,18 @@ def mirror_variable(mirror: Path | None) -> Iterator[None]:
 
 
 def _limits(suite: Suite, options: RunOptions) -> Limits:
-    if options.cell_timeout is None:
-        return Limits(seconds=suite.cell_timeout)
-    if not 0 < options.cell_timeout <= LONGEST_TIMEOUT:
-        raise UserError(f"the time limit of a cell is above 0 and at most {LONGEST_TIMEOUT} seconds")
-    return Limits(seconds=options.cell_timeout)
+    for what, seconds in (("limit of a cell", options.cell_timeout), ("budget of a run", options.budget)):
+        if seconds is not None and not 0 < seconds <= LONGEST_TIMEOUT:
+            raise UserError(f"the time {what} is above 0 and at most {LONGEST_TIMEOUT} seconds")
+    return Limits(seconds=suite.cell_timeout if options.cell_timeout is None else options.cell_timeout)
+
+
+def _queue(cells: Sequence[Cell], store: Store, suite: Suite, options: RunOptions) -> JobQueue:
+    if options.budget is None:
+        return JobQueue(cells)
+    known = known_costs(store, suite.name)
+    fits = fits_until(options.budget, known, resolve_device(options.device) != "cpu")
+    return JobQueue(most_informative_first(cells), fits=fits)
 
 
 def _run(
@@ -197,6 +226,10 @@ def _run(
         return run_queue_here(queue, store, device, on_valued, limits)
     start_server(jobs)
     return run_queue(queue, store, device, jobs, on_valued, limits)
+
+
+def _cells(plan: Plan, options: RunOptions) -> list[Cell]:
+    return [cell for cell in plan.cells if options.shard is None or cell.key in options.shard]
 
 
 def _prepare(plan: Plan, cells: Sequence[Cell], store: Store, fresh: bool) -> list[Cell]:

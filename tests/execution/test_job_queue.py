@@ -107,3 +107,14 @@ def test_what_other_models_score_is_scored_apart(update: dict[str, object]) -> N
     jobs = [begun(queue) for _ in range(2)]
     queue.add_result(jobs[0], OK)
     assert begun(queue) == Job("score", (one,))
+
+
+def test_cells_that_do_not_fit_are_left_out_and_the_others_are_scored() -> None:
+    cells = [made_up_cell("random"), made_up_cell("lava"), made_up_cell("random", seed=1)]
+    queue = JobQueue(cells, fits=lambda cell: cell.key.evaluator == "random" and cell.key.seed == 0)
+    job = begun(queue)
+    assert queue.next() is None
+    assert queue.left_out == cells[1:]
+    assert not queue.add_result(job, OK)
+    assert begun(queue) == Job("score", (cells[0],))
+    assert queue.next() is None

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from dvbench.execution.costs import published_costs
 from dvbench.execution.planning import make_plan
 from dvbench.execution.resume import unfinished
 from dvbench.results import Store
@@ -307,3 +308,10 @@ def test_the_readmes_table_is_valued(readme_python, tmp_path, monkeypatch, capsy
 def test_the_readmes_evaluators_can_be_made(readme_python):
     (code,) = [block for block in readme_python if "from evaluators import" in block]
     exec(code, {})  # our own README
+
+
+def test_costs_of_all_published_evaluators_come_with_the_package():
+    """After new results: python -c 'from dvbench.execution.costs import *; write_cost_table(Path("results"))'."""
+    plans = [Store(ROOT / "results").plan(suite) for suite in Store(ROOT / "results").suites()]
+    compared = {(cell.evaluator.kind, cell.evaluator.name) for plan in plans for cell in plan.cells}
+    assert compared <= {(row.kind, row.name) for row in published_costs()}

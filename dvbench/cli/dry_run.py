@@ -1,0 +1,58 @@
+"""What ``run --dry-run`` prints: the cells of a suite and what they will cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dvbench.execution.costs import Estimate
+    from dvbench.execution.run import RunOptions
+    from dvbench.suite import Suite
+
+IN_WORDS = (
+    "Hours are those of one core (or GPU) for the valuations, without scoring. They are estimated from measured cells: "
+    "half of them are wrong by a factor of 1.5 or more, and more so the less alike the data. Memory is that of the "
+    "largest cell, beside what each process needs for its packages. ? means that no such cell has been measured."
+)
+
+
+def show_costs(suite: Suite, results: Path, options: RunOptions) -> None:
+    """Print what a run would compute and what it would cost; no data set is loaded, and nothing is written."""
+    from dvbench import console
+    from dvbench.execution.costs import estimate, known_costs
+    from dvbench.execution.environment import check_device, default_jobs, resolve_device
+    from dvbench.execution.run import planned_cells
+    from dvbench.results import Store
+
+    check_device(options.device)
+    cells, to_do = planned_cells(suite, results, options)
+    known, cuda = known_costs(Store(results), suite.name), resolve_device(options.device) != "cpu"
+    planned = Counter(cell.key.evaluator for cell in cells)
+    expected: dict[str, list[Estimate | None]] = {name: [] for name in planned}
+    for cell in to_do:
+        expected[cell.key.evaluator].append(estimate(cell, known, cuda))
+    headers = ["evaluator", "cells", "to do", "hours", "memory MB", "disk MB"]
+    rows = [[name, str(planned[name]), str(len(costs)), *_numbers(costs)] for name, costs in expected.items()]
+    console.number_table(headers, rows, headers[:4])
+    every = [each for costs in expected.values() for each in costs]
+    hours, _, disk = _numbers(every)
+    jobs = default_jobs(options.device) if options.jobs is None else options.jobs
+    console.say(
+        f"{suite.name}: {len(cells)} cells, {len(cells) - len(to_do)} done before, {len(to_do)} to do: {hours} "
+        f"{'GPU' if cuda else 'core'} hours, {max(jobs, 1)} at a time, {disk} MB on disk"
+    )
+    console.say(IN_WORDS)
+
+
+def _numbers(costs: Sequence[Estimate | None]) -> list[str]:
+    """Hours, memory and disk of cells, with a ? if some or all are not known."""
+    known = [each for each in costs if each is not None]
+    if costs and not known:
+        return ["?"] * 3
+    partly = "?" * (len(known) < len(costs))
+    hours, disk = sum(each.seconds for each in known) / 3600, sum(each.disk for each in known) / 1e6
+    memory = max((each.memory for each in known), default=0) / 1e6
+    return [f"{hours:.2f}{partly}", f"{memory:.0f}{partly}", f"{disk:.1f}{partly}"]
