@@ -33,14 +33,15 @@ class Size:
 
     points: int = 1000
     steps: int = 100
-    resnets: int = 4  # coalitions that are unlearned from a ResNet-18
+    images: str = "resnet18"  # the model of images
+    resnets: int = 4  # coalitions of which all its parameters are unlearned
     side: int = 32  # of its images
     hidden: int = 512
     pixels: int = 784
     permutations: int = 5  # for values in both precisions
 
 
-TINY = Size(points=24, steps=3, resnets=1, side=9, hidden=8, pixels=16, permutations=2)
+TINY = Size(points=24, steps=3, images="cnn", resnets=1, side=4, hidden=8, pixels=16, permutations=2)
 
 
 def rows(device: str, tiny: bool = False) -> Iterator[Row]:
@@ -72,13 +73,13 @@ def _unlearning_rows(device: str, size: Size) -> Iterator[Row]:
 def _resnet_rows(device: str, size: Size) -> Iterator[Row]:
     for parameters, precision in (("all", "float32"), ("all", "tf32"), ("head", "float32")):
         images = replace(size, points=min(size.points, 256))
-        model = _model("resnet18", (3, size.side, size.side), precision, device)
+        model = _model(size.images, (3, size.side, size.side), precision, device)
         x, y = _points(images.points, model, (3, size.side, size.side), device)
         method = GradientAscent(parameters=parameters, steps=size.steps)
         unlearner = StackedUnlearner(model, x, y, x[: images.points // 2], y[: images.points // 2], method)
         coalitions = _prefixes(images.points)[-(size.resnets if parameters == "all" else images.points) :]
         seconds, _ = _best(device, unlearner, coalitions)
-        work = f"unlearn {parameters} of ResNet-18, {size.steps} steps of 32 + 32 images, {precision}"
+        work = f"unlearn {parameters} of {size.images}, {size.steps} steps of 32 + 32 images, {precision}"
         yield work, f"{1e3 * seconds / len(coalitions):.2f} ms a coalition"
 
 
