@@ -14,6 +14,8 @@ from dvbench.training.optimisers import AdamW, Optimiser
 from dvbench.training.precision import products_in
 from dvbench.training.stacks import LogitGradient, Stack
 
+OnGradient = Callable[[torch.Tensor, Stack], None]
+
 PREFETCHED_STEPS = 256  # minibatches of each coalition that are drawn and moved together
 
 
@@ -32,6 +34,7 @@ def train(
     precision: Precision = "float32",
     sample_weight: torch.Tensor | None = None,
     on_epoch: Callable[[], None] | None = None,
+    on_gradient: OnGradient | None = None,
 ) -> None:
     """Train each copy of a network on its own coalition.
 
@@ -56,6 +59,8 @@ def train(
         Weight of each point's loss.
     on_epoch : callable, optional
         Called at the start of every epoch of the first copy, which has the largest coalition.
+    on_gradient : callable, optional
+        As for `take_steps`.
 
     Raises
     ------
@@ -72,7 +77,17 @@ def train(
         return weights if sample_weight is None else weights * sample_weight[points]
 
     minibatches = stacked_minibatches(coalitions, batch_size, epochs, seed, y)
-    take_steps(copies, x, y, minibatches, optimiser, precision=precision, weigh=weigh, on_step=start_step)
+    take_steps(
+        copies,
+        x,
+        y,
+        minibatches,
+        optimiser,
+        precision=precision,
+        weigh=weigh,
+        on_step=start_step,
+        on_gradient=on_gradient,
+    )
     diverged = [len(coalitions[int(number)]) for number in (~copies.finite()).nonzero()]
     if diverged:
         raise FloatingPointError(
@@ -92,6 +107,7 @@ def take_steps(
     weigh: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
     on_step: Callable[[int], None] | None = None,
+    on_gradient: OnGradient | None = None,
 ) -> None:
     """Take one step of an optimiser for each minibatch of each copy.
 
@@ -110,6 +126,9 @@ def take_steps(
         Maps the features of a minibatch, (copies, width, ...), to others of the same shape.
     on_step : callable, optional
         Called with the number of each step before it is taken.
+    on_gradient : callable, optional
+        Called with the row numbers of each minibatch (copies, width) and the stack, when the stack has the gradient of
+        the minibatch and its parameters have not changed yet.
     """
     active = copies
     for step, (points, weights) in enumerate(minibatches):
@@ -124,6 +143,8 @@ def take_steps(
             active.accumulate_gradient(
                 features if augment is None else augment(features), _loss_gradient(targets, weights)
             )
+        if on_gradient is not None:
+            on_gradient(points, active)
         optimiser.step(active)
 
 
