@@ -118,7 +118,7 @@ class LinearStack(Stack):
             if len(outputs) > 1:
                 outputs[-1].relu_()
             inputs, bias_column = outputs[-1], bias.unsqueeze(2)
-            if len(inputs) < self.copies:  # one large product instead of many small ones
+            if inputs.shape[0] < self.copies:  # one large product instead of many small ones
                 product = torch.addmm(bias_column.reshape(-1, 1), weight.reshape(-1, weight.shape[2]), inputs[0])
                 outputs.append(product.view(self.copies, -1, inputs.shape[2]))
             else:
@@ -130,29 +130,29 @@ class LinearStack(Stack):
         """Compute the logits of all copies, without gradients."""
         return self._outputs(x)[-1]
 
-    @torch.no_grad()
     def accumulate_gradient(self, x: torch.Tensor, logit_gradient: LogitGradient, beta: float = 0.0) -> None:
         """Add the gradient of a loss to the gradients of the parameters."""
         *inputs, logits = self._outputs(x)
         downstream, recorded = logit_gradient(logits), []
+        lower = torch.is_autocast_enabled(x.device.type)  # autocast does not apply to the in-place operations below
         for i in reversed(range(len(inputs))):
-            weight, weight_gradient = self.parameters[2 * i], self.gradients[2 * i]
-            if torch.is_autocast_enabled(x.device.type):  # autocast does not apply to the in-place operations below
+            weight_gradient, bias_gradient = self.gradients[2 * i : 2 * i + 2]
+            if lower:
                 _add(
                     weight_gradient, torch.bmm(downstream, inputs[i].transpose(1, 2).expand(self.copies, -1, -1)), beta
                 )
-            elif len(inputs[i]) < self.copies:
+            elif inputs[i].shape[0] < self.copies:
                 flat = downstream.reshape(-1, downstream.shape[2])
                 weight_gradient.view(-1, weight_gradient.shape[2]).addmm_(flat, inputs[i][0].T, beta=beta)
             else:
                 torch.baddbmm(weight_gradient, downstream, inputs[i].transpose(1, 2), beta=beta, out=weight_gradient)
-            _add(self.gradients[2 * i + 1], downstream.sum(dim=2), beta)
+            _add(bias_gradient, downstream.sum(dim=2), beta)
             if self.recording:
                 recorded.append((inputs[i], downstream))
             if i:
                 # The input comes out of ReLU, so it is positive or zero: its sign is the derivative of ReLU.
                 active = inputs[i].sign() if self.recording else inputs[i].sign_()
-                downstream = torch.bmm(weight.transpose(1, 2), downstream).mul_(active)
+                downstream = torch.bmm(self.parameters[2 * i].transpose(1, 2), downstream).mul_(active)
         self.recorded = recorded[::-1]
 
 

@@ -150,19 +150,18 @@ class TensorModel(GradientModel, TorchModel):
         self.fits.count += 1
         if len(x) == 0:
             return self
-        weight = None if sample_weight is None else torch.as_tensor(sample_weight).to(self.device).flatten()
-        if weight is not None and len(weight) != len(x):
-            raise ValueError(f"{len(x)} points and {len(weight)} weights")
+        weight = self._weights_on_device(sample_weight, len(x))
 
         def start_epoch() -> None:
-            if on_epoch is not None:
-                on_epoch()
+            assert on_epoch is not None
+            on_epoch()
             self.train()
 
-        copy_of_one, everything = view_as_stack(self.network), [torch.arange(len(x))]
-        if isinstance(copy_of_one, LinearStack):
-            copy_of_one.recording = on_gradient is not None
-        self._train(copy_of_one, x, y, everything, batch_size, epochs, lr, weight, start_epoch, on_gradient)
+        self.train()
+        copies, observe = view_as_stack(self.network), None if on_epoch is None else start_epoch
+        if isinstance(copies, LinearStack):
+            copies.recording = on_gradient is not None
+        self._train(copies, x, y, [torch.arange(len(x))], batch_size, epochs, lr, weight, observe, on_gradient)
         return self
 
     def fit_many(
@@ -174,6 +173,7 @@ class TensorModel(GradientModel, TorchModel):
         batch_size: int = 32,
         epochs: int = 10,
         lr: float = 3e-4,
+        sample_weight: torch.Tensor | None = None,
         budget: int | None = None,
     ) -> Iterator[tuple[np.ndarray, Stack]]:
         """Train a copy on every coalition, many copies together. Each equals a clone that was trained with `fit`.
@@ -183,8 +183,8 @@ class TensorModel(GradientModel, TorchModel):
         x_train, y_train : torch.Tensor or Dataset of length n
         coalitions : sequence of numpy.ndarray of int
             Row numbers of the points of each coalition, in the order in which `fit` would receive them.
-        batch_size, epochs, lr
-            As for `fit`.
+        batch_size, epochs, lr, sample_weight
+            As for `fit`; a point has the same weight in all coalitions.
         budget : int, optional
             Bytes for the copies that are trained together, see `dvbench.training.stacks.copies_within`.
 
@@ -202,7 +202,8 @@ class TensorModel(GradientModel, TorchModel):
         """
         x, y = self._tensors_on_device(x_train, y_train)
         sizes = np.array([len(coalition) for coalition in coalitions], dtype=int)
-        at_once = self.at_once(x, batch_size=batch_size, budget=budget)
+        weight = self._weights_on_device(sample_weight, len(x))
+        at_once = 1 if len(coalitions) == 1 else self.at_once(x, batch_size=batch_size, budget=budget)
         network = self.network.train()
         can_stack = stackable(network, x)
         # Where outputs depend on the whole minibatch, as with batch normalisation, minibatches cannot be padded.
@@ -212,7 +213,7 @@ class TensorModel(GradientModel, TorchModel):
             copies = stack(network, len(numbers)) if can_stack else view_as_stack(copy.deepcopy(network))
             if sizes[numbers[0]]:
                 members = [as_indices(coalitions[number], len(x)) for number in numbers]
-                self._train(copies, x, y, members, batch_size, epochs, lr)
+                self._train(copies, x, y, members, batch_size, epochs, lr, weight)
             yield numbers, copies.eval()
 
     def at_once(self, x: torch.Tensor, *, batch_size: int = 32, budget: int | None = None, **_: Any) -> int:
@@ -227,6 +228,15 @@ class TensorModel(GradientModel, TorchModel):
         if len(x) != len(y):
             raise ValueError(f"{len(x)} points and {len(y)} targets")
         return x, y
+
+    def _weights_on_device(self, sample_weight: torch.Tensor | None, n: int) -> torch.Tensor | None:
+        """Convert weights of n points to a vector on the model's device."""
+        if sample_weight is None:
+            return None
+        weight = torch.as_tensor(sample_weight).to(self.device).flatten()
+        if len(weight) != n:
+            raise ValueError(f"{n} points and {len(weight)} weights")
+        return weight
 
     def _train(
         self,

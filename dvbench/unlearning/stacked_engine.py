@@ -73,7 +73,7 @@ class StackedUnlearner:
         self._precision: Precision = "tf32" if getattr(network, "precision", "") == "tf32" else "float32"
         network = logits_network(network, x_validation).eval()
         device = next(network.parameters()).device
-        x, x_validation = x.to(device), x_validation.to(device)
+        x, x_validation = x.detach().to(device), x_validation.detach().to(device)
         layer = output_layer(network, x_validation)
         self.outputs_full = stack(network, 1).all_outputs(x_validation)[0]
         self._whole = network

@@ -74,9 +74,8 @@ class Replay:
             )
         self.network, self.x, self.y, self.lr, self.decay = model.network, x, y.to(x), lr, model.weight_decay
         self.names = [name for name, p in model.network.named_parameters() if p.requires_grad]
-        self.rows = [
-            rows[0] for rows, _ in stacked_minibatches([torch.arange(len(x))], batch_size, epochs, model.seed, x)
-        ]
+        minibatches = stacked_minibatches([torch.arange(len(x))], batch_size, epochs, model.seed, x)
+        self.rows = [rows for steps, _ in minibatches for (rows,) in steps]
         self.every = max(1, math.isqrt(len(self.rows)))
         weights = self._trained()
         size = 3 * sum(p.numel() * p.itemsize for p in weights) * (len(self.rows) // self.every + self.every)

@@ -76,8 +76,8 @@ def test_adam_trac_in_splits_the_steps_among_points(network):
     shares = {name: torch.zeros(12, *p.shape, dtype=torch.float64) for name, p in named.items()}
     second = {name: torch.zeros_like(p) for name, p in named.items()}
     expected, made = torch.zeros(12, dtype=torch.float64), 0.0
-    batches = stacked_minibatches([torch.arange(12)], 5, 3, model.seed, train[0])
-    for step, ((rows,), _) in enumerate(batches, 1):
+    minibatches = stacked_minibatches([torch.arange(12)], 5, 3, model.seed, train[0])
+    for step, rows in enumerate((rows for steps, _ in minibatches for (rows,) in steps), 1):
         gradients, towards = per_point(named, train[0][rows], train[1][rows]), grad(loss)(named, *validation)
         for name, weights in list(named.items()):
             shares[name] = 0.9 * shares[name]
