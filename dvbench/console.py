@@ -273,6 +273,10 @@ class RunDisplay:
         count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
         say(f"{count} did not fit into the time: the same command computes them with more time, or without --budget")
 
+    def on_waiting(self, cells: Sequence[Cell]) -> None:
+        """Say how many cells other runs are computing."""
+        say(f"waiting for {len(cells)} that other runs on this folder are computing; Ctrl-C ends this run only")
+
     def on_interrupt(self, results: object) -> None:
         """Print what is kept in a results folder after Ctrl-C; nothing if no cell had been started."""
         if self._report:

@@ -58,11 +58,6 @@ class JobQueue:
     fits : callable, optional
         Asked of each cell before it is valued. Cells that do not fit are left out; the others of their problem and seed
         are scored without them.
-
-    Attributes
-    ----------
-    left_out : list of Cell
-        Cells that did not fit.
     """
 
     def __init__(
@@ -71,7 +66,6 @@ class JobQueue:
         valued: Iterable[Cell] = (),
         fits: Callable[[Cell], bool] = lambda _: True,
     ) -> None:
-        self.left_out: list[Cell] = []
         self._fits = fits
         self._jobs = deque(Job("value", (cell,)) for cell in cells)
         self._not_valued = Counter(_problem_and_seed(cell) for job in self._jobs for cell in job.cells)
@@ -87,7 +81,6 @@ class JobQueue:
             job = self._jobs.popleft()
             if job.step == "score" or self._fits(job.cells[0]):
                 return job
-            self.left_out += job.cells
             self._count(job.cells[0])
         return None
 

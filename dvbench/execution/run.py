@@ -6,14 +6,17 @@ Nothing is printed here: the caller is notified through a `RunObserver`.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from dvbench.cache import keep_within_limit
 from dvbench.errors import UserError
+from dvbench.execution.claims import POLL_SECONDS, Claims, SharedCells
 from dvbench.execution.costs import known_costs
 from dvbench.execution.environment import check_device, default_jobs, resolve_device
 from dvbench.execution.failures import failure_reasons
@@ -28,6 +31,8 @@ from dvbench.execution.time_budget import fits_until, most_informative_first
 from dvbench.execution.workers import ResultCallback, run_queue, start_server
 from dvbench.results import Cell, Plan, Result, Store
 from dvbench.suite import LONGEST_TIMEOUT, Suite
+
+CLAIMS = ".claims"  # folder in a results folder
 
 
 class RunObserver(Protocol):
@@ -45,6 +50,9 @@ class RunObserver(Protocol):
     def on_left_out(self, cells: Sequence[Cell]) -> None:
         """Receive the cells that did not fit into the time of the run, if there are any."""
 
+    def on_waiting(self, cells: Sequence[Cell]) -> None:
+        """Receive the cells that other runs are computing, once there is nothing else to do."""
+
 
 class SilentObserver:
     """A `RunObserver` that does nothing."""
@@ -59,6 +67,9 @@ class SilentObserver:
         """Do nothing."""
 
     def on_left_out(self, cells: Sequence[Cell]) -> None:
+        """Do nothing."""
+
+    def on_waiting(self, cells: Sequence[Cell]) -> None:
         """Do nothing."""
 
 
@@ -130,17 +141,15 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
         store = Store(results)
         plan = make_plan(suite)
         cells = _cells(plan, options)
-        to_do = _prepare(plan, cells, store, options.fresh)
-        observer.on_planned(len(cells), len(to_do), jobs)
-        queue = _queue(to_do, store, suite, options)
-        failed = 0
-        with closing(_run(queue, store, options.device, jobs, observer.on_valued, limits)) as stream:
-            for result in stream:
-                failed += bool(failure_reasons(result))
-                observer.on_finished(result)
-        if queue.left_out:
-            observer.on_left_out(queue.left_out)
-    return failed
+        with Claims(store.root / CLAIMS) as claims:
+            with claims.held(f"{suite.name}: plan"):
+                to_do = _prepare(plan, cells, store, options.fresh)
+            observer.on_planned(len(cells), len(to_do), jobs)
+            shared = SharedCells(store, claims, _in_time(store, suite, options))
+            run = partial(_run, store=store, device=options.device, jobs=jobs, limits=limits)
+            return _run_shared(
+                to_do if options.budget is None else most_informative_first(to_do), shared, run, observer
+            )
 
 
 def planned_cells(suite: Suite, results: Path, options: RunOptions) -> tuple[list[Cell], list[Cell]]:
@@ -211,12 +220,39 @@ def _limits(suite: Suite, options: RunOptions) -> Limits:
     return Limits(seconds=suite.cell_timeout if options.cell_timeout is None else options.cell_timeout)
 
 
-def _queue(cells: Sequence[Cell], store: Store, suite: Suite, options: RunOptions) -> JobQueue:
+def _in_time(store: Store, suite: Suite, options: RunOptions) -> Callable[[Cell], bool]:
     if options.budget is None:
-        return JobQueue(cells)
+        return lambda _: True
     known = known_costs(store, suite.name)
-    fits = fits_until(options.budget, known, resolve_device(options.device) != "cpu")
-    return JobQueue(most_informative_first(cells), fits=fits)
+    return fits_until(options.budget, known, resolve_device(options.device) != "cpu")
+
+
+def _run_shared(
+    cells: Sequence[Cell], shared: SharedCells, run: Callable[..., Generator[Result]], observer: RunObserver
+) -> int:
+    """Run cells until all are finished, by this run or by others on the same folder; return how many failed."""
+    failed, told = 0, False
+
+    def finish(result: Result) -> None:
+        nonlocal failed
+        failed += bool(failure_reasons(result))
+        observer.on_finished(result)
+
+    while cells:
+        with closing(run(JobQueue(cells, fits=shared), on_valued=observer.on_valued)) as stream:
+            for result in stream:
+                shared.release(result.cell)
+                finish(result)
+        for result in shared.finished_elsewhere():
+            finish(result)
+        cells = shared.computed_elsewhere()
+        if cells and not told:
+            observer.on_waiting(cells)
+            told = True
+        time.sleep(POLL_SECONDS if cells else 0)
+    if shared.late:
+        observer.on_left_out(shared.late)
+    return failed
 
 
 def _run(

@@ -15,6 +15,7 @@ from opendataval.model.api import TorchModel
 from torch import nn
 from torch.utils.data import Dataset
 
+from dvbench.errors import UserError
 from dvbench.problems.perplexity import NOT_PREDICTED
 from dvbench.settings import Kind, Precision
 from dvbench.training.checkpoints import Checkpoints, TrainingProgress, run_key
@@ -66,6 +67,8 @@ class LanguageModel(GradientModel, TorchModel):
     def __init__(
         self, network: nn.Module, seed: int, weight_decay: float = 0.01, precision: Precision = "float32"
     ) -> None:
+        if precision == "tf32":
+            raise UserError("tf32 is for models of points; the precision of texts is float32 or bfloat16")
         super().__init__()
         silence_dropout(network)
         self.network = network

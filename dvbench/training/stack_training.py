@@ -248,7 +248,7 @@ def _padded(
     """Points and weights of some steps, (steps, copies, width), from orders (sizes, steps, width) of each size."""
     of_size, first = layout
     places = torch.from_numpy(orders).to(y.device).index_select(0, of_size) + first[:, None, None]
-    points = gather(members, places).transpose(0, 1)
+    points = gather(members, places.transpose(0, 1))
     sizes = torch.from_numpy(counts).to(y.device).unsqueeze(2)
     is_point = torch.arange(points.shape[2], device=y.device) < sizes
     weights = torch.where(is_point, 1 / sizes.double(), 0.0).to(y)

@@ -114,7 +114,6 @@ def test_cells_that_do_not_fit_are_left_out_and_the_others_are_scored() -> None:
     queue = JobQueue(cells, fits=lambda cell: cell.key.evaluator == "random" and cell.key.seed == 0)
     job = begun(queue)
     assert queue.next() is None
-    assert queue.left_out == cells[1:]
     assert not queue.add_result(job, OK)
     assert begun(queue) == Job("score", (cells[0],))
     assert queue.next() is None
