@@ -336,11 +336,21 @@ class TensorModel(GradientModel, TorchModel):
                 yield tuple(batch[name][i] for name in parameters)
 
 
-def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Build a network with weights from a seed, and restore the state of torch's global generator.
+def seeded(build: Callable[[], nn.Module], seed: int, device: str = "cpu") -> nn.Module:
+    """Build a network with weights from a seed, and restore the state of torch's global generators.
 
     Layers can draw their initial weights from the global generator only, so it is seeded while they are built.
+
+    Parameters
+    ----------
+    build : callable
+    seed : int
+    device : str
+        Where the network is made; the same seed gives other weights on a GPU than on a CPU.
     """
-    with torch.random.fork_rng(devices=[]):
+    on_gpu = torch.device(device).type == "cuda"
+    with torch.random.fork_rng(devices=[torch.device(device)] if on_gpu else []), torch.device(device):
         torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            torch.cuda.manual_seed(seed)
         return build()
