@@ -20,12 +20,16 @@ from torch import nn
 from torch.func import functional_call, vmap
 from torch.nn.modules.conv import _ConvNd
 
+from dvbench.training.memory import memory_of
+from dvbench.training.pass_size import MARGIN
+
 LogitGradient = Callable[[torch.Tensor], torch.Tensor]
 
 # Limits of one forward pass without gradients: the number of points, and points times copies.
 MAX_POINTS, MAX_COPIED_POINTS = 4096, 2**18
-# Bytes of copies that are trained together. On a CPU they should fit its cache: otherwise reading memory takes longest.
-BUDGET = {"cpu": 2**22, "cuda": 2**32}
+# Bytes of copies that are trained together on a CPU. They should fit its cache: otherwise reading memory takes longest.
+CPU_BUDGET = 2**22
+MOST_COPIES = 4096  # more would not make a GPU faster, and their minibatches take memory too
 # Devices whose convolutions are faster if channels are the last dimension in memory, of weights and images.
 CHANNELS_LAST = ("cuda",)
 
@@ -319,7 +323,7 @@ def copies_within(budget: int | None, network: nn.Module, x: torch.Tensor, batch
     ----------
     budget : int, optional
         Bytes for parameters, gradients, the optimiser's moments and one minibatch with the outputs of all layers. By
-        default `BUDGET` of the device.
+        default `CPU_BUDGET`, or on a GPU most of the memory that is free.
     network : torch.nn.Module
     x : torch.Tensor of shape (n, ...)
         Points. Their shape and device count, and not their number.
@@ -328,13 +332,15 @@ def copies_within(budget: int | None, network: nn.Module, x: torch.Tensor, batch
     Returns
     -------
     int
-        At least 1.
+        From 1 to `MOST_COPIES`.
     """
     floats = 4 * sum(p.numel() for p in network.parameters()) + batch_size * (
         x[0].numel() + 2 * _activations(network, x)
     )
     itemsize = next(network.parameters()).itemsize
-    return max(1, (BUDGET.get(x.device.type, BUDGET["cuda"]) if budget is None else budget) // (floats * itemsize))
+    if budget is None:
+        budget = CPU_BUDGET if x.device.type == "cpu" else int(MARGIN * memory_of(str(x.device)))
+    return max(1, min(MOST_COPIES, budget // (floats * itemsize)))
 
 
 def _activations(network: nn.Module, x: torch.Tensor) -> int:

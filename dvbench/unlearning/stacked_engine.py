@@ -55,7 +55,7 @@ class StackedUnlearner:
     outputs_full : torch.Tensor of shape (outputs, n_validation)
         The full model's logits on the validation set.
     at_once : int
-        Coalitions that are unlearned together.
+        Coalitions that are unlearned together; half as many after memory ran out.
     count : int
         Coalitions unlearned so far.
     """
@@ -118,14 +118,23 @@ class StackedUnlearner:
         if len(empty):
             full = self.outputs_full if points is None else stack(self.network, 1).all_outputs(inputs)[0]
             yield empty, full.expand(len(empty), *full.shape)
-        for start in range(0, len(others), self.at_once):
-            numbers = others[start : start + self.at_once]
+        while len(others):
+            numbers = others[: self.at_once]
             members = [coalitions[number] for number in numbers]
-            copies = self._unlearn(members, seed, None if observer is None else partial(observer, numbers))
-            logits = copies.all_outputs(inputs)
-            finite = copies.finite() & logits.flatten(1).isfinite().all(dim=1)
-            require_convergence(self.method, finite, [len(coalition) for coalition in members])
-            yield numbers, logits
+            try:
+                copies = self._unlearn(members, seed, None if observer is None else partial(observer, numbers))
+                logits = copies.all_outputs(inputs)
+            except torch.OutOfMemoryError:
+                if len(numbers) == 1:
+                    raise
+            else:
+                finite = copies.finite() & logits.flatten(1).isfinite().all(dim=1)
+                require_convergence(self.method, finite, [len(coalition) for coalition in members])
+                others = others[len(numbers) :]
+                yield numbers, logits
+                continue
+            self.at_once, self._room = len(numbers) // 2, None
+            torch.cuda.empty_cache()
 
     def unlearn(
         self,

@@ -21,6 +21,8 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from gpu_points import point_rows
+
 from dvbench.models.gpt2 import gpt2
 from dvbench.models.gpt2_tiny import gpt2_tiny
 from dvbench.models.gpt2_xl import gpt2_xl
@@ -167,7 +169,7 @@ def reset_peak(device: str) -> Callable[[], str]:
     return lambda: f", {torch.cuda.max_memory_allocated() / 1e9:.0f} GB"
 
 
-PARTS: tuple[Callable[[bool, str], Iterator[Row]], ...] = (text_rows,)
+PARTS: tuple[Callable[[bool, str], Iterator[tuple[str, str, str]]], ...] = (point_rows, text_rows)
 
 
 def main() -> None:

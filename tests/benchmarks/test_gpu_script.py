@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gpu_images
+import gpu_points
 
 
 def test_models_of_points_in_tiny_sizes():
-    rows = list(gpu_images.rows("cpu", tiny=True))
+    rows = list(gpu_points.point_rows(True, "cpu"))
     assert len(rows) == 13
-    assert sum(measured.endswith("0.0e+00") for _, measured in rows) == 4  # nothing is recorded on a CPU
-    (values,) = (measured for work, measured in rows if work.startswith("values of 24 points"))
-    assert values == "Spearman 1.0000, at most 0 standard deviations"  # which has no TF32
+    assert sum(compared == "logits differ by up to 0.0e+00" for *_, compared in rows) == 4  # nothing is recorded here
+    (values,) = (row for row in rows if row[0].startswith("values of 24 points"))
+    assert values[1:] == ("Spearman 1.0000", "at most 0 standard deviations")  # a CPU has no TF32

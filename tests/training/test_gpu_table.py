@@ -22,7 +22,7 @@ def test_the_table_of_a_gpu_has_its_rows_of_texts() -> None:
     assert table.returncode == 0, table.stderr
     rows = [line.split(" | ") for line in table.stdout.splitlines() if line.startswith("| ")][1:]
     work = [row[0].removeprefix("| ") for row in rows]
-    assert work[:5] == [
+    assert work[-5:] == [
         "train gpt2_tiny, 16 tokens, batch 4",
         "one short fit of gpt2_tiny, 8 texts",
         "unlearning step of gpt2_tiny, 2 + 2 texts",
@@ -30,7 +30,7 @@ def test_the_table_of_a_gpu_has_its_rows_of_texts() -> None:
         "unlearning step of gpt2_tiny, recomputed, 2 + 2 texts",
     ]
     assert all(len(row) == 3 for row in rows)
-    assert [row[1].split(" ")[1] for row in rows[:5]] == ["tokens/s", "tokens/s", "ms", "tokens/s", "ms"]
+    assert [row[1].split(" ")[1] for row in rows[-5:]] == ["tokens/s", "tokens/s", "ms", "tokens/s", "ms"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
