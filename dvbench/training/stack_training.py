@@ -15,6 +15,8 @@ from dvbench.training.optimisers import AdamW, Optimiser
 from dvbench.training.precision import products_in
 from dvbench.training.stacks import LogitGradient, Stack
 
+OnGradient = Callable[[torch.Tensor, Stack], None]
+
 PREFETCHED_STEPS = 256  # minibatches of each coalition that are drawn and moved together
 GATHERED_NUMBERS = 2**18  # 1 MiB of features of minibatches that are gathered together, if one does not take more
 
@@ -34,6 +36,7 @@ def train(
     precision: Precision = "float32",
     sample_weight: torch.Tensor | None = None,
     on_epoch: Callable[[], None] | None = None,
+    on_gradient: OnGradient | None = None,
 ) -> None:
     """Train each copy of a network on its own coalition.
 
@@ -58,6 +61,8 @@ def train(
         Weight of each point's loss.
     on_epoch : callable, optional
         Called at the start of every epoch of the first copy, which has the largest coalition.
+    on_gradient : callable, optional
+        As for `take_steps`.
 
     Raises
     ------
@@ -83,6 +88,7 @@ def train(
         precision=precision,
         weigh=None if sample_weight is None else weigh,
         on_step=None if on_epoch is None else start_step,
+        on_gradient=on_gradient,
     )
     diverged = [len(coalitions[int(number)]) for number in (~copies.finite()).nonzero()]
     if diverged:
@@ -103,6 +109,7 @@ def take_steps(
     weigh: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
     on_step: Callable[[int], None] | None = None,
+    on_gradient: OnGradient | None = None,
 ) -> None:
     """Take one step of an optimiser for each minibatch of each copy.
 
@@ -121,6 +128,9 @@ def take_steps(
         Maps the features of a minibatch, (copies, width, ...), to others of the same shape.
     on_step : callable, optional
         Called with the number of each step before it is taken.
+    on_gradient : callable, optional
+        Called with the row numbers of each minibatch (copies, width) and the stack, when the stack has the gradient of
+        the minibatch and its parameters have not changed yet.
     """
     x, y = x.detach(), y.detach()  # data that require gradients would be followed by autograd
     active, step = copies, 0
@@ -131,14 +141,16 @@ def take_steps(
         for rows, row_weights in zip(points.split(at_once), weights.split(at_once), strict=True):
             if weigh is not None:
                 row_weights = weigh(rows, row_weights)
-            gathered = gather(x, rows), gather(y, rows).transpose(2, 3), row_weights.unsqueeze(2)
-            for features, *rest in zip(*(part.unbind() for part in gathered), strict=True):
+            gathered = rows, gather(x, rows), gather(y, rows).transpose(2, 3), row_weights.unsqueeze(2)
+            for rows_of_step, features, *rest in zip(*(part.unbind() for part in gathered), strict=True):
                 if on_step is not None:
                     on_step(step)
                 with products_in(precision, x.device):
                     active.accumulate_gradient(
                         features if augment is None else augment(features), _loss_gradient(*rest)
                     )
+                if on_gradient is not None:
+                    on_gradient(rows_of_step, active)
                 optimiser.step(active)
                 step += 1
 

@@ -98,7 +98,19 @@ class Stack(ABC):
 
 
 class LinearStack(Stack):
-    """Copies of a chain of linear layers with ReLU between them."""
+    """Copies of a chain of linear layers with ReLU between them.
+
+    Attributes
+    ----------
+    recording : bool
+        Whether `accumulate_gradient` keeps what it computed of every layer.
+    recorded : list of tuple of torch.Tensor
+        The input (copies or 1, width, points) of every layer, and the gradient with respect to its output (copies,
+        width, points), from the first layer to the last.
+    """
+
+    recording = False
+    recorded: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
 
     def __getitem__(self, part: slice) -> LinearStack:
         return LinearStack([p[part] for p in self.parameters], [g[part] for g in self.gradients])
@@ -125,7 +137,7 @@ class LinearStack(Stack):
     def accumulate_gradient(self, x: torch.Tensor, logit_gradient: LogitGradient, beta: float = 0.0) -> None:
         """Add the gradient of a loss to the gradients of the parameters."""
         *inputs, logits = self._outputs(x)
-        downstream = logit_gradient(logits)
+        downstream, recorded = logit_gradient(logits), []
         lower = torch.is_autocast_enabled(x.device.type)  # autocast does not apply to the in-place operations below
         for i in reversed(range(len(inputs))):
             weight_gradient, bias_gradient = self.gradients[2 * i : 2 * i + 2]
@@ -139,9 +151,13 @@ class LinearStack(Stack):
             else:
                 torch.baddbmm(weight_gradient, downstream, inputs[i].transpose(1, 2), beta=beta, out=weight_gradient)
             _add(bias_gradient, downstream.sum(dim=2), beta)
+            if self.recording:
+                recorded.append((inputs[i], downstream))
             if i:
                 # The input comes out of ReLU, so it is positive or zero: its sign is the derivative of ReLU.
-                downstream = torch.bmm(self.parameters[2 * i].transpose(1, 2), downstream).mul_(inputs[i].sign_())
+                active = inputs[i].sign() if self.recording else inputs[i].sign_()
+                downstream = torch.bmm(self.parameters[2 * i].transpose(1, 2), downstream).mul_(active)
+        self.recorded = recorded[::-1]
 
 
 class FunctionalStack(Stack):

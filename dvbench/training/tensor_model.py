@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 from dvbench.settings import Kind, Precision
 from dvbench.training.batch_normalisation import lone_points_normalised
 from dvbench.training.losses import point_losses
-from dvbench.training.stack_training import group_by_size, train
-from dvbench.training.stacks import Stack, copies_within, mixes_points, stack, stackable, view_as_stack
+from dvbench.training.stack_training import OnGradient, group_by_size, train
+from dvbench.training.stacks import LinearStack, Stack, copies_within, mixes_points, stack, stackable, view_as_stack
 from dvbench.training.tensors import as_indices, as_tensor
 from dvbench.training.utilities import require_finite
 
@@ -115,6 +115,7 @@ class TensorModel(GradientModel, TorchModel):
         epochs: int = 10,
         lr: float = 3e-4,
         on_epoch: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
     ) -> TensorModel:
         """Train from the current weights.
 
@@ -129,6 +130,9 @@ class TensorModel(GradientModel, TorchModel):
             Learning rate of AdamW.
         on_epoch : callable, optional
             Called at the start of every epoch.
+        on_gradient : callable, optional
+            Called in every step before the weights change, with the row numbers of the minibatch (1, batch) and the
+            network as a stack of one copy, which has the gradient of the minibatch. A `LinearStack` has recorded it.
 
         Returns
         -------
@@ -155,7 +159,9 @@ class TensorModel(GradientModel, TorchModel):
 
         self.train()
         copies, observe = view_as_stack(self.network), None if on_epoch is None else start_epoch
-        self._train(copies, x, y, [torch.arange(len(x))], batch_size, epochs, lr, weight, observe)
+        if isinstance(copies, LinearStack):
+            copies.recording = on_gradient is not None
+        self._train(copies, x, y, [torch.arange(len(x))], batch_size, epochs, lr, weight, observe, on_gradient)
         return self
 
     def fit_many(
@@ -243,6 +249,7 @@ class TensorModel(GradientModel, TorchModel):
         lr: float,
         sample_weight: torch.Tensor | None = None,
         on_epoch: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
     ) -> None:
         """Train a stack of copies; parameters are those of `dvbench.training.stack_training.train`."""
         if int(batch_size) < 1 or int(epochs) < 0:
@@ -268,6 +275,7 @@ class TensorModel(GradientModel, TorchModel):
                 seed=self.seed,
                 sample_weight=sample_weight,
                 on_epoch=on_epoch,
+                on_gradient=on_gradient,
             )
 
     @torch.no_grad()
