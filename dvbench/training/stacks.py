@@ -5,8 +5,7 @@ matrix products and softmaxes over the middle dimension then read contiguous poi
 a CPU.
 
 A chain of linear layers with ReLU is computed with batched matrix products; any other network with `torch.func`.
-Networks with convolutions are trained one after the other: one of them occupies a device, and `torch.func` would make
-grouped convolutions of them, which are slower.
+Networks with convolutions are trained one after the other: `torch.func` would make slow grouped convolutions of them.
 """
 
 from __future__ import annotations
