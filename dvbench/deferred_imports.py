@@ -1,8 +1,8 @@
-"""Defers what OpenDataVal imports for its text model and its image data sets, which dvbench uses neither of.
+"""Defers what OpenDataVal imports for its text model, its image data sets and its plots, which dvbench does not use.
 
 ``import opendataval`` loads transformers and torchvision, and with them torch's compiler, triton and sympy: 40% of the
-time that it takes. Here the two modules that import them get stand-ins, which import a name when it is first used. So
-everything in OpenDataVal works as before, and its files stay as they are.
+time that it takes. ``opendataval.experiment`` loads matplotlib too. Here the modules that import them get stand-ins,
+which import a name when it is first used. So everything in OpenDataVal works as before, and its files stay as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +15,15 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+PLOTS = (
+    "matplotlib",
+    "matplotlib.pyplot",
+    "matplotlib.axes",
+    "matplotlib.figure",
+    "mpl_toolkits",
+    "mpl_toolkits.axes_grid1",
+    "mpl_toolkits.axes_grid1.axes_divider",
+)
 DEFERRED = {
     "opendataval.model.bert": ("transformers",),
     "opendataval.dataloader.datasets.imagesets": (
@@ -22,7 +31,10 @@ DEFERRED = {
         "torchvision.transforms",
         "torchvision.transforms.functional",
         "torchvision.datasets",
+        "matplotlib",
     ),
+    "opendataval.experiment.api": PLOTS,
+    "opendataval.experiment.exper_methods": PLOTS,
 }
 
 

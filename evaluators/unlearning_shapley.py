@@ -59,7 +59,7 @@ class UnlearningShapley(ArrayInput, DataEvaluator, ModelMixin):
         of an increment: increments have either sign, and a small one does not predict the next.)
     memory : int, optional
         MiB that the models that are unlearned together may take. By default they fit into a processor's cache, or take
-        4 GiB of a GPU. 0 unlearns one at a time. It changes values only by rounding.
+        most of a GPU's free memory. 0 unlearns one at a time. It changes values only by rounding.
     random_state : int or RandomState, optional
 
     Attributes

@@ -40,7 +40,6 @@ class Precision(StrEnum):
     """Precision of matrix multiplications."""
 
     float32 = "float32"
-    tf32 = "tf32"
     bfloat16 = "bfloat16"
 
 

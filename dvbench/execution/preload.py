@@ -14,7 +14,6 @@ from dvbench.registry import KINDS, entries
 MODULES = (
     "opendataval.dataval",
     "opendataval.experiment.util",
-    "datasets",
     "sklearn.datasets",
     "dvbench.execution.scoring",
     "dvbench.execution.valuation",

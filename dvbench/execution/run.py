@@ -6,9 +6,10 @@ Nothing is printed here: the caller is notified through a `RunObserver`.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,9 +30,11 @@ from dvbench.execution.shards import Shard
 from dvbench.execution.suite_checks import check_suite
 from dvbench.execution.time_budget import fits_until, most_informative_first
 from dvbench.execution.workers import ResultCallback, run_queue, start_server
+from dvbench.registry import find
 from dvbench.results import Cell, Plan, Result, Store
 from dvbench.suite import LONGEST_TIMEOUT, Suite
 
+LANGUAGE_MODELS = ("transformers.models.gpt2.modeling_gpt2", "dvbench.training.language_model")
 CLAIMS = ".claims"  # folder in a results folder
 
 
@@ -135,8 +138,7 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
     limits = _limits(suite, options)
     keep_within_limit()
     with mirror_variable(options.mirror):
-        groups = [problem.groups for problem in suite.problems if problem.groups is not None]
-        start_server(jobs, texts=any(group.by == "corpora" for group in groups))
+        start_server(jobs, _packages(suite) if jobs else ())
         check_suite(suite)
         store = Store(results)
         plan = make_plan(suite)
@@ -266,6 +268,17 @@ def _run_shared(
     if shared.late:
         observer.on_left_out(shared.late)
     return failed
+
+
+def _packages(suite: Suite) -> tuple[str, ...]:
+    """Packages that the problems of a suite need and those of other suites do not: of the hub, of language models."""
+    for name in {problem.dataset.name for problem in suite.problems}:
+        with suppress(UserError):  # the suite is checked later
+            find("datasets", name).load()
+    groups = [problem.groups for problem in suite.problems if problem.groups is not None]
+    texts = any(group.by == "corpora" for group in groups)
+    hub = "dvbench.problems.hub" in sys.modules  # which imports this package when it reads
+    return (("datasets",) if hub else ()) + (LANGUAGE_MODELS if texts else ())
 
 
 def _run(

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing import forkserver
@@ -33,23 +33,22 @@ ResultCallback = Callable[[Result], None]
 THREADS = "OMP_NUM_THREADS"
 DONE, ERROR = "done", "error"
 LONGEST_MESSAGE = 10_000  # bytes; what is longer was not sent by `_work`
-LANGUAGE_MODELS = ("transformers.models.gpt2.modeling_gpt2", "dvbench.training.language_model")
 ATTEMPTS = 10  # to start a worker, in as many tenths of a second
 GRACE = 5.0  # seconds in which a worker records that its time is up, before it is ended
 PATIENCE = 10.0  # seconds in which a keeper ends its processes, before it is killed itself
 
 
-def start_server(jobs: int, texts: bool = False) -> None:
+def start_server(jobs: int, packages: Sequence[str] = ()) -> None:
     """Start the server that worker processes are forked from, unless it is running.
 
-    It imports packages while the caller continues, with ``texts`` also those of language models.
+    It imports what all workers need while the caller continues, and other packages that the caller names.
     """
     if not jobs:
         return
     before = os.environ.get(THREADS)
     os.environ[THREADS] = "1"  # the server inherits it; this process goes on with as many threads as before
     try:
-        forkserver.set_forkserver_preload(["dvbench.execution.preload", *(LANGUAGE_MODELS if texts else ())])
+        forkserver.set_forkserver_preload(["dvbench.execution.preload", *packages])
         forkserver.ensure_running()
     finally:
         if before is None:

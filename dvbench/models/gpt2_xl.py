@@ -10,7 +10,7 @@ from dvbench.training.gpt2_network import gpt2_network
 def gpt2_xl(shape: tuple[int, ...], outputs: int, recompute: bool = False) -> nn.Module:
     """GPT2-XL, untrained: 1.5 billion parameters in 48 blocks of width 1,600.
 
-    Training takes at least 28 GB of memory; a run that trains and unlearns takes 43 GB (docs/performance.md).
+    Training takes at least 29 GB of memory; a run that trains and unlearns takes 43 GB (docs/performance.md).
 
     Parameters
     ----------

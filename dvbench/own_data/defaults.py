@@ -16,6 +16,7 @@ FOLD_PERMUTATIONS = 2  # in each fold; the least with standard errors
 WITH_ANY_MODEL = (
     "ame", "beta_shapley", "class_wise_shapley", "data_banzhaf", "data_oob", "data_shapley", "dvrl",
     "influence_subsample", "knn_shapley", "lava", "leave_one_out", "random", "robust_volume_shapley",
+    "threshold_knn_shapley",
 )  # fmt: skip
 
 

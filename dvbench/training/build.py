@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from dvbench.training.tensor_model import TensorModel
 
 
+# Language models of at least so many parameters are made on their device: a core of a CPU takes half a minute for those
+# of GPT2-XL. Smaller ones are made on the CPU, so that a seed gives the same initial weights for a GPU.
+MADE_ON_DEVICE = 10**8
+
+
 def build_model(
     settings: ModelSettings,
     shape: tuple[int, ...],
@@ -61,15 +66,18 @@ def build_model(
         If there is no such model, it has no such parameter, its network does not fit the data, or the memory is too
         small.
     """
-    from dvbench.training.memory import require_room
+    from dvbench.training.memory import parameter_count, require_room
     from dvbench.training.tensor_model import TensorModel, seeded
 
     build = _network_builder(settings, shape, outputs, kind)
     if kind == "language":
         from dvbench.training.language_model import LanguageModel
 
-        require_room(settings.name, _on_meta_device(build), shape, outputs, device)
-        language_model: LanguageModel = LanguageModel(seeded(build, seed), seed, weight_decay, precision).to(device)
+        shapes = _on_meta_device(build)
+        require_room(settings.name, shapes, shape, outputs, device)
+        made_on = device if parameter_count(shapes) >= MADE_ON_DEVICE else "cpu"
+        network = seeded(build, seed, made_on)
+        language_model: LanguageModel = LanguageModel(network, seed, weight_decay, precision).to(device)
         return language_model
     network = seeded(build, seed)
     check_outputs(settings.name, network, shape, outputs)

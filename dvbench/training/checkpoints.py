@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,11 +23,19 @@ from torch import nn
 from dvbench.errors import UserError
 from dvbench.files import cache_folder, file_sha256
 
-EVERY_SECONDS = 600.0  # between two checkpoints; shorter training writes none
+FINISHED_SECONDS = 60.0  # the result of training that takes less is not kept
+BETWEEN = 60.0, 600.0  # the fewest and the most seconds between two checkpoints
+# A checkpoint takes about this many seconds for a byte of weights and moments, to copy, write and hash it.
+WRITING_SECONDS, WRITING_SHARE = 2e-9, 0.1
+WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by the bytes of an element
+ELEMENTS_AT_ONCE = {"cpu": 2**16, "cuda": 2**24}  # that are mixed together, in the cache of a CPU
+MIXING = tuple(  # the constants of SplitMix64, as signed numbers
+    constant - 2**64 for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
 STATE = "state.json"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 STATE_KEYS = {"step", "seconds", "epoch_results", "sha256"}
-FORMAT = b"2"  # part of every key: a checkpoint in another format is never resumed
+FORMAT = b"3"  # part of every key: a checkpoint in another format is never resumed
 
 
 @dataclass(frozen=True)
@@ -58,10 +67,10 @@ class Checkpoints:
     folder : Path, optional
         Folder of the checkpoints of all runs; by default ``checkpoints`` in dvbench's cache.
     every : float
-        Seconds between two checkpoints.
+        Seconds between two checkpoints; see `seconds_between`.
     """
 
-    def __init__(self, key: str, folder: Path | None = None, every: float = EVERY_SECONDS) -> None:
+    def __init__(self, key: str, folder: Path | None = None, every: float = BETWEEN[1]) -> None:
         self.folder = (folder or cache_folder() / "checkpoints") / key
         self.every = every
 
@@ -155,6 +164,15 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+def seconds_between(network: nn.Module) -> float:
+    """Seconds between two checkpoints, so that writing them takes a tenth of the time at most, if 10 minutes allow it.
+
+    They are few for small networks, whose training can then be done in short stretches.
+    """
+    size = 3 * sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+    return min(max(size * WRITING_SECONDS / WRITING_SHARE, BETWEEN[0]), BETWEEN[1])
+
+
 def save_weights(network: nn.Module, path: Path) -> None:
     """Write the weights of a network to a safetensors file. Shared weights are written once."""
     from safetensors.torch import save_file
@@ -184,17 +202,44 @@ def run_key(network: nn.Module, *parts: object) -> str:
     Parameters
     ----------
     network : torch.nn.Module
-        Its initial weights are part of the hash.
+        Its initial weights are part of the hash, by their `fingerprints`.
     *parts : object
         The data, of which the bytes are hashed, and the settings, of which the ``repr`` is hashed.
     """
     digest = hashlib.sha256(FORMAT)
-    for name, parameter in network.named_parameters():
-        digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)}".encode())
-        digest.update(_bytes(parameter.detach()))
+    named = dict(network.named_parameters())
+    for (name, parameter), fingerprint in zip(named.items(), fingerprints(list(named.values())), strict=True):
+        digest.update(f"{name} {parameter.dtype} {tuple(parameter.shape)} {fingerprint}".encode())
     for part in parts:
         digest.update(b"\x1f" + (_bytes(part) if isinstance(part, torch.Tensor) else repr(part).encode()))
     return digest.hexdigest()
+
+
+@torch.no_grad()
+def fingerprints(tensors: Sequence[torch.Tensor]) -> list[int]:
+    """A number of 64 bits for each tensor that depends on every bit of it, computed on its device.
+
+    Billions of weights on a GPU need not be copied to the CPU for this. Each element is mixed with its position as in
+    the finaliser of SplitMix64, and the results are added, so that the order of addition does not matter. It tells
+    different weights apart, but is no protection against somebody who makes up weights.
+
+    References
+    ----------
+    G. L. Steele Jr., D. Lea, C. H. Flood. Fast splittable pseudorandom number generators. OOPSLA 2014.
+    """
+    sums = []
+    for tensor in tensors:
+        at_once = ELEMENTS_AT_ONCE.get(tensor.device.type, ELEMENTS_AT_ONCE["cpu"])
+        words = tensor.detach().contiguous().reshape(-1).view(WORDS[tensor.element_size()])
+        total = torch.zeros((), dtype=torch.int64, device=tensor.device)
+        for start in range(0, len(words), at_once):
+            part = words[start : start + at_once].long()
+            mixed = torch.arange(start + 1, start + 1 + len(part), device=tensor.device).mul_(MIXING[0]).add_(part)
+            for shift, factor in zip((30, 27), MIXING[1:], strict=True):
+                mixed.bitwise_xor_(mixed >> shift).mul_(factor)
+            total += mixed.bitwise_xor_(mixed >> 31).sum()
+        sums.append(total)
+    return torch.stack(sums).tolist() if sums else []
 
 
 def _bytes(tensor: torch.Tensor) -> memoryview:

@@ -15,9 +15,10 @@ from opendataval.model.api import TorchModel
 from torch import nn
 from torch.utils.data import Dataset
 
+from dvbench.errors import UserError
 from dvbench.problems.perplexity import NOT_PREDICTED
 from dvbench.settings import Kind, Precision
-from dvbench.training.checkpoints import Checkpoints, TrainingProgress, run_key
+from dvbench.training.checkpoints import Checkpoints, TrainingProgress, run_key, seconds_between
 from dvbench.training.memory import parameter_count
 from dvbench.training.output_chunks import full_precision
 from dvbench.training.pass_size import PassSize
@@ -66,6 +67,8 @@ class LanguageModel(GradientModel, TorchModel):
     def __init__(
         self, network: nn.Module, seed: int, weight_decay: float = 0.01, precision: Precision = "float32"
     ) -> None:
+        if precision == "tf32":
+            raise UserError("tf32 is for models of points; the precision of texts is float32 or bfloat16")
         super().__init__()
         silence_dropout(network)
         self.network = network
@@ -139,7 +142,7 @@ class LanguageModel(GradientModel, TorchModel):
         if long:
             callback = (getattr(on_epoch, "__module__", None), getattr(on_epoch, "__qualname__", None))
             key = run_key(self.network, x, y, settings, callback, self.device.type, *callback_data)
-            checkpoints = Checkpoints(key)
+            checkpoints = Checkpoints(key, every=seconds_between(self.network))
         train: Callable[..., tuple[TrainingProgress, float]] = train_texts
         gpus = torch.cuda.device_count() if self.device.type == "cuda" else 1
         if long and gpus > 1:

@@ -37,17 +37,25 @@ class AdamW:
         self.trained = [i for i in range(len(stack.parameters)) if trainable is None or trainable[i]]
         self.moments = [[torch.zeros_like(stack.parameters[i]) for i in self.trained] for _ in range(2)]
         self.step_counts = [torch.zeros((), device=stack.parameters[0].device)] * len(self.trained)
+        self._set_stack(stack)
+
+    def _set_stack(self, stack: Stack) -> None:
+        """Keep the tensors that a step changes, so that a step does not collect them again."""
+        self._stack = stack
+        self.moments = [[moment[: stack.copies] for moment in moments] for moments in self.moments]
+        self._parameters = [stack.parameters[i] for i in self.trained]
+        self._gradients = [stack.gradients[i] for i in self.trained]
 
     def step(self, stack: Stack) -> None:
         """Update the stack that was given to the constructor, or a view of its first copies."""
         if not self.trained:
             return
-        if len(self.moments[0][0]) > stack.copies:
-            self.moments = [[moment[: stack.copies] for moment in moments] for moments in self.moments]
+        if stack is not self._stack:
+            self._set_stack(stack)
         self.step_counts[0] += 1  # all parameters share one counter
         torch._fused_adamw_(
-            [stack.parameters[i] for i in self.trained],
-            [stack.gradients[i] for i in self.trained],
+            self._parameters,
+            self._gradients,
             self.moments[0],
             self.moments[1],
             [],

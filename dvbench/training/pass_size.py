@@ -21,7 +21,7 @@ T = TypeVar("T")
 MARGIN = 0.8
 LOGITS_SHARE = 8  # one part of so many is for logits, the others are for activations
 # On a CPU, memory that was just freed is faster than new memory, and a chunk should fit into the cache.
-CPU_PASS_BYTES, CPU_CHUNK_BYTES = 2**28, 2**22
+CPU_PASS_BYTES, CPU_CHUNK_BYTES = 2**28, 2**23
 ENOUGH_TOKENS = 2**15  # in one pass; more would not make a GPU faster
 # Activations are recomputed, for a third more operations, if fewer tokens would fit in a pass otherwise. Products of
 # fewer rows, and more passes, each of which reads all weights, would cost about as much.

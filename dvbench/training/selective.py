@@ -130,7 +130,7 @@ def _train_epoch(
 
     def weigh(points: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         weights = torch.where(weights > 0, of_points[points], 0.0)
-        return weights / weights.sum(dim=1, keepdim=True).clamp(min=SMALLEST)
+        return weights / weights.sum(dim=-1, keepdim=True).clamp(min=SMALLEST)
 
     minibatches = stacked_minibatches([as_indices(chosen.indices, len(x))], how.batch_size, 1, seed, y)
     augment = None if how.augmentation == "none" else partial(cropped_and_flipped, generator=torch_generator(seed))

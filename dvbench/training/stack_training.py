@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -14,7 +15,10 @@ from dvbench.training.optimisers import AdamW, Optimiser
 from dvbench.training.precision import products_in
 from dvbench.training.stacks import LogitGradient, Stack
 
+OnGradient = Callable[[torch.Tensor, Stack], None]
+
 PREFETCHED_STEPS = 256  # minibatches of each coalition that are drawn and moved together
+GATHERED_NUMBERS = 2**18  # 1 MiB of features of minibatches that are gathered together, if one does not take more
 
 
 def train(
@@ -32,6 +36,7 @@ def train(
     precision: Precision = "float32",
     sample_weight: torch.Tensor | None = None,
     on_epoch: Callable[[], None] | None = None,
+    on_gradient: OnGradient | None = None,
 ) -> None:
     """Train each copy of a network on its own coalition.
 
@@ -56,6 +61,8 @@ def train(
         Weight of each point's loss.
     on_epoch : callable, optional
         Called at the start of every epoch of the first copy, which has the largest coalition.
+    on_gradient : callable, optional
+        As for `take_steps`.
 
     Raises
     ------
@@ -69,10 +76,20 @@ def train(
             on_epoch()
 
     def weigh(points: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return weights if sample_weight is None else weights * sample_weight[points]
+        assert sample_weight is not None
+        return weights * gather(sample_weight, points)
 
-    minibatches = stacked_minibatches(coalitions, batch_size, epochs, seed, y)
-    take_steps(copies, x, y, minibatches, optimiser, precision=precision, weigh=weigh, on_step=start_step)
+    take_steps(
+        copies,
+        x,
+        y,
+        stacked_minibatches(coalitions, batch_size, epochs, seed, y),
+        optimiser,
+        precision=precision,
+        weigh=None if sample_weight is None else weigh,
+        on_step=None if on_epoch is None else start_step,
+        on_gradient=on_gradient,
+    )
     diverged = [len(coalitions[int(number)]) for number in (~copies.finite()).nonzero()]
     if diverged:
         raise FloatingPointError(
@@ -92,6 +109,7 @@ def take_steps(
     weigh: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
     on_step: Callable[[int], None] | None = None,
+    on_gradient: OnGradient | None = None,
 ) -> None:
     """Take one step of an optimiser for each minibatch of each copy.
 
@@ -101,30 +119,40 @@ def take_steps(
     x, y : torch.Tensor of shape (n, ...) and (n, outputs)
         On the stack's device.
     minibatches : iterable of (points, weights)
-        As `stacked_minibatches` yields them.
+        Of several steps, as `stacked_minibatches` yields them.
     optimiser : Optimiser
     precision : {"float32", "tf32", "bfloat16"}
     weigh : callable, optional
-        Maps row numbers and weights of a minibatch, both (copies, width), to other weights.
+        Maps row numbers and weights of minibatches, both (steps, copies, width), to other weights.
     augment : callable, optional
         Maps the features of a minibatch, (copies, width, ...), to others of the same shape.
     on_step : callable, optional
         Called with the number of each step before it is taken.
+    on_gradient : callable, optional
+        Called with the row numbers of each minibatch (copies, width) and the stack, when the stack has the gradient of
+        the minibatch and its parameters have not changed yet.
     """
-    active = copies
-    for step, (points, weights) in enumerate(minibatches):
-        if on_step is not None:
-            on_step(step)
-        if len(points) < active.copies:
-            active = active[: len(points)]
-        targets = gather(y, points).transpose(1, 2)
-        weights = (weights if weigh is None else weigh(points, weights)).unsqueeze(1)
-        features = gather(x, points)
-        with products_in(precision, x.device):
-            active.accumulate_gradient(
-                features if augment is None else augment(features), _loss_gradient(targets, weights)
-            )
-        optimiser.step(active)
+    x, y = x.detach(), y.detach()  # data that require gradients would be followed by autograd
+    active, step = copies, 0
+    for points, weights in minibatches:
+        if points.shape[1] < active.copies:
+            active = active[: points.shape[1]]
+        at_once = max(1, GATHERED_NUMBERS // (points[0].numel() * x[0].numel()))
+        for rows, row_weights in zip(points.split(at_once), weights.split(at_once), strict=True):
+            if weigh is not None:
+                row_weights = weigh(rows, row_weights)
+            gathered = rows, gather(x, rows), gather(y, rows).transpose(2, 3), row_weights.unsqueeze(2)
+            for rows_of_step, features, *rest in zip(*(part.unbind() for part in gathered), strict=True):
+                if on_step is not None:
+                    on_step(step)
+                with products_in(precision, x.device):
+                    active.accumulate_gradient(
+                        features if augment is None else augment(features), _loss_gradient(*rest)
+                    )
+                if on_gradient is not None:
+                    on_gradient(rows_of_step, active)
+                optimiser.step(active)
+                step += 1
 
 
 def _loss_gradient(targets: torch.Tensor, weights: torch.Tensor) -> LogitGradient:
@@ -159,17 +187,17 @@ def group_by_size(sizes: np.ndarray, max_group: int, *, equal_sizes: bool) -> It
 
 
 def gather(x: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Select each copy's points: x (n, ...) and row numbers (copies, points) to (copies, points, ...).
+    """Select points: x (n, ...) and row numbers (copies, points) to (copies, points, ...), with any dimensions before.
 
     This is faster than ``x[points]``.
     """
-    return x.index_select(0, points.reshape(-1)).view(*points.shape, *x.shape[1:])
+    return x.index_select(0, points.reshape(-1)).view(points.shape + x.shape[1:])
 
 
 def stacked_minibatches(
     coalitions: Sequence[torch.Tensor], batch_size: int, epochs: int, seed: int, y: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the minibatches of all coalitions, one step at a time. Each coalition is shuffled again in every epoch.
+    """Yield the minibatches of all coalitions, some steps at a time. Each coalition is shuffled anew in every epoch.
 
     Each coalition is shuffled by its own generator, and all generators start from the same seed. So the minibatches of
     a coalition do not depend on the other coalitions in the list, and coalitions of the same size are shuffled in the
@@ -187,9 +215,10 @@ def stacked_minibatches(
 
     Yields
     ------
-    points : torch.Tensor of int64, shape (active, width)
-        Minibatches of the coalitions that have steps left. Minibatches shorter than the longest are padded.
-    weights : torch.Tensor of shape (active, width)
+    points : torch.Tensor of int64, shape (steps, active, width)
+        Minibatches, in consecutive steps of one shape, of the coalitions that have steps left. Minibatches shorter than
+        the longest of their step are padded.
+    weights : torch.Tensor of shape (steps, active, width)
         Weight of each point's loss: one over the size of its minibatch, and 0 for padding.
     """
     sizes = np.array([len(coalition) for coalition in coalitions])
@@ -206,8 +235,11 @@ def stacked_minibatches(
         for order, shuffle in zip(orders, shuffles, strict=False):  # those of smaller coalitions have ended
             shuffle.write(order.reshape(-1), start * width)
         points, weights = _padded(orders, counts[:, : active[0]], members, layout[:, : active[0]], y)
-        for step, (copies, longest) in enumerate(zip(active.tolist(), counts.max(axis=1).tolist(), strict=True)):
-            yield points[step, :copies, :longest], weights[step, :copies, :longest]
+        shapes = np.stack([active, counts.max(axis=1)], axis=1)
+        changes = np.flatnonzero((shapes[1:] != shapes[:-1]).any(axis=1)) + 1
+        for first, end in pairwise([0, *changes.tolist(), len(shapes)]):
+            copies, longest = shapes[first].tolist()
+            yield points[first:end, :copies, :longest], weights[first:end, :copies, :longest]
 
 
 def _padded(
@@ -216,7 +248,7 @@ def _padded(
     """Points and weights of some steps, (steps, copies, width), from orders (sizes, steps, width) of each size."""
     of_size, first = layout
     places = torch.from_numpy(orders).to(y.device).index_select(0, of_size) + first[:, None, None]
-    points = gather(members, places).transpose(0, 1)
+    points = gather(members, places.transpose(0, 1))
     sizes = torch.from_numpy(counts).to(y.device).unsqueeze(2)
     is_point = torch.arange(points.shape[2], device=y.device) < sizes
     weights = torch.where(is_point, 1 / sizes.double(), 0.0).to(y)

@@ -5,8 +5,7 @@ matrix products and softmaxes over the middle dimension then read contiguous poi
 a CPU.
 
 A chain of linear layers with ReLU is computed with batched matrix products; any other network with `torch.func`.
-Networks with convolutions are trained one after the other: one of them occupies a device, and `torch.func` would make
-grouped convolutions of them, which are slower.
+Networks with convolutions are trained one after the other: `torch.func` would make slow grouped convolutions of them.
 """
 
 from __future__ import annotations
@@ -20,12 +19,16 @@ from torch import nn
 from torch.func import functional_call, vmap
 from torch.nn.modules.conv import _ConvNd
 
+from dvbench.training.memory import memory_of
+from dvbench.training.pass_size import MARGIN
+
 LogitGradient = Callable[[torch.Tensor], torch.Tensor]
 
 # Limits of one forward pass without gradients: the number of points, and points times copies.
 MAX_POINTS, MAX_COPIED_POINTS = 4096, 2**18
-# Bytes of copies that are trained together. On a CPU they should fit its cache: otherwise reading memory takes longest.
-BUDGET = {"cpu": 2**22, "cuda": 2**32}
+# Bytes of copies that are trained together on a CPU. They should fit its cache: otherwise reading memory takes longest.
+CPU_BUDGET = 2**22
+MOST_COPIES = 4096  # more would not make a GPU faster, and their minibatches take memory too
 # Devices whose convolutions are faster if channels are the last dimension in memory, of weights and images.
 CHANNELS_LAST = ("cuda",)
 
@@ -94,7 +97,19 @@ class Stack(ABC):
 
 
 class LinearStack(Stack):
-    """Copies of a chain of linear layers with ReLU between them."""
+    """Copies of a chain of linear layers with ReLU between them.
+
+    Attributes
+    ----------
+    recording : bool
+        Whether `accumulate_gradient` keeps what it computed of every layer.
+    recorded : list of tuple of torch.Tensor
+        The input (copies or 1, width, points) of every layer, and the gradient with respect to its output (copies,
+        width, points), from the first layer to the last.
+    """
+
+    recording = False
+    recorded: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
 
     def __getitem__(self, part: slice) -> LinearStack:
         return LinearStack([p[part] for p in self.parameters], [g[part] for g in self.gradients])
@@ -106,7 +121,7 @@ class LinearStack(Stack):
             if len(outputs) > 1:
                 outputs[-1].relu_()
             inputs, bias_column = outputs[-1], bias.unsqueeze(2)
-            if len(inputs) < self.copies:  # one large product instead of many small ones
+            if inputs.shape[0] < self.copies:  # one large product instead of many small ones
                 product = torch.addmm(bias_column.reshape(-1, 1), weight.reshape(-1, weight.shape[2]), inputs[0])
                 outputs.append(product.view(self.copies, -1, inputs.shape[2]))
             else:
@@ -118,26 +133,30 @@ class LinearStack(Stack):
         """Compute the logits of all copies, without gradients."""
         return self._outputs(x)[-1]
 
-    @torch.no_grad()
     def accumulate_gradient(self, x: torch.Tensor, logit_gradient: LogitGradient, beta: float = 0.0) -> None:
         """Add the gradient of a loss to the gradients of the parameters."""
         *inputs, logits = self._outputs(x)
-        downstream = logit_gradient(logits)
+        downstream, recorded = logit_gradient(logits), []
+        lower = torch.is_autocast_enabled(x.device.type)  # autocast does not apply to the in-place operations below
         for i in reversed(range(len(inputs))):
-            weight, weight_gradient = self.parameters[2 * i], self.gradients[2 * i]
-            if torch.is_autocast_enabled(x.device.type):  # autocast does not apply to the in-place operations below
+            weight_gradient, bias_gradient = self.gradients[2 * i : 2 * i + 2]
+            if lower:
                 _add(
                     weight_gradient, torch.bmm(downstream, inputs[i].transpose(1, 2).expand(self.copies, -1, -1)), beta
                 )
-            elif len(inputs[i]) < self.copies:
+            elif inputs[i].shape[0] < self.copies:
                 flat = downstream.reshape(-1, downstream.shape[2])
                 weight_gradient.view(-1, weight_gradient.shape[2]).addmm_(flat, inputs[i][0].T, beta=beta)
             else:
                 torch.baddbmm(weight_gradient, downstream, inputs[i].transpose(1, 2), beta=beta, out=weight_gradient)
-            _add(self.gradients[2 * i + 1], downstream.sum(dim=2), beta)
+            _add(bias_gradient, downstream.sum(dim=2), beta)
+            if self.recording:
+                recorded.append((inputs[i], downstream))
             if i:
                 # The input comes out of ReLU, so it is positive or zero: its sign is the derivative of ReLU.
-                downstream = torch.bmm(weight.transpose(1, 2), downstream).mul_(inputs[i].sign_())
+                active = inputs[i].sign() if self.recording else inputs[i].sign_()
+                downstream = torch.bmm(self.parameters[2 * i].transpose(1, 2), downstream).mul_(active)
+        self.recorded = recorded[::-1]
 
 
 class FunctionalStack(Stack):
@@ -319,7 +338,7 @@ def copies_within(budget: int | None, network: nn.Module, x: torch.Tensor, batch
     ----------
     budget : int, optional
         Bytes for parameters, gradients, the optimiser's moments and one minibatch with the outputs of all layers. By
-        default `BUDGET` of the device.
+        default `CPU_BUDGET`, or on a GPU most of the memory that is free.
     network : torch.nn.Module
     x : torch.Tensor of shape (n, ...)
         Points. Their shape and device count, and not their number.
@@ -328,13 +347,15 @@ def copies_within(budget: int | None, network: nn.Module, x: torch.Tensor, batch
     Returns
     -------
     int
-        At least 1.
+        From 1 to `MOST_COPIES`.
     """
     floats = 4 * sum(p.numel() for p in network.parameters()) + batch_size * (
         x[0].numel() + 2 * _activations(network, x)
     )
     itemsize = next(network.parameters()).itemsize
-    return max(1, (BUDGET.get(x.device.type, BUDGET["cuda"]) if budget is None else budget) // (floats * itemsize))
+    if budget is None:
+        budget = CPU_BUDGET if x.device.type == "cpu" else int(MARGIN * memory_of(str(x.device)))
+    return max(1, min(MOST_COPIES, budget // (floats * itemsize)))
 
 
 def _activations(network: nn.Module, x: torch.Tensor) -> int:

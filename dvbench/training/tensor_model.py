@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 from dvbench.settings import Kind, Precision
 from dvbench.training.batch_normalisation import lone_points_normalised
 from dvbench.training.losses import point_losses
-from dvbench.training.stack_training import group_by_size, train
-from dvbench.training.stacks import Stack, copies_within, mixes_points, stack, stackable, view_as_stack
+from dvbench.training.stack_training import OnGradient, group_by_size, train
+from dvbench.training.stacks import LinearStack, Stack, copies_within, mixes_points, stack, stackable, view_as_stack
 from dvbench.training.tensors import as_indices, as_tensor
 from dvbench.training.utilities import require_finite
 
@@ -115,6 +115,7 @@ class TensorModel(GradientModel, TorchModel):
         epochs: int = 10,
         lr: float = 3e-4,
         on_epoch: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
     ) -> TensorModel:
         """Train from the current weights.
 
@@ -129,6 +130,9 @@ class TensorModel(GradientModel, TorchModel):
             Learning rate of AdamW.
         on_epoch : callable, optional
             Called at the start of every epoch.
+        on_gradient : callable, optional
+            Called in every step before the weights change, with the row numbers of the minibatch (1, batch) and the
+            network as a stack of one copy, which has the gradient of the minibatch. A `LinearStack` has recorded it.
 
         Returns
         -------
@@ -146,18 +150,18 @@ class TensorModel(GradientModel, TorchModel):
         self.fits.count += 1
         if len(x) == 0:
             return self
-        weight = None if sample_weight is None else torch.as_tensor(sample_weight).to(self.device).flatten()
-        if weight is not None and len(weight) != len(x):
-            raise ValueError(f"{len(x)} points and {len(weight)} weights")
+        weight = self._weights_on_device(sample_weight, len(x))
 
         def start_epoch() -> None:
-            if on_epoch is not None:
-                on_epoch()
+            assert on_epoch is not None
+            on_epoch()
             self.train()
 
-        self._train(
-            view_as_stack(self.network), x, y, [torch.arange(len(x))], batch_size, epochs, lr, weight, start_epoch
-        )
+        self.train()
+        copies, observe = view_as_stack(self.network), None if on_epoch is None else start_epoch
+        if isinstance(copies, LinearStack):
+            copies.recording = on_gradient is not None
+        self._train(copies, x, y, [torch.arange(len(x))], batch_size, epochs, lr, weight, observe, on_gradient)
         return self
 
     def fit_many(
@@ -169,6 +173,7 @@ class TensorModel(GradientModel, TorchModel):
         batch_size: int = 32,
         epochs: int = 10,
         lr: float = 3e-4,
+        sample_weight: torch.Tensor | None = None,
         budget: int | None = None,
     ) -> Iterator[tuple[np.ndarray, Stack]]:
         """Train a copy on every coalition, many copies together. Each equals a clone that was trained with `fit`.
@@ -178,8 +183,8 @@ class TensorModel(GradientModel, TorchModel):
         x_train, y_train : torch.Tensor or Dataset of length n
         coalitions : sequence of numpy.ndarray of int
             Row numbers of the points of each coalition, in the order in which `fit` would receive them.
-        batch_size, epochs, lr
-            As for `fit`.
+        batch_size, epochs, lr, sample_weight
+            As for `fit`; a point has the same weight in all coalitions.
         budget : int, optional
             Bytes for the copies that are trained together, see `dvbench.training.stacks.copies_within`.
 
@@ -197,7 +202,8 @@ class TensorModel(GradientModel, TorchModel):
         """
         x, y = self._tensors_on_device(x_train, y_train)
         sizes = np.array([len(coalition) for coalition in coalitions], dtype=int)
-        at_once = self.at_once(x, batch_size=batch_size, budget=budget)
+        weight = self._weights_on_device(sample_weight, len(x))
+        at_once = 1 if len(coalitions) == 1 else self.at_once(x, batch_size=batch_size, budget=budget)
         network = self.network.train()
         can_stack = stackable(network, x)
         # Where outputs depend on the whole minibatch, as with batch normalisation, minibatches cannot be padded.
@@ -207,7 +213,7 @@ class TensorModel(GradientModel, TorchModel):
             copies = stack(network, len(numbers)) if can_stack else view_as_stack(copy.deepcopy(network))
             if sizes[numbers[0]]:
                 members = [as_indices(coalitions[number], len(x)) for number in numbers]
-                self._train(copies, x, y, members, batch_size, epochs, lr)
+                self._train(copies, x, y, members, batch_size, epochs, lr, weight)
             yield numbers, copies.eval()
 
     def at_once(self, x: torch.Tensor, *, batch_size: int = 32, budget: int | None = None, **_: Any) -> int:
@@ -223,6 +229,15 @@ class TensorModel(GradientModel, TorchModel):
             raise ValueError(f"{len(x)} points and {len(y)} targets")
         return x, y
 
+    def _weights_on_device(self, sample_weight: torch.Tensor | None, n: int) -> torch.Tensor | None:
+        """Convert weights of n points to a vector on the model's device."""
+        if sample_weight is None:
+            return None
+        weight = torch.as_tensor(sample_weight).to(self.device).flatten()
+        if len(weight) != n:
+            raise ValueError(f"{n} points and {len(weight)} weights")
+        return weight
+
     def _train(
         self,
         copies: Stack,
@@ -234,6 +249,7 @@ class TensorModel(GradientModel, TorchModel):
         lr: float,
         sample_weight: torch.Tensor | None = None,
         on_epoch: Callable[[], None] | None = None,
+        on_gradient: OnGradient | None = None,
     ) -> None:
         """Train a stack of copies; parameters are those of `dvbench.training.stack_training.train`."""
         if int(batch_size) < 1 or int(epochs) < 0:
@@ -259,6 +275,7 @@ class TensorModel(GradientModel, TorchModel):
                 seed=self.seed,
                 sample_weight=sample_weight,
                 on_epoch=on_epoch,
+                on_gradient=on_gradient,
             )
 
     @torch.no_grad()
@@ -319,11 +336,21 @@ class TensorModel(GradientModel, TorchModel):
                 yield tuple(batch[name][i] for name in parameters)
 
 
-def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Build a network with weights from a seed, and restore the state of torch's global generator.
+def seeded(build: Callable[[], nn.Module], seed: int, device: str = "cpu") -> nn.Module:
+    """Build a network with weights from a seed, and restore the state of torch's global generators.
 
     Layers can draw their initial weights from the global generator only, so it is seeded while they are built.
+
+    Parameters
+    ----------
+    build : callable
+    seed : int
+    device : str
+        Where the network is made; the same seed gives other weights on a GPU than on a CPU.
     """
-    with torch.random.fork_rng(devices=[]):
+    on_gpu = torch.device(device).type == "cuda"
+    with torch.random.fork_rng(devices=[torch.device(device)] if on_gpu else []), torch.device(device):
         torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            torch.cuda.manual_seed(seed)
         return build()

@@ -13,7 +13,7 @@ from torch import nn
 
 from dvbench.randomness import integer_seed, torch_generator
 from dvbench.settings import Precision
-from dvbench.training.checkpoints import Checkpoints, TrainingProgress
+from dvbench.training.checkpoints import FINISHED_SECONDS, Checkpoints, TrainingProgress
 from dvbench.training.memory import FLOATS_PER_PARAMETER, parameter_count
 from dvbench.training.pass_size import PassSize
 from dvbench.training.recompute import recomputation
@@ -103,7 +103,7 @@ def train_texts(
                 last_saved = time.perf_counter()
     network.eval()
     progress = TrainingProgress(steps, seconds, epoch_results)
-    if writer is not None and resumed.step < steps and seconds >= writer.every:
+    if writer is not None and resumed.step < steps and seconds >= min(writer.every, FINISHED_SECONDS):
         writer.save(progress, network, None)
     return progress, resumed.seconds
 

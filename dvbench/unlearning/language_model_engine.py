@@ -247,8 +247,11 @@ class LanguageModelUnlearner:
             pairs = zip(network.parameters(), self.model.network.parameters(), strict=True)
         with torch.no_grad():
             for parameter, origin in pairs:
-                gradient = 2 * weight * (parameter - origin)
-                parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+                difference = parameter - origin
+                if parameter.grad is None:
+                    parameter.grad = difference.mul_(2 * weight)
+                else:
+                    parameter.grad.add_(difference, alpha=2 * weight)
 
 
 def _trainable_copy(network: nn.Module, parameters: Parameters, seed: int) -> nn.Module:

@@ -6,6 +6,7 @@ stack. Batch normalisation keeps its statistics and dropout is off: the network 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 
@@ -15,13 +16,14 @@ from torch import nn
 
 from dvbench.randomness import integer_seed, torch_generator
 from dvbench.settings import Precision
+from dvbench.training.anchored import AnchoredAdamW
 from dvbench.training.contract import OutputFunction
 from dvbench.training.heads import all_features_and_logits, logits_network, output_layer, require_own_weights
-from dvbench.training.optimisers import AdamW
 from dvbench.training.precision import products_in
+from dvbench.training.repeated_steps import RepeatedSteps, recorder
 from dvbench.training.stack_training import gather
 from dvbench.training.stacks import LogitGradient, Stack, copies_within, stack, stackable
-from dvbench.unlearning.contract import Minibatch, UnlearningMethod
+from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod
 from dvbench.unlearning.engine import Observer, mean_gradient, require_a_rule, require_convergence
 from dvbench.unlearning.minibatches import Minibatches
 
@@ -53,7 +55,7 @@ class StackedUnlearner:
     outputs_full : torch.Tensor of shape (outputs, n_validation)
         The full model's logits on the validation set.
     at_once : int
-        Coalitions that are unlearned together.
+        Coalitions that are unlearned together; half as many after memory ran out.
     count : int
         Coalitions unlearned so far.
     """
@@ -73,7 +75,7 @@ class StackedUnlearner:
         self._precision: Precision = "tf32" if getattr(network, "precision", "") == "tf32" else "float32"
         network = logits_network(network, x_validation).eval()
         device = next(network.parameters()).device
-        x, x_validation = x.to(device), x_validation.to(device)
+        x, x_validation = x.detach().to(device), x_validation.detach().to(device)
         layer = output_layer(network, x_validation)
         self.outputs_full = stack(network, 1).all_outputs(x_validation)[0]
         self._whole = network
@@ -88,6 +90,7 @@ class StackedUnlearner:
         self.method = method
         self.at_once = copies_within(budget, network, x, 2 * method.batch_size) if stackable(network, x) else 1
         self.count = 0
+        self._room: _Room | None = None
 
     def outputs_without(
         self,
@@ -115,14 +118,23 @@ class StackedUnlearner:
         if len(empty):
             full = self.outputs_full if points is None else stack(self.network, 1).all_outputs(inputs)[0]
             yield empty, full.expand(len(empty), *full.shape)
-        for start in range(0, len(others), self.at_once):
-            numbers = others[start : start + self.at_once]
+        while len(others):
+            numbers = others[: self.at_once]
             members = [coalitions[number] for number in numbers]
-            copies = self.unlearn(members, seed, None if observer is None else partial(observer, numbers))
-            logits = copies.all_outputs(inputs)
-            finite = copies.finite() & logits.flatten(1).isfinite().all(dim=1)
-            require_convergence(self.method, finite, [len(coalition) for coalition in members])
-            yield numbers, logits
+            try:
+                copies = self._unlearn(members, seed, None if observer is None else partial(observer, numbers))
+                logits = copies.all_outputs(inputs)
+            except torch.OutOfMemoryError:
+                if len(numbers) == 1:
+                    raise
+            else:
+                finite = copies.finite() & logits.flatten(1).isfinite().all(dim=1)
+                require_convergence(self.method, finite, [len(coalition) for coalition in members])
+                others = others[len(numbers) :]
+                yield numbers, logits
+                continue
+            self.at_once, self._room = len(numbers) // 2, None
+            torch.cuda.empty_cache()
 
     def unlearn(
         self,
@@ -134,20 +146,32 @@ class StackedUnlearner:
 
         Parameters are those of `outputs_without`, except that ``observer`` is called without the numbers.
         """
+        copies = self._unlearn(coalitions, seed, observer)
+        copies.parameters = [parameter.clone() for parameter in copies.parameters]
+        return copies
+
+    def _unlearn(
+        self, coalitions: Sequence[np.ndarray], seed: int, observer: Callable[[int, OutputFunction], None] | None
+    ) -> Stack:
+        """Do what `unlearn` does, in memory that the next coalitions use again."""
         method = self.method
-        copies = stack(self.network, len(coalitions))
-        start = [parameter[:1].clone() for parameter in copies.parameters]
-        optimiser = AdamW(copies, method.lr, method.weight_decay)
         labels = method.labels(self.y.clone(), torch_generator(integer_seed(seed, "labels")))
+        if self._room is None or self._room.copies.copies < len(coalitions):
+            self._room = _Room(self.network, len(coalitions), method, labels)
+        copies, optimiser, labels, steps = self._room.ready(len(coalitions), labels)
+
+        def take(rules: tuple[Rule | None, Rule | None], forget: torch.Tensor, validation: torch.Tensor) -> None:
+            beta = optimiser.write_distance(copies)
+            with products_in(self._precision, self.x.device):
+                self._accumulate(copies, rules, labels, forget, validation, beta)
+            optimiser.step(copies)
+
         for step, (forget, validation) in enumerate(self._minibatches(coalitions, seed)):
             if observer is not None:
                 observer(step, lambda points: copies.all_outputs(self._inputs(points)))
-            if method.anchor:
-                for parameter, origin, gradient in zip(copies.parameters, start, copies.gradients, strict=True):
-                    torch.sub(parameter, origin, out=gradient)
-            with products_in(self._precision, self.x.device):
-                self._accumulate(copies, step, labels, forget, validation)
-            optimiser.step(copies)
+            rules = method.rules(step)
+            require_a_rule(method, step, *rules)
+            steps.take((rules, len(coalitions)), partial(take, rules), forget, validation)
         if observer is not None:
             observer(method.steps, lambda points: copies.all_outputs(self._inputs(points)))
         self.count += len(coalitions)
@@ -172,11 +196,16 @@ class StackedUnlearner:
         return stack(self.network, 1).all_outputs(self.x)[0]
 
     def _accumulate(
-        self, copies: Stack, step: int, labels: torch.Tensor, forget: torch.Tensor, validation: torch.Tensor
+        self,
+        copies: Stack,
+        rules: tuple[Rule | None, Rule | None],
+        labels: torch.Tensor,
+        forget: torch.Tensor,
+        validation: torch.Tensor,
+        beta: float,
     ) -> None:
-        """Add the gradients of a step's rules to those of the distance from the full model, if that has a weight."""
-        forget_rule, validation_rule = self.method.rules(step)
-        require_a_rule(self.method, step, forget_rule, validation_rule)
+        """Add the gradients of a step's rules to ``beta`` times the present gradients."""
+        forget_rule, validation_rule = rules
         batches: list[tuple[torch.Tensor, LogitGradient]] = []
         if forget_rule is not None:
             batch = Minibatch(
@@ -190,7 +219,6 @@ class StackedUnlearner:
             )
             x_validation = self.x_validation.index_select(0, validation).unsqueeze(0)
             batches.append((x_validation, mean_gradient(validation_rule, batch)))
-        beta = 2 * self.method.anchor
         if len(batches) == 2 and not isinstance(self.network, nn.Linear):
             # Deeper networks take both minibatches in one pass; all copies of a single layer take the points of the
             # validation set in one large product.
@@ -198,6 +226,32 @@ class StackedUnlearner:
         for x, gradient in batches:
             copies.accumulate_gradient(x, gradient, beta)
             beta = 1.0
+
+
+class _Room:
+    """Models that unlearn together, with their optimiser and labels, whose memory is used again and again.
+
+    Steps that were recorded write to this memory.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    copies : int
+        The most coalitions at a time.
+    method : UnlearningMethod
+    labels : torch.Tensor of shape (n, outputs)
+    """
+
+    def __init__(self, network: nn.Module, copies: int, method: UnlearningMethod, labels: torch.Tensor) -> None:
+        self.copies = stack(network, copies)
+        self.optimiser = AnchoredAdamW(self.copies, method.lr, method.weight_decay, method.anchor)
+        self.labels = labels
+        self.steps = RepeatedSteps(recorder(network))
+
+    def ready(self, count: int, labels: torch.Tensor) -> tuple[Stack, AnchoredAdamW, torch.Tensor, RepeatedSteps]:
+        """Return the first copies, which are at their start again, with all that their steps need."""
+        self.optimiser.restart(self.copies)
+        return self.copies[:count], copy.copy(self.optimiser), self.labels.copy_(labels), self.steps
 
 
 def _joined(batches: Sequence[tuple[torch.Tensor, LogitGradient]], copies: int) -> tuple[torch.Tensor, LogitGradient]:

@@ -19,7 +19,11 @@ Gradient = tuple[torch.Tensor, ...]
 
 
 class InfluenceFunction(Baseline, dataval.InfluenceFunction):
-    """Influence function: inner product of a point's gradient with the validation set's, without the Hessian.
+    """Gradient dot product: inner product of a point's gradient with the validation set's after training.
+
+    OpenDataVal calls it influence function, and published results have that name. It has no Hessian; the evaluator
+    `hessian_influence` has. The sum is over the points of the validation set; a positive value is of a point whose
+    gradient lowers the validation loss, and there are no bounds. It costs one fit.
 
     Parameters
     ----------

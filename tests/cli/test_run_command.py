@@ -13,6 +13,8 @@ import pytest
 from small_inputs import FOLDER, tree
 
 from dvbench.execution import run as execution
+from dvbench.execution.limits import NO_LIMITS
+from dvbench.execution.one_process import run_queue_here
 from dvbench.results import Store
 
 EVALUATORS = """
@@ -236,20 +238,18 @@ def test_a_disk_that_takes_no_more_files_ends_the_run_in_one_line_and_it_continu
 def test_jobs_and_time_limits_are_handed_on(dvbench, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    run_cells = execution.run_cells
+    def no_workers(queue, store, device, jobs, on_valued, limits):
+        seen.append((device, jobs, limits.seconds))
+        return run_queue_here(queue, store, device, on_valued, NO_LIMITS)
 
-    def no_workers(cells, store, device, jobs, on_valued, limits):
-        seen.append((len(cells), device, jobs, limits.seconds))
-        return run_cells(cells, store, device, 0, on_valued)
-
-    monkeypatch.setattr(execution, "run_cells", no_workers)
-    words = ("run", "tiny.toml", "--jobs", 3, "--evaluator", "random", "--device", "cpu")
+    monkeypatch.setattr(execution, "run_queue", no_workers)
+    words = ("run", "tiny.toml", "--jobs", 3, "--evaluator", "random", "--device", "cpu", "--fresh")
     said = dvbench(*words)
     assert said.out.startswith("tiny: 2 cells, 0 done before, 2 to do, 3 at a time\n")
     dvbench(*words, "--cell-timeout", "1.5")
     (here / "tiny.toml").write_text("cell_timeout = 600\n" + (here / "tiny.toml").read_text())
     dvbench(*words)
-    assert seen == [(2, "cpu", 3, 86_400), (0, "cpu", 3, 1.5), (0, "cpu", 3, 600)]
+    assert seen == [("cpu", 3, 86_400), ("cpu", 3, 1.5), ("cpu", 3, 600)]
 
 
 @pytest.mark.parametrize("seconds", [0, -1, "nan", 1e300])

@@ -6,11 +6,42 @@ import os
 import subprocess
 import sys
 
-HEAVY = "{'torch._dynamo', 'sympy', 'transformers', 'torchvision'}"
+HEAVY = "{'torch._dynamo', 'sympy', 'transformers', 'torchvision', 'matplotlib'}"
 
 
 def run(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+
+
+def test_workers_are_forked_from_a_server_that_has_loaded_what_all_suites_need() -> None:
+    run(
+        "import sys, dvbench.execution.preload\n"
+        "heavy = HEAVY | {'datasets', 'pyarrow.dataset'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert 'torch' in sys.modules\n".replace("HEAVY", HEAVY)
+    )
+
+
+def test_the_server_loads_the_hub_only_for_suites_that_read_from_it() -> None:
+    run(
+        "from dvbench.execution.run import _packages\n"
+        "from dvbench.suite import load_suite\n"
+        "assert _packages(load_suite('quick')) == ()\n"
+        "assert _packages(load_suite('point-level-cpu')) == ('datasets',)\n"
+        "assert 'transformers.models.gpt2.modeling_gpt2' in _packages(load_suite('text-tiny'))\n"
+    )
+
+
+def test_opendatavals_plots_are_drawn_as_ever() -> None:
+    run(
+        "import sys, dvbench, inspect\n"
+        "from opendataval.experiment import ExperimentMediator, api\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "assert 'Axes' in inspect.getsource(api)\n"
+        "import matplotlib.pyplot\n"
+        "matplotlib.use('agg')\n"
+        "assert isinstance(api.plt.figure(), matplotlib.figure.Figure)\n"
+    )
 
 
 def test_valuing_loads_neither_torchvision_nor_transformers() -> None:

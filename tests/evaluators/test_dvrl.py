@@ -97,6 +97,38 @@ def test_other_models_are_fitted_to_the_selected_points_alone() -> None:
     assert actual == pytest.approx(expected, rel=1e-6)
 
 
+def test_values_are_those_of_a_plain_loop() -> None:
+    """One clone of the model for each step, and an optimiser that knows each parameter of the value estimator."""
+    problem, model = flipped()
+    x, y = problem.train.x, problem.train.y
+    evaluator = DVRL(20, 50, random_state=0).input_data(x, y, problem.validation.x, problem.validation.y)
+    evaluator.input_model(model).input_metric(accuracy)
+    inputs, generator = evaluator._inputs(**FIT), torch.Generator()
+    generator.manual_seed(int(evaluator.random_state.randint(2**31)))
+    estimator = evaluator.value_estimator.double()
+    dvrl._initialise(estimator, generator)
+    optimiser, utilities = torch.optim.Adam(estimator.parameters(), lr=0.01), []
+    for _ in range(20):
+        batch = torch.randperm(100, generator=generator)[:50]
+        probabilities = estimator(*(part[batch] for part in inputs)).squeeze(1)
+        selected = dvrl._select(probabilities.detach(), generator)
+        rows, order = batch.sort()
+        fitted = model.clone().fit(x[rows], y[rows], sample_weight=selected[order].float(), **FIT)
+        utilities.append(accuracy(problem.validation.y, fitted.predict(problem.validation.x)))
+        baseline = utilities[0]
+        for utility in utilities[1:-1]:
+            baseline += (utility - baseline) / dvrl.WINDOW
+        optimiser.zero_grad()
+        evaluator._loss(probabilities, selected, utilities[-1] - baseline).backward()
+        optimiser.step()
+        for parameter in estimator.parameters():
+            parameter.data.copy_(parameter.data.float())
+    assert len(set(utilities)) > 5
+    expected = estimator(*inputs).squeeze(1).detach().numpy()
+    trained = DVRL(20, 50, random_state=0).train(problem.fetcher(), model, accuracy, **FIT)
+    np.testing.assert_allclose(trained.evaluate_data_values(), expected, rtol=0, atol=1e-9)
+
+
 @pytest.mark.slow
 def test_rounding_does_not_decide_what_is_selected() -> None:
     """OpenDataVal's values of two processors have a rank correlation of 0.1 to 0.9 after as many steps."""

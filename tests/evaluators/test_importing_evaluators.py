@@ -14,13 +14,17 @@ from dvbench.errors import UserError
 from dvbench.registry import entries
 
 CLASSES = {
-    "ame": "AME", "beta_shapley": "BetaShapley", "chg_shapley": "CHGShapley", "class_wise_shapley": "ClassWiseShapley",
+    "adam_trac_in": "AdamTracIn", "ame": "AME", "beta_shapley": "BetaShapley", "chg_shapley": "CHGShapley",
+    "class_wise_shapley": "ClassWiseShapley",
     "data_banzhaf": "DataBanzhaf", "data_oob": "DataOob", "data_shapley": "DataShapley", "dvrl": "DVRL",
     "gradient_shapley": "GradientShapley", "hardness_shapley": "HardnessShapley",
+    "hessian_influence": "HessianInfluence", "in_run_data_shapley": "InRunDataShapley",
     "influence_function": "InfluenceFunction", "influence_subsample": "InfluenceSubsample",
     "knn_shapley": "KNNShapley", "lava": "Lava", "leave_one_out": "LeaveOneOut",
+    "metagradient": "Metagradient",
     "partial_unlearning_shapley": "PartialUnlearningShapley", "random": "Random",
-    "robust_volume_shapley": "RobustVolumeShapley", "trac_in": "TracIn", "unlearning_shapley": "UnlearningShapley",
+    "robust_volume_shapley": "RobustVolumeShapley",
+    "threshold_knn_shapley": "ThresholdKNNShapley", "trac_in": "TracIn", "unlearning_shapley": "UnlearningShapley",
     "warm_start_shapley": "WarmStartShapley",
 }  # fmt: skip
 

@@ -52,10 +52,11 @@ BUDGETS = {
     "unlearning_shapley": {"method": METHOD, "utility": "log_loss", "sampling": {"permutations": 2}},
     "warm_start_shapley": {"permutations": 2},
 }
-NEED_CLASSES = {"class_wise_shapley", "knn_shapley", "lava", "warm_start_shapley"}
-NEED_NETWORKS = {
-    "chg_shapley", "gradient_shapley", "hardness_shapley", "influence_function", "partial_unlearning_shapley",
-    "trac_in", "unlearning_shapley",
+NEED_CLASSES = {"class_wise_shapley", "knn_shapley", "lava", "threshold_knn_shapley", "warm_start_shapley"}
+REPLAY = {"adam_trac_in", "metagradient"}
+NEED_NETWORKS = REPLAY | {
+    "chg_shapley", "gradient_shapley", "hardness_shapley", "hessian_influence", "in_run_data_shapley",
+    "influence_function", "partial_unlearning_shapley", "trac_in", "unlearning_shapley",
 }  # fmt: skip
 
 
@@ -92,8 +93,8 @@ CASES = {
     "ClassifierMLP": (3, lambda: ClassifierMLP(4, 3), FIT, set()),
     "LogisticRegression": (3, lambda: LogisticRegression(4, 3), FIT, set()),
     "LogisticRegression, two classes": (2, lambda: LogisticRegression(4, 2), FIT, set()),
-    "batch normalisation": (3, lambda: NormalisedMLP(4, 3), FIT, set()),
-    "LeNet": (3, lambda: LeNet(3), FIT | {"epochs": 10}, {"influence_function", "trac_in"}),
+    "batch normalisation": (3, lambda: NormalisedMLP(4, 3), FIT, REPLAY),
+    "LeNet": (3, lambda: LeNet(3), FIT | {"epochs": 10}, REPLAY | {"influence_function", "trac_in"}),
     "RegressionMLP": (1, lambda: RegressionMLP(4), FIT, NEED_CLASSES),
     "scikit-learn": (3, lambda: ClassifierSkLearnWrapper(SklearnLogisticRegression, 3), {}, NEED_NETWORKS),
     "scikit-learn without weights": (

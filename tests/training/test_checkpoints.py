@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import torch
 from plain_texts import made_texts, tiny_model, weights
 
 from dvbench.errors import UserError
+from dvbench.models.gpt2_xl import gpt2_xl
 from dvbench.training import checkpoints, language_model, text_training
-from dvbench.training.checkpoints import Checkpoints, TrainingProgress, run_key
+from dvbench.training.checkpoints import Checkpoints, TrainingProgress, fingerprints, run_key, seconds_between
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.text_training import train_texts
 
@@ -242,7 +244,7 @@ def test_what_trains_faster_than_checkpoints_come_leaves_none(model, tmp_path):
 def long(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """All training counts as long, and is kept after every step."""
     monkeypatch.setattr(language_model, "LONG_TRAINING", 0)
-    monkeypatch.setattr(checkpoints.Checkpoints.__init__, "__defaults__", (None, 0.0))
+    monkeypatch.setattr(language_model, "seconds_between", lambda network: 0.0)
     monkeypatch.setenv("DVBENCH_CACHE", str(tmp_path))
     return tmp_path / "checkpoints"
 
@@ -302,6 +304,70 @@ def test_keys_tell_weights_and_everything_else_apart(model):
     with torch.no_grad():
         model.network.transformer.ln_f.bias[0] += 1e-7
     assert len({key, *others, run_key(model.network, X, "a", 1)}) == 5
+
+
+def test_fingerprints_depend_on_every_element_and_its_place():
+    tensor = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
+    (number,) = fingerprints([tensor])
+    assert fingerprints([tensor.clone(), tensor.T.contiguous().T]) == [number, number]
+    changed = []
+    for i in range(35):
+        for change in (lambda x: -x, lambda x: torch.nextafter(x, x + 1)):
+            other = tensor.clone().flatten()
+            other[i] = change(other[i])
+            changed.append(other)
+    swapped = tensor.clone()
+    swapped[0], swapped[1] = tensor[1], tensor[0]
+    others = fingerprints([*changed, swapped, tensor[:6], torch.zeros(3), torch.zeros(4)])
+    assert len({number, *others}) == len(others) + 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.int8])
+def test_fingerprints_do_not_depend_on_the_pieces_that_are_mixed_together(dtype, monkeypatch):
+    tensor = torch.arange(-20, 20).to(dtype)
+    expected = fingerprints([tensor])
+    monkeypatch.setattr(checkpoints, "ELEMENTS_AT_ONCE", {"cpu": 7})
+    assert fingerprints([tensor]) == expected
+    assert fingerprints([]) == []
+
+
+def test_a_fingerprint_is_the_sum_of_splitmix64():
+    """Computed once more with Python's whole numbers."""
+
+    def mixed(position: int, word: int) -> int:
+        z = position * 0x9E3779B97F4A7C15 + word
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+            z = (z + 2**63) % 2**64 - 2**63  # shifted with its sign
+            z = (z ^ (z >> shift)) * factor
+        return z
+
+    words = [3, -1, 2**31 - 1, 0]
+    expected = (sum(mixed(i, word) for i, word in enumerate(words, 1)) + 2**63) % 2**64 - 2**63
+    assert fingerprints([torch.tensor(words, dtype=torch.int32)]) == [expected]
+
+
+def test_checkpoints_of_large_networks_are_rarer():
+    assert seconds_between(tiny_model().network) == 60
+    with torch.device("meta"):
+        assert 300 < seconds_between(gpt2_xl((768,), 50257)) < 600
+
+
+def test_checkpoints_can_be_carried_to_another_folder(model, long, tmp_path, monkeypatch):
+    """Training is interrupted; another machine, which has a copy of the cache, goes on."""
+    expected = model.clone().fit(X, Y, **FIT)
+    shutil.rmtree(long)
+    first = model.clone()
+    with monkeypatch.context() as patch:
+        steps_taken(patch, stop=4)
+        with pytest.raises(StoppedError):
+            first.fit(X, Y, **FIT)
+    shutil.copytree(long, tmp_path / "elsewhere" / "checkpoints")
+    shutil.rmtree(long)
+    monkeypatch.setenv("DVBENCH_CACHE", str(tmp_path / "elsewhere"))
+    taken = steps_taken(monkeypatch)
+    again = model.clone().fit(X, Y, **FIT)
+    assert len(taken) == 6 - 3
+    assert torch.equal(weights(again.network), weights(expected.network))
 
 
 def test_what_was_noted_comes_back_as_it_was(model, kept):

@@ -28,7 +28,8 @@ from dvbench.errors import UserError
 from dvbench.problems.perplexity import NOT_PREDICTED, PADDING, mean_log_loss, negative_perplexity
 from dvbench.problems.subsets import Subsets
 from dvbench.settings import ModelSettings
-from dvbench.training import pass_size, text_batches
+from dvbench.training import build as building
+from dvbench.training import pass_size, tensor_model, text_batches
 from dvbench.training.build import build_model
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import pass_bytes
@@ -349,6 +350,25 @@ def test_tiny_models_are_built_by_name_and_weights_are_drawn_from_the_seed():
     assert torch.equal(weights(model.network), weights(build("gpt2_tiny", (16,), 40, width=8).network))
     other = build_model(ModelSettings(name="gpt2_tiny", params={"width": 8}), (16,), 40, "language", seed=1)
     assert not torch.equal(weights(model.network), weights(other.network))
+
+
+@pytest.mark.parametrize(("least", "made_on"), [(10**9, "cpu"), (0, "meta")])
+def test_large_models_are_made_on_their_device(least, made_on, monkeypatch):
+    """``meta`` stands for a GPU. Small models are made on the CPU, with the same weights for every device."""
+    networks, made = [], tensor_model.seeded
+
+    def watched(*args):
+        networks.append(made(*args))
+        assert {parameter.device.type for parameter in networks[-1].parameters()} == {made_on}
+        return networks[-1]
+
+    monkeypatch.setattr(tensor_model, "seeded", watched)
+    monkeypatch.setattr(building, "MADE_ON_DEVICE", least)
+    states = torch.get_rng_state()
+    model = build_model(ModelSettings(name="gpt2_tiny"), (16,), 40, "language", seed=0, device="meta")
+    assert model.network is networks[0]
+    assert {parameter.device.type for parameter in model.network.parameters()} == {"meta"}
+    assert torch.equal(torch.get_rng_state(), states)
 
 
 def test_texts_want_language_models_and_points_others():

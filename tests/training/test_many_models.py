@@ -17,7 +17,7 @@ from torch import nn
 from dvbench.training.heads import logits_network
 from dvbench.training.losses import residuals
 from dvbench.training.optimisers import AdamW
-from dvbench.training.stacks import BUDGET, FunctionalStack, LinearStack, copies_within, stack, view_as_stack
+from dvbench.training.stacks import CPU_BUDGET, FunctionalStack, LinearStack, copies_within, stack, view_as_stack
 from dvbench.training.tensor_model import TensorModel, seeded
 from dvbench.training.utilities import model_utilities
 from dvbench.unlearning.stacked_engine import StackedUnlearner
@@ -234,7 +234,7 @@ def test_memory_bounds_how_many_move_together(name, make_model, make_points):
     assert all(
         count * 4 * parameters * 8 <= budget for count, budget in zip(counts[1:], (200_000, 2_000_000), strict=True)
     )
-    assert copies_within(None, model.network, x, 4) == copies_within(BUDGET["cpu"], model.network, x, 4)
+    assert copies_within(None, model.network, x, 4) == copies_within(CPU_BUDGET, model.network, x, 4)
     sizes = [len(numbers) for numbers, _ in model.fit_many(x, y, [np.arange(9)] * 200, budget=200_000, **HOW)]
     assert max(sizes) == model.at_once(x, budget=200_000, **HOW) < 200 == sum(sizes)
 

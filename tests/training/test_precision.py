@@ -7,6 +7,9 @@ from contextlib import suppress
 import pytest
 import torch
 
+from dvbench.errors import UserError
+from dvbench.settings import ModelSettings
+from dvbench.training.build import build_model
 from dvbench.training.precision import products_in
 
 
@@ -31,6 +34,12 @@ def test_a_gpu_rounds_products_and_convolutions_only_if_asked(precision, inside,
     finally:
         torch.set_float32_matmul_precision(initial[0])
         torch.backends.cudnn.allow_tf32 = initial[1]
+
+
+def test_texts_are_not_in_tf32():
+    settings = ModelSettings(name="gpt2_tiny")
+    with pytest.raises(UserError, match="tf32 is for models of points"):
+        build_model(settings, (8,), 20, "language", seed=0, precision="tf32")
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])

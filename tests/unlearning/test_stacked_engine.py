@@ -13,6 +13,7 @@ from plain_loops import plain_unlearning, point_loss, weights_of
 from torch import nn
 
 from dvbench.training.heads import all_features_and_logits, output_layer
+from dvbench.training.stacks import stack
 from dvbench.unlearning.stacked_engine import StackedUnlearner
 from dvbench.unlearning_methods.gradient_ascent import GradientAscent
 
@@ -193,6 +194,32 @@ def test_a_model_in_tf32_unlearns_in_tf32(precision, expected, make_model, make_
     model.precision = precision
     outputs_without(StackedUnlearner(model, x, y, x, y, FEW), COALITION, 0)
     assert asked == {expected}
+
+
+def test_fewer_are_unlearned_together_where_memory_runs_out(setting, monkeypatch):
+    network, data = setting("mlp")
+    coalitions = [np.arange(i + 1) for i in range(7)]
+    unlearner = StackedUnlearner(network, *data, FEW, budget=2**30)
+    expected = torch.cat([logits for _, logits in unlearner.outputs_without(coalitions, 0)])
+    made = []
+
+    def stack_of(network, copies):
+        made.append(copies)
+        if copies > 2:
+            raise torch.OutOfMemoryError
+        return stack(network, copies)
+
+    monkeypatch.setattr("dvbench.unlearning.stacked_engine.stack", stack_of)
+    tight = StackedUnlearner(network, *data, FEW, budget=2**30)
+    groups = list(tight.outputs_without(coalitions, 0))
+    assert [numbers.tolist() for numbers, _ in groups] == [[0], [1], [2], [3], [4], [5], [6]]
+    assert made[1:] == [7, 3, 1]
+    torch.testing.assert_close(torch.cat([logits for _, logits in groups]), expected)
+    assert tight.count == 7
+    made.clear()
+    monkeypatch.setattr("dvbench.unlearning.stacked_engine._Room", lambda *_: stack_of(network, 3))
+    with pytest.raises(torch.OutOfMemoryError):
+        list(StackedUnlearner(network, *data, FEW, budget=2**30).outputs_without(coalitions[:1], 0))
 
 
 def test_divergence_is_an_error(setting):

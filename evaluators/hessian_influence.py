@@ -1,0 +1,196 @@
+"""Influence function with the inverse Hessian."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.sparse.linalg import LinearOperator, cg
+from torch import nn
+
+from dvbench.errors import UserError
+from dvbench.number_checks import number
+from dvbench.training.heads import all_features_and_logits, output_layer, require_own_weights
+from dvbench.training.losses import is_classification, predictions, residuals
+from evaluators.common.ghost_products import Layers
+from evaluators.common.stepwise import StepwiseEvaluator
+
+CHUNK = 2048  # points in one pass
+TOLERANCE, MOST_STEPS = 1e-8, 2000  # of conjugate gradients
+
+
+class HessianInfluence(StepwiseEvaluator):
+    """Influence function with the inverse Hessian: the rise of the validation loss if a point is left out, first order.
+
+        phi_i = <grad L(theta; validation), (H + damping)^-1 grad l(theta; i)> / n
+
+    at the end of training, with H the Hessian of the mean training loss, L the mean loss on the validation set and l
+    the loss on a point. The evaluator `influence_function` is OpenDataVal's, the inner product of the two gradients
+    without the inverse Hessian; its name stays because published results have it.
+
+    H is exact for logistic and linear regression. For other networks it is that of the output layer, or, with all
+    layers, the Gauss-Newton matrix, exact and not approximated by blocks or Kronecker factors. Conjugate gradients
+    solve for the validation set's gradient once, so H is never built: each of some 100 steps takes two to four passes
+    over the training set, of the features of the output layer or of the network. Positive values are of points that
+    lower the validation loss; the unit is that of the loss, and there are no bounds. It costs one fit, and takes no
+    texts.
+
+    Parameters
+    ----------
+    damping : float
+        Added to the diagonal of H, which has directions without curvature; above 0.
+    layers : {"last", "all"}
+        Parameters that influence goes through. A network of one layer has one answer.
+    random_state : int or RandomState, optional
+        Source of the order of minibatches, if the model has no seed of its own.
+
+    Notes
+    -----
+    Variant: the paper's, with conjugate gradients. Training with AdamW for a given number of epochs does not reach the
+    minimum that the derivation assumes, and its weight decay is no part of H. Tested against the Hessian by autograd,
+    and against retraining a ridge-penalised logistic regression to convergence without each point.
+
+    Between processors: equal up to rounding.
+
+    References
+    ----------
+    P. W. Koh, P. Liang. Understanding black-box predictions via influence functions. ICML 2017, arXiv:1703.04730.
+    Equation 2 and section 3. Gauss-Newton: J. Martens. New insights and perspectives on the natural gradient method.
+    JMLR 2020, section 8.
+    """
+
+    def __init__(
+        self,
+        damping: float = 0.01,
+        layers: Layers = "last",
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        if layers not in ("all", "last"):
+            raise ValueError(f"layers is 'all' or 'last', not {layers!r}")
+        self.damping, self.layers = number("damping", damping, above=0), layers
+        super().__init__(random_state)
+
+    def train_data_values(self, *args: Any, **training: Any) -> HessianInfluence:
+        """Train the model and compute the values.
+
+        Parameters
+        ----------
+        *args, **training
+            Arguments of the model's ``fit``.
+
+        Raises
+        ------
+        UserError
+            If conjugate gradients do not converge.
+        """
+        model, x, y, x_valid, y_valid = self._prepared()
+        network = copy.deepcopy(model.fit(x, y, *args, **training).network).eval().double()
+        inputs = [part.double() for part in (x, x_valid)]
+        if self.layers == "last":
+            layer = output_layer(network, inputs[0])
+            require_own_weights(network, layer, inputs[0])
+            inputs = [all_features_and_logits(network, part)[0] for part in inputs]
+            network = layer.requires_grad_()
+        kind = LinearCurvature if isinstance(network, nn.Linear) else Curvature
+        curvature = kind(network, inputs[0], y.double(), self.damping)
+        towards = curvature.solve(curvature.mean_gradient(inputs[1], y_valid.double()))
+        self._keep(curvature.products(towards) / len(x))
+        return self
+
+
+class Curvature:
+    """The Gauss-Newton matrix of the mean loss of points; for a linear network it is the Hessian.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Maps points (n, ...) to logits (n, outputs); in float64 and in evaluation mode.
+    x, y : torch.Tensor of shape (n, ...) and (n, outputs)
+    damping : float
+    """
+
+    def __init__(self, network: nn.Module, x: torch.Tensor, y: torch.Tensor, damping: float) -> None:
+        self.network, self.x, self.y, self.damping = network, x, y, damping
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+
+    def _chunks(self, x: torch.Tensor, y: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Points, their logits and their targets."""
+        for points, targets in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
+            yield points, self.network(points), targets
+
+    def _transposed(self, points: torch.Tensor, logits: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """The transposed Jacobian of the logits times weights of their shape, as one vector with its graph."""
+        parts = torch.autograd.grad(logits, self.parameters, weights, create_graph=True, materialize_grads=True)
+        return torch.cat([part.flatten() for part in parts])
+
+    def _moved(self, points: torch.Tensor, logits: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        """The Jacobian times a vector of parameters, by a derivative of its transposed: reverse mode knows every layer.
+
+        Shape (n, outputs).
+        """
+        weights = torch.zeros_like(logits, requires_grad=True)
+        transposed = self._transposed(points, logits, weights)
+        return torch.autograd.grad(transposed, weights, direction, retain_graph=True)[0]
+
+    def mean_gradient(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Gradient of the mean loss of points, shape (parameters,)."""
+        parts = [
+            self._transposed(points, logits, residuals(logits.detach(), targets)).detach()
+            for points, logits, targets in self._chunks(x, y)
+        ]
+        return torch.stack(parts).sum(dim=0) / len(x)
+
+    def product(self, direction: torch.Tensor) -> torch.Tensor:
+        """The damped matrix times a vector of parameters."""
+        total = torch.zeros_like(direction)
+        for points, logits, targets in self._chunks(self.x, self.y):
+            moved = self._moved(points, logits, direction)
+            if is_classification(targets):  # the derivative of the softmax
+                p = predictions(logits.detach(), targets)
+                moved = p * (moved - (p * moved).sum(dim=1, keepdim=True))
+            total += self._transposed(points, logits, moved).detach()
+        return total / len(self.x) + self.damping * direction
+
+    def solve(self, gradient: torch.Tensor) -> torch.Tensor:
+        """The inverse of the damped matrix times a vector of parameters."""
+        size = len(gradient)
+
+        def product(direction: np.ndarray) -> np.ndarray:
+            result: np.ndarray = self.product(torch.from_numpy(direction).to(gradient)).numpy(force=True)
+            return result
+
+        operator = LinearOperator((size, size), matvec=product, dtype=np.float64)
+        solution, failed = cg(operator, gradient.numpy(force=True), rtol=TOLERANCE, maxiter=MOST_STEPS)
+        if failed or not np.isfinite(solution).all():
+            raise UserError(
+                f"hessian_influence did not converge in {MOST_STEPS} steps; raise damping ({self.damping:g})"
+            )
+        return torch.from_numpy(solution).to(gradient)
+
+    def products(self, direction: torch.Tensor) -> torch.Tensor:
+        """Inner product of every point's gradient with a vector of parameters, shape (n,)."""
+        parts = [
+            (residuals(logits.detach(), targets) * self._moved(points, logits, direction)).sum(dim=1)
+            for points, logits, targets in self._chunks(self.x, self.y)
+        ]
+        return torch.cat(parts)
+
+
+class LinearCurvature(Curvature):
+    """The same of one linear layer, without autograd."""
+
+    network: nn.Linear
+
+    @torch.no_grad()
+    def _transposed(self, points: torch.Tensor, logits: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        product = (weights.T @ points).flatten()
+        return product if self.network.bias is None else torch.cat([product, weights.sum(dim=0)])
+
+    @torch.no_grad()
+    def _moved(self, points: torch.Tensor, logits: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+        weight, bias = direction.split([self.network.weight.numel(), len(direction) - self.network.weight.numel()])
+        return F.linear(points, weight.view_as(self.network.weight), bias if len(bias) else None)
