@@ -108,6 +108,11 @@ class RunOptions:
     shard: Shard | None = None
     budget: float | None = None
 
+    @property
+    def processes(self) -> int:
+        """Number of worker processes at a time."""
+        return default_jobs(self.device) if self.jobs is None else self.jobs
+
 
 def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObserver | None = None) -> int:
     """Run the unfinished cells of a suite and write their results.
@@ -134,7 +139,7 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
     """
     observer = observer or SilentObserver()
     check_device(options.device)
-    jobs = default_jobs(options.device) if options.jobs is None else options.jobs
+    jobs = options.processes
     limits = _limits(suite, options)
     keep_within_limit()
     with mirror_variable(options.mirror):
