@@ -12,6 +12,8 @@ import io
 import logging
 import os
 import signal
+import socket
+import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +26,7 @@ from dvbench.errors import UserError, one_line
 from dvbench.execution.costs import Measured, estimate
 from dvbench.execution.job_queue import Job, JobQueue, OneJob
 from dvbench.execution.limits import TIMED_OUT, Limits, exceeded
-from dvbench.execution.workers import ResultCallback, run_queue, start_server
+from dvbench.execution.workers import PATIENCE, ResultCallback, run_queue, start_server
 from dvbench.files import write_atomically
 from dvbench.results import ArrayName, Cell, Result, Store
 from dvbench.results.store import RESULT
@@ -69,8 +71,9 @@ def connected(address: str | None) -> Iterator[Any]:
         raise UserError("--on ray needs the package ray: pip install 'dvbench[ray]'") from error
     handler = signal.getsignal(signal.SIGTERM)  # which Ray replaces
     try:
+        _check_address(address)
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"cannot use the Ray cluster {address or 'of this machine'}: {one_line(error)}") from error
     try:
         signal.signal(signal.SIGTERM, handler)
@@ -78,6 +81,13 @@ def connected(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str | None) -> None:
+    """Raise an `OSError` if nothing listens at ``HOST:PORT``, where Ray would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdigit() and "//" not in host:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
 
 
 def _check_nodes(ray: Any) -> None:
@@ -191,16 +201,19 @@ def run_queue_on_ray(
 def _submit(ray: Any, attempt: Attempt, store: Store, device: str, limits: Limits) -> Any:
     variables = {name: value for name, value in os.environ.items() if name.startswith("DVBENCH_")}
     options = {"num_cpus": 1, "num_gpus": int(device == "cuda"), "memory": attempt.memory, "max_retries": 0}
-    files = packed(store, attempt.job.cells)
-    return ray.remote(_work).options(**options).remote(attempt.job, files, device, limits, variables)
+    files, paths = packed(store, attempt.job.cells), [str(Path(path).resolve()) for path in sys.path]
+    return ray.remote(_work).options(**options).remote(attempt.job, files, device, limits, variables, paths)
 
 
 def _version() -> str:
     return __version__
 
 
-def _work(job: Job, files: bytes, device: str, limits: Limits, variables: Mapping[str, str]) -> bytes:
+def _work(
+    job: Job, files: bytes, device: str, limits: Limits, variables: Mapping[str, str], paths: Sequence[str]
+) -> bytes:
     """Do a job on a node, in a folder of its own; bytes are not pickled on their way back."""
+    sys.path.extend(path for path in paths if path not in sys.path)  # where a user's own evaluators are
     os.environ.update(variables)
     with TemporaryDirectory(prefix="dvbench-ray-") as folder:
         store = Store(Path(folder))
