@@ -34,7 +34,7 @@ SHORT = {
     "dvrl": {"rl_epochs": 3}, "influence_subsample": {"models": 40}, "robust_volume_shapley": {"permutations": 2},
     "unlearning_shapley": {"sampling": {"permutations": 2}}, "warm_start_shapley": {"permutations": 2},
 }  # fmt: skip
-CLASSES_ONLY = {"class_wise_shapley", "knn_shapley", "lava", "warm_start_shapley"}
+CLASSES_ONLY = {"class_wise_shapley", "knn_shapley", "lava", "threshold_knn_shapley", "warm_start_shapley"}
 NO_VALIDATION = [CHGShapley, GradientShapley, HardnessShapley, DataOob, RobustVolumeShapley, Random]
 RNG = np.random.default_rng(0)
 X, X_VALID = RNG.normal(size=(24, 3)), RNG.normal(size=(12, 3))
