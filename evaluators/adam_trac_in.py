@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
 
-from evaluators.common.replay import BETAS, Replay
-from evaluators.common.stepwise import StepwiseEvaluator, at_least_one_epoch
+from dvbench.training.optimisers import BETAS
+from evaluators.common.replay import Replay, ReplayedEvaluator
 
 
-class AdamTracIn(StepwiseEvaluator):
+class AdamTracIn(ReplayedEvaluator):
     """Adam TracIn: how much each point's share of the steps that AdamW made lowered the validation loss, first order.
 
     AdamW's step t, apart from weight decay, is ``-r_t * m_t``: the rate r_t of each parameter, from the second moment,
@@ -48,26 +49,15 @@ class AdamTracIn(StepwiseEvaluator):
     ICML 2024, arXiv:2402.04333. Section 3.1.
     """
 
+    name: ClassVar[str] = "adam_trac_in"
+
     # The registry reads parameters from the source of this file.
     def __init__(self, random_state: int | np.random.RandomState | None = None) -> None:
         super().__init__(random_state)
 
-    def train_data_values(
-        self, *args: Any, epochs: int = 1, batch_size: int = 32, lr: float = 3e-4, **training: Any
-    ) -> AdamTracIn:
-        """Train the model, and go through the training backwards.
-
-        Parameters
-        ----------
-        epochs : int
-            At least 1.
-        batch_size : int
-        lr : float
-        """
-        epochs = at_least_one_epoch("adam_trac_in", epochs)
-        model, x, y, x_valid, y_valid = self._prepared()
-        replay = Replay("adam_trac_in", model, x, y, batch_size, epochs, lr)
-        values = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    def _shares(
+        self, replay: Replay, x_valid: torch.Tensor, y_valid: torch.Tensor
+    ) -> Iterator[tuple[int, torch.Tensor]]:
         states = replay.backwards()
         carried = [torch.zeros_like(part) for part in next(states)[1].weights]
         for step, before in states:
@@ -81,6 +71,4 @@ class AdamTracIn(StepwiseEvaluator):
                 # What a unit of gradient in this step does to the loss, by this step and by all later ones.
                 carried = [BETAS[0] * c + r * t for c, r, t in zip(carried, rates, towards, strict=True)]
             (share,) = torch.autograd.grad(gradient, importance, carried)
-            values.index_add_(0, replay.rows[step].to(x.device), (1 - BETAS[0]) * share.to(values))
-        self._keep(values)
-        return self
+            yield step, (1 - BETAS[0]) * share.double()

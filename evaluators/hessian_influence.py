@@ -16,7 +16,7 @@ from dvbench.errors import UserError
 from dvbench.number_checks import number
 from dvbench.training.heads import all_features_and_logits, output_layer, require_own_weights
 from dvbench.training.losses import is_classification, predictions, residuals
-from evaluators.common.ghost_products import Layers
+from evaluators.common.requirements import Layers, checked_layers
 from evaluators.common.stepwise import StepwiseEvaluator
 
 CHUNK = 2048  # points in one pass
@@ -69,9 +69,8 @@ class HessianInfluence(StepwiseEvaluator):
         layers: Layers = "last",
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        if layers not in ("all", "last"):
-            raise ValueError(f"layers is 'all' or 'last', not {layers!r}")
-        self.damping, self.layers = number("damping", damping, above=0), layers
+        self.layers = checked_layers(layers)
+        self.damping = number("damping", damping, above=0)
         super().__init__(random_state)
 
     def train_data_values(self, *args: Any, **training: Any) -> HessianInfluence:

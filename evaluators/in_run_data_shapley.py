@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from dvbench.number_checks import whole_number
-from evaluators.common.ghost_products import Layers, step_of
+from evaluators.common.ghost_products import step_of
+from evaluators.common.requirements import Layers, checked_layers
 from evaluators.common.stepwise import StepwiseEvaluator, at_least_one_epoch
 
 
@@ -66,9 +67,7 @@ class InRunDataShapley(StepwiseEvaluator):
     ) -> None:
         if order not in (1, 2):
             raise ValueError(f"order is 1 or 2, not {order!r}")
-        if layers not in ("all", "last"):
-            raise ValueError(f"layers is 'all' or 'last', not {layers!r}")
-        self.order, self.layers = order, layers
+        self.order, self.layers = order, checked_layers(layers)
         self.validation_batch = whole_number("validation_batch", validation_batch)
         super().__init__(random_state)
 

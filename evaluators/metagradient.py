@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import ClassVar
 
 import numpy as np
 import torch
 
-from evaluators.common.replay import Replay
-from evaluators.common.stepwise import StepwiseEvaluator, at_least_one_epoch
+from evaluators.common.replay import Replay, ReplayedEvaluator
 
 
-class Metagradient(StepwiseEvaluator):
+class Metagradient(ReplayedEvaluator):
     """Metagradient: exact derivative of the validation loss after training by each point's weight in the training loss.
 
         phi_i = - d L(theta_T(w); validation) / d w_i    at w = 1,
@@ -46,22 +46,15 @@ class Metagradient(StepwiseEvaluator):
     through reversible learning. ICML 2015.
     """
 
-    def train_data_values(
-        self, *args: Any, epochs: int = 1, batch_size: int = 32, lr: float = 3e-4, **training: Any
-    ) -> Metagradient:
-        """Train the model, and differentiate through the training.
+    name: ClassVar[str] = "metagradient"
 
-        Parameters
-        ----------
-        epochs : int
-            At least 1.
-        batch_size : int
-        lr : float
-        """
-        epochs = at_least_one_epoch("metagradient", epochs)
-        model, x, y, x_valid, y_valid = self._prepared()
-        replay = Replay("metagradient", model, x, y, batch_size, epochs, lr)
-        values = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    # The registry reads parameters from the source of this file.
+    def __init__(self, random_state: int | np.random.RandomState | None = None) -> None:
+        super().__init__(random_state)
+
+    def _shares(
+        self, replay: Replay, x_valid: torch.Tensor, y_valid: torch.Tensor
+    ) -> Iterator[tuple[int, torch.Tensor]]:
         states = replay.backwards()
         last = next(states)[1].leaves()
         loss = replay.losses(last.weights, x_valid, y_valid).mean()
@@ -72,10 +65,4 @@ class Metagradient(StepwiseEvaluator):
             after = replay.next_state(leaves, gradient, step)
             inputs = [importance, *leaves.tensors]
             by_point, *adjoint = torch.autograd.grad(after.tensors, inputs, adjoint, materialize_grads=True)
-            values.index_add_(0, replay.rows[step].to(x.device), -by_point.to(values))
-        self._keep(values)
-        return self
-
-    # The registry reads parameters from the source of this file.
-    def __init__(self, random_state: int | np.random.RandomState | None = None) -> None:
-        super().__init__(random_state)
+            yield step, -by_point

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from opendataval.dataval import DataEvaluator
 
-from dvbench.errors import UserError
 from dvbench.number_checks import number
 from dvbench.randomness import random_state as as_random_state
-from dvbench.training.tensors import as_tensor
+from dvbench.training.tensors import as_rows, as_tensor
 from evaluators.common.array_input import ArrayInput
-from evaluators.common.requirements import require_classes
+from evaluators.common.requirements import require_classes, require_finite_features
 
 CHUNK = 2**22  # pairs of a player and a validation point that are compared together: 80 MB
 
@@ -64,7 +62,7 @@ class ThresholdKNNShapley(ArrayInput, DataEvaluator):
     def train_data_values(self, *args: Any, **kwargs: Any) -> ThresholdKNNShapley:
         """Compute the values."""
         self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to earlier data
-        x, y, x_valid, y_valid = (part.numpy(force=True) for part in _flat(self))
+        x, y, x_valid, y_valid = map(as_rows, (self.x_train, self.y_train, self.x_valid, self.y_valid))
         self.values_ = threshold_knn_shapley_values(x, y, x_valid, y_valid, self.threshold)
         return self
 
@@ -107,8 +105,7 @@ def threshold_knn_shapley_values(
     UserError
         If a feature is NaN or infinite.
     """
-    if not (np.isfinite(x).all() and np.isfinite(x_valid).all()):
-        raise UserError("threshold_knn_shapley cannot compare points: a feature is NaN or infinite")
+    require_finite_features("threshold_knn_shapley", x, x_valid)
     centre, classes = x.mean(axis=0, dtype=np.float64), y.shape[1]
     directions, directions_valid = (_normalised(part - centre) for part in (x, x_valid))
     labels, labels_valid = y.argmax(axis=1), y_valid.argmax(axis=1)
@@ -130,9 +127,3 @@ def _normalised(rows: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     result: np.ndarray = rows / np.where(norms > 0, norms, 1)
     return result
-
-
-def _flat(evaluator: DataEvaluator) -> list[torch.Tensor]:
-    """The data with one row for each point."""
-    parts = (evaluator.x_train, evaluator.y_train, evaluator.x_valid, evaluator.y_valid)
-    return [part.reshape(len(part), -1) for part in parts]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -77,6 +77,13 @@ def reference_styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     distinct = list(dict.fromkeys(names))
     greys = np.linspace(0.0, 0.6, max(len(distinct), 2))
     return {name: {"color": f"{greys[i]:.2f}", "ls": _dashes(i + 1)} for i, name in enumerate(distinct)}
+
+
+def styles_beside(references: Container[str], names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Give grey lines to those of the names that are references, as `reference_styles`, and colours to the others."""
+    distinct = list(dict.fromkeys(names))
+    looks = reference_styles(name for name in distinct if name in references)
+    return looks | styles(name for name in distinct if name not in references)
 
 
 def markers(names: Iterable[str]) -> dict[str, dict[str, Any]]:

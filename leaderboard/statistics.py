@@ -250,8 +250,9 @@ def _rank_intervals(ranked: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
 
 
 def _upwards(scores: pd.DataFrame) -> pd.Series:
-    """Return the scores with the sign that makes higher ones better."""
-    return scores["value"].where(scores["higher_is_better"].astype(bool), -scores["value"])
+    """Return the scores with the sign that makes higher ones better, in nine digits: the pages rank by as many."""
+    values = scores["value"].map(lambda value: float(f"{value:.9g}"))
+    return values.where(scores["higher_is_better"].astype(bool), -values)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ def show_costs(suite: Suite, results: Path, options: RunOptions) -> None:
     """Print what a run would compute and what it would cost; no data set is loaded, and nothing is written."""
     from dvbench import console
     from dvbench.execution.costs import estimate, known_costs
-    from dvbench.execution.environment import check_device, default_jobs, resolve_device
+    from dvbench.execution.environment import check_device, resolve_device
     from dvbench.execution.run import planned_cells
     from dvbench.results import Store
 
@@ -39,10 +39,9 @@ def show_costs(suite: Suite, results: Path, options: RunOptions) -> None:
     console.number_table(headers, rows, headers[:4])
     every = [each for costs in expected.values() for each in costs]
     hours, _, disk = _numbers(every)
-    jobs = default_jobs(options.device) if options.jobs is None else options.jobs
     console.say(
         f"{suite.name}: {len(cells)} cells, {len(cells) - len(to_do)} done before, {len(to_do)} to do: {hours} "
-        f"{'GPU' if cuda else 'core'} hours, {max(jobs, 1)} at a time, {disk} MB on disk"
+        f"{'GPU' if cuda else 'core'} hours, {max(options.processes, 1)} at a time, {disk} MB on disk"
     )
     console.say(IN_WORDS)
 

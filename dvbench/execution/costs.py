@@ -1,9 +1,9 @@
 """What cells will cost, estimated from what finished cells have cost.
 
-``costs.csv``, which `cost_table` makes from published results, comes with the package. Finished cells of the results
-folder are used too, and they are from the user's own machine. An estimate is that of the most similar measured cell,
-scaled by the number of training points and by the budget of the evaluator. It is for planning: for other data sets
-than the measured ones it is wrong by a factor of 1.5 to 2 in half of the cells.
+``costs.csv``, which `write_cost_table` makes from published results, comes with the package. Finished cells of the
+results folder are used too, and they are from the user's own machine. An estimate is that of the most similar measured
+cell, scaled by the number of training points and by the budget of the evaluator. It is for planning: for other data
+sets than the measured ones it is wrong by a factor of 1.5 to 2 in half of the cells.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from dvbench.files import write_atomically
 from dvbench.results import Cell, Cost, Result, Store
 
 TABLE = Path(__file__).with_name("costs.csv")
-BUDGETS = (
+BUDGETS = {
     "models",
     "permutations",
     "rl_epochs",
     "steps",
-)  # parameters that the time of an evaluator is proportional to
+}  # parameters that the time of an evaluator is proportional to
 IMAGES = ("cifar10", "cifar100", "fashion_mnist", "tiny_imagenet")  # whose points are large
 SMALL_MODELS = ("logistic_regression", "mlp")  # whose times are used for each other
 
@@ -157,7 +157,7 @@ def estimate(cell: Cell, known: Sequence[Measured], cuda: bool) -> Estimate | No
     rows = [row for row in known if (row.kind, row.name) == (kind, name) and row.model in models]
     if not rows:
         return None
-    wanted, points = json.loads(params), cell.problem.sizes.train
+    wanted, points = _parsed(params), cell.problem.sizes.train
 
     def players(row: Measured) -> int:
         """Players of the cell; of classes, columns and corpora as many as were measured."""
@@ -167,11 +167,11 @@ def estimate(cell: Cell, known: Sequence[Measured], cuda: bool) -> Estimate | No
     def distance(row: Measured) -> float:
         unlike = 3 * (row.cuda != cuda) + 2 * (row.model != model) + (row.dataset != dataset)
         unlike += 5 * ((row.dataset in IMAGES) != (dataset in IMAGES))
-        unlike += 5 * (_without_budget(json.loads(row.params)) != _without_budget(wanted))
+        unlike += 5 * (_without_budget(_parsed(row.params)) != _without_budget(wanted))
         return unlike + abs(math.log(row.points / points)) + abs(math.log(row.players / players(row)))
 
     nearest = min(rows, key=distance)
-    more = _size(points, players(nearest), nearest) * _more_budget(wanted, json.loads(nearest.params))
+    more = _size(points, players(nearest), nearest) * _more_budget(wanted, _parsed(nearest.params))
     disk = nearest.disk * max(players(nearest) / nearest.players, 1.0)
     return Estimate(nearest.seconds * more, nearest.memory, int(disk))
 
@@ -183,9 +183,16 @@ def _size(cell_points: int, cell_players: int, row: Measured) -> float:
     unlearn models for every player, others as many as their parameters say.
     """
     points = cell_points / row.points if not row.unlearned else 1.0
-    fixed = {"models", "rl_epochs"} & json.loads(row.params).keys()
+    fixed = {"models", "rl_epochs"} & _parsed(row.params).keys()
     for_every_player = 2 * (row.fits + row.unlearned) > row.players and not fixed
     return points * (cell_players / row.players if for_every_player else 1.0)
+
+
+@cache
+def _parsed(params: str) -> dict[str, Any]:
+    """Parameters of a row; many cells are compared with it."""
+    parsed: dict[str, Any] = json.loads(params)
+    return parsed
 
 
 def _more_budget(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> float:

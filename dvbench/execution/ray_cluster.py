@@ -37,7 +37,11 @@ MORE_MEMORY = 2.0
 PACKAGES_MEMORY = 1e9  # bytes of a task, which imports torch and OpenDataVal
 MOST = 1 << 60
 UNKNOWN_MEMORY = int(1e9)  # of a cell that is unlike all measured ones
-QUIET = ("RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_UV_RUN_RUNTIME_ENV")  # off: reports to Ray's authors; `uv run` on nodes
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no reports to Ray's authors
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # no `uv run` on nodes
+    "RAY_worker_register_timeout_seconds": "600",  # a worker that imports torch on a busy machine takes minutes
+}
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ def connected(address: str | None) -> Iterator[Any]:
     UserError
         If Ray is not installed, or there is no such cluster.
     """
-    for name in QUIET:
-        os.environ.setdefault(name, "0")
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:
@@ -73,7 +77,7 @@ def connected(address: str | None) -> Iterator[Any]:
     try:
         _check_address(address)
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # of this class itself, if a node does not start within Ray's own 30 seconds
         raise UserError(f"cannot use the Ray cluster {address or 'of this machine'}: {one_line(error)}") from error
     try:
         signal.signal(signal.SIGTERM, handler)

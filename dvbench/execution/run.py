@@ -115,6 +115,11 @@ class RunOptions:
     on: Literal["here", "ray"] = "here"
     address: str | None = None
 
+    @property
+    def processes(self) -> int:
+        """Number of worker processes at a time."""
+        return default_jobs(self.device) if self.jobs is None else self.jobs
+
 
 def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObserver | None = None) -> int:
     """Run the unfinished cells of a suite and write their results.
@@ -250,7 +255,7 @@ def _engine(suite: Suite, results: Path, options: RunOptions) -> Iterator[tuple[
             yield partial(run_queue_on_ray, device=device, jobs=jobs, ray=ray, memory_of=memory_of), jobs
         return
     check_device(options.device)
-    jobs = default_jobs(options.device) if options.jobs is None else options.jobs
+    jobs = options.processes
     start_server(jobs, _packages(suite) if jobs else ())
     yield partial(_run, device=options.device, jobs=jobs), jobs
 

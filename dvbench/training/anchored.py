@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from dvbench.training.optimisers import AdamW
+from dvbench.training.optimisers import BETAS, AdamW
 from dvbench.training.stacks import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BETAS = (0.9, 0.999)  # torch's defaults
 # Devices on which one kernel takes the whole step. Elsewhere it is three passes over the memory.
 FUSED_ON = ("cuda",)
 

@@ -6,7 +6,8 @@ import torch
 import triton
 import triton.language as tl
 
-EPSILON = 1e-8  # torch's default
+from dvbench.training.optimisers import EPSILON
+
 BLOCK = 1024  # numbers of one copy that one program updates
 
 

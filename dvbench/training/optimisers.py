@@ -13,6 +13,8 @@ import torch
 
 from dvbench.training.stacks import Stack
 
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # of AdamW, torch's defaults
+
 
 class Optimiser(Protocol):
     """What changes the parameters of a stack by their gradients."""
@@ -61,10 +63,10 @@ class AdamW:
             [],
             self.step_counts,
             lr=self.lr,
-            beta1=0.9,
-            beta2=0.999,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
             weight_decay=self.weight_decay,
-            eps=1e-8,
+            eps=EPSILON,
             amsgrad=False,
             maximize=False,
         )

@@ -44,6 +44,11 @@ def as_tensor(data: torch.Tensor | Dataset[Any]) -> torch.Tensor:
     )
 
 
+def as_rows(points: torch.Tensor) -> np.ndarray:
+    """Points (n, ...) as an array with one row for each, on the CPU."""
+    return points.reshape(len(points), -1).numpy(force=True)
+
+
 def as_indices(coalition: np.ndarray, n: int) -> torch.Tensor:
     """Convert a coalition into a tensor of indices.
 

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from opendataval import dataval
 
-from dvbench.errors import UserError
 from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
-from dvbench.training.tensors import as_tensor
+from dvbench.training.tensors import as_rows, as_tensor
 from evaluators.common.baseline import Baseline
-from evaluators.common.requirements import require_classes
+from evaluators.common.requirements import require_classes, require_finite_features
 
 CHUNK_BYTES = 2**25  # of the arrays of one chunk of validation points; smaller chunks make matrix products slow
 ROUNDING = 16 * np.finfo(np.float64).eps  # relative error of a squared distance that is computed from products
@@ -63,8 +61,8 @@ class KNNShapley(Baseline, dataval.KNNShapley):
 
     def train_data_values(self, *args: Any, **kwargs: Any) -> KNNShapley:
         """Compute the values: a mean over validation points, chunk by chunk."""
-        x, x_valid = (_rows(part) for part in self.embeddings(self.x_train, self.x_valid))
-        targets = np.concatenate([_rows(self.y_train), _rows(self.y_valid)])
+        x, x_valid = (as_rows(part) for part in self.embeddings(self.x_train, self.x_valid))
+        targets = np.concatenate([as_rows(self.y_train), as_rows(self.y_valid)])
         labels = np.unique(targets, axis=0, return_inverse=True)[1].reshape(-1)
         self.data_values = knn_shapley_values(x, labels[: len(x)], x_valid, labels[len(x) :], self.k_neighbors)
         return self
@@ -123,8 +121,7 @@ def _distance_keys(x: np.ndarray, x_valid: np.ndarray) -> Iterator[tuple[int, np
     A key is the bits of a squared distance, a float32 that is not negative, then the player's number, then a zero.
     Distances are computed in float64 of features that are centred, since products lose the difference of large numbers.
     """
-    if not (np.isfinite(x).all() and np.isfinite(x_valid).all()):
-        raise UserError("knn_shapley cannot compare points: a feature is NaN or infinite")
+    require_finite_features("knn_shapley", x, x_valid)
     n = len(x)
     centre = x.mean(axis=0, dtype=np.float64)
     extent = max(float(np.abs([f(part, axis=0) - centre for f in (np.min, np.max)]).max()) for part in (x, x_valid))
@@ -148,8 +145,3 @@ def _distance_keys(x: np.ndarray, x_valid: np.ndarray) -> Iterator[tuple[int, np
         key <<= 32
         key |= numbers
         yield start, key
-
-
-def _rows(data: torch.Tensor) -> np.ndarray:
-    """The data as one row for each point."""
-    return data.reshape(len(data), -1).numpy(force=True)

@@ -12,7 +12,7 @@ is computed.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,9 +25,8 @@ from dvbench.errors import UserError
 from dvbench.training.heads import output_layer, require_own_weights
 from dvbench.training.stacks import LinearStack, Stack, view_as_stack
 from evaluators.common.chain_products import ChainStep
+from evaluators.common.requirements import Layers
 from evaluators.common.stepwise import mean_loss
-
-Layers = Literal["all", "last"]
 
 LINEAR_IN_PARAMETERS = (nn.Linear, _ConvNd, _BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm2d, nn.Embedding)
 

@@ -10,17 +10,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import torch
 from torch.func import functional_call
 
 from dvbench.errors import UserError
 from dvbench.training.losses import point_losses
+from dvbench.training.optimisers import BETAS, EPSILON
 from dvbench.training.stack_training import stacked_minibatches
 from dvbench.training.stacks import mixes_points
 from dvbench.training.tensor_model import TensorModel
+from evaluators.common.stepwise import StepwiseEvaluator, at_least_one_epoch
 
-BETAS, EPSILON = (0.9, 0.999), 1e-8  # of AdamW, as in `dvbench.training.optimisers`
 MOST_BYTES = 2**31  # of the states in memory
 Tensors = tuple[torch.Tensor, ...]
 
@@ -41,6 +43,45 @@ class State:
     def leaves(self) -> State:
         """The same numbers as leaves of a new graph."""
         return State(*(tuple(p.detach().requires_grad_() for p in part) for part in vars(self).values()))
+
+
+class ReplayedEvaluator(StepwiseEvaluator):
+    """Base class of evaluators that go through a training backwards, and add to the values of its points in each step.
+
+    Attributes
+    ----------
+    name : str
+        Name of the evaluator, for messages.
+    """
+
+    name: ClassVar[str]
+
+    def train_data_values(
+        self, *args: Any, epochs: int = 1, batch_size: int = 32, lr: float = 3e-4, **training: Any
+    ) -> Self:
+        """Train the model, and go through the training backwards.
+
+        Parameters
+        ----------
+        epochs : int
+            At least 1.
+        batch_size : int
+        lr : float
+        """
+        epochs = at_least_one_epoch(self.name, epochs)
+        model, x, y, x_valid, y_valid = self._prepared()
+        replay = Replay(self.name, model, x, y, batch_size, epochs, lr)
+        values = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        for step, shares in self._shares(replay, x_valid, y_valid):
+            values.index_add_(0, replay.rows[step].to(x.device), shares.to(values))
+        self._keep(values)
+        return self
+
+    def _shares(
+        self, replay: Replay, x_valid: torch.Tensor, y_valid: torch.Tensor
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield every step from the last to the first, and what it adds to the values of its points, (batch,)."""
+        raise NotImplementedError
 
 
 class Replay:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 from torch import nn
 
 from dvbench.errors import UserError
@@ -12,6 +13,7 @@ from dvbench.training.losses import is_classification
 from dvbench.training.tensors import as_tensor
 
 Variant = Literal["paper", "opendataval"]
+Layers = Literal["all", "last"]
 
 
 def checked_variant(variant: Variant) -> Variant:
@@ -19,6 +21,13 @@ def checked_variant(variant: Variant) -> Variant:
     if variant not in ("paper", "opendataval"):
         raise ValueError(f"variant is 'paper' or 'opendataval', not {variant!r}")
     return variant
+
+
+def checked_layers(layers: Layers) -> Layers:
+    """Return whose parameters an evaluator looks at, or raise a `ValueError` if it is neither of the two."""
+    if layers not in ("all", "last"):
+        raise ValueError(f"layers is 'all' or 'last', not {layers!r}")
+    return layers
 
 
 def require_features(evaluator: str, x: Any) -> None:
@@ -32,6 +41,12 @@ def require_classes(evaluator: str, x: Any, y: Any) -> None:
     require_features(evaluator, x)
     if not is_classification(as_tensor(y)):
         raise UserError(f"{evaluator} compares class labels and cannot value regression data; choose another evaluator")
+
+
+def require_finite_features(evaluator: str, *parts: np.ndarray) -> None:
+    """Raise a `UserError` if a feature is NaN or infinite: such points have no distance."""
+    if not all(np.isfinite(part).all() for part in parts):
+        raise UserError(f"{evaluator} cannot compare points: a feature is NaN or infinite")
 
 
 def require_network(evaluator: str, model: Any) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dvbench.results import Result
-from leaderboard.drawing import legend, panels, reference_styles, styles
+from leaderboard.drawing import legend, panels, styles_beside
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, mean_lines, metric_table
 from leaderboard.intervals import IN_WORDS
 
@@ -45,9 +45,7 @@ def selection(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
 
 def _draw(data: pd.DataFrame, problems: list[str], line: str) -> Figure:
     figure, axes = panels(problems)
-    names = data["evaluator"].unique()
-    looks = reference_styles(name for name in names if name in REFERENCES)
-    looks |= styles(name for name in names if name not in REFERENCES)
+    looks = styles_beside(REFERENCES, data["evaluator"])
     for problem, axis in axes.items():
         part = data[(data["problem"] == problem) & (data["line"] == line)]
         for evaluator, points in part.groupby("evaluator", sort=False):

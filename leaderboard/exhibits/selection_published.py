@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dvbench.results import Cell
-from leaderboard.drawing import legend, panels, reference_styles, styles
+from leaderboard.drawing import legend, panels, styles_beside
 from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults, metric_table
 from leaderboard.intervals import IN_WORDS
 
@@ -106,9 +106,7 @@ def _rows(published: PublishedTable, columns: Sequence[str]) -> pd.DataFrame:
 
 def _draw(table: pd.DataFrame, order: Sequence[str], fractions: Sequence[float], columns: list[str]) -> Figure:
     figure, axes = panels(order, PANELS_IN_A_ROW, (3.4, 3.0))
-    names = table["evaluator"].unique()
-    looks = reference_styles(name for name in REFERENCES if name in names)
-    looks |= styles(name for name in names if name not in REFERENCES)
+    looks = styles_beside(REFERENCES, table["evaluator"])
     for problem, axis in axes.items():
         rows = table[table["problem"] == problem].set_index("evaluator")[columns].astype(float)
         for evaluator, accuracies in rows.iterrows():

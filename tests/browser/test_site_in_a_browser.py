@@ -122,7 +122,7 @@ def test_the_site_works_on_a_static_host(visit, site):
         base = f"http://127.0.0.1:{server.server_port}/"
         page = visit("index.html", base)
         page.get_by_role("link", name="quick").first.click()
-        expect(page.locator("#status")).to_contain_text("All 22 evaluators")
+        expect(page.locator("#status")).to_contain_text("All 27 evaluators")
         page.get_by_role("link", name="knn_shapley").first.click()
         page.locator("#curves .chart").first.scroll_into_view_if_needed()
         expect(page.locator("#curves .js-plotly-plot").first).to_be_visible(timeout=20_000)
@@ -177,13 +177,13 @@ def test_win_rates_are_those_of_python(visit, suite):
 
 def test_a_filter_ranks_anew_and_is_a_link(visit, suite):
     page = visit("quick/index.html")
-    assert rows(page)[0][1] == "warm_start_shapley"
+    assert rows(page)[0][1] == "threshold_knn_shapley"
     page.locator("select[name=dataset]").select_option("breast_cancer")
     page.locator("select[name=task]").select_option("noisy_feature_detection")
     expected = statistics.overall(chosen(suite, dataset="breast_cancer", task="noisy_feature_detection"), suite.random)
     assert [row[1] for row in rows(page)] == expected["evaluator"].tolist()
     expect(page.locator("#status")).to_contain_text(
-        "22 evaluators ranked among each other in 1 problem-task pairs of 1 problems"
+        "27 evaluators ranked among each other in 1 problem-task pairs of 1 problems"
     )
     assert page.locator("#by-task thead th").all_inner_texts() == ["evaluator", "noisy feature detection"]
     address = page.url
@@ -191,8 +191,8 @@ def test_a_filter_ranks_anew_and_is_a_link(visit, suite):
     again = visit(address.partition("/quick/")[2].join(["quick/", ""]))
     assert rows(again) == rows(page)
     again.get_by_role("button", name="Show all").click()
-    expect(again.locator("#status")).to_contain_text("All 22 evaluators")
-    assert rows(again)[0][1] == "warm_start_shapley"
+    expect(again.locator("#status")).to_contain_text("All 27 evaluators")
+    assert rows(again)[0][1] == "threshold_knn_shapley"
 
 
 def test_a_budget_leaves_the_cheap_ones(visit):
@@ -211,7 +211,7 @@ def test_filters_that_leave_nothing_say_so(visit):
 @pytest.mark.parametrize("view", ["dataset=nowhere", "sort=99-asc", "q=%3Cimg%20src%3Dx%3E", "sort=x&budget=-1"])
 def test_a_link_that_is_wrong_shows_everything(visit, view):
     page = visit(f"quick/index.html#{view}")
-    expect(page.locator("#status")).to_contain_text("All 22 evaluators")
+    expect(page.locator("#status")).to_contain_text("All 27 evaluators")
 
 
 def test_tables_are_searched_and_sorted_by_keyboard(visit):
@@ -242,7 +242,7 @@ def test_quality_against_cost_is_drawn(visit):
     page = visit("quick/index.html")
     page.locator("#quality-cost").scroll_into_view_if_needed()
     expect(page.locator("#quality-cost .scatterlayer .point").first).to_be_visible(timeout=20_000)
-    assert page.locator("#quality-cost .scatterlayer .point").count() == 22
+    assert page.locator("#quality-cost .scatterlayer .point").count() == 27
     page.locator("#wins summary").click()
     page.locator("#win-rates").scroll_into_view_if_needed()
     expect(page.locator("#win-rates .heatmaplayer image")).to_be_visible(timeout=20_000)
@@ -305,7 +305,7 @@ def test_dark_mode_is_dark(visit):
 
 def test_without_scripts_the_tables_are_there(visit):
     page = visit("quick/index.html", java_script_enabled=False)
-    assert len(rows(page)) == 22
+    assert len(rows(page)) == 27
     expect(page.locator("#filters")).to_be_hidden()
     expect(page.locator("noscript").first).to_be_visible()
 

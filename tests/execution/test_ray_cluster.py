@@ -17,7 +17,7 @@ from loose_scripts import made_up_cell, run_cell
 
 from dvbench.errors import UserError
 from dvbench.execution.job_queue import Job
-from dvbench.execution.ray_cluster import UNKNOWN_MEMORY, connected, memory_of_jobs, packed, unpack
+from dvbench.execution.ray_cluster import SETTINGS, UNKNOWN_MEMORY, connected, memory_of_jobs, packed, unpack
 from dvbench.execution.run import RunOptions, SilentObserver, run_suite
 from dvbench.results import Result, Store
 from dvbench.suite import load_suite
@@ -48,13 +48,23 @@ class Counting(SilentObserver):
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without cores, and two nodes with one core each, all on this machine."""
     pytest.importorskip("ray", reason="ray (dvbench[ray]) is not installed")
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    nodes.pair = [nodes.add_node(num_cpus=1) for _ in range(2)]
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    for attempt in range(9):
+        nodes = Cluster()
+        try:
+            nodes.add_node(num_cpus=0, include_dashboard=False)
+            nodes.pair = [nodes.add_node(num_cpus=1) for _ in range(2)]
+            break
+        except Exception as error:  # of this class itself, if a node is not up within Ray's own 30 seconds
+            nodes.shutdown()
+            if attempt == 8 or "timed out during startup" not in str(error):
+                raise
     yield nodes
     nodes.shutdown()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_up import a_cell, a_result, a_score, scores_of
 
@@ -220,3 +221,12 @@ def test_a_plan_without_scores_is_refused(write):
     store.write_plan(Plan(suite="small", suite_version=1, description="", cells=(a_cell("p", "A", 0, ()),)))
     with pytest.raises(UserError, match="no task to score"):
         scores_of(store)
+
+
+def test_scores_that_differ_in_their_last_bits_tie():
+    """The pages have nine digits of each score, so that browser and Python rank alike."""
+    scores = pd.DataFrame(
+        {"problem": "p", "task": "t", "seed": 0, "evaluator": ["A", "B", "C"], "higher_is_better": True}
+        | {"value": [0.1 + 0.2, 0.3, 0.299999]}
+    )
+    assert statistics.seed_ranks(scores).tolist() == [1.5, 1.5, 3.0]
