@@ -248,7 +248,7 @@ def _budgets(kind: str, name: str, params: str) -> dict[str, float]:
 
 
 @cache
-def _defaults(kind: str, name: str) -> dict[str, Any]:
+def _defaults(kind: Any, name: str) -> dict[str, Any]:
     """Defaults of the parameters of a plug-in, as far as they are literals in its source."""
     try:
         parameters = find(kind, name).definition.parameters or ()
