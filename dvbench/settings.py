@@ -50,7 +50,7 @@ class Noise(Strict):
     ``rate`` is the fraction of players with noise; ``sigma`` the standard deviation of the feature noise, in standard
     deviations of the feature. A flipped label becomes another class, or with ``draw = "any"`` a class drawn from all,
     which may be the true one, or with ``draw = "next"`` the class that follows, in every second class only. With
-    ``draw = "graded"`` the players are subsets, and of m noisy ones the k-th has the fraction k/m of its labels flipped.
+    ``draw = "graded"`` players are subsets, and of m noisy ones the k-th has the fraction k/m of its labels flipped.
     With ``validation`` the same noise is injected into the validation set.
     """
 

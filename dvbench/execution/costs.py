@@ -116,7 +116,7 @@ def measured(results: Iterable[tuple[Result, int]]) -> list[Measured]:
             data = result.dataset
             sizes = (data.train, data.players or data.train)
             key = (*setting_of(result.cell), *sizes, *_training(result.cell), result.environment.device != "cpu")
-            settings[key].append((result.cost, size))
+            settings[key].append((result.cost.model_copy(update={"seconds": result.seconds}), size))
     return [Measured(*setting, *_summary(costs)) for setting, costs in sorted(settings.items())]
 
 
