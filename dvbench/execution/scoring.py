@@ -13,9 +13,10 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.execution.failures import error_line, failed_score, record_failed_scoring
-from dvbench.execution.resume import data_of, saved, task_metadata, task_versions
+from dvbench.execution.resume import data_of, needed_variants, saved, task_metadata, task_versions
 from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
+from dvbench.problems.variants import VARIANTS
 from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
@@ -141,8 +142,8 @@ class _CellScoring:
         self._outputs = cache(partial(models.unlearning_outputs, cell)) if kind == "unlearning" else None
         self._selected = cache(self._selection_outputs) if kind == "selection" else None
         tasks: dict[str, Task] = {name: find("tasks", name).load() for name in result.lacks(task_versions(cell))}
-        # Where a task lacks its second valuation, the reason is in its score already.
-        self._tasks = {name: task for name, task in tasks.items() if "repeat" in result.arrays or not task.repeats}
+        # Where a task lacks the values of a variant, the reason is in its score already.
+        self._tasks = {name: task for name, task in tasks.items() if result.arrays.keys() >= {*needed_variants(name)}}
         self._coalitions: dict[str, list[np.ndarray]] = {}
         self._scores: dict[str, Score] = {}
 
@@ -174,7 +175,8 @@ class _CellScoring:
     def _valuation(self) -> Valuation:
         """The saved values, read anew: a task that changes its arrays changes those of no other task."""
         arrays = self._store.arrays(self._result)
-        return Valuation(arrays["values"], arrays.get("repeat"), self._outputs, self._selected)
+        variants = {str(name): array for name, array in arrays.items() if name in VARIANTS}
+        return Valuation(arrays["values"], arrays.get("repeat"), self._outputs, self._selected, variants)
 
     def _selection_outputs(self) -> SelectionOutputs:
         """Accuracies of models that are trained on what the cell's selection strategy chose."""

@@ -17,6 +17,8 @@ A task scores the data values of one evaluator on one problem. It is a function 
 ``coalitions`` returns the sets of players that a model is to be trained on, each an array of player numbers;
 ``utilities`` holds the test utility of each of these models. A task that needs no such models omits ``coalitions``. All
 tasks are asked for their coalitions first; then each coalition is trained once for all evaluators, and the tasks score.
+A task that compares values with those of a changed problem names its ``variants``: they are valued together with the
+problem, and saved, so that scoring needs no evaluator.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class Valuation:
         Data values of the n players; a higher value means more useful data.
     repeat : numpy.ndarray of shape (n,), optional
         Values of the same evaluator on the same problem with other random numbers.
+    variants : mapping of str to numpy.ndarray
+        Values of the same evaluator on variants of the problem, by the names of `dvbench.problems.variants.VARIANTS`.
     compute_outputs : callable, optional
         Computes the outputs of the models that have unlearned each player; None unless the values come from an
         unlearning method.
@@ -56,6 +60,7 @@ class Valuation:
     repeat: np.ndarray | None = None
     compute_outputs: Callable[[], UnlearningOutputs] | None = None
     compute_selected: Callable[[], SelectionOutputs] | None = None
+    variants: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def outputs(self) -> UnlearningOutputs:
         """Outputs of the models that have unlearned each player.
@@ -148,6 +153,10 @@ class Task:
         The kind of noise that a problem must have.
     repeats : bool
         Whether the task needs a second valuation.
+    variants : tuple of str
+        Variants of the problem whose values the task needs; see `dvbench.problems.variants`.
+    measures : tuple of str
+        Test utilities that the task needs of each coalition, in place of the problem's; see `dvbench.scoring.measures`.
     judges_unlearning : bool
         Whether the task judges an unlearning method by the models that have unlearned each player.
     judges_selection : bool
@@ -165,6 +174,8 @@ class Task:
     coalitions: Coalitions | None = None
     noise: Literal["labels", "features"] | None = None
     repeats: bool = False
+    variants: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
     judges_unlearning: bool = False
     judges_selection: bool = False
     min_players: int = 1
@@ -190,7 +201,7 @@ class Task:
         ----------
         problem : Problem
         valuation : Valuation
-        utilities : numpy.ndarray of shape (coalitions,)
+        utilities : numpy.ndarray of shape (coalitions,), or (measures, coalitions)
             Test utilities of models trained on the `wanted_coalitions`, in their order.
 
         Raises
@@ -222,6 +233,8 @@ def task(
     coalitions: Coalitions | None = None,
     noise: Literal["labels", "features"] | None = None,
     repeats: bool = False,
+    variants: tuple[str, ...] = (),
+    measures: tuple[str, ...] = (),
     judges_unlearning: bool = False,
     judges_selection: bool = False,
     min_players: int = 1,
@@ -241,6 +254,8 @@ def task(
         coalitions=coalitions,
         noise=noise,
         repeats=repeats,
+        variants=variants,
+        measures=measures,
         judges_unlearning=judges_unlearning,
         judges_selection=judges_selection,
         min_players=min_players,
