@@ -68,6 +68,11 @@ def needed_variants(task: str) -> list[ArrayName]:
     return needed(find("tasks", task).definition.metadata)
 
 
+def needed_measures(task: str) -> list[str]:
+    """Return what a task needs to have measured on each retrained model, read from its source."""
+    return list(find("tasks", task).definition.metadata.get("measures", ()))
+
+
 def reusable(cell: Cell, store: Store) -> Result | None:
     """Return the result on disk if its values are those that this cell would compute, otherwise None.
 

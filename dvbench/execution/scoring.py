@@ -13,7 +13,7 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.execution.failures import error_line, failed_score, record_failed_scoring
-from dvbench.execution.resume import data_of, needed_variants, saved, task_metadata, task_versions
+from dvbench.execution.resume import data_of, needed_measures, needed_variants, saved, task_metadata, task_versions
 from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
 from dvbench.problems.variants import VARIANTS
@@ -22,11 +22,12 @@ from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
 from dvbench.scoring.build import make_unlearning_experiment
 from dvbench.scoring.contract import Task, Valuation
-from dvbench.scoring.outputs import UnlearningOutputs
+from dvbench.scoring.measures import OTHER_MODEL, of_trained, other_model
+from dvbench.scoring.outputs import CoalitionUtilities, UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
 from dvbench.scoring.selection_experiment import SelectionExperiment, SelectionOutputs
 from dvbench.scoring.unlearning_experiment import UnlearningExperiment
-from dvbench.settings import SelectionSettings
+from dvbench.settings import ProblemSettings
 from dvbench.unlearning.factory import make_method
 
 
@@ -58,8 +59,10 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
     first = cells[0]
     try:
         problem = build_from_settings(first.problem, first.key.seed)
-        retraining = Retraining(problem, first.problem.model, first.problem.training, device)
-        models = _SharedModels(retraining, first.problem.selection)
+        measures = of_trained([measure for cell in cells for task in cell.tasks for measure in needed_measures(task)])
+        how = first.problem
+        retraining = Retraining(problem, how.model, how.training, device, list(dict.fromkeys(measures)))
+        models = _SharedModels(retraining, how, device)
     except (Exception, SystemExit) as error:
         for cell in cells:
             yield record_failed_scoring(cell, store, error_line(error), device)
@@ -89,12 +92,12 @@ class _SharedModels:
     Parameters
     ----------
     retraining : Retraining
-    how : SelectionSettings, optional
-        How models are trained on chosen points, if the problem is one of selection strategies.
+    how : ProblemSettings
+    device : str
     """
 
-    def __init__(self, retraining: Retraining, how: SelectionSettings | None) -> None:
-        self.retraining, self._how = retraining, how
+    def __init__(self, retraining: Retraining, how: ProblemSettings, device: str) -> None:
+        self.retraining, self._how, self._device = retraining, how, device
 
     @cached_property
     def experiment(self) -> UnlearningExperiment:
@@ -106,15 +109,30 @@ class _SharedModels:
         with isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, "valuation")):
             return self.experiment.outputs(make_method(cell.evaluator.name, **cell.evaluator.params))
 
+    def coalition_utilities(self, cell: Cell) -> CoalitionUtilities:
+        """Utilities of models without each coalition, by a cell's unlearning method and by retraining."""
+        with isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, "valuation")):
+            return self.experiment.coalition_utilities(make_method(cell.evaluator.name, **cell.evaluator.params))
+
     @cached_property
     def selection(self) -> SelectionExperiment:
         """Trains models on what selection strategies chose, and once on all points."""
-        assert self._how is not None
-        return SelectionExperiment(self.retraining, self._how)
+        assert self._how.selection is not None
+        return SelectionExperiment(self.retraining, self._how.selection)
 
-    def utilities(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
-        """Test utilities of models trained on coalitions; empty if there are none."""
-        return self.retraining(coalitions) if coalitions else np.empty(0)
+    @cached_property
+    def other(self) -> Retraining:
+        """Trains another model than that of the problem; see `dvbench.scoring.measures.other_model`."""
+        return Retraining(self.retraining.problem, other_model(self._how.model), self._how.training, self._device)
+
+    def utilities(self, coalitions: Sequence[np.ndarray], measures: Sequence[str]) -> np.ndarray:
+        """Test utilities of models trained on coalitions, or their measures; empty if there are no coalitions."""
+        if not coalitions:
+            return np.empty(0)
+        if not measures:
+            return self.retraining(coalitions)
+        own = iter(self.retraining.measured(coalitions, of_trained(measures)))
+        return np.array([self.other(coalitions) if name == OTHER_MODEL else next(own) for name in measures])
 
 
 class _CellScoring:
@@ -140,6 +158,7 @@ class _CellScoring:
         self._cell, self._problem, self._store, self._result, self._models = cell, problem, store, result, models
         kind = cell.evaluator.kind
         self._outputs = cache(partial(models.unlearning_outputs, cell)) if kind == "unlearning" else None
+        self._utilities = partial(models.coalition_utilities, cell) if kind == "unlearning" else None
         self._selected = cache(self._selection_outputs) if kind == "selection" else None
         tasks: dict[str, Task] = {name: find("tasks", name).load() for name in result.lacks(task_versions(cell))}
         # Where a task lacks the values of a variant, the reason is in its score already.
@@ -164,7 +183,7 @@ class _CellScoring:
         """Score with all tasks that have not failed yet, and write the result."""
         for name, coalitions in self._coalitions.items():
             try:
-                utilities = self._models.utilities(coalitions)
+                utilities = self._models.utilities(coalitions, self._tasks[name].measures)
                 outcome = self._tasks[name](self._problem, self._valuation(), utilities)
                 numbers = {"metrics": outcome.metrics, "curves": outcome.curves, "axes": outcome.axes}
                 self._scores[name] = Score.model_validate({**task_metadata(name), **numbers})
@@ -176,7 +195,9 @@ class _CellScoring:
         """The saved values, read anew: a task that changes its arrays changes those of no other task."""
         arrays = self._store.arrays(self._result)
         variants = {str(name): array for name, array in arrays.items() if name in VARIANTS}
-        return Valuation(arrays["values"], arrays.get("repeat"), self._outputs, self._selected, variants)
+        return Valuation(
+            arrays["values"], arrays.get("repeat"), self._outputs, self._selected, variants, self._utilities
+        )
 
     def _selection_outputs(self) -> SelectionOutputs:
         """Accuracies of models that are trained on what the cell's selection strategy chose."""

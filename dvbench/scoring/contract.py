@@ -33,7 +33,7 @@ from dvbench.errors import UserError
 from dvbench.problems.problem import Problem
 from dvbench.ranges import Range
 from dvbench.results.axes import check_axes
-from dvbench.scoring.outputs import UnlearningOutputs
+from dvbench.scoring.outputs import CoalitionUtilities, UnlearningOutputs
 from dvbench.scoring.selection_experiment import SelectionOutputs
 
 
@@ -49,6 +49,8 @@ class Valuation:
         Values of the same evaluator on the same problem with other random numbers.
     variants : mapping of str to numpy.ndarray
         Values of the same evaluator on variants of the problem, by the names of `dvbench.problems.variants.VARIANTS`.
+    compute_coalitions : callable, optional
+        Computes utilities of models without each coalition; None unless the values come from an unlearning method.
     compute_outputs : callable, optional
         Computes the outputs of the models that have unlearned each player; None unless the values come from an
         unlearning method.
@@ -61,6 +63,7 @@ class Valuation:
     compute_outputs: Callable[[], UnlearningOutputs] | None = None
     compute_selected: Callable[[], SelectionOutputs] | None = None
     variants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    compute_coalitions: Callable[[], CoalitionUtilities] | None = None
 
     def outputs(self) -> UnlearningOutputs:
         """Outputs of the models that have unlearned each player.
@@ -73,6 +76,18 @@ class Valuation:
         if self.compute_outputs is None:
             raise ValueError("these values come from no unlearning method, so there are no unlearned models to judge")
         return self.compute_outputs()
+
+    def coalition_utilities(self) -> CoalitionUtilities:
+        """Utilities of models without each coalition, unlearned and retrained.
+
+        Raises
+        ------
+        ValueError
+            If the values do not come from an unlearning method.
+        """
+        if self.compute_coalitions is None:
+            raise ValueError("these values come from no unlearning method, so there are no unlearned models to judge")
+        return self.compute_coalitions()
 
     def selected(self) -> SelectionOutputs:
         """Accuracies of models that were trained on the points that a selection strategy chose.

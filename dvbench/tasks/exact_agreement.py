@@ -7,14 +7,14 @@ from scipy.stats import pearsonr
 
 from dvbench.games import tabulated_shapley_values
 from dvbench.problems.problem import Problem
+from dvbench.scoring.coalitions import every_coalition
 from dvbench.scoring.contract import Outcome, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 
 
 def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     """All coalitions, in the order of `tabulated_shapley_values`."""
-    n = problem.players
-    return [np.flatnonzero(mask >> np.arange(n) & 1) for mask in range(2**n)]
+    return every_coalition(problem.players)
 
 
 @task(

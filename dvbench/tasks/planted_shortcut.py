@@ -32,6 +32,4 @@ def planted_shortcut(problem: Problem, valuation: Valuation, utilities: np.ndarr
     neural networks. Nature Machine Intelligence 2020.
     """
     mask, values = planted(problem), valuation.variants["shortcut"]
-    return Outcome(
-        {"auroc": float(roc_auc_score(mask, values)), "auprc": float(average_precision_score(mask, values))}
-    )
+    return Outcome({"auroc": float(roc_auc_score(mask, values)), "auprc": float(average_precision_score(mask, values))})
