@@ -43,7 +43,7 @@ def unlearning_error(problem: Problem, valuation: Valuation, utilities: np.ndarr
     References
     ----------
     L. Ma, S. Yang, Z. Wang, Y. Wang, L. Wang, T. Wei, K. Zhang. Losing is for cherishing: data valuation based on
-    machine unlearning and Shapley value. arXiv:2505.16147, 2025. Its later version bounds the bias of values by this error.
+    machine unlearning and Shapley value. arXiv:2505.16147, 2025. Its later version bounds the bias of values by it.
     """
     without = valuation.coalition_utilities()
     gaps = without.unlearned - without.retrained
