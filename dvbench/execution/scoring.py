@@ -12,8 +12,10 @@ from functools import cache, cached_property, partial
 import numpy as np
 
 from dvbench.errors import UserError
+from dvbench.exact.tables import known_games
 from dvbench.execution.failures import error_line, failed_score, record_failed_scoring
 from dvbench.execution.resume import data_of, needed_measures, needed_variants, saved, task_metadata, task_versions
+from dvbench.games import all_coalitions
 from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
 from dvbench.problems.variants import VARIANTS
@@ -21,14 +23,18 @@ from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
 from dvbench.scoring.build import make_unlearning_experiment
-from dvbench.scoring.contract import Task, Valuation
+from dvbench.scoring.contract import Outcome, Task, Valuation
 from dvbench.scoring.measures import OTHER_MODEL, of_trained, other_model
 from dvbench.scoring.outputs import CoalitionUtilities, UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
 from dvbench.scoring.selection_experiment import SelectionExperiment, SelectionOutputs
 from dvbench.scoring.unlearning_experiment import UnlearningExperiment
-from dvbench.settings import ProblemSettings
+from dvbench.training.memory import parameter_count
 from dvbench.unlearning.factory import make_method
+
+EXACT = "exact"  # folder of exact tables among results
+CEILING_TRAINING = 1  # number of the training whose references are compared with those that tasks score with
+MOST_PARAMETERS = 10**8  # of models that are trained once more for ceilings
 
 
 def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Iterator[Result]:
@@ -59,10 +65,10 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
     first = cells[0]
     try:
         problem = build_from_settings(first.problem, first.key.seed)
-        measures = of_trained([measure for cell in cells for task in cell.tasks for measure in needed_measures(task)])
-        how = first.problem
-        retraining = Retraining(problem, how.model, how.training, device, list(dict.fromkeys(measures)))
-        models = _SharedModels(retraining, how, device)
+        needed = of_trained([measure for cell in cells for task in cell.tasks for measure in needed_measures(task)])
+        measures = tuple(dict.fromkeys(needed))
+        retraining = Retraining(problem, first.problem.model, first.problem.training, device, measures=measures)
+        models = _SharedModels(retraining, first, store)
     except (Exception, SystemExit) as error:
         for cell in cells:
             yield record_failed_scoring(cell, store, error_line(error), device)
@@ -92,12 +98,14 @@ class _SharedModels:
     Parameters
     ----------
     retraining : Retraining
-    how : ProblemSettings
-    device : str
+    cell : Cell
+        Any of the cells: how they train models is the same.
+    store : Store
+        May have exact tables of the problem.
     """
 
-    def __init__(self, retraining: Retraining, how: ProblemSettings, device: str) -> None:
-        self.retraining, self._how, self._device = retraining, how, device
+    def __init__(self, retraining: Retraining, cell: Cell, store: Store) -> None:
+        self.retraining, self._cell, self._store = retraining, cell, store
 
     @cached_property
     def experiment(self) -> UnlearningExperiment:
@@ -117,13 +125,39 @@ class _SharedModels:
     @cached_property
     def selection(self) -> SelectionExperiment:
         """Trains models on what selection strategies chose, and once on all points."""
-        assert self._how.selection is not None
-        return SelectionExperiment(self.retraining, self._how.selection)
+        assert self._cell.problem.selection is not None
+        return SelectionExperiment(self.retraining, self._cell.problem.selection)
+
+    @cached_property
+    def _another_training(self) -> Retraining:
+        """Models with other initial weights and minibatches, whose utilities an exact table may have."""
+        problem, settings, seed = self.retraining.problem, self._cell.problem, self._cell.key.seed
+        device, measures = self.retraining.device, self.retraining.measures
+        another = Retraining(problem, settings.model, settings.training, device, CEILING_TRAINING, measures)
+        if measures:  # which no table has
+            return another
+        with suppress(UserError):  # a table that cannot be read saves no time
+            games = known_games(self._store.root / EXACT, settings, seed, problem.revision)
+            if games is not None and len(games) > CEILING_TRAINING:
+                another.know(all_coalitions(problem.players), games[CEILING_TRAINING])
+        return another
+
+    def ceiling(self, task: Task, outcome: Outcome) -> float | None:
+        """Ceiling of a task's headline metric; None if it has none, or its models are costly or diverge."""
+        if task.reference is None or parameter_count(self.retraining.model) > MOST_PARAMETERS:
+            return None
+        measure = task.reference.measure
+        with suppress(FloatingPointError):
+            return task.reference.ceiling(
+                self.retraining.problem, outcome, lambda asked: self._another_training.measured(asked, [measure])[0]
+            )
+        return None
 
     @cached_property
     def other(self) -> Retraining:
         """Trains another model than that of the problem; see `dvbench.scoring.measures.other_model`."""
-        return Retraining(self.retraining.problem, other_model(self._how.model), self._how.training, self._device)
+        how = self._cell.problem
+        return Retraining(self.retraining.problem, other_model(how.model), how.training, self.retraining.device)
 
     def utilities(self, coalitions: Sequence[np.ndarray], measures: Sequence[str]) -> np.ndarray:
         """Test utilities of models trained on coalitions, or their measures; empty if there are no coalitions."""
@@ -186,7 +220,8 @@ class _CellScoring:
                 utilities = self._models.utilities(coalitions, self._tasks[name].measures)
                 outcome = self._tasks[name](self._problem, self._valuation(), utilities)
                 numbers = {"metrics": outcome.metrics, "curves": outcome.curves, "axes": outcome.axes}
-                self._scores[name] = Score.model_validate({**task_metadata(name), **numbers})
+                ceiling = self._models.ceiling(self._tasks[name], outcome)
+                self._scores[name] = Score.model_validate({**task_metadata(name), **numbers, "ceiling": ceiling})
             except (Exception, SystemExit) as error:
                 self._scores[name] = failed_score(name, error_line(error))
         return self._store.write(self._result.with_scores(self._cell, self._scores))

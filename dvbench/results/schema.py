@@ -103,6 +103,9 @@ class Score(Strict):
 
     ``axes`` names the x axis of each curve: another curve of the same length, or ``player``, ``coalition`` or ``epoch``
     where a curve has one number for each of these.
+
+    ``ceiling`` is what the headline metric is for values that are exact but for the randomness of training: the
+    reference of another training. Tasks without a reference have none, nor have results of before there were ceilings.
     """
 
     version: int = Field(ge=1)
@@ -111,13 +114,14 @@ class Score(Strict):
     metrics: dict[Key, Number] = Field(default={}, max_length=MOST_ENTRIES)
     curves: dict[Key, list[Number]] = Field(default={}, max_length=MOST_ENTRIES)
     axes: dict[Key, Key] = {}
+    ceiling: Number | None = None
     error: ErrorText | None = None
 
     @model_validator(mode="after")
     def _headline_or_error(self) -> Score:
         if self.error is None and self.headline not in self.metrics:
             raise ValueError(f"neither an error nor the headline metric '{self.headline}'")
-        if self.error is not None and (self.metrics or self.curves):
+        if self.error is not None and (self.metrics or self.curves or self.ceiling is not None):
             raise ValueError("a failed score has an error, and neither metrics nor curves")
         return self
 

@@ -11,11 +11,6 @@ from dvbench.problems.problem import Problem
 from dvbench.randomness import generator
 
 
-def every_coalition(players: int) -> list[np.ndarray]:
-    """All coalitions, the empty one included: number m has the players whose bits are set in m."""
-    return [np.flatnonzero(mask >> np.arange(players) & 1) for mask in range(2**players)]
-
-
 def half_coalitions(problem: Problem, number: int) -> list[np.ndarray]:
     """Coalitions of half of the players, rounded down: random ones without repetition, or all where there are few.
 

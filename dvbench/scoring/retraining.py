@@ -24,6 +24,8 @@ class Retraining:
     model : ModelSettings
     training : Training
     device : str
+    training_seed : int
+        Other initial weights and minibatches for each number; 0 are those that tasks score with.
     measures : sequence of str
         What is measured on each model besides the utility of the problem; see `dvbench.scoring.measures`.
 
@@ -41,16 +43,19 @@ class Retraining:
         model: ModelSettings,
         training: Training,
         device: str = "cpu",
+        training_seed: int = 0,
         measures: Sequence[str] = (),
     ) -> None:
         self.problem = problem
         self.training = training
+        self.device = device
+        key = ("scoring", training_seed) if training_seed else ("scoring",)
         self.model = build_model(
             model,
             problem.shape,
             problem.outputs,
             problem.kind,
-            seed=integer_seed(problem.dataset, problem.seed, "scoring"),
+            seed=integer_seed(problem.dataset, problem.seed, *key),
             weight_decay=training.weight_decay,
             precision=training.precision,
             device=device,
@@ -60,7 +65,8 @@ class Retraining:
         self.train, self.test = (
             Split(part.x.to(data_device), part.y.to(data_device)) for part in (problem.train, problem.test)
         )
-        self._measures = ("utility", *(name for name in measures if name != "utility"))
+        self.measures = tuple(measures)
+        self._measured = ("utility", *(name for name in measures if name != "utility"))
         self._known: dict[bytes, np.ndarray] = {}
 
     def __call__(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
@@ -89,9 +95,14 @@ class Retraining:
         ordered = [np.sort(np.asarray(players, dtype=np.int64)) for players in coalitions]
         keys = [players.tobytes() for players in ordered]
         self._train({key: players for key, players in zip(keys, ordered, strict=True) if key not in self._known})
-        columns = {name: self._measures.index(name) for name in measures}
+        columns = {name: self._measured.index(name) for name in measures}
         table: np.ndarray = np.array([[self._known[key][column] for key in keys] for column in columns.values()])
         return table
+
+    def know(self, coalitions: Sequence[np.ndarray], utilities: np.ndarray) -> None:
+        """Take over test utilities that were computed before; each coalition is sorted, and no measures are known."""
+        keys = (players.astype(np.int64).tobytes() for players in coalitions)
+        self._known.update(zip(keys, utilities[:, np.newaxis], strict=True))
 
     def _train(self, unknown: dict[bytes, np.ndarray]) -> None:
         keys, how = list(unknown), self.training
@@ -105,5 +116,5 @@ class Retraining:
         )
         for numbers, stack in trained:
             outputs = stack.all_outputs(self.test.x)
-            table = np.array([measured(name, self.problem, self.test.y, outputs) for name in self._measures]).T
+            table = np.array([measured(name, self.problem, self.test.y, outputs) for name in self._measured]).T
             self._known.update(zip((keys[number] for number in numbers), table, strict=True))

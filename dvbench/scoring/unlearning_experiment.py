@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from dvbench.errors import UserError
+from dvbench.games import all_coalitions
 from dvbench.randomness import integer_seed
-from dvbench.scoring.coalitions import every_coalition
 from dvbench.scoring.outputs import CoalitionUtilities, UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
 from dvbench.training.tensor_model import TensorModel
@@ -105,7 +105,7 @@ class UnlearningExperiment(ABC):
     @cached_property
     def _points_of_all(self) -> list[np.ndarray]:
         """Numbers of the points of every coalition of players."""
-        return [self.problem.points_of(players) for players in every_coalition(self.problem.players)]
+        return [self.problem.points_of(players) for players in all_coalitions(self.problem.players)]
 
     @cached_property
     def _retrained_utilities(self) -> np.ndarray:

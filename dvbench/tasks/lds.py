@@ -6,13 +6,13 @@ import numpy as np
 
 from dvbench.problems.problem import Problem
 from dvbench.scoring.coalitions import half_coalitions, summed
-from dvbench.scoring.contract import Outcome, Valuation, task
+from dvbench.scoring.contract import Outcome, Reference, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 
 COALITIONS = 100
 
 
-def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
+def coalitions(problem: Problem, valuation: Valuation | None = None) -> list[np.ndarray]:
     """100 random coalitions of half of the players, or all where there are fewer."""
     return half_coalitions(problem, COALITIONS)
 
@@ -23,6 +23,7 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     higher_is_better=True,
     ranges={"lds": (-1, 1), "p_lds": (0, 1), "lds_utility": (-1, 1)},
     coalitions=coalitions,
+    reference=Reference("log_loss", coalitions, np.asarray, "log_loss"),
     measures=("log_loss", "utility"),
     min_players=3,
 )
@@ -33,10 +34,10 @@ def lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcom
     changes smoothly where accuracy has steps. 100 distinct coalitions of half of the players are drawn, or all if there
     are no more, the same for all evaluators, and a model is trained from scratch on each. Headline: ``lds``, Spearman's
     correlation of summed values with negative test losses; higher is better, 0 is chance and the score of constant
-    values. Exact values are below 1 too, because utilities are not additive and training has a seed. Further metrics:
-    ``p_lds``, its two-sided p-value, which treats coalitions as independent although they have players in common, and
-    ``lds_utility``, the same with the test utility. Curves over coalitions: ``summed`` values and ``log_loss``, the
-    negative test loss.
+    values. Its ceiling is the correlation of the test losses with those of other initial weights and minibatches;
+    exact values are below it, as utilities are not additive. Further metrics: ``p_lds``, its two-sided p-value,
+    which treats coalitions as independent although they have players in common, and ``lds_utility``, the same with the
+    test utility. Curves over coalitions: ``summed`` values and ``log_loss``, the negative test loss.
 
     References
     ----------
