@@ -67,7 +67,7 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
         problem = build_from_settings(first.problem, first.key.seed)
         needed = of_trained([measure for cell in cells for task in cell.tasks for measure in needed_measures(task)])
         measures = tuple(dict.fromkeys(needed))
-        retraining = Retraining(problem, first.problem.model, first.problem.training, device, measures=measures)
+        retraining = Retraining(problem, first.problem.model, first.problem.training, device, 0, measures)
         models = _SharedModels(retraining, first, store)
     except (Exception, SystemExit) as error:
         for cell in cells:
