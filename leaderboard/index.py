@@ -29,7 +29,7 @@ from dvbench.settings import ProblemSettings
 from leaderboard.plans import merged_plan
 from leaderboard.text import clean
 
-VERSION = 4  # of the tables below; each version has its own file
+VERSION = 5  # of the tables below; each version has its own file
 TABLES = """
 CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT, digest TEXT);
 CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
@@ -40,7 +40,7 @@ CREATE TABLE results (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, stamp TEXT, sh
   peak_cuda_memory REAL, machine TEXT, device TEXT, object TEXT, object_version TEXT, digest TEXT);
 CREATE INDEX by_evaluator ON results (evaluator);
 CREATE TABLE scores (id INTEGER, task TEXT, version INTEGER, metric TEXT, higher_is_better INTEGER, value REAL,
-  error TEXT, metrics TEXT, lengths TEXT, points BLOB, axes TEXT, PRIMARY KEY (id, task));
+  ceiling REAL, error TEXT, metrics TEXT, lengths TEXT, points BLOB, axes TEXT, PRIMARY KEY (id, task));
 """
 STATEMENTS = [statement.strip() for statement in TABLES.split(";") if statement.strip()]
 
@@ -140,7 +140,7 @@ class Index:
         version, description = self._database.execute("SELECT version, description FROM plan").fetchone()
         planned = self._frame("SELECT * FROM planned ORDER BY rowid")
         results = self._frame("SELECT * FROM results ORDER BY folder")
-        columns = "id, task, version, metric, higher_is_better, value, error, metrics"
+        columns = "id, task, version, metric, higher_is_better, value, ceiling, error, metrics"
         scores = self._frame(f"SELECT {columns} FROM scores")  # noqa: S608
         return IndexedSuite(self.suite, version, description, planned, results, scores)
 
@@ -354,7 +354,7 @@ def _result(result: Result) -> dict[str, Any]:
         "error": result.error or "",
         **sizes,
         **kind,
-        **(result.cost.model_dump() if result.cost else {}),
+        **(result.cost.model_dump(exclude={"processor_seconds"}) | {"seconds": result.seconds} if result.cost else {}),
         "machine": clean(f"{environment.processor} ({environment.cores} cores, {environment.device})"),
         "device": clean(environment.device),
         "object": clean(result.evaluator_object),
@@ -371,6 +371,7 @@ def _scores(result: Result) -> Iterator[dict[str, Any]]:
             "metric": score.headline,
             "higher_is_better": score.higher_is_better,
             "value": score.value,
+            "ceiling": score.ceiling,
             "error": score.error or "",
             "metrics": json.dumps(score.metrics),
             "lengths": json.dumps({name: len(line) for name, line in score.curves.items()}),

@@ -17,6 +17,7 @@ from leaderboard.intervals import CONFIDENCE, intervals
 from leaderboard.suite_scores import COLUMN, COSTS, SuiteScores
 
 RESAMPLES = 2000
+LEAST_CEILING = 0.1  # of which a score is given as a share
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per (problem, task, evaluator): ``mean`` over the seeds that are ok with its interval, ``low`` and
-        ``high`` (see `intervals`), ``rank``, ``n_ok``, ``n_failed`` and ``n_missing``, besides ``metric`` and
-        ``higher_is_better``.
+        ``high`` (see `intervals`), ``rank``, ``n_ok``, ``n_failed`` and ``n_missing``, ``ceiling`` and ``share`` (see
+        `ceilings`), besides ``metric`` and ``higher_is_better``.
 
     Notes
     -----
@@ -76,7 +77,26 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     frame[["low", "high"]] = intervals(frame["mean"], frame.pop("spread"), frame["n_ok"], limits)
     # Averages of equal ranks can differ in their last bits, and would then not tie.
     order = frame.pop("by_seed").round(9).groupby([frame[name] for name in COLUMN])
-    return frame.assign(rank=order.rank(method="average"))
+    ranks = order.rank(method="average")
+    return frame.assign(rank=ranks).merge(ceilings(scores), on=[*COLUMN, "evaluator"], how="left")
+
+
+def ceilings(scores: pd.DataFrame) -> pd.DataFrame:
+    """Compare scores with what exact values reach, over the seeds that have a ceiling.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (problem, task, evaluator) with a ceiling: its mean over seeds, and ``share``, the mean score
+        divided by it; NaN if the ceiling is below `LEAST_CEILING`, because references that hardly repeat themselves are
+        noise. The quotient is that of means: a quotient of one seed could have any size.
+    """
+    keys = [*COLUMN, "evaluator"]
+    if "ceiling" not in scores:
+        return scores.iloc[:0][keys].assign(ceiling=np.nan, share=np.nan)
+    means = scores[scores["ceiling"].notna()].groupby(keys, sort=False)[["value", "ceiling"]].mean().reset_index()
+    share = (means.pop("value") / means["ceiling"]).where(means["ceiling"] >= LEAST_CEILING)
+    return means.assign(share=share)
 
 
 def overall(scores: pd.DataFrame, random: Iterable[str] = ()) -> pd.DataFrame:

@@ -24,6 +24,11 @@ SCORES_IN_WORDS = (
     f"Mean [interval] over the n seeds that are ok; the interval is {IN_WORDS}. The rank (#) is that of the mean rank "
     "over all seeds, in which failed and missing scores are last."
 )
+CEILING_IN_WORDS = (
+    "Ceiling: what values reach that are exact but for the randomness of training, by models trained again with other "
+    "initial weights and minibatches. The percentage is the mean score as a share of it, where it is at least 0.1; "
+    "above 100% is possible, because the references of both trainings are noisy."
+)
 RANKS_IN_WORDS = "a 95% percentile bootstrap over problems and the seeds of each; with few of either it is too narrow"
 COSTS_IN_WORDS = "Cost of the valuation without scoring, means over the seeds whose valuation is ok."
 FRESH_IN_WORDS = (
@@ -88,6 +93,8 @@ class SuiteTables:
     failures : tuple of Failure
     headlines : tuple of (str, str)
         Each task with its headline metric in words.
+    has_ceilings : bool
+        Whether a score has a ceiling, which is then to be explained.
     remarks : tuple of str
     """
 
@@ -98,6 +105,7 @@ class SuiteTables:
     costs: tuple[Table, ...]
     failures: tuple[Failure, ...]
     headlines: tuple[tuple[str, str], ...]
+    has_ceilings: bool
     remarks: tuple[str, ...]
 
 
@@ -112,6 +120,7 @@ def suite_tables(suite: SuiteScores, numbers: SuiteStatistics) -> SuiteTables:
         costs=tuple(_cost_table(name, group, order) for name, group in groups(numbers.cost, "problem")),
         failures=_failures(suite.scores, order),
         headlines=_headlines(numbers.summary),
+        has_ceilings=bool(numbers.summary["ceiling"].notna().any()),
         remarks=tuple(clean(remark) for remark in suite.remarks),
     )
 
@@ -125,7 +134,8 @@ def csv_table(numbers: SuiteStatistics) -> str:
     rows = numbers.summary.merge(costs, on=["problem", "evaluator"], how="left")
     orders = {name: list(rows[name].unique()) for name in COLUMN} | {"evaluator": _order(numbers)}
     rows = rows.sort_values(list(orders), key=lambda names: names.map(orders[str(names.name)].index), kind="stable")
-    return rows[CSV_COLUMNS].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    with_ceilings = [*CSV_COLUMNS, "ceiling", "share"] if rows["ceiling"].notna().any() else CSV_COLUMNS
+    return rows[with_ceilings].to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def rows_for_console(suite: SuiteScores) -> tuple[list[str], list[list[str]]]:
@@ -188,6 +198,11 @@ def between(mean: float, low: float, high: float, decimals: int = 3) -> str:
     """Format ``mean [low, high]``, or the mean alone if it has no interval."""
     shown = number(mean, decimals)
     return shown if math.isnan(low) else f"{shown} [{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def share(row: dict[str, Any]) -> str:
+    """Write a mean score as a share of its ceiling, after a comma; empty if there is none."""
+    return "" if math.isnan(row["share"]) else f", {row['share']:.0%}"
 
 
 def groups(frame: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
@@ -258,8 +273,10 @@ def _problem_table(problem: str, summary: pd.DataFrame, order: list[str]) -> Tab
 
 
 def _measure(summary: pd.DataFrame, seeds: int) -> str:
-    """Write the headline metric of a task with its direction, and the number of seeds."""
-    return f"{summary['metric'].iloc[0]} {arrow(bool(summary['higher_is_better'].iloc[0]))}, n = {seeds}"
+    """Write the headline metric of a task with its direction, the number of seeds, and the ceiling if there is one."""
+    ceiling = summary["ceiling"].mean()
+    stated = "" if math.isnan(ceiling) else f", ceiling {number(ceiling, 2)}"
+    return f"{summary['metric'].iloc[0]} {arrow(bool(summary['higher_is_better'].iloc[0]))}, n = {seeds}{stated}"
 
 
 def _score_entry(row: dict[str, Any], seeds: int, first: bool = False) -> Entry:
@@ -273,7 +290,7 @@ def _score_entry(row: dict[str, Any], seeds: int, first: bool = False) -> Entry:
     lacking = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     n = "" if row["n_ok"] == seeds else f"n = {row['n_ok']}, "
     shown = between(row["mean"], row["low"], row["high"])
-    return Entry(shown, note=f"{n}#{row['rank']:g}", alarm=lacking, best=first)
+    return Entry(shown, note=f"{n}#{row['rank']:g}{share(row)}", alarm=lacking, best=first)
 
 
 def _cost_table(problem: str, cost: pd.DataFrame, order: list[str]) -> Table:

@@ -12,21 +12,27 @@ from functools import cache, cached_property, partial
 import numpy as np
 
 from dvbench.errors import UserError
+from dvbench.exact.tables import known_games
 from dvbench.execution.failures import error_line, failed_score, record_failed_scoring
 from dvbench.execution.resume import data_of, saved, task_metadata, task_versions
+from dvbench.games import all_coalitions
 from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
 from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
 from dvbench.scoring.build import make_unlearning_experiment
-from dvbench.scoring.contract import Task, Valuation
+from dvbench.scoring.contract import Outcome, Task, Valuation
 from dvbench.scoring.outputs import UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
 from dvbench.scoring.selection_experiment import SelectionExperiment, SelectionOutputs
 from dvbench.scoring.unlearning_experiment import UnlearningExperiment
-from dvbench.settings import SelectionSettings
+from dvbench.training.memory import parameter_count
 from dvbench.unlearning.factory import make_method
+
+EXACT = "exact"  # folder of exact tables among results
+CEILING_TRAINING = 1  # number of the training whose references are compared with those that tasks score with
+MOST_PARAMETERS = 10**8  # of models that are trained once more for ceilings
 
 
 def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Iterator[Result]:
@@ -58,7 +64,7 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
     try:
         problem = build_from_settings(first.problem, first.key.seed)
         retraining = Retraining(problem, first.problem.model, first.problem.training, device)
-        models = _SharedModels(retraining, first.problem.selection)
+        models = _SharedModels(retraining, first, store)
     except (Exception, SystemExit) as error:
         for cell in cells:
             yield record_failed_scoring(cell, store, error_line(error), device)
@@ -88,12 +94,14 @@ class _SharedModels:
     Parameters
     ----------
     retraining : Retraining
-    how : SelectionSettings, optional
-        How models are trained on chosen points, if the problem is one of selection strategies.
+    cell : Cell
+        Any of the cells: how they train models is the same.
+    store : Store
+        May have exact tables of the problem.
     """
 
-    def __init__(self, retraining: Retraining, how: SelectionSettings | None) -> None:
-        self.retraining, self._how = retraining, how
+    def __init__(self, retraining: Retraining, cell: Cell, store: Store) -> None:
+        self.retraining, self._cell, self._store = retraining, cell, store
 
     @cached_property
     def experiment(self) -> UnlearningExperiment:
@@ -108,8 +116,27 @@ class _SharedModels:
     @cached_property
     def selection(self) -> SelectionExperiment:
         """Trains models on what selection strategies chose, and once on all points."""
-        assert self._how is not None
-        return SelectionExperiment(self.retraining, self._how)
+        assert self._cell.problem.selection is not None
+        return SelectionExperiment(self.retraining, self._cell.problem.selection)
+
+    @cached_property
+    def _another_training(self) -> Retraining:
+        """Models with other initial weights and minibatches, whose utilities an exact table may have."""
+        problem, settings, seed = self.retraining.problem, self._cell.problem, self._cell.key.seed
+        another = Retraining(problem, settings.model, settings.training, self.retraining.device, CEILING_TRAINING)
+        with suppress(UserError):  # a table that cannot be read saves no time
+            games = known_games(self._store.root / EXACT, settings, seed, problem.revision)
+            if games is not None and len(games) > CEILING_TRAINING:
+                another.know(all_coalitions(problem.players), games[CEILING_TRAINING])
+        return another
+
+    def ceiling(self, task: Task, outcome: Outcome) -> float | None:
+        """Ceiling of a task's headline metric; None if it has none, or its models are costly or diverge."""
+        if task.reference is None or parameter_count(self.retraining.model) > MOST_PARAMETERS:
+            return None
+        with suppress(FloatingPointError):
+            return task.reference.ceiling(self.retraining.problem, outcome, self._another_training)
+        return None
 
     def utilities(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
         """Test utilities of models trained on coalitions; empty if there are none."""
@@ -166,7 +193,8 @@ class _CellScoring:
                 utilities = self._models.utilities(coalitions)
                 outcome = self._tasks[name](self._problem, self._valuation(), utilities)
                 numbers = {"metrics": outcome.metrics, "curves": outcome.curves, "axes": outcome.axes}
-                self._scores[name] = Score.model_validate({**task_metadata(name), **numbers})
+                ceiling = self._models.ceiling(self._tasks[name], outcome)
+                self._scores[name] = Score.model_validate({**task_metadata(name), **numbers, "ceiling": ceiling})
             except (Exception, SystemExit) as error:
                 self._scores[name] = failed_score(name, error_line(error))
         return self._store.write(self._result.with_scores(self._cell, self._scores))

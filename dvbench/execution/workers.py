@@ -35,6 +35,7 @@ DONE, ERROR = "done", "error"
 LONGEST_MESSAGE = 10_000  # bytes; what is longer was not sent by `_work`
 ATTEMPTS = 10  # to start a worker, in as many tenths of a second
 GRACE = 5.0  # seconds in which a worker records that its time is up, before it is ended
+LONGEST_WAIT = 3600.0  # seconds; the system waits 24 days at most
 PATIENCE = 10.0  # seconds in which a keeper ends its processes, before it is killed itself
 
 
@@ -89,8 +90,8 @@ def run_queue(
                 running.append(_WorkerProcess(job, store, device, limits))
             if not running:
                 return
-            seconds = None if limits.seconds is None else min(worker.seconds_left for worker in running)
-            wait([worker.process.sentinel for worker in running], seconds)
+            seconds = min(worker.seconds_left for worker in running)
+            wait([worker.process.sentinel for worker in running], min(seconds, LONGEST_WAIT))
             for worker in [worker for worker in running if worker.has_ended()]:
                 running.remove(worker)
                 for result in worker.results(store, queue):

@@ -99,6 +99,9 @@ class Score(Strict):
 
     ``axes`` names the x axis of each curve: another curve of the same length, or ``player``, ``coalition`` or ``epoch``
     where a curve has one number for each of these.
+
+    ``ceiling`` is what the headline metric is for values that are exact but for the randomness of training: the
+    reference of another training. Tasks without a reference have none, nor have results of before there were ceilings.
     """
 
     version: int = Field(ge=1)
@@ -107,13 +110,14 @@ class Score(Strict):
     metrics: dict[Key, Number] = Field(default={}, max_length=MOST_ENTRIES)
     curves: dict[Key, list[Number]] = Field(default={}, max_length=MOST_ENTRIES)
     axes: dict[Key, Key] = {}
+    ceiling: Number | None = None
     error: ErrorText | None = None
 
     @model_validator(mode="after")
     def _headline_or_error(self) -> Score:
         if self.error is None and self.headline not in self.metrics:
             raise ValueError(f"neither an error nor the headline metric '{self.headline}'")
-        if self.error is not None and (self.metrics or self.curves):
+        if self.error is not None and (self.metrics or self.curves or self.ceiling is not None):
             raise ValueError("a failed score has an error, and neither metrics nor curves")
         return self
 
@@ -131,11 +135,14 @@ class Score(Strict):
 class Cost(Strict):
     """What the valuation took. Scoring is not part of it.
 
-    ``fits`` counts trained models, ``unlearned`` unlearned ones; ``peak_memory`` is the growth of the resident set in
-    bytes, and ``peak_cuda_memory`` the most that torch had allocated on the GPU.
+    ``seconds`` are those of a clock, ``processor_seconds`` those of this process on all its cores, which other work on
+    the machine does not lengthen; they are None where they are unknown, as in results of earlier versions and in runs
+    that were resumed. ``fits`` counts trained models, ``unlearned`` unlearned ones; ``peak_memory`` is the growth of
+    the resident set in bytes, and ``peak_cuda_memory`` the most that torch had allocated on the GPU.
     """
 
     seconds: float = Field(ge=0, le=1e12)
+    processor_seconds: float | None = Field(default=None, ge=0, le=1e12)
     fits: Count
     unlearned: Count = 0
     peak_memory: Count
@@ -174,6 +181,14 @@ class Result(Strict):
     cost: Cost | None = None
     diagnostics: dict[Key, Number] = Field(default={}, max_length=MOST_ENTRIES)
     environment: Environment
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of the valuation to compare: processor time where it is known, and a clock's for a GPU."""
+        if self.cost is None:
+            return None
+        of_processor = self.cost.processor_seconds if self.environment.device == "cpu" else None
+        return self.cost.seconds if of_processor is None else of_processor
 
     @model_validator(mode="before")
     @classmethod

@@ -31,6 +31,7 @@ from dvbench.errors import UserError
 from dvbench.problems.problem import Problem
 from dvbench.ranges import Range
 from dvbench.results.axes import check_axes
+from dvbench.scoring.correlation import rank_correlation
 from dvbench.scoring.outputs import UnlearningOutputs
 from dvbench.scoring.selection_experiment import SelectionOutputs
 
@@ -120,6 +121,42 @@ class Outcome:
         return dict(self.x)
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What a task correlates values with, if other trainings of the same models give it too.
+
+    Its rank correlation with that of another training is the ceiling of the headline metric: what values reach that
+    are exact, but for the randomness of training.
+
+    Parameters
+    ----------
+    curve : str
+        Curve of the outcome that holds the reference.
+    coalitions : callable
+        ``(problem) -> sequence of numpy.ndarray of int``: the sets of players that the reference is computed from.
+    compute : callable
+        ``(utilities) -> numpy.ndarray``: the reference, from the test utilities of models trained on these sets.
+    """
+
+    curve: str
+    coalitions: Callable[[Problem], Sequence[np.ndarray]]
+    compute: Callable[[np.ndarray], np.ndarray]
+
+    def ceiling(self, problem: Problem, outcome: Outcome, retrain: Callable[..., np.ndarray]) -> float:
+        """Rank correlation of the reference of an outcome with that of models that another training gives.
+
+        Parameters
+        ----------
+        problem : Problem
+        outcome : Outcome
+            Of the task.
+        retrain : callable
+            Test utilities of models trained on coalitions, with other initial weights and minibatches.
+        """
+        again = self.compute(retrain(self.coalitions(problem)))
+        return rank_correlation(again, np.asarray(outcome.curves[self.curve]))[0]
+
+
 Coalitions = Callable[[Problem, Valuation], Sequence[np.ndarray]]
 Scorer = Callable[[Problem, Valuation, np.ndarray], Outcome]
 
@@ -144,6 +181,8 @@ class Task:
         leaderboard cuts intervals to it. ``accuracy_*`` stands for all metrics of this form, such as ``accuracy_0.1``.
     coalitions : callable, optional
         ``(problem, valuation) -> sequence of numpy.ndarray of int``: the sets of players that models are trained on.
+    reference : Reference, optional
+        What the headline metric, a rank correlation, compares values with, if its ceiling is to be reported.
     noise : {"labels", "features"}, optional
         The kind of noise that a problem must have.
     repeats : bool
@@ -163,6 +202,7 @@ class Task:
     higher_is_better: bool
     ranges: Mapping[str, Range] = field(default_factory=dict)
     coalitions: Coalitions | None = None
+    reference: Reference | None = None
     noise: Literal["labels", "features"] | None = None
     repeats: bool = False
     judges_unlearning: bool = False
@@ -220,6 +260,7 @@ def task(
     higher_is_better: bool,
     ranges: Mapping[str, Range] | None = None,
     coalitions: Coalitions | None = None,
+    reference: Reference | None = None,
     noise: Literal["labels", "features"] | None = None,
     repeats: bool = False,
     judges_unlearning: bool = False,
@@ -229,8 +270,8 @@ def task(
 ) -> Callable[[Scorer], Task]:
     """Turn a function into a `Task`; see there for the parameters.
 
-    dvbench reads all of them but ``coalitions`` from the source without importing it, so they must be written as
-    constants.
+    dvbench reads all of them but ``coalitions`` and ``reference`` from the source without importing it, so they must
+    be written as constants.
     """
     return lambda score: Task(
         score=score,
@@ -239,6 +280,7 @@ def task(
         higher_is_better=higher_is_better,
         ranges=ranges or {},
         coalitions=coalitions,
+        reference=reference,
         noise=noise,
         repeats=repeats,
         judges_unlearning=judges_unlearning,

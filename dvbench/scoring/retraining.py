@@ -24,6 +24,8 @@ class Retraining:
     model : ModelSettings
     training : Training
     device : str
+    training_seed : int
+        Other initial weights and minibatches for each number; 0 are those that tasks score with.
 
     Attributes
     ----------
@@ -33,15 +35,24 @@ class Retraining:
         On the device; those of a language model on the CPU.
     """
 
-    def __init__(self, problem: Problem, model: ModelSettings, training: Training, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        model: ModelSettings,
+        training: Training,
+        device: str = "cpu",
+        training_seed: int = 0,
+    ) -> None:
         self.problem = problem
         self.training = training
+        self.device = device
+        key = ("scoring", training_seed) if training_seed else ("scoring",)
         self.model = build_model(
             model,
             problem.shape,
             problem.outputs,
             problem.kind,
-            seed=integer_seed(problem.dataset, problem.seed, "scoring"),
+            seed=integer_seed(problem.dataset, problem.seed, *key),
             weight_decay=training.weight_decay,
             precision=training.precision,
             device=device,
@@ -75,6 +86,12 @@ class Retraining:
         keys = [players.tobytes() for players in ordered]
         self._train({key: players for key, players in zip(keys, ordered, strict=True) if key not in self._known})
         return np.array([self._known[key] for key in keys])
+
+    def know(self, coalitions: Sequence[np.ndarray], utilities: np.ndarray) -> None:
+        """Take over test utilities that were computed before; each coalition is sorted."""
+        self._known.update(
+            zip((players.astype(np.int64).tobytes() for players in coalitions), utilities.tolist(), strict=True)
+        )
 
     def _train(self, unknown: dict[bytes, np.ndarray]) -> None:
         keys, how = list(unknown), self.training

@@ -9,13 +9,13 @@ import numpy as np
 
 from dvbench.problems.problem import Problem
 from dvbench.randomness import generator
-from dvbench.scoring.contract import Outcome, Valuation, task
+from dvbench.scoring.contract import Outcome, Reference, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 
 COALITIONS = 50
 
 
-def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
+def coalitions(problem: Problem, valuation: Valuation | None = None) -> list[np.ndarray]:
     """Coalitions of half of the players, rounded down: random ones without repetition, or all where there are few."""
     n = problem.players
     half = n // 2
@@ -34,6 +34,7 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     higher_is_better=True,
     ranges={"lds": (-1, 1), "p_lds": (0, 1)},
     coalitions=coalitions,
+    reference=Reference("utility", coalitions, np.asarray),
     min_players=3,
 )
 def group_lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
@@ -42,9 +43,10 @@ def group_lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> 
     The linear datamodeling score, with the test utility as the model's output. Coalitions of half of the players are
     drawn, 50 distinct ones or all if there are no more, the same for all evaluators, and a model is trained from
     scratch on each. Headline: ``lds``, Spearman's correlation of summed values with test utilities; higher is better,
-    0 is chance and the score of constant values. Further metric: ``p_lds``, its two-sided p-value, which treats
-    coalitions as independent although they have players in common. Curves over coalitions: ``summed`` values and the
-    test ``utility``.
+    0 is chance and the score of constant values. Its ceiling is the correlation of the test utilities with those of
+    other initial weights and minibatches. Further metric: ``p_lds``, its two-sided p-value, which treats coalitions as
+    independent although they have players in common. Curves over coalitions: ``summed`` values and the test
+    ``utility``.
 
     References
     ----------

@@ -17,6 +17,7 @@ from dvbench.execution.failures import error_line
 from dvbench.execution.limits import Limits, TimedOutError, enforced, exceeded
 from dvbench.execution.run import run_cells, score_saved_values
 from dvbench.results import Store
+from dvbench.suite import LONGEST_TIMEOUT
 
 MEGABYTE = 2**20
 
@@ -129,3 +130,10 @@ def test_worker_processes_keep_to_the_limits_of_scoring(install_tasks, store: St
         assert exceeded(result.scores[name].error)
         assert str(result.scores[name].error).startswith(error)
         assert result.scores["modest"].value == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [LONGEST_TIMEOUT, None])
+def test_a_process_may_take_longer_than_the_system_waits_at_a_time(store: Store, seconds: float | None) -> None:
+    cells = [made_up_cell("random", seed=seed) for seed in (0, 1)]
+    assert [result.status for result in run_cells(cells, store, "cpu", 1, limits=Limits(seconds))] == ["ok", "ok"]
