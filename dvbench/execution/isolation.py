@@ -20,9 +20,9 @@ from typing import Literal
 
 import numpy as np
 
-from dvbench.errors import UserError
+from dvbench.errors import DeclinedError, UserError
 from dvbench.execution.environment import current_environment
-from dvbench.execution.failures import error_line, failed_result, failed_score
+from dvbench.execution.failures import declined_result, error_line, failed_result, failed_score
 from dvbench.execution.job_queue import Job, JobQueue
 from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.planning import problem_of
@@ -125,6 +125,8 @@ def _combined(
 ) -> tuple[Result, dict[ArrayName, np.ndarray]]:
     """Make the result of a cell of its first and its second valuation, of which only the values are used."""
     output, arrays = first
+    if output.status == "declined":
+        return declined_result(cell, str(output.error), data, device), {}
     if output.status == "failed":
         return failed_result(cell, str(output.error), device), {}
     result = Result(
@@ -138,7 +140,7 @@ def _combined(
         diagnostics=output.diagnostics,
         environment=current_environment(device),
     )
-    if second is not None and second[0].status == "failed":
+    if second is not None and second[0].status != "ok":
         error = f"second valuation: {second[0].error}"
         result = result.with_scores(cell, {name: failed_score(name, error) for name in _repeating(cell)})
     elif second is not None:
@@ -172,11 +174,6 @@ class _IsolatedJob(Job):
 
         (cell,) = self.cells
         del sys.argv[1:]  # they name the bundle, and the file with the secret of fresh seeds
-        try:
-            output = valuate_input(self.given, device)
-        except (Exception, SystemExit) as error:
-            yield self.record_failure(cell, store, error_line(error))
-            return
         sizes = cell.problem.sizes
         data = Dataset(
             revision="0" * 64,
@@ -185,6 +182,14 @@ class _IsolatedJob(Job):
             validation=sizes.validation,
             test=sizes.test,
         )
+        try:
+            output = valuate_input(self.given, device)
+        except DeclinedError as reason:
+            yield store.write(declined_result(cell, error_line(reason), data, device))
+            return
+        except (Exception, SystemExit) as error:
+            yield self.record_failure(cell, store, error_line(error))
+            return
         result = failed_result(cell, HIDDEN, device).model_copy(
             update={"status": "ok", "error": None, "dataset": data, "cost": output.cost}
         )

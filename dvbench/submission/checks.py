@@ -203,8 +203,8 @@ def remarks(bundle: Bundle, others: Store | None = None) -> list[str]:
     for result in bundle.results():
         key = result.cell.key
         versions.add(result.evaluator_version)
-        if result.status == "failed":
-            lines.append(f"failed: {key.folder}: {result.error}")
+        if result.status != "ok":
+            lines.append(f"{result.status}: {key.folder}: {result.error}")
             continue
         same[result.arrays["values"].sha256].append(key)
         values = bundle.store.array(result, "values")
