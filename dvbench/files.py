@@ -1,4 +1,4 @@
-"""The cache folder, atomic writes of files, and their hashes."""
+"""The cache folder and its locks, atomic writes of files, and their hashes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dvbench.errors import UserError
@@ -15,6 +15,24 @@ from dvbench.errors import UserError
 def cache_folder() -> Path:
     """Folder for files that can be made again: ``DVBENCH_CACHE``, or ``~/.cache/dvbench`` by default."""
     return Path(os.environ.get("DVBENCH_CACHE") or Path.home() / ".cache" / "dvbench")
+
+
+@contextmanager
+def one_process_at_a_time(name: str) -> Iterator[None]:
+    """Do something while no other process that shares the cache folder does what has the same name; wait for it first.
+
+    The system gives up the lock of a process that dies, also on other machines. Where files cannot be locked or the
+    disk is full, nobody waits: work may be done twice then, with the same result.
+    """
+    from filelock import FileLock
+
+    path = cache_folder() / "locks" / f"{hashlib.sha256(name.encode()).hexdigest()}.lock"
+    with ExitStack() as stack:
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A lock that is the existence of a file would outlive a machine that crashes.
+            stack.enter_context(FileLock(path, fallback_to_soft=False, poll_interval=0.1))
+        yield
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -5,6 +5,10 @@ names an object, ``package.module:Name``, adds that object. One that names a pac
 that defines a class or function named like its file (``chg_shapley.py`` defines ``CHGShapley``); in the group
 ``dvbench.suites`` it adds every TOML file. So a new plug-in is a new file.
 
+Methods of another library are plug-ins too, named ``library:name``, such as ``pydvl:shapley``. An entry point of a
+group ``dvbench.libraries.<kind>`` has the name of the library and names the module whose public classes or functions
+these are. They are listed where the library is installed.
+
 Names, summaries and docstrings are read from source text, so that listing them imports nothing.
 """
 
@@ -12,12 +16,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,11 +48,19 @@ class Entry:
         The name that users write.
     target : str
         Its class or function, as ``module:attribute``.
+    library : str, optional
+        Name of the package whose method it is, which is also that of dvbench's extra; empty for other plug-ins.
     """
 
     kind: Kind
     name: str
     target: str
+    library: str = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether the package whose method it is can be imported."""
+        return not self.library or find_spec(self.library) is not None
 
     def load(self) -> Any:
         """Import the class or function.
@@ -54,10 +68,16 @@ class Entry:
         Raises
         ------
         UserError
-            If the module cannot be imported, or lacks the attribute, or the attribute is not callable.
+            If the module cannot be imported, or lacks the attribute, or the attribute is not callable; or if the
+            library is not installed whose method it is.
         """
         module, _, attribute = self.target.partition(":")
         title = f"{singular(self.kind)} '{self.name}'"
+        if not self.available:
+            raise UserError(
+                f"{title} needs {self.library}, which is not installed: install 'dvbench[{self.library}]', or in a "
+                f"clone of dvbench run 'uv sync --extra {self.library}'"
+            )
         title += "" if self.name == self.target else f" from {self.target}"
         try:
             loaded = getattr(importlib.import_module(module), attribute)
@@ -110,6 +130,20 @@ def entries(kind: Kind) -> dict[str, Entry]:
     return dict(sorted(registered.items()))
 
 
+def library_entries(kind: Kind) -> dict[str, Entry]:
+    """Return the plug-ins that are methods of other libraries by name, in alphabetical order.
+
+    They are returned whether or not the libraries are installed: see `Entry.available`.
+    """
+    methods = {}
+    for point in _points(f"dvbench.libraries.{kind}", tuple(sys.path)):
+        path = source_file(point.value)
+        for attribute in () if path is None else docstrings(path):
+            name = f"{point.name}:{_snake_case(attribute)}"
+            methods[name] = Entry(kind, name, f"{point.value}:{attribute}", point.name)
+    return dict(sorted(methods.items()))
+
+
 def suite_files() -> dict[str, Path]:
     """Return the TOML files of all registered suites by name, in alphabetical order."""
     files: dict[str, Path] = {}
@@ -130,16 +164,19 @@ def find(kind: Kind, name: str) -> Entry:
     ----------
     kind : {"evaluators", "datasets", "models", "tasks", "unlearning", "selection"}
     name : str
-        A registered name, in any case and with or without underscores, or ``module:attribute``.
+        A registered name, in any case and with or without underscores, or ``library:name``, or ``module:attribute``.
 
     Raises
     ------
     UserError
         If there is no such plug-in; the message suggests the nearest name.
     """
-    if ":" in name:
-        return Entry(kind, name, _importable(name))
     known = entries(kind)
+    if ":" in name:
+        library = name.partition(":")[0]
+        known = {known: entry for known, entry in library_entries(kind).items() if entry.library == library}
+        if not known:
+            return Entry(kind, name, _importable(name))
     for entry in known.values():
         if _simplified(entry.name) == _simplified(name):
             return entry
@@ -232,6 +269,11 @@ def _package_targets(kind: Kind, package: str) -> dict[str, str]:
 
 def _simplified(name: str) -> str:
     return unicodedata.normalize("NFKC", name).replace("_", "").replace("-", "").casefold()
+
+
+def _snake_case(attribute: str) -> str:
+    """Name of a class in small letters: ``KernelSHAP`` is ``kernel_shap``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", attribute).lower()
 
 
 def _named_twice(kind: str, name: str, first: object, second: object) -> UserError:

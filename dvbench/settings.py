@@ -50,13 +50,14 @@ class Noise(Strict):
     ``rate`` is the fraction of players with noise; ``sigma`` the standard deviation of the feature noise, in standard
     deviations of the feature. A flipped label becomes another class, or with ``draw = "any"`` a class drawn from all,
     which may be the true one, or with ``draw = "next"`` the class that follows, in every second class only. With
-    ``validation`` the same noise is injected into the validation set.
+    ``draw = "graded"`` players are subsets, and of m noisy ones the k-th has the fraction k/m of its labels flipped.
+    With ``validation`` the same noise is injected into the validation set.
     """
 
     kind: Literal["labels", "features", "none"] = "none"
     rate: float = Field(default=0.0, ge=0.0, lt=1.0)
     sigma: float = Field(default=1.0, gt=0.0)
-    draw: Literal["other", "any", "next"] = "other"
+    draw: Literal["other", "any", "next", "graded"] = "other"
     validation: bool = False
 
     @model_validator(mode="after")
@@ -67,6 +68,8 @@ class Noise(Strict):
             raise ValueError(f"{self.kind} noise needs a rate above 0 and below 1")
         if self.kind != "labels" and (self.draw != "other" or self.validation):
             raise ValueError("draw and validation are settings of noise of kind 'labels'")
+        if self.draw == "graded" and self.validation:
+            raise ValueError("draw = 'graded' is about subsets, and the validation set has none")
         return self
 
     def __str__(self) -> str:
@@ -105,13 +108,15 @@ all others have to beat. A class states its role, ``role: ClassVar[Role] = "rand
 class Groups(Strict):
     """Subsets as players: ``count`` random ones, the classes, the values of a column of a table, or corpora of texts.
 
-    Sizes of random subsets differ by at most one, and corpora have equal numbers of texts. Classes and values of a
-    column keep the sizes that they have; a large subset has a higher value than a small one of the same quality.
+    Sizes of random subsets differ by at most one, or with ``sizes = "unequal"`` the largest has ten times the points of
+    the smallest. Corpora have equal numbers of texts. Classes and values of a column keep the sizes that they have; a
+    large subset has a higher value than a small one of the same quality.
     """
 
     by: Literal["random", "classes", "column", "corpora"]
     count: int | None = Field(default=None, gt=1)
     column: str | None = None
+    sizes: Literal["equal", "unequal"] = "equal"
 
     @model_validator(mode="after")
     def _parameters_fit(self) -> Groups:
@@ -119,11 +124,14 @@ class Groups(Strict):
             raise ValueError("groups by 'random' need a count, and others have none")
         if (self.by == "column") != (self.column is not None):
             raise ValueError("groups by 'column' need its name, and others have none")
+        if self.by != "random" and self.sizes != "equal":
+            raise ValueError("sizes are a setting of groups by 'random'; others have the sizes that they have")
         return self
 
     def __str__(self) -> str:
-        """Short form for file names: ``100subsets``, ``classes``, ``by-provider``, ``corpora``."""
-        return {"random": f"{self.count}subsets", "column": f"by-{self.column}"}.get(self.by, self.by)
+        """Short form for file names: ``100subsets``, ``30unequal``, ``classes``, ``by-provider``, ``corpora``."""
+        random = f"{self.count}{'subsets' if self.sizes == 'equal' else 'unequal'}"
+        return {"random": random, "column": f"by-{self.column}"}.get(self.by, self.by)
 
 
 class FitArguments(TypedDict):

@@ -357,7 +357,7 @@ def _result(result: Result) -> dict[str, Any]:
         "error": result.error or "",
         **sizes,
         **kind,
-        **(result.cost.model_dump() if result.cost else {}),
+        **(result.cost.model_dump(exclude={"processor_seconds"}) | {"seconds": result.seconds} if result.cost else {}),
         "machine": clean(f"{environment.processor} ({environment.cores} cores, {environment.device})"),
         "device": clean(environment.device),
         "object": clean(result.evaluator_object),

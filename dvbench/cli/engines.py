@@ -1,4 +1,4 @@
-"""Options of ``run --on slurm``, and what is printed when tasks are submitted to SLURM."""
+"""Options of ``run --on slurm`` and ``--on ray``, and what is printed when tasks are submitted to SLURM."""
 
 from __future__ import annotations
 
@@ -23,15 +23,24 @@ class Where(StrEnum):
     """Where cells are computed."""
 
     here = "here"
+    ray = "ray"
     slurm = "slurm"
 
 
 OnOption = Annotated[
     Where,
     typer.Option(
-        help="Where cells are computed. 'slurm' submits "
+        help="Where cells are computed. 'ray' is a Ray cluster, and needs pip install 'dvbench[ray]'. 'slurm' submits "
         "tasks to a SLURM cluster whose machines share the results folder, and needs pip install 'dvbench[slurm]'; "
         "--jobs is then the number of cores of a task, by default 4."
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        help="With --on ray: address of a cluster, such as 10.0.0.1:6379, whose nodes have this version of dvbench. "
+        "By default one is started on this machine.",
+        metavar="HOST:PORT",
     ),
 ]
 PartitionOption = Annotated[
@@ -60,12 +69,12 @@ SbatchOption = Annotated[
     ),
 ]
 # Options that the runs which are submitted do not get.
-OWN = ("on", "partition", "time", "tasks", "sbatch", "jobs", "fresh", "dry_run")
+OWN = ("on", "address", "partition", "time", "tasks", "sbatch", "jobs", "fresh", "dry_run")
 
 
 def check_options(context: typer.Context, on: Where) -> None:
     """Refuse options of an engine that is not used."""
-    for engine, names in ((Where.slurm, ("partition", "time", "tasks", "sbatch")),):
+    for engine, names in ((Where.ray, ("address",)), (Where.slurm, ("partition", "time", "tasks", "sbatch"))):
         for name in names:
             if on is not engine and context.params[name]:
                 raise UserError(f"--{name} is an option of --on {engine.value}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from dvbench.errors import UserError, unknown
-from dvbench.registry import KINDS, Entry, Kind, entries, find, singular, suite_files
+from dvbench.registry import KINDS, Entry, Kind, entries, find, library_entries, singular, suite_files
 
 NOUNS = "evaluator, data set, model, task, unlearning method, selection strategy or suite"
 
@@ -42,6 +43,7 @@ def list_command(
         _print_json([{"name": name, "summary": summary} for name, summary in summaries.items()])
     else:
         console.table(["name", "summary"], [[name, summary] for name, summary in summaries.items()])
+        _say_what_can_be_installed(kind.value)
 
 
 def describe_command(
@@ -57,15 +59,28 @@ def describe_command(
         for other in () if as_json else named[1:]:
             _say_also(other)
     else:
-        names = {*suite_files(), *(known for kind in KINDS for known in entries(kind))}
+        names = {*suite_files(), *(known for kind in KINDS for known in (*entries(kind), *library_entries(kind)))}
         raise unknown(NOUNS, name, names)
 
 
 def _summaries(kind: str) -> dict[str, str]:
     if kind == "suites":
         return {name: str(_content(path).get("description", "")) for name, path in suite_files().items()}
-    registered: list[Kind] = [known for known in KINDS if known == kind]
-    return {name: entry.summary for known in registered for name, entry in entries(known).items()}
+    return {entry.name: entry.summary for entry in _registered(kind) if entry.available}
+
+
+def _registered(kind: str) -> list[Entry]:
+    """Plug-ins of a kind, followed by those of other libraries, whether or not these are installed."""
+    kinds: list[Kind] = [known for known in KINDS if known == kind]
+    return [entry for known in kinds for entry in (*entries(known).values(), *library_entries(known).values())]
+
+
+def _say_what_can_be_installed(kind: str) -> None:
+    from dvbench import console
+
+    missing = Counter(entry.library for entry in _registered(kind) if not entry.available)
+    for library, count in missing.items():
+        console.say(f"{count} more with {library}: install 'dvbench[{library}]'; names begin with {library}:")
 
 
 def _content(path: Path) -> dict[str, Any]:

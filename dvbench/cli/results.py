@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dvbench.cli.engines import (
+    AddressOption,
     OnOption,
     PartitionOption,
     SbatchOption,
@@ -92,6 +94,7 @@ def run(
     mirror: MirrorOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute finished cells again.")] = False,
     on: OnOption = Where.here,
+    address: AddressOption = None,
     partition: PartitionOption = None,
     time: TimeOption = None,
     tasks: TasksOption = None,
@@ -112,6 +115,8 @@ def run(
     check_options(context, on)
     part = None if shard is None else Shard.parse(shard)
     options = RunOptions(jobs, device.value, mirror, fresh, cell_timeout, part, parse_duration(budget))
+    if on is Where.ray:
+        options = replace(options, on="ray", address=address)
     chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), parse_seeds(seeds))
     if dry_run:
         show_costs(chosen, results, options)

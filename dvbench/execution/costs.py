@@ -2,38 +2,50 @@
 
 ``costs.csv``, which `write_cost_table` makes from published results, comes with the package. Finished cells of the
 results folder are used too, and they are from the user's own machine. An estimate is that of the most similar measured
-cell, scaled by the number of training points and by the budget of the evaluator. It is for planning: for other data
-sets than the measured ones it is wrong by a factor of 1.5 to 2 in half of the cells.
+cell, scaled by what makes the cell larger or smaller: points, players, epochs, the weights of the model and the budget
+of the evaluator. The most similar cell is the one that has to be scaled least. It is for planning. From
+other problems of the published suites half of the cells are estimated within a factor of 1.1 to 1.9, and from other
+suites within 1.3 to 2.1; sums are wrong by up to 2. Much of that is how busy the machines were.
 """
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from dvbench.errors import UserError
 from dvbench.files import write_atomically
+from dvbench.registry import find
 from dvbench.results import Cell, Cost, Result, Store
 
 TABLE = Path(__file__).with_name("costs.csv")
-BUDGETS = {
-    "models",
-    "permutations",
-    "rl_epochs",
-    "steps",
-}  # parameters that the time of an evaluator is proportional to
-IMAGES = ("cifar10", "cifar100", "fashion_mnist", "tiny_imagenet")  # whose points are large
+# Parameters that the time of an evaluator is proportional to.
+BUDGETS = frozenset({"models", "permutations", "rl_epochs", "steps", "batch_size"})
+PER_MODEL = frozenset({"steps", "batch_size"})  # those of unlearning
+PERMUTATIONS = 10  # of a sampling that sets no limit
 SMALL_MODELS = ("logistic_regression", "mlp")  # whose times are used for each other
+# Numbers of one point, as models get them; those of features are of frozen encoders.
+WIDTHS = {"cifar10": 3072, "cifar100": 3072, "fashion_mnist": 784, "tiny_imagenet": 12288, "features": 800}
+TABLE_WIDTH, OUTPUTS = 50, 10
+# Besides its steps a model takes as long as these many points times weights: it is made, and its utility is computed.
+MODEL_OVERHEAD = 3e6
+STEP_OVERHEAD = 3e5  # the same of a step of unlearning
+MANY_WEIGHTS = 1_000_000  # of models whose weights are not counted here
+UNLIKE = {"cuda": 3.0, "model": 1.0, "dataset": 0.5, "params": 2.0}  # as if that had to be scaled by e to the number
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,10 @@ class Measured:
         Name of the model, and of the data set; those of a frozen encoder are named "features".
     points, players : int
         Training points, and players, which are points or subsets of them.
+    weights : int
+        About how many weights of the model change in a step.
+    epochs : int
+        For which models are trained.
     cuda : bool
         Whether it ran on a GPU.
     fits, unlearned : int
@@ -67,6 +83,8 @@ class Measured:
     dataset: str
     points: int
     players: int
+    weights: int
+    epochs: int
     cuda: bool
     fits: int
     unlearned: int
@@ -97,8 +115,8 @@ def measured(results: Iterable[tuple[Result, int]]) -> list[Measured]:
         if result.status == "ok" and result.cost is not None and result.dataset is not None:
             data = result.dataset
             sizes = (data.train, data.players or data.train)
-            key = (*_setting(result.cell), *sizes, result.environment.device != "cpu")
-            settings[key].append((result.cost, size))
+            key = (*setting_of(result.cell), *sizes, *_training(result.cell), result.environment.device != "cpu")
+            settings[key].append((result.cost.model_copy(update={"seconds": result.seconds}), size))
     return [Measured(*setting, *_summary(costs)) for setting, costs in sorted(settings.items())]
 
 
@@ -152,40 +170,61 @@ def estimate(cell: Cell, known: Sequence[Measured], cuda: bool) -> Estimate | No
     cuda : bool
         Whether it will run on a GPU. What was measured on a CPU is used if nothing was on a GPU.
     """
-    kind, name, params, model, dataset = _setting(cell)
+    kind, name, params, model, dataset = setting_of(cell)
     models = SMALL_MODELS if model in SMALL_MODELS else (model,)
     rows = [row for row in known if (row.kind, row.name) == (kind, name) and row.model in models]
     if not rows:
         return None
-    wanted, points = _parsed(params), cell.problem.sizes.train
-
-    def players(row: Measured) -> int:
-        """Players of the cell; of classes, columns and corpora as many as were measured."""
-        groups = cell.problem.groups
-        return points if groups is None else groups.count or row.players
+    training, others = _training(cell), _without_budget(_parsed(params))
 
     def distance(row: Measured) -> float:
-        unlike = 3 * (row.cuda != cuda) + 2 * (row.model != model) + (row.dataset != dataset)
-        unlike += 5 * ((row.dataset in IMAGES) != (dataset in IMAGES))
-        unlike += 5 * (_without_budget(_parsed(row.params)) != _without_budget(wanted))
-        return unlike + abs(math.log(row.points / points)) + abs(math.log(row.players / players(row)))
+        unlike = {
+            "cuda": row.cuda != cuda,
+            "model": row.model != model,
+            "dataset": row.dataset != dataset,
+            "params": _without_budget(_parsed(row.params)) != others,
+        }
+        scaled = sum(abs(math.log(factor)) for factor in _factors(cell, params, training, row))
+        return scaled + sum(UNLIKE[what] for what, differs in unlike.items() if differs)
 
     nearest = min(rows, key=distance)
-    more = _size(points, players(nearest), nearest) * _more_budget(wanted, _parsed(nearest.params))
-    disk = nearest.disk * max(players(nearest) / nearest.players, 1.0)
+    more = math.prod(_factors(cell, params, training, nearest))
+    disk = nearest.disk * max(_players(cell, nearest) / nearest.players, 1.0)
     return Estimate(nearest.seconds * more, nearest.memory, int(disk))
 
 
-def _size(cell_points: int, cell_players: int, row: Measured) -> float:
-    """How much larger a cell is than a measured one.
+def _players(cell: Cell, row: Measured) -> int:
+    """Players of a cell; of classes, columns and corpora as many as were measured."""
+    groups = cell.problem.groups
+    return cell.problem.sizes.train if groups is None else groups.count or row.players
 
-    Models that are trained take time in proportion to the points, unlearned ones do not. Some evaluators train or
-    unlearn models for every player, others as many as their parameters say.
+
+def _factors(cell: Cell, params: str, training: tuple[int, int], row: Measured) -> Iterator[float]:
+    """Yield by what a cell takes longer than a measured one.
+
+    It is the number of models, which is one for every player or as many as parameters say, and the work for a model.
     """
-    points = cell_points / row.points if not row.unlearned else 1.0
-    fixed = {"models", "rl_epochs"} & _parsed(row.params).keys()
-    for_every_player = 2 * (row.fits + row.unlearned) > row.players and not fixed
-    return points * (cell_players / row.players if for_every_player else 1.0)
+    ours, theirs = _budgets(row.kind, row.name, params), _budgets(row.kind, row.name, row.params)
+    yield from (ours[name] / theirs[name] for name in ours.keys() & theirs.keys() - PER_MODEL)
+    fixed = {"models", "rl_epochs"} & theirs.keys()
+    if 2 * (row.fits + row.unlearned) > row.players and not fixed:
+        yield _players(cell, row) / row.players
+    points = cell.problem.sizes.train
+    if not row.fits + row.unlearned:
+        yield points / row.points
+    else:
+        yield _work(points, *training, ours, row) / _work(row.points, row.weights, row.epochs, theirs, row)
+
+
+def _work(points: int, weights: int, epochs: int, budgets: Mapping[str, float], row: Measured) -> float:
+    """Work for one model, as points times weights. Coalitions have half of the points on average.
+
+    Each step of unlearning takes a minibatch of points to forget and one of the validation set.
+    """
+    if row.unlearned:
+        step = STEP_OVERHEAD + 2 * budgets.get("batch_size", 1) * weights
+        return MODEL_OVERHEAD + budgets.get("steps", 1) * step
+    return MODEL_OVERHEAD + points / 2 * epochs * weights
 
 
 @cache
@@ -195,16 +234,31 @@ def _parsed(params: str) -> dict[str, Any]:
     return parsed
 
 
-def _more_budget(wanted: Mapping[str, Any], given: Mapping[str, Any]) -> float:
-    """Ratio of the parameters that time is proportional to, of those that both have; also of nested ones."""
-    ratio = 1.0
-    for name in wanted.keys() & given.keys():
-        ours, theirs = wanted[name], given[name]
-        if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-            ratio *= _more_budget(ours, theirs)
-        elif name in BUDGETS:
-            ratio *= ours / theirs
-    return ratio
+@cache
+def _budgets(kind: str, name: str, params: str) -> dict[str, float]:
+    """Return the parameters that time is proportional to, also nested ones and those that have their defaults."""
+    given = {**_defaults(kind, name), **_parsed(params)}
+    budgets = {each: float(given[each]) for each in BUDGETS & given.keys() if isinstance(given[each], int | float)}
+    if "sampling" in given:
+        budgets["permutations"] = (given["sampling"] or {}).get("permutations") or PERMUTATIONS
+    if method := given.get("method"):
+        method = {"name": method} if isinstance(method, str) else dict(method)
+        budgets |= _budgets("unlearning", method.pop("name", ""), json.dumps(method, sort_keys=True))
+    return budgets
+
+
+@cache
+def _defaults(kind: Any, name: str) -> dict[str, Any]:
+    """Defaults of the parameters of a plug-in, as far as they are literals in its source."""
+    try:
+        parameters = find(kind, name).definition.parameters or ()
+    except UserError:  # it was measured, and is not installed now
+        return {}
+    defaults = {}
+    for each in parameters:
+        with suppress(ValueError, SyntaxError):
+            defaults[each.name] = ast.literal_eval(each.default or "")
+    return defaults
 
 
 def _without_budget(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,8 +269,27 @@ def _without_budget(params: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _setting(cell: Cell) -> tuple[str, str, str, str, str]:
+def setting_of(what: Cell | Measured) -> tuple[str, str, str, str, str]:
+    """Return kind, name, parameters, model and data set."""
+    if isinstance(what, Measured):
+        return what.kind, what.name, what.params, what.model, what.dataset
+    cell = what
     evaluator, problem = cell.evaluator, cell.problem
     params = json.dumps(evaluator.params, sort_keys=True)
     dataset = "features" if "encoder" in problem.dataset.params else problem.dataset.name
     return evaluator.kind, evaluator.name, params, problem.model.name, dataset
+
+
+def _training(cell: Cell) -> tuple[int, int]:
+    """About how many weights change in a step, and epochs."""
+    *_, model, dataset = setting_of(cell)
+    problem, params = cell.problem, cell.evaluator.params
+    epochs = problem.training.epochs if problem.selection is None else problem.selection.epochs
+    if model not in SMALL_MODELS:
+        return MANY_WEIGHTS, epochs
+    hidden = {**_defaults("models", model), **problem.model.params}.get("hidden", ())
+    sizes = [WIDTHS.get(dataset, TABLE_WIDTH), *hidden, OUTPUTS]
+    method = params.get("method", params)
+    if isinstance(method, Mapping) and method.get("parameters") == "head":
+        sizes = sizes[-2:]
+    return sum(map(math.prod, pairwise(sizes))), epochs

@@ -112,5 +112,17 @@ class JobQueue:
             self._jobs.appendleft(Job("score", tuple(cells[start : start + MAX_CELLS_SCORED_TOGETHER])))
 
 
+class OneJob(JobQueue):
+    """A queue of one job, for a process that is not to do more than that."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self._jobs.append(job)
+
+    def add_result(self, job: Job, result: Result) -> bool:
+        """Return that the cell is finished, as far as the job goes."""
+        return True
+
+
 def _problem_and_seed(cell: Cell) -> tuple[str, int]:
     return problem_of(cell), cell.key.seed

@@ -130,9 +130,10 @@ def evaluator_version(settings: EvaluatorSettings) -> str:
     """Return the version of an evaluator or an unlearning method, and of each ``module:Name`` in its parameters.
 
     For those of dvbench it is the version of dvbench that last changed what they compute, which the class states as
-    ``version``; so a release computes only those again that it changed. For others it is the version of their package,
-    and a hash of their source if they are in no package, or in one that was installed from a folder; for what is hashed
-    see `dvbench.execution.source_hash`.
+    ``version``; so a release computes only those again that it changed. Methods of another library, ``library:name``,
+    also have the version of the library. For others it is the version of their package, and a hash of their source if
+    they are in no package, or in one that was installed from a folder; for what is hashed see
+    `dvbench.execution.source_hash`.
     """
     entry = find(settings.kind, settings.name)
     others = [f"{name} {version}" for name in named_modules(settings.params) if (version := _named_version(name))]
@@ -162,12 +163,18 @@ def _version(entry: Entry) -> str:
     module = entry.target.partition(":")[0]
     package = module.partition(".")[0]
     if package in ("evaluators", "dvbench"):
-        return str(entry.definition.metadata.get("version", FIRST_VERSION))
-    try:
-        stated = version(package)
-    except PackageNotFoundError:
-        stated = ""
+        own = str(entry.definition.metadata.get("version", FIRST_VERSION))
+        return f"{own}, {entry.library} {_installed_version(entry.library)}" if entry.library else own
+    stated = _installed_version(package)
     if stated and not is_local(package):
         return stated
     digest = source_hash(module)
     return f"{stated} sha256:{digest}".strip() if digest else stated or "unknown"
+
+
+def _installed_version(package: str) -> str:
+    """Version of an installed package; empty if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from dvbench.cache import keep_within_limit
 from dvbench.errors import UserError
@@ -98,6 +98,11 @@ class RunOptions:
         The part of the cells to compute; by default all.
     budget : float, optional
         Seconds after which no other cell is started. Cells that would take longer than what is left are left out.
+    on : {"here", "ray"}
+        Whether cells are computed on this machine or on a Ray cluster. There ``jobs`` is how many tasks are submitted
+        at a time, by default as many as it has cores, or GPUs.
+    address : str, optional
+        Of the Ray cluster. By default one is started on this machine.
     """
 
     jobs: int | None = None
@@ -107,6 +112,8 @@ class RunOptions:
     cell_timeout: float | None = None
     shard: Shard | None = None
     budget: float | None = None
+    on: Literal["here", "ray"] = "here"
+    address: str | None = None
 
     @property
     def processes(self) -> int:
@@ -138,12 +145,9 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
         Cells that are valued or finished by then are kept.
     """
     observer = observer or SilentObserver()
-    check_device(options.device)
-    jobs = options.processes
     limits = _limits(suite, options)
     keep_within_limit()
-    with mirror_variable(options.mirror):
-        start_server(jobs, _packages(suite) if jobs else ())
+    with mirror_variable(options.mirror), _engine(suite, results, options) as (run, jobs):
         check_suite(suite)
         store = Store(results)
         plan = make_plan(suite)
@@ -153,10 +157,8 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
                 to_do = _prepare(plan, cells, store, options.fresh)
             observer.on_planned(len(cells), len(to_do), jobs)
             shared = SharedCells(store, claims, _in_time(store, suite, options))
-            run = partial(_run, store=store, device=options.device, jobs=jobs, limits=limits)
-            return _run_shared(
-                to_do if options.budget is None else most_informative_first(to_do), shared, run, observer
-            )
+            in_order = to_do if options.budget is None else most_informative_first(to_do)
+            return _run_shared(in_order, shared, partial(run, store=store, limits=limits), observer)
 
 
 def planned_cells(suite: Suite, results: Path, options: RunOptions) -> tuple[list[Cell], list[Cell]]:
@@ -238,6 +240,24 @@ def _limits(suite: Suite, options: RunOptions) -> Limits:
         if seconds is not None and not 0 < seconds <= LONGEST_TIMEOUT:
             raise UserError(f"the time {what} is above 0 and at most {LONGEST_TIMEOUT} seconds")
     return Limits(seconds=suite.cell_timeout if options.cell_timeout is None else options.cell_timeout)
+
+
+@contextmanager
+def _engine(suite: Suite, results: Path, options: RunOptions) -> Iterator[tuple[Callable[..., Generator[Result]], int]]:
+    """Yield what does the jobs of a queue, and how many at a time."""
+    if options.on == "ray":
+        from dvbench.execution.ray_cluster import connected, device_and_slots, memory_of_jobs, run_queue_on_ray
+
+        with connected(options.address) as ray:
+            device, slots = device_and_slots(ray, options.device)
+            memory_of = memory_of_jobs(known_costs(Store(results), suite.name), device != "cpu")
+            jobs = options.jobs or slots
+            yield partial(run_queue_on_ray, device=device, jobs=jobs, ray=ray, memory_of=memory_of), jobs
+        return
+    check_device(options.device)
+    jobs = options.processes
+    start_server(jobs, _packages(suite) if jobs else ())
+    yield partial(_run, device=options.device, jobs=jobs), jobs
 
 
 def _in_time(store: Store, suite: Suite, options: RunOptions) -> Callable[[Cell], bool]:

@@ -51,10 +51,11 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
     ):
         started = time.perf_counter()
         model = experiment.full
-        trained = time.perf_counter()
+        trained, trained_processor = time.perf_counter(), time.process_time()
         unlearner = experiment.unlearner(method)
         values = experiment.utilities_lost(unlearner, purpose)
-        seconds, unlearned = time.perf_counter() - trained, unlearner.count
+        seconds, processor_seconds = time.perf_counter() - trained, time.process_time() - trained_processor
+        unlearned = unlearner.count
     started_all = time.perf_counter()
     # A GPU has finished its work when this is known.
     bool(unlearner.unlearn([np.arange(len(problem.train))], 0).finite().all())
@@ -62,6 +63,7 @@ def value_by_unlearning(cell: Cell, problem: Problem, device: str, purpose: str)
     diagnostics |= fit_diagnostics(model, problem.train.x, cell.problem.training)
     cost = Cost(
         seconds=seconds,
+        processor_seconds=processor_seconds,
         fits=model.fits.count,
         unlearned=unlearned,
         peak_memory=memory.peak,

@@ -206,7 +206,7 @@ def value_with_model(
     fits = getattr(model, "fits", None) or FitStatistics()
     # All that is taken from the evaluator is taken inside: an attribute or an array of it may compute when it is read.
     with _only_this_process(), _silence(), isolated_generators(seed), watch_memory(device) as memory:
-        started = time.perf_counter()
+        started, started_processor = time.perf_counter(), time.process_time()
         made = make_evaluator(evaluator, seed)
         whole = data.groups is not None and getattr(made, "takes_subsets", False)
         fetcher = data.subset_fetcher() if whole else data.fetcher()
@@ -214,6 +214,7 @@ def value_with_model(
         summed = data.groups is not None and not whole
         values = _checked(made.evaluate_data_values(), len(data.train[0]) if summed else data.players)
         seconds = time.perf_counter() - started + fits.resumed_seconds
+        processor_seconds = None if fits.resumed_seconds else time.process_time() - started_processor
         errors = None if summed else _standard_errors(made, data.players)  # a sum has other errors
         diagnostics = _finite(getattr(made, "diagnostics_", None))
     arrays: dict[ArrayName, np.ndarray] = {"values": data.summed(values) if summed else values}
@@ -222,6 +223,7 @@ def value_with_model(
     diagnostics["distinct_values"] = float(len(np.unique(arrays["values"])))
     cost = Cost(
         seconds=seconds,
+        processor_seconds=processor_seconds,
         fits=fits.count,
         unlearned=int(diagnostics.get("unlearned", 0)),
         peak_memory=memory.peak,

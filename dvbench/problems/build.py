@@ -287,9 +287,13 @@ def _disturb(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inject noise; returns features and labels of the training set and the mask of corrupted players."""
-    from dvbench.problems.noise import disturb_features, flip_labels, redraw_labels, shift_labels
+    from dvbench.problems.noise import disturb_features, flip_labels, grade_labels, redraw_labels, shift_labels
 
-    if noise.kind == "labels" and noise.draw != "other":
+    if noise.kind == "labels" and noise.draw == "graded":
+        if groups is None:
+            raise UserError("labels with draw = 'graded' are those of groups, not of points: group the points")
+        labels, mask = grade_labels(labels, noise.rate, classes, rng, groups)
+    elif noise.kind == "labels" and noise.draw != "other":
         if groups is not None:
             raise UserError(f"labels with draw = '{noise.draw}' are those of points, not of groups: leave draw out")
         draw = redraw_labels if noise.draw == "any" else shift_labels

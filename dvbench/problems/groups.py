@@ -9,6 +9,8 @@ from dvbench.problems.source import Source
 from dvbench.problems.splits import rows_of_corpora
 from dvbench.settings import Groups
 
+LARGEST = 10.0  # how many times the points of the smallest subset the largest has, if sizes are unequal
+
 
 def assign(groups: Groups, source: Source, rows: np.ndarray, dataset: str, rng: np.random.Generator) -> np.ndarray:
     """Assign every training point to a subset.
@@ -42,7 +44,7 @@ def assign(groups: Groups, source: Source, rows: np.ndarray, dataset: str, rng: 
             raise UserError(
                 f"{len(rows)} training points of {dataset} cannot be divided into {groups.count} subsets: ask for fewer"
             )
-        return rng.permutation(np.arange(len(rows)) % groups.count)
+        return rng.permutation(_random_subsets(len(rows), groups.count, groups.sizes == "unequal"))
     if groups.by == "corpora":
         assert source.groups is not None
         subsets = np.searchsorted(list(rows_of_corpora(source)), source.groups[rows]).astype(np.int64)
@@ -60,6 +62,15 @@ def assign(groups: Groups, source: Source, rows: np.ndarray, dataset: str, rng: 
         )
     subsets = numbers[rows].astype(np.int64)
     return subsets
+
+
+def _random_subsets(points: int, count: int, unequal: bool) -> np.ndarray:
+    """Subset of each point, before they are mixed."""
+    if not unequal:
+        return np.arange(points) % count
+    shares = np.geomspace(1, LARGEST, count)
+    ends = np.round(np.cumsum(shares) / shares.sum() * (points - count)).astype(np.int64)  # each has a point already
+    return np.repeat(np.arange(count), 1 + np.diff(ends, prepend=0))
 
 
 def check_groups(groups: Groups, source: Source, dataset: str) -> None:

@@ -47,6 +47,37 @@ def flip_labels(
     return flipped, chosen
 
 
+def grade_labels(
+    labels: np.ndarray, rate: float, classes: int, rng: np.random.Generator, groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Replace labels of a fraction of the groups by other classes: the k-th of m groups gets a fraction k/m of them.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray of int64, shape (n,)
+    rate : float
+        Fraction of groups that get wrong labels: exactly ``round(rate * groups)`` of them, and at least 1.
+    classes : int
+        At least 2.
+    rng : numpy.random.Generator
+    groups : numpy.ndarray of int, shape (n,)
+        Group of each point.
+
+    Returns
+    -------
+    new_labels : numpy.ndarray of int64, shape (n,)
+    chosen : numpy.ndarray of bool, shape (groups,)
+        The groups with wrong labels.
+    """
+    flipped, chosen = flip_labels(labels, rate, classes, rng, groups)
+    noisy = rng.permutation(np.flatnonzero(chosen))
+    for k, group in enumerate(noisy, start=1):
+        members = rng.permutation(np.flatnonzero(groups == group))
+        kept = members[max(1, round(k / len(noisy) * len(members))) :]
+        flipped[kept] = labels[kept]
+    return flipped, chosen
+
+
 def redraw_labels(
     labels: np.ndarray, rate: float, classes: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dvbench.errors import UserError, one_line
-from dvbench.files import cache_folder
+from dvbench.files import cache_folder, one_process_at_a_time
 from dvbench.problems.hub import MIRROR, mirror_folder
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _fetched(number: int) -> OpenTable:
     from sklearn.datasets import fetch_openml
 
     try:
-        with warnings.catch_warnings():
+        with one_process_at_a_time(f"openml {number}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as that the table has a newer version
             bunch = fetch_openml(
                 data_id=number,

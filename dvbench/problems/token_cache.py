@@ -1,4 +1,4 @@
-"""Token files in the cache folder: rows of token numbers, written once from a stream of texts, then memory-mapped.
+"""Token files in the cache folder: rows of token numbers, written once, by one process, then memory-mapped by all.
 
 The name of a token file is the hash of its content. A record beside it, whose name is the hash of the `Request`, holds
 the name of the file. Both are complete when they appear under their names. They can be deleted at any time; they are
@@ -27,7 +27,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from dvbench.errors import UserError
-from dvbench.files import cache_folder, file_sha256, write_atomically
+from dvbench.files import cache_folder, file_sha256, one_process_at_a_time, write_atomically
 from dvbench.problems.perplexity import PADDING
 from dvbench.problems.tokenizer import Vocabulary
 from dvbench.settings import Strict
@@ -149,9 +149,12 @@ def token_file(
     folder = cache_folder() / "tokens"
     file = _find(folder, request)
     if file is None:
-        record = _create(folder, request, passages, vocabulary, name, progress)
-        write_atomically(folder / f"{request.key}.json", record.model_dump_json().encode())
-        file = _open(folder, record)
+        with one_process_at_a_time(request.key):
+            file = _find(folder, request)  # another process may have written it meanwhile
+            if file is None:
+                record = _create(folder, request, passages, vocabulary, name, progress)
+                write_atomically(folder / f"{request.key}.json", record.model_dump_json().encode())
+                file = _open(folder, record)
     if file is None:
         raise UserError(f"tokens of {name} in {folder} cannot be read again: set DVBENCH_CACHE to another folder")
     return file

@@ -131,11 +131,14 @@ class Score(Strict):
 class Cost(Strict):
     """What the valuation took. Scoring is not part of it.
 
-    ``fits`` counts trained models, ``unlearned`` unlearned ones; ``peak_memory`` is the growth of the resident set in
-    bytes, and ``peak_cuda_memory`` the most that torch had allocated on the GPU.
+    ``seconds`` are those of a clock, ``processor_seconds`` those of this process on all its cores, which other work on
+    the machine does not lengthen; they are None where they are unknown, as in results of earlier versions and in runs
+    that were resumed. ``fits`` counts trained models, ``unlearned`` unlearned ones; ``peak_memory`` is the growth of
+    the resident set in bytes, and ``peak_cuda_memory`` the most that torch had allocated on the GPU.
     """
 
     seconds: float = Field(ge=0, le=1e12)
+    processor_seconds: float | None = Field(default=None, ge=0, le=1e12)
     fits: Count
     unlearned: Count = 0
     peak_memory: Count
@@ -174,6 +177,14 @@ class Result(Strict):
     cost: Cost | None = None
     diagnostics: dict[Key, Number] = Field(default={}, max_length=MOST_ENTRIES)
     environment: Environment
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of the valuation to compare: processor time where it is known, and a clock's for a GPU."""
+        if self.cost is None:
+            return None
+        of_processor = self.cost.processor_seconds if self.environment.device == "cpu" else None
+        return self.cost.seconds if of_processor is None else of_processor
 
     @model_validator(mode="before")
     @classmethod

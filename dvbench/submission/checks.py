@@ -13,7 +13,7 @@ from dvbench.errors import UserError, validation_message
 from dvbench.execution.planning import make_plan
 from dvbench.execution.resume import task_versions
 from dvbench.execution.value_remarks import second_values_equal, tied_values
-from dvbench.registry import entries, find, suite_files
+from dvbench.registry import entries, find, library_entries, suite_files
 from dvbench.results import Cell, CellKey, Plan, Result, Store, Submission
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import Bundle
@@ -157,15 +157,16 @@ def confusable_form(title: str) -> str:
 
 def _known_titles() -> set[str]:
     shipped = {settings.title for name in suite_files() for settings in load_suite(name).evaluators}
-    return {*shipped, *entries("evaluators"), *entries("unlearning"), *entries("selection")}
+    libraries = {EvaluatorSettings(name=name).title for name in library_entries("evaluators")}
+    return {*shipped, *libraries, *entries("evaluators"), *entries("unlearning"), *entries("selection")}
 
 
 def _objects(title: str, settings: EvaluatorSettings) -> Iterator[str]:
     """Yield what is known here under this name, as ``module:attribute``."""
-    if ":" in settings.name:
-        yield settings.name
-    elif settings.name in entries(settings.kind):
+    if settings.name in entries(settings.kind) or settings.name in library_entries(settings.kind):
         yield find(settings.kind, settings.name).target
+    elif ":" in settings.name:
+        yield settings.name
     for name in suite_files():
         for shipped in load_suite(name).evaluators:
             if shipped.title == title:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dvbench.execution.limits import NO_LIMITS, Limits, TimedOutError, exceeded
 from dvbench.execution.resume import named_modules
-from dvbench.registry import Kind, entries
+from dvbench.registry import Kind, entries, library_entries
 from dvbench.results import Cell, CellKey, Result, Score, Store
 from dvbench.submission.bundle import Bundle
 from dvbench.submission.plain_text import plain
@@ -49,7 +49,7 @@ def scorable(cell: Cell, trusted: Iterable[str] = ()) -> bool:
 
 def unknown_names(cell: Cell, trusted: Iterable[str] = ()) -> list[str]:
     """List the names that a cell would import and that are neither registered nor trusted."""
-    allowed = {*trusted, *entries(cell.evaluator.kind)}
+    allowed = {*trusted, *entries(cell.evaluator.kind), *library_entries(cell.evaluator.kind)}
     imported = (cell.evaluator.name, *named_modules(cell.evaluator.params))
     return [*unknown_parts(cell, trusted), *(name for name in imported if name not in allowed)]
 
@@ -57,7 +57,7 @@ def unknown_names(cell: Cell, trusted: Iterable[str] = ()) -> list[str]:
 def unknown_parts(cell: Cell, trusted: Iterable[str] = ()) -> list[str]:
     """List the data set and the model of a cell if they are neither registered nor trusted."""
     kinds: dict[Kind, str] = {"datasets": cell.problem.dataset.name, "models": cell.problem.model.name}
-    return [name for kind, name in kinds.items() if name not in {*trusted, *entries(kind)}]
+    return [name for kind, name in kinds.items() if name not in {*trusted, *entries(kind), *library_entries(kind)}]
 
 
 def recompute(

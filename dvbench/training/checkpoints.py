@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
+import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -143,7 +143,7 @@ class Checkpoints:
                 for name, parameter in network.named_parameters()
                 for key, value in optimiser.state[parameter].items()
             }
-        checkpoint, temporary = self.folder / str(progress.step), self.folder / f".{progress.step}-{os.getpid()}"
+        checkpoint, temporary = self.folder / str(progress.step), self.folder / f".{progress.step}-{uuid.uuid4().hex}"
         try:
             temporary.mkdir(parents=True, exist_ok=True)
             for name, named_tensors in tensors.items():

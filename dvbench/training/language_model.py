@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from dvbench.errors import UserError
+from dvbench.files import one_process_at_a_time
 from dvbench.problems.perplexity import NOT_PREDICTED
 from dvbench.settings import Kind, Precision
 from dvbench.training.checkpoints import Checkpoints, TrainingProgress, run_key, seconds_between
@@ -149,7 +151,11 @@ class LanguageModel(GradientModel, TorchModel):
             from dvbench.training.distributed import train_on_several
 
             train = partial(train_on_several, processes=gpus)
-        progress, resumed_seconds = train(self.network, x, y, **settings, checkpoints=checkpoints, on_epoch=on_epoch)
+        # Other processes that train the same network wait, and read the finished checkpoint.
+        with nullcontext() if checkpoints is None else one_process_at_a_time(checkpoints.folder.name):
+            progress, resumed_seconds = train(
+                self.network, x, y, **settings, checkpoints=checkpoints, on_epoch=on_epoch
+            )
         self.fits.resumed_seconds += resumed_seconds
         self.fits.seconds += progress.seconds
         self.epoch_results, self.seconds = progress.epoch_results, progress.seconds

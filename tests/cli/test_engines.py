@@ -1,4 +1,4 @@
-"""``run --on slurm``, with a program in place of sbatch that keeps the script."""
+"""``run --on``: what is refused, and SLURM with a program in place of sbatch that keeps the script."""
 
 from __future__ import annotations
 
@@ -109,6 +109,13 @@ def test_without_submitit_is_one_line(refused, here: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "submitit", None)
     assert "pip install 'dvbench[slurm]'" in refused(*RUN, "--time", "1h")
     assert not (here / "shared").exists()
+
+
+def test_without_ray_is_one_line(refused, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert "pip install 'dvbench[ray]'" in refused("run", "tiny.toml", "--on", "ray")
+    assert not (here / "runs").exists()
+    assert "--address is an option of --on ray" in refused("run", "tiny.toml", "--address", "127.0.0.1:6379")
 
 
 @pytest.mark.parametrize("option", [("--partition", "x"), ("--time", "1h"), ("--tasks", 2), ("--sbatch", "a=b")])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dvbench.registry import KINDS, Kind, entries, singular, suite_files
+from dvbench import registry
+from dvbench.registry import KINDS, Kind, entries, library_entries, singular, suite_files
 
 
 def first_words(text: str) -> list[str]:
@@ -19,9 +20,38 @@ def first_words(text: str) -> list[str]:
 def test_list_names_everything_once_with_its_summary(dvbench, kind) -> None:
     said = dvbench("list", kind)
     assert (said.code, said.err) == (0, "")
-    assert first_words(said.out) == ["name", *entries(kind)]
-    for entry in entries(kind).values():
+    installed = {name: entry for name, entry in library_entries(kind).items() if entry.available}
+    listed = first_words(said.out)
+    assert listed[: 1 + len(entries(kind)) + len(installed)] == ["name", *entries(kind), *installed]
+    for entry in (*entries(kind).values(), *installed.values()):
         assert entry.summary in said.out
+
+
+def test_list_says_what_can_be_installed(dvbench, monkeypatch) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    said = dvbench("list", "evaluators")
+    assert first_words(said.out.partition(" more with ")[0])[:-1] == ["name", *entries("evaluators")]
+    assert "\n6 more with pydvl: install 'dvbench[pydvl]'; names begin with pydvl:\n" in said.out
+    assert "pydvl:shapley" not in said.out
+
+
+@pytest.mark.parametrize("name", library_entries("evaluators"))
+def test_evaluators_of_other_libraries_are_described_also_where_these_are_missing(dvbench, monkeypatch, name) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    entry = library_entries("evaluators")[name]
+    said = dvbench("describe", name)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(f"{name} (evaluator, {entry.target})\n\n{entry.docstring}\n")
+    assert "random_state: int | " in said.out
+
+
+@pytest.mark.parametrize(
+    "command", ["run tiny.toml --evaluator pydvl:shapley", "value table.csv --evaluator pydvl:shapley"]
+)
+def test_an_evaluator_of_a_missing_library_is_refused_in_one_line(refused, here, monkeypatch, command) -> None:
+    monkeypatch.setattr(registry, "find_spec", lambda name: None)
+    assert "evaluator 'pydvl:shapley' needs pydvl, which is not installed: install " in refused(*command.split())
+    assert not (here / "runs").exists()
 
 
 def test_list_suites(dvbench) -> None:
@@ -58,7 +88,10 @@ def test_an_evaluator_of_ones_own_is_described(dvbench, here: Path) -> None:
 @pytest.mark.parametrize("kind", [*KINDS, "suites"])
 def test_lists_are_json_too(dvbench, kind: str) -> None:
     listed = json.loads(dvbench("list", kind, "--json").out)
-    assert [plugin["name"] for plugin in listed] == list(suite_files() if kind == "suites" else entries(kind))
+    names = list(suite_files() if kind == "suites" else entries(kind))
+    if kind != "suites":
+        names += [name for name, entry in library_entries(kind).items() if entry.available]
+    assert [plugin["name"] for plugin in listed] == names
     assert all(plugin["summary"] for plugin in listed)
 
 

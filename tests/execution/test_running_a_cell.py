@@ -142,6 +142,22 @@ def rows_in(root: object) -> set[bytes]:
     return {row.astype(np.float32).tobytes() for a in arrays if a.ndim == 2 and a.dtype.kind == "f" for row in a}
 
 
+def test_waiting_is_no_cost(script, store: Store) -> None:
+    script(
+        "loose_waiting",
+        "import time\nclass Waiting(Base):\n    def answer(self, n):\n"
+        "        time.sleep(0.5)\n        return np.arange(n)\n",
+    )
+    result = run_cell(made_up_cell("loose_waiting:Waiting"), store)
+    assert result.cost is not None
+    assert result.cost.processor_seconds is not None
+    assert result.cost.seconds > 0.5 > result.cost.processor_seconds == result.seconds
+    on_gpu = result.model_copy(update={"environment": result.environment.model_copy(update={"device": "cuda"})})
+    assert on_gpu.seconds == result.cost.seconds
+    earlier = result.model_copy(update={"cost": result.cost.model_copy(update={"processor_seconds": None})})
+    assert earlier.seconds == result.cost.seconds
+
+
 def test_no_evaluator_can_reach_the_test_set(script, store: Store) -> None:
     script("loose_spy", SPY)
     cell = made_up_cell("loose_spy:Spy")

@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 from loose_scripts import made_up_cell
 
-from dvbench.execution import time_budget
+from dvbench.execution import costs, time_budget
 from dvbench.execution.costs import Measured, estimate, published_costs
 from dvbench.execution.time_budget import fits_until, most_informative_first
 from dvbench.results import Cell
 from dvbench.settings import DatasetSettings, EvaluatorSettings, Groups, ModelSettings, Sizes
 
-ROW = Measured("evaluators", "e", "{}", "logistic_regression", "digits", 100, 100, False, 1, 0, 2.0, 5_000, 900)
+ROW = Measured("evaluators", "e", "{}", "logistic_regression", "digits", 100, 100, 500, 1, False, 1, 0, 2.0, 5_000, 900)
 
 
 def cell(points: int = 100, players: int | None = None, model: str = "logistic_regression", **params: object) -> Cell:
@@ -34,6 +34,19 @@ def cell(points: int = 100, players: int | None = None, model: str = "logistic_r
 def seconds(cell: Cell, *rows: Measured, cuda: bool = False) -> float | None:
     expected = estimate(cell, rows, cuda)
     return None if expected is None else expected.seconds
+
+
+@pytest.fixture(autouse=True)
+def _steps_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model takes no time besides its steps."""
+    monkeypatch.setattr(costs, "MODEL_OVERHEAD", 0.0)
+    monkeypatch.setattr(costs, "STEP_OVERHEAD", 0.0)
+
+
+def test_models_with_few_steps_take_about_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "MODEL_OVERHEAD", 50 * 500)
+    assert seconds(cell(200), ROW) == pytest.approx(3.0)
+    assert seconds(cell(), replace(ROW, epochs=3)) == pytest.approx(1.0)
 
 
 def test_time_grows_with_the_points() -> None:
@@ -69,7 +82,25 @@ def test_the_most_similar_cell_decides() -> None:
 def test_an_evaluator_or_a_model_that_was_not_measured_has_no_estimate() -> None:
     assert seconds(cell(), replace(ROW, name="other")) is None
     assert seconds(cell(model="resnet18"), ROW) is None
-    assert seconds(cell(model="mlp"), ROW) == pytest.approx(2.0)
+
+
+def test_time_grows_with_the_weights() -> None:
+    weights = 50 * 512 + 512 * 10  # of a table of 50 columns
+    assert seconds(cell(model="mlp"), ROW) == pytest.approx(2.0 * weights / 500)
+    row = replace(ROW, name="unlearning_shapley", unlearned=101, model="mlp", weights=weights)
+    head = {"method": {"name": "gradient_ascent", "parameters": "head"}}
+    made = cell(model="mlp", **head)
+    made = made.model_copy(update={"evaluator": made.evaluator.model_copy(update={"name": "unlearning_shapley"})})
+    assert seconds(made, row) == pytest.approx(2.0 * 5120 / weights)
+
+
+def test_parameters_that_are_not_given_have_their_defaults() -> None:
+    row = replace(ROW, name="unlearning_shapley", unlearned=101)
+    method = {"name": "gradient_ascent", "steps": 50, "batch_size": 64}
+    made = cell(method=method, sampling={"permutations": 30})
+    made = made.model_copy(update={"evaluator": made.evaluator.model_copy(update={"name": "unlearning_shapley"})})
+    assert seconds(made, row) == pytest.approx(6.0)  # of 100 steps, 32 points and 10 permutations
+    assert seconds(made, replace(row, params='{"method": "no_such_method"}')) is not None
 
 
 def test_every_evaluator_and_problem_comes_early() -> None:

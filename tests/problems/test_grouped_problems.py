@@ -14,6 +14,8 @@ from torch.utils.data import Subset
 
 from dvbench.errors import UserError
 from dvbench.problems.build import build_problem
+from dvbench.problems.groups import assign
+from dvbench.problems.source import Source, classification
 from dvbench.problems.subsets import Subsets
 from dvbench.settings import Groups, Noise, Sizes
 from dvbench.training.tensors import as_tensor
@@ -133,3 +135,40 @@ def test_values_of_points_are_summed() -> None:
     expected = [values[problem.groups == player].sum() for player in range(10)]
     np.testing.assert_allclose(problem.summed(values), expected)
     np.testing.assert_array_equal(problem.points_of(np.array([3, 1])), np.flatnonzero(np.isin(problem.groups, [1, 3])))
+
+
+@given(st.integers(2, 60), st.integers(0, 5))
+def test_the_largest_of_unequal_subsets_has_ten_times_the_points_of_the_smallest(count: int, seed: int) -> None:
+    points = 40 * count
+    groups = Groups(by="random", count=count, sizes="unequal")
+    subsets = assign(groups, made_up_source(points), np.arange(points), "made up", np.random.default_rng(seed))
+    sizes = np.sort(np.bincount(subsets, minlength=count))
+    assert sizes.sum() == points
+    assert 7 <= sizes[-1] / sizes[0] <= 10.5
+    few = assign(groups, made_up_source(count), np.arange(count), "made up", np.random.default_rng(seed))
+    assert sorted(few) == list(range(count))  # none is empty
+
+
+def made_up_source(points: int) -> Source:
+    return classification(np.zeros((points, 1)), np.arange(points) % 2, ("a", "b"))
+
+
+def test_graded_noise_makes_noisy_subsets_of_different_quality() -> None:
+    noise = Noise(kind="labels", rate=0.5, draw="graded")
+    assert str(noise) == "labels0.5-graded"
+    clean = build_problem("digits", SIZES, Noise(), 0, TEN).train
+    problem = build_problem("digits", SIZES, noise, 0, TEN)
+    wrong = (problem.train.y != clean.y).any(dim=1).numpy()
+    shares = np.bincount(problem.groups, wrong) / np.bincount(problem.groups)
+    np.testing.assert_allclose(sorted(shares[problem.corrupted]), [0.2, 0.4, 0.6, 0.8, 1.0], atol=0.05)
+    assert not shares[~problem.corrupted].any()
+    with pytest.raises(UserError, match="of groups, not of points"):
+        build_problem("digits", SIZES, noise, 0)
+
+
+def test_sizes_and_graded_noise_where_they_have_no_meaning() -> None:
+    with pytest.raises(ValidationError, match="sizes are a setting of groups by 'random'"):
+        Groups(by="classes", sizes="unequal")
+    with pytest.raises(ValidationError, match="the validation set has none"):
+        Noise(kind="labels", rate=0.5, draw="graded", validation=True)
+    assert str(Groups(by="random", count=30, sizes="unequal")) == "30unequal"

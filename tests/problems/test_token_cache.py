@@ -14,6 +14,7 @@ from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 
@@ -52,6 +53,10 @@ def make(vocabulary: Vocabulary, texts: int | None = 3, passages: Callable | Non
 
 def never() -> Iterator[Passage]:
     raise AssertionError("texts are read again")
+
+
+def no_locks(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
 
 
 def in_full(vocabulary: Vocabulary) -> list[list[int]]:
@@ -265,7 +270,10 @@ def test_the_file_of_a_killed_process_is_not_used_and_deleted_after_a_day(folder
     assert not abandoned.exists()
 
 
-def test_two_writers_of_the_same_tokens_do_not_disturb_each_other(folder: Path, vocabulary: Vocabulary) -> None:
+def test_two_writers_of_the_same_tokens_do_not_disturb_each_other(
+    folder: Path, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filelock.FileLock, "acquire", no_locks)
     inner: list[TokenFile] = []
 
     def texts() -> Iterator[Passage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,14 @@ def test_the_init_of_a_plugin_folder_defines_nothing(path):
 @pytest.mark.parametrize("folder", PLUGIN_FOLDERS)
 def test_plugin_folders_have_no_other_folders(folder):
     children = {path.name for path in (ROOT / folder).iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert children == ({"baselines", "common"} if folder == "evaluators" else set())
+    assert children == ({"baselines", "common", "libraries"} if folder == "evaluators" else set())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "evaluators/libraries").glob("*.py")), ids=relative)
+def test_a_file_of_another_library_is_registered_by_its_name(path):
+    if path.stem != "__init__":
+        points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+        assert points["dvbench.libraries.evaluators"][path.stem] == f"evaluators.libraries.{path.stem}"
 
 
 def test_suites_are_toml_files():
