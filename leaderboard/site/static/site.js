@@ -93,15 +93,15 @@ window.dvbench = (() => {
     function filled(row, entry) {
       const copy = row.cloneNode(true), cells = [...copy.children], last = Math.max(chosen.entries.length - 1, 1);
       const percent = (rank) => Math.min(Math.max((100 * (rank - 1)) / last, 0), 100);
-      const [first, last] = entry.interval;
-      cells[0].textContent = first === last ? first : `${first}-${last}`;
+      const [low, high] = entry.interval;
+      cells[0].textContent = low === high ? low : `${low}-${high}`;
       cells[0].dataset.order = entry.rank;
       cells[2].textContent = entry.tier;
       cells[3].textContent = number(entry.meanRank, 2);
       cells[3].dataset.order = entry.meanRank;
       const track = element("span", { class: "track", role: "presentation" }, element("i"), element("b"));
-      track.firstChild.style.left = `${percent(first)}%`;
-      track.firstChild.style.right = `${100 - percent(last)}%`;
+      track.firstChild.style.left = `${percent(low)}%`;
+      track.firstChild.style.right = `${100 - percent(high)}%`;
       track.lastChild.style.left = `${percent(entry.meanRank)}%`;
       cells[4].replaceChildren(track);
       const rest = cells.slice(hasNormalised ? 6 : 5);
@@ -129,7 +129,7 @@ window.dvbench = (() => {
           const e = chosen.evaluators.indexOf(entry.evaluator), { name } = data.evaluators[entry.evaluator];
           const link = element("a", { href: `evaluators/${encodeURIComponent(name)}.html` }, name);
           const cells = [...means.values()].map((list) => {
-            const best = list[e] === Math.min(...list), text = number(list[e], 1);
+            const best = list[e] === Math.min(...list.filter((v) => v !== null)), text = number(list[e], 1);
             return element("td", best ? { class: "best" } : {}, best ? element("strong", {}, text) : text);
           });
           return element("tr", {}, element("th", { scope: "row" }, link), ...cells);
