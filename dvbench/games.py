@@ -269,6 +269,11 @@ def tabulated_shapley_values(utilities: np.ndarray) -> np.ndarray:
     return values
 
 
+def all_coalitions(n: int) -> list[np.ndarray]:
+    """All coalitions of n players, in the order of `tabulated_shapley_values`."""
+    return [np.flatnonzero(mask >> np.arange(n) & 1) for mask in range(2**n)]
+
+
 def enumerable(n: int, permutations: int) -> bool:
     """Whether all coalitions of n players need no more utilities than this many permutations."""
     return bool(2**n <= _utilities_of(permutations, n))

@@ -41,7 +41,7 @@ CREATE TABLE results (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, stamp TEXT, sh
   peak_cuda_memory REAL, machine TEXT, device TEXT, object TEXT, object_version TEXT, digest TEXT);
 CREATE INDEX by_evaluator ON results (evaluator);
 CREATE TABLE scores (id INTEGER, task TEXT, version INTEGER, metric TEXT, higher_is_better INTEGER, value REAL,
-  error TEXT, metrics TEXT, lengths TEXT, points BLOB, axes TEXT, PRIMARY KEY (id, task));
+  ceiling REAL, error TEXT, metrics TEXT, lengths TEXT, points BLOB, axes TEXT, PRIMARY KEY (id, task));
 """
 STATEMENTS = [statement.strip() for statement in TABLES.split(";") if statement.strip()]
 
@@ -141,7 +141,7 @@ class Index:
         version, description = self._database.execute("SELECT version, description FROM plan").fetchone()
         planned = self._frame("SELECT * FROM planned ORDER BY rowid")
         results = self._frame("SELECT * FROM results ORDER BY folder")
-        columns = "id, task, version, metric, higher_is_better, value, error, metrics"
+        columns = "id, task, version, metric, higher_is_better, value, ceiling, error, metrics"
         scores = self._frame(f"SELECT {columns} FROM scores")  # noqa: S608
         return IndexedSuite(self.suite, version, description, planned, results, scores)
 
@@ -374,6 +374,7 @@ def _scores(result: Result) -> Iterator[dict[str, Any]]:
             "metric": score.headline,
             "higher_is_better": score.higher_is_better,
             "value": score.value,
+            "ceiling": score.ceiling,
             "error": score.error or "",
             "metrics": json.dumps(score.metrics),
             "lengths": json.dumps({name: len(line) for name, line in score.curves.items()}),

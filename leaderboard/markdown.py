@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from leaderboard.tables import (
+    CEILING_IN_WORDS,
     COSTS_IN_WORDS,
     DECLINED_IN_WORDS,
     FRESH_IN_WORDS,
@@ -42,6 +43,8 @@ def render(tables: SuiteTables) -> str:
         parts.append(FRESH_IN_WORDS)
     parts += [_table(table) for table in tables.problems]
     parts += [f"{SCORES_IN_WORDS} The best is **bold**."]
+    if tables.has_ceilings:
+        parts.append(CEILING_IN_WORDS)
     for title, declined in (("## Failed cells", False), ("## Declined cells", True)):
         lines = [
             f"- **{escape(failure.evaluator)}** on {escape(failure.problem)}, {escape(failure.tasks)}, "

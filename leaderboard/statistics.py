@@ -21,6 +21,7 @@ from leaderboard.tiers import Tiers, tiers
 
 STATUSES = ("ok", "failed", "missing", "declined")
 NARROW = "declines most"  # role of an evaluator that applies to less than half of a suite
+LEAST_CEILING = 0.1  # of which a score is given as a share
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def summary(scores: pd.DataFrame, roles: Mapping[str, str] = MappingProxyType({}
     -------
     pandas.DataFrame
         One row per (problem, task, evaluator): ``mean`` over the seeds that are ok with its interval, ``low`` and
-        ``high`` (see `intervals`), ``rank``, ``n_ok``, ``n_failed``, ``n_missing`` and ``n_declined``, besides
-        ``metric`` and ``higher_is_better``.
+        ``high`` (see `intervals`), ``rank``, ``n_ok``, ``n_failed``, ``n_missing`` and ``n_declined``, ``ceiling`` and
+        ``share`` (see `ceilings`), besides ``metric`` and ``higher_is_better``.
 
     Notes
     -----
@@ -87,7 +88,26 @@ def summary(scores: pd.DataFrame, roles: Mapping[str, str] = MappingProxyType({}
     frame[["low", "high"]] = intervals(frame["mean"], frame.pop("spread"), frame["n_ok"], limits)
     # Averages of equal ranks can differ in their last bits, and would then not tie.
     order = frame.pop("by_seed").round(9).groupby([frame[name] for name in COLUMN])
-    return frame.assign(rank=order.rank(method="average"))
+    ranks = order.rank(method="average")
+    return frame.assign(rank=ranks).merge(ceilings(scores), on=[*COLUMN, "evaluator"], how="left")
+
+
+def ceilings(scores: pd.DataFrame) -> pd.DataFrame:
+    """Compare scores with what exact values reach, over the seeds that have a ceiling.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per (problem, task, evaluator) with a ceiling: its mean over seeds, and ``share``, the mean score
+        divided by it; NaN if the ceiling is below `LEAST_CEILING`, because references that hardly repeat themselves are
+        noise. The quotient is that of means: a quotient of one seed could have any size.
+    """
+    keys = [*COLUMN, "evaluator"]
+    if "ceiling" not in scores:
+        return scores.iloc[:0][keys].assign(ceiling=np.nan, share=np.nan)
+    means = scores[scores["ceiling"].notna()].groupby(keys, sort=False)[["value", "ceiling"]].mean().reset_index()
+    share = (means.pop("value") / means["ceiling"]).where(means["ceiling"] >= LEAST_CEILING)
+    return means.assign(share=share)
 
 
 def overall(scores: pd.DataFrame, roles: Mapping[str, str] = MappingProxyType({})) -> pd.DataFrame:

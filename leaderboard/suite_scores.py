@@ -27,7 +27,7 @@ CELL = ["problem", "evaluator", "seed"]
 COLUMN = ["problem", "task"]
 COSTS = ["seconds", "fits", "unlearned", "peak_memory", "peak_cuda_memory"]
 SCORE = [*COLUMN, "evaluator", "seed", "value", "metric", "higher_is_better", "status", "error", "metrics", "id"]
-SCORE += ["lowest", "highest"]
+SCORE += ["ceiling", "lowest", "highest"]
 OTHER_DATA = "computed on another revision of the data than most other results; run it again"
 SOME_SEEDS = "declined in some seeds only, which counts as failed: "
 STALE = "the result was computed with other settings than planned; run the suite again"
@@ -50,9 +50,9 @@ class SuiteScores:
     scores : pandas.DataFrame
         One row per (problem, task, evaluator, seed), in the order of the plan, with ``value`` (the headline metric, or
         NaN), ``metric`` (its name), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"``, ``"missing"`` or
-        ``"declined"``), ``error`` (the reason, or empty), ``metrics`` (all of them, as JSON), and ``lowest`` and
-        ``highest`` (the range of the headline metric). A failed valuation fails all tasks of its cell. ``metric`` is
-        empty, and ``higher_is_better`` True, where no evaluator has a score.
+        ``"declined"``), ``error`` (the reason, or empty), ``metrics`` (all of them, as JSON), ``ceiling`` (what exact
+        values reach, or NaN), and ``lowest`` and ``highest`` (the range of the headline metric). A failed valuation
+        fails all tasks of its cell. ``metric`` is empty, and ``higher_is_better`` True, where no evaluator has a score.
     remarks : tuple of str
         Notes on what limits a comparison.
     fresh : dict of str to FreshRun
@@ -165,7 +165,8 @@ def _scores(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         rows.loc[row, ["status", "error"]] = "missing", error
     rows["metric"] = [metric for _, metric, _ in wanted]
     rows["higher_is_better"] = [bool(up) for _, _, up in wanted]
-    rows["value"] = rows["value"].astype(float).where(rows["status"] == "ok")
+    for name in ("value", "ceiling"):
+        rows[name] = rows[name].astype(float).where(rows["status"] == "ok")
     ranges = [metric_range(*names) for names in zip(rows["task"], rows["metric"], rows["problem_kind"], strict=True)]
     rows[["lowest", "highest"]] = np.array(ranges, dtype=float).reshape(-1, 2)
     return rows[SCORE]

@@ -40,6 +40,11 @@ DECLINED_IN_WORDS = (
     "Declined: the evaluator does not apply to a problem of this kind. It is compared on the others, and what it "
     "declines does not count against it."
 )
+CEILING_IN_WORDS = (
+    "Ceiling: what values reach that are exact but for the randomness of training, by models trained again with other "
+    "initial weights and minibatches. The percentage is the mean score as a share of it, where it is at least 0.1; "
+    "above 100% is possible, because the references of both trainings are noisy."
+)
 COSTS_IN_WORDS = "Cost of the valuation without scoring, means over the seeds whose valuation is ok."
 FRESH_IN_WORDS = (
     "Re-run on fresh seeds: the evaluator was also run on problems of seeds that nobody could know. The gap says by "
@@ -108,6 +113,8 @@ class SuiteTables:
     failures : tuple of Failure
     headlines : tuple of (str, str)
         Each task with its headline metric in words.
+    has_ceilings : bool
+        Whether a score has a ceiling, which is then to be explained.
     remarks : tuple of str
     """
 
@@ -120,6 +127,7 @@ class SuiteTables:
     costs: tuple[Table, ...]
     failures: tuple[Failure, ...]
     headlines: tuple[tuple[str, str], ...]
+    has_ceilings: bool
     remarks: tuple[str, ...]
 
 
@@ -136,6 +144,7 @@ def suite_tables(suite: SuiteScores, numbers: SuiteStatistics) -> SuiteTables:
         costs=tuple(_cost_table(name, group, order) for name, group in groups(numbers.cost, "problem")),
         failures=_failures(suite.scores, order),
         headlines=_headlines(numbers.summary),
+        has_ceilings=bool(numbers.summary["ceiling"].notna().any()),
         remarks=tuple(clean(remark) for remark in suite.remarks),
     )
 
@@ -149,7 +158,8 @@ def csv_table(numbers: SuiteStatistics) -> str:
     rows = numbers.summary.merge(costs, on=["problem", "evaluator"], how="left")
     orders = {name: list(rows[name].unique()) for name in COLUMN} | {"evaluator": _order(numbers)}
     rows = rows.sort_values(list(orders), key=lambda names: names.map(orders[str(names.name)].index), kind="stable")
-    return rows[CSV_COLUMNS].to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    with_ceilings = [*CSV_COLUMNS, "ceiling", "share"] if rows["ceiling"].notna().any() else CSV_COLUMNS
+    return rows[with_ceilings].to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def rows_for_console(suite: SuiteScores) -> tuple[list[str], list[list[str]]]:
@@ -228,6 +238,11 @@ def separable(tiers: Tiers) -> str:
         f"These are fewer than {FEWEST} problems, so ranks hold for these with other seeds, and not for other problems."
     )
     return said if tiers.observations == "problems" else f"{said} {few}"
+
+
+def share(row: dict[str, Any]) -> str:
+    """Write a mean score as a share of its ceiling, after a comma; empty if there is none."""
+    return "" if math.isnan(row["share"]) else f", {row['share']:.0%}"
 
 
 def groups(frame: pd.DataFrame, by: str) -> list[tuple[str, pd.DataFrame]]:
@@ -323,8 +338,10 @@ def _problem_table(problem: str, summary: pd.DataFrame, order: list[str]) -> Tab
 
 
 def _measure(summary: pd.DataFrame, seeds: int) -> str:
-    """Write the headline metric of a task with its direction, and the number of seeds."""
-    return f"{summary['metric'].iloc[0]} {arrow(bool(summary['higher_is_better'].iloc[0]))}, n = {seeds}"
+    """Write the headline metric of a task with its direction, the number of seeds, and the ceiling if there is one."""
+    ceiling = summary["ceiling"].mean()
+    stated = "" if math.isnan(ceiling) else f", ceiling {number(ceiling, 2)}"
+    return f"{summary['metric'].iloc[0]} {arrow(bool(summary['higher_is_better'].iloc[0]))}, n = {seeds}{stated}"
 
 
 def _score_entry(row: dict[str, Any], seeds: int, first: bool = False) -> Entry:
@@ -341,7 +358,8 @@ def _score_entry(row: dict[str, Any], seeds: int, first: bool = False) -> Entry:
     n = "" if row["n_ok"] == seeds else f"n = {row['n_ok']}, "
     shown = between(row["mean"], row["low"], row["high"])
     rank = "" if math.isnan(row["rank"]) else f"#{row['rank']:g}"
-    return Entry(shown, note=f"{n}{rank}".removesuffix(", "), alarm=lacking, best=first)
+    note = f"{n}{rank}".removesuffix(", ") + share(row)
+    return Entry(shown, note=note.removeprefix(", "), alarm=lacking, best=first)
 
 
 def _cost_table(problem: str, cost: pd.DataFrame, order: list[str]) -> Table:

@@ -12,7 +12,7 @@ from typing import Annotated, cast
 
 import typer
 
-from dvbench.cli import cache, corpus_valuation, results, selection, submission, valuation
+from dvbench.cli import cache, corpus_valuation, exact, results, selection, submission, valuation
 from dvbench.cli.plugins import describe_command, list_command
 from dvbench.cli.signals import ending_by_signals
 from dvbench.errors import UserError
@@ -53,6 +53,7 @@ leaderboard_app.command("build")(results.build)
 app.command("merge")(results.merge)
 app.command("figures")(results.figures)
 app.add_typer(leaderboard_app, name="leaderboard")
+app.add_typer(exact.app, name="exact")
 app.add_typer(cache.app, name="cache")
 
 

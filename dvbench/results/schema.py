@@ -31,7 +31,10 @@ Key = Annotated[str, _printable(LONGEST_KEY)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # larger numbers are those of a diverged computation
 Count = Annotated[int, Field(ge=0, le=2**53)]
-ArrayName = Literal["values", "standard_errors", "repeat", "chosen", "weights"]
+ArrayName = Literal[
+    "values", "standard_errors", "repeat", "chosen", "weights",
+    "copied", "split", "untrained", "shortcut", "null", "other_null",
+]  # fmt: skip
 
 
 class CellKey(Strict):
@@ -86,7 +89,8 @@ class Dataset(Strict):
 class Array(Strict):
     """A saved array: ``<name>.npy`` in the cell's folder.
 
-    Most have one number a player. ``chosen`` and ``weights`` say which points a selection strategy chose, and with
+    Most have one number a player. ``repeat`` and those after ``weights`` are values of variants of the problem, see
+    `dvbench.problems.variants`. ``chosen`` and ``weights`` say which points a selection strategy chose, and with
     which weights; see `dvbench.selecting.record`.
     """
 
@@ -99,6 +103,9 @@ class Score(Strict):
 
     ``axes`` names the x axis of each curve: another curve of the same length, or ``player``, ``coalition`` or ``epoch``
     where a curve has one number for each of these.
+
+    ``ceiling`` is what the headline metric is for values that are exact but for the randomness of training: the
+    reference of another training. Tasks without a reference have none, nor have results of before there were ceilings.
     """
 
     version: int = Field(ge=1)
@@ -107,13 +114,14 @@ class Score(Strict):
     metrics: dict[Key, Number] = Field(default={}, max_length=MOST_ENTRIES)
     curves: dict[Key, list[Number]] = Field(default={}, max_length=MOST_ENTRIES)
     axes: dict[Key, Key] = {}
+    ceiling: Number | None = None
     error: ErrorText | None = None
 
     @model_validator(mode="after")
     def _headline_or_error(self) -> Score:
         if self.error is None and self.headline not in self.metrics:
             raise ValueError(f"neither an error nor the headline metric '{self.headline}'")
-        if self.error is not None and (self.metrics or self.curves):
+        if self.error is not None and (self.metrics or self.curves or self.ceiling is not None):
             raise ValueError("a failed score has an error, and neither metrics nor curves")
         return self
 

@@ -17,6 +17,8 @@ A task scores the data values of one evaluator on one problem. It is a function 
 ``coalitions`` returns the sets of players that a model is to be trained on, each an array of player numbers;
 ``utilities`` holds the test utility of each of these models. A task that needs no such models omits ``coalitions``. All
 tasks are asked for their coalitions first; then each coalition is trained once for all evaluators, and the tasks score.
+A task that compares values with those of a changed problem names its ``variants``: they are valued together with the
+problem, and saved, so that scoring needs no evaluator.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from dvbench.errors import UserError
 from dvbench.problems.problem import Problem
 from dvbench.ranges import Range
 from dvbench.results.axes import check_axes
-from dvbench.scoring.outputs import UnlearningOutputs
+from dvbench.scoring.correlation import rank_correlation
+from dvbench.scoring.outputs import CoalitionUtilities, UnlearningOutputs
 from dvbench.scoring.selection_experiment import SelectionOutputs
 
 
@@ -45,6 +48,10 @@ class Valuation:
         Data values of the n players; a higher value means more useful data.
     repeat : numpy.ndarray of shape (n,), optional
         Values of the same evaluator on the same problem with other random numbers.
+    variants : mapping of str to numpy.ndarray
+        Values of the same evaluator on variants of the problem, by the names of `dvbench.problems.variants.VARIANTS`.
+    compute_coalitions : callable, optional
+        Computes utilities of models without each coalition; None unless the values come from an unlearning method.
     compute_outputs : callable, optional
         Computes the outputs of the models that have unlearned each player; None unless the values come from an
         unlearning method.
@@ -56,6 +63,8 @@ class Valuation:
     repeat: np.ndarray | None = None
     compute_outputs: Callable[[], UnlearningOutputs] | None = None
     compute_selected: Callable[[], SelectionOutputs] | None = None
+    variants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    compute_coalitions: Callable[[], CoalitionUtilities] | None = None
 
     def outputs(self) -> UnlearningOutputs:
         """Outputs of the models that have unlearned each player.
@@ -68,6 +77,18 @@ class Valuation:
         if self.compute_outputs is None:
             raise ValueError("these values come from no unlearning method, so there are no unlearned models to judge")
         return self.compute_outputs()
+
+    def coalition_utilities(self) -> CoalitionUtilities:
+        """Utilities of models without each coalition, unlearned and retrained.
+
+        Raises
+        ------
+        ValueError
+            If the values do not come from an unlearning method.
+        """
+        if self.compute_coalitions is None:
+            raise ValueError("these values come from no unlearning method, so there are no unlearned models to judge")
+        return self.compute_coalitions()
 
     def selected(self) -> SelectionOutputs:
         """Accuracies of models that were trained on the points that a selection strategy chose.
@@ -120,6 +141,45 @@ class Outcome:
         return dict(self.x)
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What a task correlates values with, if other trainings of the same models give it too.
+
+    Its rank correlation with that of another training is the ceiling of the headline metric: what values reach that
+    are exact, but for the randomness of training.
+
+    Parameters
+    ----------
+    curve : str
+        Curve of the outcome that holds the reference.
+    coalitions : callable
+        ``(problem) -> sequence of numpy.ndarray of int``: the sets of players that the reference is computed from.
+    compute : callable
+        ``(utilities) -> numpy.ndarray``: the reference, from the test utilities of models trained on these sets.
+    measure : str
+        The measure that these utilities are, one of those of the task if it has any.
+    """
+
+    curve: str
+    coalitions: Callable[[Problem], Sequence[np.ndarray]]
+    compute: Callable[[np.ndarray], np.ndarray]
+    measure: str = "utility"
+
+    def ceiling(self, problem: Problem, outcome: Outcome, retrain: Callable[..., np.ndarray]) -> float:
+        """Rank correlation of the reference of an outcome with that of models that another training gives.
+
+        Parameters
+        ----------
+        problem : Problem
+        outcome : Outcome
+            Of the task.
+        retrain : callable
+            Test utilities of models trained on coalitions, with other initial weights and minibatches.
+        """
+        again = self.compute(retrain(self.coalitions(problem)))
+        return rank_correlation(again, np.asarray(outcome.curves[self.curve]))[0]
+
+
 Coalitions = Callable[[Problem, Valuation], Sequence[np.ndarray]]
 Scorer = Callable[[Problem, Valuation, np.ndarray], Outcome]
 
@@ -144,10 +204,16 @@ class Task:
         leaderboard cuts intervals to it. ``accuracy_*`` stands for all metrics of this form, such as ``accuracy_0.1``.
     coalitions : callable, optional
         ``(problem, valuation) -> sequence of numpy.ndarray of int``: the sets of players that models are trained on.
+    reference : Reference, optional
+        What the headline metric, a rank correlation, compares values with, if its ceiling is to be reported.
     noise : {"labels", "features"}, optional
         The kind of noise that a problem must have.
     repeats : bool
         Whether the task needs a second valuation.
+    variants : tuple of str
+        Variants of the problem whose values the task needs; see `dvbench.problems.variants`.
+    measures : tuple of str
+        Test utilities that the task needs of each coalition, in place of the problem's; see `dvbench.scoring.measures`.
     judges_unlearning : bool
         Whether the task judges an unlearning method by the models that have unlearned each player.
     judges_selection : bool
@@ -163,8 +229,11 @@ class Task:
     higher_is_better: bool
     ranges: Mapping[str, Range] = field(default_factory=dict)
     coalitions: Coalitions | None = None
+    reference: Reference | None = None
     noise: Literal["labels", "features"] | None = None
     repeats: bool = False
+    variants: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
     judges_unlearning: bool = False
     judges_selection: bool = False
     min_players: int = 1
@@ -190,7 +259,7 @@ class Task:
         ----------
         problem : Problem
         valuation : Valuation
-        utilities : numpy.ndarray of shape (coalitions,)
+        utilities : numpy.ndarray of shape (coalitions,), or (measures, coalitions)
             Test utilities of models trained on the `wanted_coalitions`, in their order.
 
         Raises
@@ -220,8 +289,11 @@ def task(
     higher_is_better: bool,
     ranges: Mapping[str, Range] | None = None,
     coalitions: Coalitions | None = None,
+    reference: Reference | None = None,
     noise: Literal["labels", "features"] | None = None,
     repeats: bool = False,
+    variants: tuple[str, ...] = (),
+    measures: tuple[str, ...] = (),
     judges_unlearning: bool = False,
     judges_selection: bool = False,
     min_players: int = 1,
@@ -229,8 +301,8 @@ def task(
 ) -> Callable[[Scorer], Task]:
     """Turn a function into a `Task`; see there for the parameters.
 
-    dvbench reads all of them but ``coalitions`` from the source without importing it, so they must be written as
-    constants.
+    dvbench reads all of them but ``coalitions`` and ``reference`` from the source without importing it, so they must
+    be written as constants.
     """
     return lambda score: Task(
         score=score,
@@ -239,8 +311,11 @@ def task(
         higher_is_better=higher_is_better,
         ranges=ranges or {},
         coalitions=coalitions,
+        reference=reference,
         noise=noise,
         repeats=repeats,
+        variants=variants,
+        measures=measures,
         judges_unlearning=judges_unlearning,
         judges_selection=judges_selection,
         min_players=min_players,

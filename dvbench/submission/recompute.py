@@ -165,6 +165,8 @@ def _score_differences(before: Score, after: Score, tolerance: float) -> Iterato
     for what in ("version", "headline", "higher_is_better"):
         if getattr(before, what) != getattr(after, what):
             yield what, getattr(before, what), getattr(after, what)
+    if before.ceiling is not None and not near(before.ceiling, after.ceiling, tolerance):
+        yield "ceiling", before.ceiling, after.ceiling
     for name in sorted(before.metrics.keys() | after.metrics.keys()):
         pair = before.metrics.get(name), after.metrics.get(name)
         if not near(*pair, tolerance):

@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import pearsonr
 
-from dvbench.games import tabulated_shapley_values
+from dvbench.games import all_coalitions, tabulated_shapley_values
 from dvbench.problems.problem import Problem
-from dvbench.scoring.contract import Outcome, Valuation, task
+from dvbench.scoring.contract import Outcome, Reference, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 
 
-def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
+def coalitions(problem: Problem, valuation: Valuation | None = None) -> list[np.ndarray]:
     """All coalitions, in the order of `tabulated_shapley_values`."""
-    n = problem.players
-    return [np.flatnonzero(mask >> np.arange(n) & 1) for mask in range(2**n)]
+    return all_coalitions(problem.players)
 
 
 @task(
@@ -23,6 +22,7 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     higher_is_better=True,
     ranges={"spearman": (-1, 1), "p_spearman": (0, 1), "pearson": (-1, 1)},
     coalitions=coalitions,
+    reference=Reference("exact", coalitions, tabulated_shapley_values),
     min_players=3,
     max_players=12,
 )
@@ -31,8 +31,9 @@ def exact_agreement(problem: Problem, valuation: Valuation, utilities: np.ndarra
 
     The utility of a coalition is the test utility of a model trained from scratch on it, and of an untrained model for
     the empty coalition; all 2^n models are trained. Headline: ``spearman``, Spearman's correlation of values with exact
-    Shapley values; higher is better, 0 is chance and the score of constant values. Further metrics: ``p_spearman``, its
-    two-sided p-value, and ``pearson``, Pearson's correlation, which also requires the right proportions.
+    Shapley values; higher is better, 0 is chance and the score of constant values. Its ceiling is the correlation of
+    exact values with those of other initial weights and minibatches. Further metrics: ``p_spearman``, its two-sided
+    p-value, and ``pearson``, Pearson's correlation, which also requires the right proportions.
 
     References
     ----------

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from itertools import combinations
-
 import numpy as np
 
 from dvbench.problems.problem import Problem
-from dvbench.randomness import generator
-from dvbench.scoring.contract import Outcome, Valuation, task
+from dvbench.scoring.coalitions import half_coalitions, summed
+from dvbench.scoring.contract import Outcome, Reference, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 
 COALITIONS = 50
 
 
-def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
+def coalitions(problem: Problem, valuation: Valuation | None = None) -> list[np.ndarray]:
     """Coalitions of half of the players, rounded down: random ones without repetition, or all where there are few."""
-    n = problem.players
-    half = n // 2
-    if math.comb(n, half) <= COALITIONS:
-        return [np.array(players) for players in combinations(range(n), half)]
-    rng = generator(problem.dataset, problem.seed, "lds")
-    drawn: dict[tuple[int, ...], None] = {}  # a set that keeps its order
-    while len(drawn) < COALITIONS:
-        drawn[tuple(np.sort(rng.permutation(n)[:half]).tolist())] = None
-    return [np.array(players) for players in drawn]
+    return half_coalitions(problem, COALITIONS)
 
 
 @task(
@@ -34,6 +23,7 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     higher_is_better=True,
     ranges={"lds": (-1, 1), "p_lds": (0, 1)},
     coalitions=coalitions,
+    reference=Reference("utility", coalitions, np.asarray),
     min_players=3,
 )
 def group_lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
@@ -42,17 +32,17 @@ def group_lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> 
     The linear datamodeling score, with the test utility as the model's output. Coalitions of half of the players are
     drawn, 50 distinct ones or all if there are no more, the same for all evaluators, and a model is trained from
     scratch on each. Headline: ``lds``, Spearman's correlation of summed values with test utilities; higher is better,
-    0 is chance and the score of constant values. Further metric: ``p_lds``, its two-sided p-value, which treats
-    coalitions as independent although they have players in common. Curves over coalitions: ``summed`` values and the
-    test ``utility``.
+    0 is chance and the score of constant values. Its ceiling is the correlation of the test utilities with those of
+    other initial weights and minibatches. Further metric: ``p_lds``, its two-sided p-value, which treats coalitions as
+    independent although they have players in common. Curves over coalitions: ``summed`` values and the test
+    ``utility``.
 
     References
     ----------
     S. M. Park, K. Georgiev, A. Ilyas, G. Leclerc, A. Madry. TRAK: attributing model behavior at scale. ICML 2023,
     arXiv:2303.14186. Section 2.
     """
-    # Sums are rounded once, so that sums of the same values tie, in any order of addition.
-    summed = np.array([math.fsum(valuation.values[players]) for players in coalitions(problem, valuation)])
-    lds, p = rank_correlation(summed, utilities)
-    curves = {"summed": summed.tolist(), "utility": utilities.tolist()}
+    sums = summed(valuation.values, coalitions(problem, valuation))
+    lds, p = rank_correlation(sums, utilities)
+    curves = {"summed": sums.tolist(), "utility": utilities.tolist()}
     return Outcome({"lds": lds, "p_lds": p}, curves, x="coalition")

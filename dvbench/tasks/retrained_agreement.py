@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from dvbench.problems.problem import Problem
-from dvbench.scoring.contract import Outcome, Valuation, task
+from dvbench.scoring.contract import Outcome, Reference, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 from dvbench.scoring.outputs import compared_points, utility
+
+
+def all_but_one(problem: Problem) -> list[np.ndarray]:
+    """All players but each."""
+    everyone = np.arange(problem.players)
+    return [np.delete(everyone, player) for player in everyone]
 
 
 @task(
@@ -15,6 +21,7 @@ from dvbench.scoring.outputs import compared_points, utility
     headline="spc",
     higher_is_better=True,
     ranges={"spc": (-1, 1), "p_spc": (0, 1), "gap": "distance", "gap_full": "distance"},
+    reference=Reference("retrained", all_but_one, np.asarray),
     judges_unlearning=True,
     min_players=3,
 )
@@ -22,9 +29,10 @@ def retrained_agreement(problem: Problem, valuation: Valuation, utilities: np.nd
     """Retrained agreement: do models that unlearned a player have the utility of models retrained without it?
 
     Headline: ``spc``, Spearman's correlation over players of the test utilities of both models; higher is better, 0 is
-    chance and the score of models that all have the same utility. Further metrics: ``p_spc``, its two-sided p-value,
-    and ``gap``, the mean absolute difference of the two utilities; ``gap_full`` is that of the full model, from which
-    every method starts.
+    chance and the score of models that all have the same utility. Its ceiling is the correlation of the utilities of
+    retrained models with those of other initial weights and minibatches. Further metrics: ``p_spc``, its two-sided
+    p-value, and ``gap``, the mean absolute difference of the two utilities; ``gap_full`` is that of the full model,
+    from which every method starts.
 
     References
     ----------

@@ -22,6 +22,7 @@ from leaderboard.site.payloads import SeedCurves, charts, download, script, suit
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import (
+    CEILING_IN_WORDS,
     COSTS_IN_WORDS,
     DECLINED_IN_WORDS,
     FRESH_IN_WORDS,
@@ -39,6 +40,7 @@ from leaderboard.tables import (
     marks,
     number,
     rank_interval,
+    share,
 )
 from leaderboard.text import clean
 
@@ -58,7 +60,7 @@ def environment() -> Environment:
     )
     templates.globals |= {"number": number, "clean": clean}
     words = {"costs": COSTS_IN_WORDS, "fresh": FRESH_IN_WORDS, "ranks": RANKS_IN_WORDS, "scores": SCORES_IN_WORDS}
-    words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS}
+    words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug}
     return templates
@@ -231,7 +233,7 @@ def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], descriptio
     ]
     kinds = {cell["problem"]: cell["problem_kind"] for cell in cells}
     rows = [
-        {**row, "dataset": datasets[row["problem"]], "shown": between(row["mean"], row["low"], row["high"])}
+        row | {"dataset": datasets[row["problem"]], "shown": between(row["mean"], row["low"], row["high"]) + share(row)}
         for row in part["summary"]
     ]
     return {

@@ -42,7 +42,7 @@ def test_scores_tell_ok_failed_and_missing_apart(write):
     assert set(frame["metric"]) == {"f1"}
     assert list(frame) == [
         *("problem", "task", "evaluator", "seed", "value", "metric", "higher_is_better", "status", "error"),
-        *("metrics", "id", "lowest", "highest"),
+        *("metrics", "id", "ceiling", "lowest", "highest"),
     ]
 
 
