@@ -37,9 +37,9 @@ def require_features(evaluator: str, x: Any) -> None:
 
 
 def require_texts(evaluator: str, x: Any) -> None:
-    """Raise a `UserError` if points are not sequences of tokens."""
+    """Raise `DeclinedError` if points are not sequences of tokens."""
     if as_tensor(x).is_floating_point():
-        raise UserError(f"{evaluator} reads texts and cannot value points with features; choose another evaluator")
+        raise DeclinedError(f"{evaluator} reads texts and cannot value points with features; choose another evaluator")
 
 
 def require_classes(evaluator: str, x: Any, y: Any) -> None:
