@@ -12,7 +12,7 @@ import stat
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +26,12 @@ from dvbench.execution.failures import error_line, failed_result, failed_score
 from dvbench.execution.job_queue import Job, JobQueue
 from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.planning import problem_of
-from dvbench.execution.resume import data_of, evaluator_version
+from dvbench.execution.resume import data_of, evaluator_version, needed_variants
 from dvbench.execution.valuation_input import ValuationInput, input_of_cell
 from dvbench.execution.workers import run_queue, start_server
 from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
+from dvbench.problems.variants import array_length, in_words
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, CellKey, Dataset, Result, Store
 from dvbench.settings import ProblemSettings, Sizes
@@ -38,7 +39,7 @@ from dvbench.version import __version__
 
 HIDDEN = "hidden"  # instead of the names of the suite, the problem and the data set
 LARGEST_FILE = 16 * 2**20  # bytes; a worker process may have written anything
-Purpose = Literal["valuation", "repeat"]
+Purpose = Literal["valuation"] | ArrayName  # the name of a variant
 Output = tuple[Result, dict[ArrayName, np.ndarray]]
 
 
@@ -50,7 +51,7 @@ def value_isolated(
     on_valued: Callable[[Result], None] = lambda _: None,
     limits: Limits = NO_LIMITS,
 ) -> list[Result]:
-    """Value cells with evaluators, a second time where a task needs it, and write the values; scores are added later.
+    """Value cells with evaluators, and variants that tasks need, and write the values; scores are added later.
 
     Parameters
     ----------
@@ -75,28 +76,29 @@ def value_isolated(
     UserError
         If a problem cannot be built, or a result cannot be written.
     """
-    repeated = {cell.key.folder for cell in cells if _repeating(cell)}
-    outputs, data = _outputs(cells, repeated, device, max(jobs, 1), limits)
+    outputs, data = _outputs(cells, device, max(jobs, 1), limits)
     results = []
     for cell in cells:
-        first, second = outputs[cell.key, "valuation"], outputs.get((cell.key, "repeat"))
-        result = store.write(*_combined(cell, data[cell.key], first, second, device))
+        variants = {name: outputs[cell.key, name] for name in _variants(cell)}
+        result = store.write(*_combined(cell, data[cell.key], outputs[cell.key, "valuation"], variants, device))
         on_valued(result)
         results.append(result)
     return results
 
 
-def _repeating(cell: Cell) -> list[str]:
-    """Return the tasks of a cell that need a second valuation."""
-    return [name for name in cell.tasks if find("tasks", name).definition.metadata.get("repeats")]
+def _variants(cell: Cell) -> list[ArrayName]:
+    """Return the variants that the tasks of a cell need, each once."""
+    return list(dict.fromkeys(variant for task in cell.tasks for variant in needed_variants(task)))
 
 
 def _outputs(
-    cells: Sequence[Cell], repeated: Collection[str], device: str, jobs: int, limits: Limits
+    cells: Sequence[Cell], device: str, jobs: int, limits: Limits
 ) -> tuple[dict[tuple[CellKey, Purpose], Output], dict[CellKey, Dataset]]:
     """Run all valuations in worker processes; returns their results and arrays, and the data of each cell."""
-    purposes: tuple[Purpose, ...] = ("valuation", "repeat")
-    wanted = [(cell, purpose) for cell in cells for purpose in purposes[: 1 + (cell.key.folder in repeated)]]
+    wanted: list[tuple[Cell, Purpose]] = []
+    for cell in cells:
+        wanted.append((cell, "valuation"))
+        wanted += [(cell, variant) for variant in _variants(cell)]
     queue, outputs = _IsolatedQueue(wanted), dict[tuple[CellKey, Purpose], Output]()
     start_server(jobs)
     with tempfile.TemporaryDirectory(prefix="dvbench-") as folder:
@@ -104,15 +106,15 @@ def _outputs(
         with closing(run_queue(queue, store, device, jobs, lambda _: None, limits)) as stream:
             for result in stream:
                 cell, purpose = wanted[result.cell.key.seed]
-                outputs[cell.key, purpose] = _checked(result, queue.data[cell.key], store, device)
+                outputs[cell.key, purpose] = _checked(result, queue.data[cell.key], purpose, store, device)
     return outputs, queue.data
 
 
-def _checked(result: Result, data: Dataset, store: Store, device: str) -> Output:
+def _checked(result: Result, data: Dataset, purpose: Purpose, store: Store, device: str) -> Output:
     """Read the arrays that a worker process wrote, each one number for each player."""
     try:
-        arrays = store.arrays(result)
-        wrong = [name for name, array in arrays.items() if len(array) != (data.players or data.train)]
+        arrays, players = store.arrays(result), array_length(purpose, data.players or data.train)
+        wrong = [name for name, array in arrays.items() if len(array) != players]
         if wrong:
             raise UserError(f"{wrong[0]} has another length than there are players")
     except UserError as error:
@@ -121,9 +123,9 @@ def _checked(result: Result, data: Dataset, store: Store, device: str) -> Output
 
 
 def _combined(
-    cell: Cell, data: Dataset, first: Output, second: Output | None, device: str
+    cell: Cell, data: Dataset, first: Output, variants: Mapping[ArrayName, Output], device: str
 ) -> tuple[Result, dict[ArrayName, np.ndarray]]:
-    """Make the result of a cell of its first and its second valuation, of which only the values are used."""
+    """Make the result of a cell of its valuation and those of variants, of which only the values are used."""
     output, arrays = first
     if output.status == "failed":
         return failed_result(cell, str(output.error), device), {}
@@ -138,11 +140,13 @@ def _combined(
         diagnostics=output.diagnostics,
         environment=current_environment(device),
     )
-    if second is not None and second[0].status == "failed":
-        error = f"second valuation: {second[0].error}"
-        result = result.with_scores(cell, {name: failed_score(name, error) for name in _repeating(cell)})
-    elif second is not None:
-        arrays = {**arrays, "repeat": second[1]["values"]}
+    for name, (valued, variant_arrays) in variants.items():
+        if valued.status == "failed":
+            error = f"{in_words(name)}: {valued.error}"
+            waiting = [task for task in cell.tasks if name in needed_variants(task)]
+            result = result.with_scores(cell, {task: failed_score(task, error) for task in waiting})
+        else:
+            arrays = {**arrays, name: variant_arrays["values"]}
     return result, arrays
 
 

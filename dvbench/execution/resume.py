@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from dvbench.errors import UserError
 from dvbench.execution.source_hash import is_local, source_hash
+from dvbench.problems.variants import needed
 from dvbench.registry import Entry, find
-from dvbench.results import Cell, Dataset, Result, Store
+from dvbench.results import ArrayName, Cell, Dataset, Result, Store
 from dvbench.settings import DatasetSettings, EvaluatorSettings
 
 if TYPE_CHECKING:
@@ -60,6 +61,16 @@ def task_metadata(name: str) -> dict[str, int | str | bool]:
 def task_versions(cell: Cell) -> dict[str, int]:
     """Return the current version of each task of a cell."""
     return {name: int(task_metadata(name)["version"]) for name in cell.tasks}
+
+
+def needed_variants(task: str) -> list[ArrayName]:
+    """Return the variants of a problem whose values a task needs, read from its source."""
+    return needed(find("tasks", task).definition.metadata)
+
+
+def needed_measures(task: str) -> list[str]:
+    """Return what a task needs to have measured on each retrained model, read from its source."""
+    return list(find("tasks", task).definition.metadata.get("measures", ()))
 
 
 def reusable(cell: Cell, store: Store) -> Result | None:

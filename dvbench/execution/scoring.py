@@ -14,16 +14,18 @@ import numpy as np
 from dvbench.errors import UserError
 from dvbench.exact.tables import known_games
 from dvbench.execution.failures import error_line, failed_score, record_failed_scoring
-from dvbench.execution.resume import data_of, saved, task_metadata, task_versions
+from dvbench.execution.resume import data_of, needed_measures, needed_variants, saved, task_metadata, task_versions
 from dvbench.games import all_coalitions
 from dvbench.problems.build import build_from_settings
 from dvbench.problems.problem import Problem
+from dvbench.problems.variants import VARIANTS
 from dvbench.randomness import integer_seed, isolated_generators
 from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
 from dvbench.scoring.build import make_unlearning_experiment
 from dvbench.scoring.contract import Outcome, Task, Valuation
-from dvbench.scoring.outputs import UnlearningOutputs
+from dvbench.scoring.measures import OTHER_MODEL, of_trained, other_model
+from dvbench.scoring.outputs import CoalitionUtilities, UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
 from dvbench.scoring.selection_experiment import SelectionExperiment, SelectionOutputs
 from dvbench.scoring.unlearning_experiment import UnlearningExperiment
@@ -63,7 +65,9 @@ def score_cells(cells: Sequence[Cell], store: Store, device: str = "cpu") -> Ite
     first = cells[0]
     try:
         problem = build_from_settings(first.problem, first.key.seed)
-        retraining = Retraining(problem, first.problem.model, first.problem.training, device)
+        needed = of_trained([measure for cell in cells for task in cell.tasks for measure in needed_measures(task)])
+        measures = tuple(dict.fromkeys(needed))
+        retraining = Retraining(problem, first.problem.model, first.problem.training, device, 0, measures)
         models = _SharedModels(retraining, first, store)
     except (Exception, SystemExit) as error:
         for cell in cells:
@@ -113,6 +117,11 @@ class _SharedModels:
         with isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, "valuation")):
             return self.experiment.outputs(make_method(cell.evaluator.name, **cell.evaluator.params))
 
+    def coalition_utilities(self, cell: Cell) -> CoalitionUtilities:
+        """Utilities of models without each coalition, by a cell's unlearning method and by retraining."""
+        with isolated_generators(integer_seed(str(cell.problem.dataset), cell.key.seed, "valuation")):
+            return self.experiment.coalition_utilities(make_method(cell.evaluator.name, **cell.evaluator.params))
+
     @cached_property
     def selection(self) -> SelectionExperiment:
         """Trains models on what selection strategies chose, and once on all points."""
@@ -123,7 +132,10 @@ class _SharedModels:
     def _another_training(self) -> Retraining:
         """Models with other initial weights and minibatches, whose utilities an exact table may have."""
         problem, settings, seed = self.retraining.problem, self._cell.problem, self._cell.key.seed
-        another = Retraining(problem, settings.model, settings.training, self.retraining.device, CEILING_TRAINING)
+        device, measures = self.retraining.device, self.retraining.measures
+        another = Retraining(problem, settings.model, settings.training, device, CEILING_TRAINING, measures)
+        if measures:  # which no table has
+            return another
         with suppress(UserError):  # a table that cannot be read saves no time
             games = known_games(self._store.root / EXACT, settings, seed, problem.revision)
             if games is not None and len(games) > CEILING_TRAINING:
@@ -134,13 +146,27 @@ class _SharedModels:
         """Ceiling of a task's headline metric; None if it has none, or its models are costly or diverge."""
         if task.reference is None or parameter_count(self.retraining.model) > MOST_PARAMETERS:
             return None
+        measure = task.reference.measure
         with suppress(FloatingPointError):
-            return task.reference.ceiling(self.retraining.problem, outcome, self._another_training)
+            return task.reference.ceiling(
+                self.retraining.problem, outcome, lambda asked: self._another_training.measured(asked, [measure])[0]
+            )
         return None
 
-    def utilities(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
-        """Test utilities of models trained on coalitions; empty if there are none."""
-        return self.retraining(coalitions) if coalitions else np.empty(0)
+    @cached_property
+    def other(self) -> Retraining:
+        """Trains another model than that of the problem; see `dvbench.scoring.measures.other_model`."""
+        how = self._cell.problem
+        return Retraining(self.retraining.problem, other_model(how.model), how.training, self.retraining.device)
+
+    def utilities(self, coalitions: Sequence[np.ndarray], measures: Sequence[str]) -> np.ndarray:
+        """Test utilities of models trained on coalitions, or their measures; empty if there are no coalitions."""
+        if not coalitions:
+            return np.empty(0)
+        if not measures:
+            return self.retraining(coalitions)
+        own = iter(self.retraining.measured(coalitions, of_trained(measures)))
+        return np.array([self.other(coalitions) if name == OTHER_MODEL else next(own) for name in measures])
 
 
 class _CellScoring:
@@ -166,10 +192,11 @@ class _CellScoring:
         self._cell, self._problem, self._store, self._result, self._models = cell, problem, store, result, models
         kind = cell.evaluator.kind
         self._outputs = cache(partial(models.unlearning_outputs, cell)) if kind == "unlearning" else None
+        self._utilities = partial(models.coalition_utilities, cell) if kind == "unlearning" else None
         self._selected = cache(self._selection_outputs) if kind == "selection" else None
         tasks: dict[str, Task] = {name: find("tasks", name).load() for name in result.lacks(task_versions(cell))}
-        # Where a task lacks its second valuation, the reason is in its score already.
-        self._tasks = {name: task for name, task in tasks.items() if "repeat" in result.arrays or not task.repeats}
+        # Where a task lacks the values of a variant, the reason is in its score already.
+        self._tasks = {name: task for name, task in tasks.items() if result.arrays.keys() >= {*needed_variants(name)}}
         self._coalitions: dict[str, list[np.ndarray]] = {}
         self._scores: dict[str, Score] = {}
 
@@ -190,7 +217,7 @@ class _CellScoring:
         """Score with all tasks that have not failed yet, and write the result."""
         for name, coalitions in self._coalitions.items():
             try:
-                utilities = self._models.utilities(coalitions)
+                utilities = self._models.utilities(coalitions, self._tasks[name].measures)
                 outcome = self._tasks[name](self._problem, self._valuation(), utilities)
                 numbers = {"metrics": outcome.metrics, "curves": outcome.curves, "axes": outcome.axes}
                 ceiling = self._models.ceiling(self._tasks[name], outcome)
@@ -202,7 +229,10 @@ class _CellScoring:
     def _valuation(self) -> Valuation:
         """The saved values, read anew: a task that changes its arrays changes those of no other task."""
         arrays = self._store.arrays(self._result)
-        return Valuation(arrays["values"], arrays.get("repeat"), self._outputs, self._selected)
+        variants = {str(name): array for name, array in arrays.items() if name in VARIANTS}
+        return Valuation(
+            arrays["values"], arrays.get("repeat"), self._outputs, self._selected, variants, self._utilities
+        )
 
     def _selection_outputs(self) -> SelectionOutputs:
         """Accuracies of models that are trained on what the cell's selection strategy chose."""

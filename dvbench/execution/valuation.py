@@ -18,19 +18,19 @@ from dvbench.errors import UserError, plain
 from dvbench.execution.environment import current_environment, watch_memory
 from dvbench.execution.evaluator_making import make_evaluator
 from dvbench.execution.failures import error_line, failed_score, record_failed_valuation
-from dvbench.execution.resume import data_of, evaluator_version, reusable, task_versions
+from dvbench.execution.resume import data_of, evaluator_version, needed_variants, reusable, task_versions
 from dvbench.execution.selection_valuation import value_by_selection
 from dvbench.execution.unlearning_valuation import value_by_unlearning
-from dvbench.execution.valuation_input import ValuationInput, input_of_cell, make_input
+from dvbench.execution.valuation_input import ValuationInput, in_variant, input_of_cell, make_input
 from dvbench.execution.valuation_output import ValuationOutput
 from dvbench.problems.build import build_from_settings
 from dvbench.problems.evaluator_data import EvaluatorData
 from dvbench.problems.problem import Problem
+from dvbench.problems.variants import VARIANTS, in_words
 from dvbench.randomness import isolated_generators
 from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Cost, Result, Store
 from dvbench.results.schema import LONGEST_KEY, MOST_ENTRIES
-from dvbench.scoring.contract import Task
 from dvbench.settings import EvaluatorSettings, ModelSettings, Training
 from dvbench.training.build import build_model
 from dvbench.training.tensor_model import FitStatistics
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
-    """Value the players of a cell, a second time if a task needs it, and write the values. Scores are added later.
+    """Value the players of a cell, and variants of its problem that tasks need, and write the values.
 
     Values that are on disk are kept. An error is recorded in the result.
 
@@ -64,12 +64,13 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
     result = reusable(cell, store)
     try:
         problem = build_from_settings(cell.problem, cell.key.seed)
-        tasks: dict[str, Task] = {name: find("tasks", name).load() for name in cell.tasks}
         if result is None or (result.dataset and result.dataset.revision != problem.revision):
             result = _first_valuation(cell, problem, store, device)
-        repeating = [name for name in result.lacks(task_versions(cell)) if tasks[name].repeats]
-        if repeating and "repeat" not in result.arrays:
-            result = _second_valuation(cell, result, repeating, problem, store, device)
+        lacking = {name: needed_variants(name) for name in result.lacks(task_versions(cell))}
+        for variant in dict.fromkeys(variant for variants in lacking.values() for variant in variants):
+            if variant not in result.arrays:
+                waiting = [name for name, variants in lacking.items() if variant in variants]
+                result = _value_variant(cell, result, variant, waiting, problem, store, device)
         return result
     except KeyboardInterrupt:
         raise
@@ -95,21 +96,23 @@ def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) ->
     return store.write(result, output.arrays)
 
 
-def _second_valuation(
-    cell: Cell, result: Result, tasks: Sequence[str], problem: Problem, store: Store, device: str
+def _value_variant(
+    cell: Cell, result: Result, variant: ArrayName, tasks: Sequence[str], problem: Problem, store: Store, device: str
 ) -> Result:
-    """Add the values of a second valuation. If it fails, the scores of the tasks that need it get the error."""
+    """Add the values of a variant. If its valuation fails, the scores of the tasks that need it get the error."""
     arrays = store.arrays(result)
     try:
-        arrays["repeat"] = valuate_cell(cell, problem, device, purpose="repeat").arrays["values"]
+        arrays[variant] = valuate_cell(cell, problem, device, purpose=variant).arrays["values"]
     except (Exception, SystemExit) as error:
-        text = f"second valuation: {error_line(error)}"
+        text = f"{in_words(variant)}: {error_line(error)}"
         return store.write(result.with_scores(cell, {name: failed_score(name, text) for name in tasks}))
     return store.write(result, arrays)
 
 
 def valuate_cell(cell: Cell, problem: Problem, device: str = "cpu", *, purpose: str = "valuation") -> ValuationOutput:
-    """Value the players of a problem by the evaluator, the method or the strategy of a cell; see `valuate`."""
+    """Value the players of a problem, or of the variant that is the purpose; see `valuate`."""
+    if cell.evaluator.kind != "evaluators" and purpose in VARIANTS:
+        cell, problem = in_variant(cell, problem, purpose)
     if cell.evaluator.kind == "unlearning":
         return value_by_unlearning(cell, problem, device, purpose)
     if cell.evaluator.kind == "selection":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dvbench.problems.variants import VARIANTS
 from dvbench.randomness import integer_seed
 from dvbench.settings import EvaluatorSettings, ModelSettings, Training
 
@@ -39,8 +40,24 @@ class ValuationInput:
     model_seed: int
 
 
+def in_variant(cell: Cell, problem: Problem, name: str) -> tuple[Cell, Problem]:
+    """Change a cell and its problem to a variant; see `dvbench.problems.variants`.
+
+    Raises
+    ------
+    UserError
+        If the problem has no such variant.
+    """
+    variant = VARIANTS[name]
+    training = variant.training(cell.problem.training)
+    settings = cell.problem.model_copy(update={"training": training})
+    return cell.model_copy(update={"problem": settings}), variant.change(problem)
+
+
 def input_of_cell(cell: Cell, problem: Problem, purpose: str) -> ValuationInput:
-    """Return the input of a cell's valuation; see `make_input`."""
+    """Return the input of a cell's valuation, or of that of a variant if it is the purpose; see `make_input`."""
+    if purpose in VARIANTS:
+        cell, problem = in_variant(cell, problem, purpose)
     key = (cell.key.suite, cell.key.seed)
     return make_input(problem, cell.evaluator, cell.problem.model, cell.problem.training, key, purpose)
 
@@ -65,6 +82,7 @@ def make_input(
         Suite and seed, from which all randomness is derived.
     purpose : str
         Part of the key from which random numbers are derived: the second valuation has another purpose than the first.
+        The purpose of a variant is its name.
     """
     suite, number = key
     seed = integer_seed(suite, problem.dataset, evaluator.name, number, purpose)

@@ -31,7 +31,10 @@ Key = Annotated[str, _printable(LONGEST_KEY)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Number = Annotated[float, Field(ge=-1e30, le=1e30)]  # larger numbers are those of a diverged computation
 Count = Annotated[int, Field(ge=0, le=2**53)]
-ArrayName = Literal["values", "standard_errors", "repeat", "chosen", "weights"]
+ArrayName = Literal[
+    "values", "standard_errors", "repeat", "chosen", "weights",
+    "copied", "split", "untrained", "shortcut", "null", "other_null",
+]  # fmt: skip
 
 
 class CellKey(Strict):
@@ -86,7 +89,8 @@ class Dataset(Strict):
 class Array(Strict):
     """A saved array: ``<name>.npy`` in the cell's folder.
 
-    Most have one number a player. ``chosen`` and ``weights`` say which points a selection strategy chose, and with
+    Most have one number a player. ``repeat`` and those after ``weights`` are values of variants of the problem, see
+    `dvbench.problems.variants`. ``chosen`` and ``weights`` say which points a selection strategy chose, and with
     which weights; see `dvbench.selecting.record`.
     """
 

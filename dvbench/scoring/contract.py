@@ -17,6 +17,8 @@ A task scores the data values of one evaluator on one problem. It is a function 
 ``coalitions`` returns the sets of players that a model is to be trained on, each an array of player numbers;
 ``utilities`` holds the test utility of each of these models. A task that needs no such models omits ``coalitions``. All
 tasks are asked for their coalitions first; then each coalition is trained once for all evaluators, and the tasks score.
+A task that compares values with those of a changed problem names its ``variants``: they are valued together with the
+problem, and saved, so that scoring needs no evaluator.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from dvbench.problems.problem import Problem
 from dvbench.ranges import Range
 from dvbench.results.axes import check_axes
 from dvbench.scoring.correlation import rank_correlation
-from dvbench.scoring.outputs import UnlearningOutputs
+from dvbench.scoring.outputs import CoalitionUtilities, UnlearningOutputs
 from dvbench.scoring.selection_experiment import SelectionOutputs
 
 
@@ -46,6 +48,10 @@ class Valuation:
         Data values of the n players; a higher value means more useful data.
     repeat : numpy.ndarray of shape (n,), optional
         Values of the same evaluator on the same problem with other random numbers.
+    variants : mapping of str to numpy.ndarray
+        Values of the same evaluator on variants of the problem, by the names of `dvbench.problems.variants.VARIANTS`.
+    compute_coalitions : callable, optional
+        Computes utilities of models without each coalition; None unless the values come from an unlearning method.
     compute_outputs : callable, optional
         Computes the outputs of the models that have unlearned each player; None unless the values come from an
         unlearning method.
@@ -57,6 +63,8 @@ class Valuation:
     repeat: np.ndarray | None = None
     compute_outputs: Callable[[], UnlearningOutputs] | None = None
     compute_selected: Callable[[], SelectionOutputs] | None = None
+    variants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    compute_coalitions: Callable[[], CoalitionUtilities] | None = None
 
     def outputs(self) -> UnlearningOutputs:
         """Outputs of the models that have unlearned each player.
@@ -69,6 +77,18 @@ class Valuation:
         if self.compute_outputs is None:
             raise ValueError("these values come from no unlearning method, so there are no unlearned models to judge")
         return self.compute_outputs()
+
+    def coalition_utilities(self) -> CoalitionUtilities:
+        """Utilities of models without each coalition, unlearned and retrained.
+
+        Raises
+        ------
+        ValueError
+            If the values do not come from an unlearning method.
+        """
+        if self.compute_coalitions is None:
+            raise ValueError("these values come from no unlearning method, so there are no unlearned models to judge")
+        return self.compute_coalitions()
 
     def selected(self) -> SelectionOutputs:
         """Accuracies of models that were trained on the points that a selection strategy chose.
@@ -136,11 +156,14 @@ class Reference:
         ``(problem) -> sequence of numpy.ndarray of int``: the sets of players that the reference is computed from.
     compute : callable
         ``(utilities) -> numpy.ndarray``: the reference, from the test utilities of models trained on these sets.
+    measure : str
+        The measure that these utilities are, one of those of the task if it has any.
     """
 
     curve: str
     coalitions: Callable[[Problem], Sequence[np.ndarray]]
     compute: Callable[[np.ndarray], np.ndarray]
+    measure: str = "utility"
 
     def ceiling(self, problem: Problem, outcome: Outcome, retrain: Callable[..., np.ndarray]) -> float:
         """Rank correlation of the reference of an outcome with that of models that another training gives.
@@ -187,6 +210,10 @@ class Task:
         The kind of noise that a problem must have.
     repeats : bool
         Whether the task needs a second valuation.
+    variants : tuple of str
+        Variants of the problem whose values the task needs; see `dvbench.problems.variants`.
+    measures : tuple of str
+        Test utilities that the task needs of each coalition, in place of the problem's; see `dvbench.scoring.measures`.
     judges_unlearning : bool
         Whether the task judges an unlearning method by the models that have unlearned each player.
     judges_selection : bool
@@ -205,6 +232,8 @@ class Task:
     reference: Reference | None = None
     noise: Literal["labels", "features"] | None = None
     repeats: bool = False
+    variants: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
     judges_unlearning: bool = False
     judges_selection: bool = False
     min_players: int = 1
@@ -230,7 +259,7 @@ class Task:
         ----------
         problem : Problem
         valuation : Valuation
-        utilities : numpy.ndarray of shape (coalitions,)
+        utilities : numpy.ndarray of shape (coalitions,), or (measures, coalitions)
             Test utilities of models trained on the `wanted_coalitions`, in their order.
 
         Raises
@@ -263,6 +292,8 @@ def task(
     reference: Reference | None = None,
     noise: Literal["labels", "features"] | None = None,
     repeats: bool = False,
+    variants: tuple[str, ...] = (),
+    measures: tuple[str, ...] = (),
     judges_unlearning: bool = False,
     judges_selection: bool = False,
     min_players: int = 1,
@@ -283,6 +314,8 @@ def task(
         reference=reference,
         noise=noise,
         repeats=repeats,
+        variants=variants,
+        measures=measures,
         judges_unlearning=judges_unlearning,
         judges_selection=judges_selection,
         min_players=min_players,

@@ -72,6 +72,23 @@ class UnlearningOutputs:
     points: ComparedPoints | None = None
 
 
+@dataclass(frozen=True)
+class CoalitionUtilities:
+    """Utilities on the validation set of models without each coalition of players.
+
+    Coalition ``m`` has the players whose bits are set in the number ``m``.
+
+    Parameters
+    ----------
+    unlearned, retrained : numpy.ndarray of shape (2^players,)
+        Of the full model after it has unlearned the coalition, and of a model trained on all other players. Without
+        players there is an untrained model.
+    """
+
+    unlearned: np.ndarray
+    retrained: np.ndarray
+
+
 def compared_points(problem: Problem, outputs: UnlearningOutputs) -> ComparedPoints:
     """The points at which models are compared: those that the outputs name, or the training set and the test set."""
     if outputs.points is not None:

@@ -8,9 +8,9 @@ import numpy as np
 
 from dvbench.problems.problem import Problem, Split
 from dvbench.randomness import integer_seed
+from dvbench.scoring.measures import measured
 from dvbench.settings import ModelSettings, Training
 from dvbench.training.build import build_model
-from dvbench.training.utilities import model_utilities
 
 
 class Retraining:
@@ -26,6 +26,8 @@ class Retraining:
     device : str
     training_seed : int
         Other initial weights and minibatches for each number; 0 are those that tasks score with.
+    measures : sequence of str
+        What is measured on each model besides the utility of the problem; see `dvbench.scoring.measures`.
 
     Attributes
     ----------
@@ -42,6 +44,7 @@ class Retraining:
         training: Training,
         device: str = "cpu",
         training_seed: int = 0,
+        measures: Sequence[str] = (),
     ) -> None:
         self.problem = problem
         self.training = training
@@ -62,7 +65,9 @@ class Retraining:
         self.train, self.test = (
             Split(part.x.to(data_device), part.y.to(data_device)) for part in (problem.train, problem.test)
         )
-        self._known: dict[bytes, float] = {}
+        self.measures = tuple(measures)
+        self._measured = ("utility", *(name for name in measures if name != "utility"))
+        self._known: dict[bytes, np.ndarray] = {}
 
     def __call__(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
         """Test utility after training on each coalition; those not trained before are trained together.
@@ -81,17 +86,23 @@ class Retraining:
         FloatingPointError
             If training diverged. The utilities of coalitions that were trained before that are kept.
         """
+        utilities: np.ndarray = self.measured(coalitions, ["utility"])[0]
+        return utilities
+
+    def measured(self, coalitions: Sequence[np.ndarray], measures: Sequence[str]) -> np.ndarray:
+        """Measure models trained on each coalition, as `__call__` does; returns shape (measures, coalitions)."""
         # In the order of the data set, so that minibatches do not depend on the order in which a task names players.
         ordered = [np.sort(np.asarray(players, dtype=np.int64)) for players in coalitions]
         keys = [players.tobytes() for players in ordered]
         self._train({key: players for key, players in zip(keys, ordered, strict=True) if key not in self._known})
-        return np.array([self._known[key] for key in keys])
+        columns = {name: self._measured.index(name) for name in measures}
+        table: np.ndarray = np.array([[self._known[key][column] for key in keys] for column in columns.values()])
+        return table
 
     def know(self, coalitions: Sequence[np.ndarray], utilities: np.ndarray) -> None:
-        """Take over test utilities that were computed before; each coalition is sorted."""
-        self._known.update(
-            zip((players.astype(np.int64).tobytes() for players in coalitions), utilities.tolist(), strict=True)
-        )
+        """Take over test utilities that were computed before; each coalition is sorted, and no measures are known."""
+        keys = (players.astype(np.int64).tobytes() for players in coalitions)
+        self._known.update(zip(keys, utilities[:, np.newaxis], strict=True))
 
     def _train(self, unknown: dict[bytes, np.ndarray]) -> None:
         keys, how = list(unknown), self.training
@@ -104,5 +115,6 @@ class Retraining:
             lr=how.lr,
         )
         for numbers, stack in trained:
-            utilities = model_utilities(self.problem.metric, self.test.y, stack.all_outputs(self.test.x))
-            self._known.update(zip((keys[number] for number in numbers), utilities.tolist(), strict=True))
+            outputs = stack.all_outputs(self.test.x)
+            table = np.array([measured(name, self.problem, self.test.y, outputs) for name in self._measured]).T
+            self._known.update(zip((keys[number] for number in numbers), table, strict=True))

@@ -11,8 +11,9 @@ from functools import cached_property
 import numpy as np
 
 from dvbench.errors import UserError
+from dvbench.games import all_coalitions
 from dvbench.randomness import integer_seed
-from dvbench.scoring.outputs import UnlearningOutputs
+from dvbench.scoring.outputs import CoalitionUtilities, UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
 from dvbench.training.tensor_model import TensorModel
 from dvbench.training.utilities import model_utilities
@@ -78,6 +79,44 @@ class UnlearningExperiment(ABC):
         FloatingPointError
             If training or unlearning diverged.
         """
+
+    def coalition_utilities(self, method: UnlearningMethod) -> CoalitionUtilities:
+        """Utilities on the validation set of models without each coalition, unlearned and retrained.
+
+        Parameters
+        ----------
+        method : UnlearningMethod
+
+        Returns
+        -------
+        CoalitionUtilities
+
+        Raises
+        ------
+        FloatingPointError
+            If training or unlearning diverged.
+        """
+        y, unlearned = self.problem.validation.y, np.empty(2**self.problem.players)
+        without = self.unlearner(method).outputs_without(self._points_of_all, self._seed("valuation"))
+        for numbers, outputs in without:
+            unlearned[numbers] = model_utilities(self.problem.metric, y, outputs)
+        return CoalitionUtilities(unlearned, self._retrained_utilities)
+
+    @cached_property
+    def _points_of_all(self) -> list[np.ndarray]:
+        """Numbers of the points of every coalition of players."""
+        return [self.problem.points_of(players) for players in all_coalitions(self.problem.players)]
+
+    @cached_property
+    def _retrained_utilities(self) -> np.ndarray:
+        """Utilities on the validation set of models trained without each coalition."""
+        train, validation = self._retraining.train, self.problem.validation
+        everything, utilities = np.arange(len(train)), np.empty(len(self._points_of_all))
+        complements = [np.setdiff1d(everything, points) for points in self._points_of_all]
+        for numbers, models in self._retraining.model.fit_many(train.x, train.y, complements, **self._fit_settings):
+            outputs = models.all_outputs(validation.x.to(train.x.device))
+            utilities[numbers] = model_utilities(self.problem.metric, validation.y, outputs)
+        return utilities
 
     def unlearner(self, method: UnlearningMethod) -> Unlearner:
         """The engine that unlearns coalitions from the full model."""

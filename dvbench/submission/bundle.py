@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dvbench.errors import UserError, validation_message
+from dvbench.problems.variants import array_length
 from dvbench.results import CellKey, Plan, Result, Store, Submission
 from dvbench.results.store import DTYPES
 from dvbench.submission.archive import archived_files
@@ -235,7 +236,7 @@ def _check_cell(store: Store, key: CellKey, arrays: set[str]) -> None:
         return
     players = result.dataset.players or result.dataset.train
     for array in result.arrays:
-        if array not in DTYPES and result.arrays[array].length != players:
+        if array not in DTYPES and result.arrays[array].length != array_length(array, players):
             raise UserError(
                 f"'{key.folder}/{array}.npy' has {result.arrays[array].length} numbers for {players} players"
             )

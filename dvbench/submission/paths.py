@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import get_args
 
-from dvbench.results import Cell, CellKey
+from dvbench.problems.variants import array_length
+from dvbench.results import ArrayName, Cell, CellKey
 
 MEGABYTE = 2**20
 MOST_FILES = 40_000
@@ -16,7 +18,7 @@ NAME = "[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}"
 SUBMISSION = re.compile(rf"submissions/({NAME})\.json")
 CELL = re.compile(
     rf"(?!submissions/|verified/)({NAME})/({NAME})/({NAME})/seed-(0|[1-9][0-9]{{0,8}})/"
-    r"(?:result\.json|values\.npy|standard_errors\.npy|repeat\.npy|chosen\.npy|weights\.npy)"
+    rf"(?:result\.json|(?:{'|'.join(get_args(ArrayName))})\.npy)"
 )
 Files = Mapping[str, Callable[[int], bytes]]
 """For the path of each file a function that reads it; the argument is the largest size in bytes."""
@@ -52,4 +54,5 @@ def planned_limit(path: str, cell: Cell) -> int:
     if path.endswith(("chosen.npy", "weights.npy")):
         sets = 0 if selection is None else len(selection.fractions) * selection.selections
         return min(largest, sets * (2 * players if path.endswith("weights.npy") else -(-players // 8)) + HEADER_BYTES)
-    return min(largest, 8 * players + HEADER_BYTES)
+    name = path.rpartition("/")[2].removesuffix(".npy")
+    return min(largest, 8 * array_length(name, players) + HEADER_BYTES)

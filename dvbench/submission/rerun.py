@@ -11,9 +11,9 @@ import numpy as np
 from dvbench.errors import UserError
 from dvbench.execution.environment import current_environment
 from dvbench.execution.limits import NO_LIMITS, Limits
-from dvbench.execution.resume import evaluator_version
+from dvbench.execution.resume import evaluator_version, needed_variants
+from dvbench.problems.variants import VARIANTS
 from dvbench.randomness import random_state
-from dvbench.registry import find
 from dvbench.results import ArrayName, Cell, Environment, Result, Store
 from dvbench.results.store import DTYPES
 from dvbench.scoring.correlation import rank_correlation
@@ -65,7 +65,7 @@ def rerun(
     on_finished: Callable[[Result], None] = lambda _: None,
     limits: Limits = NO_LIMITS,
 ) -> dict[str, Result]:
-    """Value cells again, twice where a second valuation was submitted, and score them where bits need not agree.
+    """Value cells again, with the variants that were submitted, and score them where bits need not agree.
 
     Evaluators are given arrays in processes of their own; see `dvbench.execution.isolation`. Unlearning methods are
     part of the tasks that judge them, and selection strategies of training, so they are not kept apart from the
@@ -125,12 +125,10 @@ def value_and_score(
 
 
 def _tasks(cell: Cell, claimed: Result, here: Environment) -> tuple[str, ...]:
-    """Return the tasks to score again: on another machine all, on the same those that need a second valuation."""
-    twice = "repeat" in claimed.arrays
-    everything = not repeats(claimed.environment, here)
-    return tuple(
-        name for name in cell.tasks if (twice if find("tasks", name).definition.metadata.get("repeats") else everything)
-    )
+    """Return the tasks to score again: on another machine all, on the same those that need values of variants."""
+    everything, known = not repeats(claimed.environment, here), claimed.arrays.keys()
+    variants = {name: needed_variants(name) for name in cell.tasks}
+    return tuple(name for name in cell.tasks if (known >= {*variants[name]} if variants[name] else everything))
 
 
 @dataclass
@@ -169,7 +167,6 @@ class Comparison:
             self.deviation = np.inf
             self._add("values", "an array", f"that the valuation fails: {self.recomputed.error}")
             return
-        spread = float(np.ptp(submitted.array(self.claimed, "values")))
         for name in ARRAYS:
             results = self.claimed, self.recomputed
             if (name in self.claimed.arrays) != (name in self.recomputed.arrays):
@@ -177,7 +174,8 @@ class Comparison:
             elif name in self.claimed.arrays:
                 before, after = submitted.array(self.claimed, name), computed.array(self.recomputed, name)
                 if name not in DTYPES:
-                    self._compare_array(name, before, after, spread)
+                    like = name if name in VARIANTS else "values"  # whose range the numbers are compared to
+                    self._compare_array(name, before, after, float(np.ptp(submitted.array(self.claimed, like))))
                 elif repeats(self.claimed.environment, self.recomputed.environment) and not np.array_equal(
                     before, after
                 ):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from itertools import combinations
-
 import numpy as np
 
 from dvbench.problems.problem import Problem
-from dvbench.randomness import generator
+from dvbench.scoring.coalitions import half_coalitions, summed
 from dvbench.scoring.contract import Outcome, Reference, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
 
@@ -17,15 +14,7 @@ COALITIONS = 50
 
 def coalitions(problem: Problem, valuation: Valuation | None = None) -> list[np.ndarray]:
     """Coalitions of half of the players, rounded down: random ones without repetition, or all where there are few."""
-    n = problem.players
-    half = n // 2
-    if math.comb(n, half) <= COALITIONS:
-        return [np.array(players) for players in combinations(range(n), half)]
-    rng = generator(problem.dataset, problem.seed, "lds")
-    drawn: dict[tuple[int, ...], None] = {}  # a set that keeps its order
-    while len(drawn) < COALITIONS:
-        drawn[tuple(np.sort(rng.permutation(n)[:half]).tolist())] = None
-    return [np.array(players) for players in drawn]
+    return half_coalitions(problem, COALITIONS)
 
 
 @task(
@@ -53,8 +42,7 @@ def group_lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> 
     S. M. Park, K. Georgiev, A. Ilyas, G. Leclerc, A. Madry. TRAK: attributing model behavior at scale. ICML 2023,
     arXiv:2303.14186. Section 2.
     """
-    # Sums are rounded once, so that sums of the same values tie, in any order of addition.
-    summed = np.array([math.fsum(valuation.values[players]) for players in coalitions(problem, valuation)])
-    lds, p = rank_correlation(summed, utilities)
-    curves = {"summed": summed.tolist(), "utility": utilities.tolist()}
+    sums = summed(valuation.values, coalitions(problem, valuation))
+    lds, p = rank_correlation(sums, utilities)
+    curves = {"summed": sums.tolist(), "utility": utilities.tolist()}
     return Outcome({"lds": lds, "p_lds": p}, curves, x="coalition")

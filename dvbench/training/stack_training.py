@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from dvbench.settings import Precision
 from dvbench.training.losses import residuals
 from dvbench.training.optimisers import AdamW, Optimiser
 from dvbench.training.precision import products_in
+from dvbench.training.repeated_steps import Record, RepeatedSteps
 from dvbench.training.stacks import LogitGradient, Stack
 
 OnGradient = Callable[[torch.Tensor, Stack], None]
@@ -37,6 +39,7 @@ def train(
     sample_weight: torch.Tensor | None = None,
     on_epoch: Callable[[], None] | None = None,
     on_gradient: OnGradient | None = None,
+    record: Record | None = None,
 ) -> None:
     """Train each copy of a network on its own coalition.
 
@@ -61,7 +64,7 @@ def train(
         Weight of each point's loss.
     on_epoch : callable, optional
         Called at the start of every epoch of the first copy, which has the largest coalition.
-    on_gradient : callable, optional
+    on_gradient, record : callable, optional
         As for `take_steps`.
 
     Raises
@@ -89,6 +92,7 @@ def train(
         weigh=None if sample_weight is None else weigh,
         on_step=None if on_epoch is None else start_step,
         on_gradient=on_gradient,
+        record=record,
     )
     diverged = [len(coalitions[int(number)]) for number in (~copies.finite()).nonzero()]
     if diverged:
@@ -110,6 +114,7 @@ def take_steps(
     augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
     on_step: Callable[[int], None] | None = None,
     on_gradient: OnGradient | None = None,
+    record: Record | None = None,
 ) -> None:
     """Take one step of an optimiser for each minibatch of each copy.
 
@@ -130,10 +135,21 @@ def take_steps(
         Called with the number of each step before it is taken.
     on_gradient : callable, optional
         Called with the row numbers of each minibatch (copies, width) and the stack, when the stack has the gradient of
-        the minibatch and its parameters have not changed yet.
+        the minibatch and its parameters have not changed yet. Steps are not recorded then.
+    record : callable, optional
+        How steps are recorded, see `dvbench.training.repeated_steps`. The optimiser must do the same in every step.
     """
     x, y = x.detach(), y.detach()  # data that require gradients would be followed by autograd
+    steps = RepeatedSteps(None if on_gradient is not None else record)
     active, step = copies, 0
+
+    def take(stack: Stack, rows: torch.Tensor, features: torch.Tensor, *rest: torch.Tensor) -> None:
+        with products_in(precision, x.device):
+            stack.accumulate_gradient(features, _loss_gradient(*rest))
+        if on_gradient is not None:
+            on_gradient(rows, stack)
+        optimiser.step(stack)
+
     for points, weights in minibatches:
         if points.shape[1] < active.copies:
             active = active[: points.shape[1]]
@@ -145,13 +161,8 @@ def take_steps(
             for rows_of_step, features, *rest in zip(*(part.unbind() for part in gathered), strict=True):
                 if on_step is not None:
                     on_step(step)
-                with products_in(precision, x.device):
-                    active.accumulate_gradient(
-                        features if augment is None else augment(features), _loss_gradient(*rest)
-                    )
-                if on_gradient is not None:
-                    on_gradient(rows_of_step, active)
-                optimiser.step(active)
+                features = features if augment is None else augment(features)
+                steps.take(rows_of_step.shape, partial(take, active, rows_of_step), features, *rest)
                 step += 1
 
 

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from dvbench.settings import Kind, Precision
 from dvbench.training.batch_normalisation import lone_points_normalised
 from dvbench.training.losses import point_losses
+from dvbench.training.repeated_steps import recorder
 from dvbench.training.stack_training import OnGradient, group_by_size, train
 from dvbench.training.stacks import LinearStack, Stack, copies_within, mixes_points, stack, stackable, view_as_stack
 from dvbench.training.tensors import as_indices, as_tensor
@@ -186,7 +187,8 @@ class TensorModel(GradientModel, TorchModel):
         batch_size, epochs, lr, sample_weight
             As for `fit`; a point has the same weight in all coalitions.
         budget : int, optional
-            Bytes for the copies that are trained together, see `dvbench.training.stacks.copies_within`.
+            Bytes for the copies that are trained together, see `dvbench.training.stacks.copies_within`. When memory
+            runs out, half as many are trained together.
 
         Yields
         ------
@@ -208,13 +210,30 @@ class TensorModel(GradientModel, TorchModel):
         can_stack = stackable(network, x)
         # Where outputs depend on the whole minibatch, as with batch normalisation, minibatches cannot be padded.
         equal_sizes = can_stack and at_once > 1 and mixes_points(network, x)
-        for numbers in group_by_size(sizes, at_once if can_stack else 1, equal_sizes=equal_sizes):
-            self.fits.count += len(numbers)
+
+        def train_together(numbers: np.ndarray) -> Stack:
             copies = stack(network, len(numbers)) if can_stack else view_as_stack(copy.deepcopy(network))
             if sizes[numbers[0]]:
                 members = [as_indices(coalitions[number], len(x)) for number in numbers]
                 self._train(copies, x, y, members, batch_size, epochs, lr, weight)
-            yield numbers, copies.eval()
+            return copies.eval()
+
+        for group in group_by_size(sizes, at_once if can_stack else 1, equal_sizes=equal_sizes):
+            others = group
+            while len(others):
+                numbers = others[:at_once]
+                try:
+                    copies = train_together(numbers)
+                except torch.OutOfMemoryError:
+                    if len(numbers) == 1:
+                        raise
+                else:
+                    self.fits.count += len(numbers)
+                    others = others[len(numbers) :]
+                    yield numbers, copies
+                    continue
+                at_once = len(numbers) // 2  # of all groups from now on
+                torch.cuda.empty_cache()
 
     def at_once(self, x: torch.Tensor, *, batch_size: int = 32, budget: int | None = None, **_: Any) -> int:
         """How many copies `fit_many` trains together on points of this shape. Other settings of `fit` are ignored."""
@@ -276,6 +295,7 @@ class TensorModel(GradientModel, TorchModel):
                 sample_weight=sample_weight,
                 on_epoch=on_epoch,
                 on_gradient=on_gradient,
+                record=recorder(self.network),
             )
 
     @torch.no_grad()

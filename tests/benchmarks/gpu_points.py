@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 
 from dvbench.settings import ModelSettings
-from dvbench.training import anchored
+from dvbench.training import anchored, tensor_model
 from dvbench.training.build import build_model
 from dvbench.training.tensor_model import TensorModel
 from dvbench.unlearning import stacked_engine
@@ -99,17 +99,20 @@ def _retraining_rows(device: str, size: Size) -> Iterator[Row]:
         prefixes = _prefixes(size.points)
         how = {"batch_size": batch_size, "epochs": 10, "lr": 1e-3}
 
-        def fit(model=model, x=x, y=y, prefixes=prefixes, how=how) -> None:
-            for _, models in model.fit_many(x, y, prefixes, **how):
-                models.all_outputs(x[:10])
+        def fit(model=model, x=x, y=y, prefixes=prefixes, how=how) -> torch.Tensor:
+            return torch.cat([models.all_outputs(x[:10]) for _, models in model.fit_many(x, y, prefixes, **how)])
 
-        fit()
+        logits = fit()
         seconds = min(_seconds(device, fit) for _ in range(2))
         yield (
             f"retrain {name}, {width} features, {size.points} prefixes, batch {batch_size}",
             f"{seconds:.3f} s",
             before,
         )
+        with _without_graphs():
+            difference = float((fit() - logits).abs().max())
+            seconds = min(_seconds(device, fit) for _ in range(2))
+        yield "the same without CUDA graphs", f"{seconds:.3f} s", f"logits differ by up to {difference:.1e}"
 
 
 def _effect_of_tf32(device: str, size: Size) -> Row:
@@ -186,11 +189,15 @@ def _seconds(device: str, run: Callable[[], object]) -> float:
 
 @contextmanager
 def _without_graphs() -> Iterator[None]:
-    before, stacked_engine.recorder = stacked_engine.recorder, lambda network: None
+    modules = stacked_engine, tensor_model
+    before = [module.recorder for module in modules]
+    for module in modules:
+        module.recorder = lambda network: None
     try:
         yield
     finally:
-        stacked_engine.recorder = before
+        for module, recorder in zip(modules, before, strict=True):
+            module.recorder = recorder
 
 
 @contextmanager

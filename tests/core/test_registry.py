@@ -27,9 +27,10 @@ EXPECTED = {
     ],
     "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
-        "exact_agreement", "group_lds", "knowledge_retention", "noisy_feature_detection", "noisy_label_detection",
-        "output_divergence", "partial_agreement", "point_addition", "point_removal", "rank_stability",
-        "retrained_agreement", "selection_accuracy",
+        "exact_agreement", "group_lds", "knowledge_retention", "lds", "noisy_feature_detection",
+        "noisy_label_detection", "null_labels", "output_divergence", "partial_agreement", "planted_shortcut",
+        "point_addition", "point_removal", "randomised_model", "rank_stability", "replication", "retrained_agreement",
+        "selection_accuracy", "symmetry", "unlearning_error", "utility_robustness",
     ],
     "unlearning": [
         "fine_tuning", "gradient_ascent", "neg_grad_plus", "negative_preference", "plain_ascent", "random_labels",

@@ -23,6 +23,7 @@ from leaderboard.exhibits import exhibit_makers
 from leaderboard.figures import write_figures
 from leaderboard.intervals import IN_WORDS, metric_range
 
+APART = ("cost_and_quality", "task_agreement")  # have one row for an evaluator, or for a pair of tasks
 NAMES = {"problem", "evaluator", "source", "dataset", "points"}  # columns that name a row
 WORDS = {  # that belong to one kind of suite alone
     "images": r"cifar|mnist|resnet|mlp|class(es)?\b|random subset",
@@ -83,7 +84,7 @@ def test_every_number_of_a_table_is_what_its_column_says(suite):
         metrics = {metric for _, _, metric in numbers}
         of_task = {metric: task for task in tasks for _, score in results.scores_of(task) for metric in score.metrics}
         for row in exhibit.table.to_dict("records"):
-            if row.get("source") or exhibit.name in ("cost_and_quality", "efficiency"):
+            if row.get("source") or exhibit.name in (*APART, "efficiency"):
                 continue
             key = row["problem"], row["evaluator"]
             for column, value in row.items():
@@ -126,11 +127,11 @@ def test_a_number_over_fewer_seeds_says_so_on_the_page(suite, tmp_path):
 def test_captions_tell_means_from_medians(suite):
     for exhibit, _ in suite[3]:
         columns = list(exhibit.table)
-        assert "means over seeds" in exhibit.caption.lower() or exhibit.name == "cost_and_quality"
+        assert "means over seeds" in exhibit.caption.lower() or exhibit.name in APART
         assert ("median" in exhibit.caption) == any(column.endswith("_median") for column in columns)
-        intervals = any(column.endswith("_ci_low") for column in columns) and exhibit.name != "cost_and_quality"
+        intervals = any(column.endswith("_ci_low") for column in columns) and exhibit.name not in APART
         assert (IN_WORDS in exhibit.caption) == intervals
-        assert exhibit.name == "cost_and_quality" or "bootstrap" not in exhibit.caption
+        assert exhibit.name in APART or "bootstrap" not in exhibit.caption
 
 
 def test_p_values_are_named_medians_and_nothing_else_is(suite):

@@ -22,8 +22,10 @@ PUBLISHED = Store(Path(__file__).parents[2] / "results")
 SEEDS = (0, 1, 2, 3)
 METHODS = [f"method_{k}" for k in range(11)]  # more than there are colours
 OWN_SUITES = {name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_selection")}
-TASKS = entries("tasks").keys() - OWN_SUITES  # tasks of selection are shown by test_selection_exhibit
-UNLEARNING = {name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")}
+TEMPLATES = ("quick", "unlearning-cpu")  # suites whose tasks are taken; tasks of others have no exhibit of their own
+PLANS = [PUBLISHED.plan(suite) for suite in TEMPLATES]
+TASKS = {task for plan in PLANS if plan for cell in plan.cells for task in cell.tasks} - OWN_SUITES
+UNLEARNING = {name for name in TASKS if entries("tasks")[name].definition.metadata.get("judges_unlearning")}
 SUITES = {
     "images": [
         ("cifar10", "classification", Groups(by="classes"), Noise()),
@@ -38,7 +40,7 @@ SUITES = {
 def _templates() -> dict[str, Score]:
     """One published score of every task."""
     found: dict[str, Score] = {}
-    for suite in ("quick", "unlearning-cpu"):
+    for suite in TEMPLATES:
         for result in PUBLISHED.results(suite):
             found = {name: score for name, score in result.scores.items() if score.error is None} | found
             if suite == "quick" and len(found) == len(TASKS) - len(UNLEARNING):

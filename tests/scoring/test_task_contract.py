@@ -24,6 +24,17 @@ HEADLINES = {
     "point_removal": ("gap", None, False),
     "rank_stability": ("spearman", None, True),
 }
+WITH_VARIANTS = {  # scored in test_payout_tasks and test_sanity_tasks
+    "null_labels": ("agreement", False, ("null", "other_null")),
+    "planted_shortcut": ("auroc", True, ("shortcut",)),
+    "randomised_model": ("agreement", False, ("untrained",)),
+    "replication": ("gain", False, ("copied", "split")),
+    "symmetry": ("gap", False, ("copied", "split")),
+}
+WITH_MEASURES = {  # scored in test_utility_robustness and test_lds
+    "lds": ("lds", ("log_loss", "utility")),
+    "utility_robustness": ("wins", ("utility", "log_loss", "f1", "other_model")),
+}
 VERSIONS = {"rank_stability": 2}
 MOST = {"exact_agreement": 12}  # players, where a task takes no more
 
@@ -43,7 +54,20 @@ def test_the_tasks_there_are():
         for name, entry in entries("tasks").items()
         if {"judges_unlearning", "judges_selection"} & entry.definition.metadata.keys()
     }
-    assert set(entries("tasks")) - judging == set(HEADLINES)
+    assert set(entries("tasks")) - judging == {*HEADLINES, *WITH_VARIANTS, *WITH_MEASURES}
+
+
+@pytest.mark.parametrize("name", [*WITH_VARIANTS, *WITH_MEASURES])
+def test_metadata_of_tasks_with_variants_and_measures(name):
+    entry = entries("tasks")[name]
+    actual = entry.load()
+    if name in WITH_VARIANTS:
+        assert (actual.headline, actual.higher_is_better, actual.variants) == WITH_VARIANTS[name]
+    else:
+        assert (actual.headline, actual.measures) == WITH_MEASURES[name]
+    assert {key: getattr(actual, key) for key in entry.definition.metadata} == entry.definition.metadata
+    assert {"ranges", "version", "min_players"} <= entry.definition.metadata.keys()
+    assert "Headline:" in entry.docstring
 
 
 @pytest.mark.parametrize("name", HEADLINES)

@@ -14,6 +14,11 @@ from dvbench.unlearning.factory import make_method
 from evaluators.common.coalitions import models_needed
 
 JUDGING = {"judges_unlearning", "judges_selection"}
+BESIDE_QUICK = ("payout", "sanity", "lds-cpu")  # tasks that would make quick long
+
+
+def tasks_of(*names: str) -> set[str]:
+    return {task for name in names for problem in load_suite(name).problems for task in problem.tasks}
 
 
 @pytest.fixture(params=suite_files())
@@ -77,11 +82,18 @@ def test_quick_has_everything_that_needs_no_download() -> None:
     quick = load_suite("quick")
     assert {evaluator.name for evaluator in quick.evaluators} == set(entries("evaluators"))
     assert {problem.dataset.name for problem in quick.problems} == {"digits", "breast_cancer"}
-    assert {task for problem in quick.problems for task in problem.tasks} == {
+    assert tasks_of("quick", *BESIDE_QUICK) == {
         name for name, entry in entries("tasks").items() if not JUDGING & entry.definition.metadata.keys()
     }
     assert quick.seeds == (0, 1)
     check_suite(quick)
+
+
+@pytest.mark.parametrize("name", BESIDE_QUICK)
+def test_suites_beside_quick_have_tasks_that_it_has_not(name: str) -> None:
+    assert tasks_of(name).isdisjoint(tasks_of("quick"))
+    if name != "lds-cpu":  # which needs a download
+        check_suite(load_suite(name))
 
 
 def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them() -> None:
@@ -89,7 +101,7 @@ def test_the_cut_of_unlearning_has_every_method_and_every_task_that_judges_them(
     assert suite.kind == "unlearning"
     assert {method.name for method in suite.evaluators} == set(entries("unlearning"))
     assert "digits" in {problem.dataset.name for problem in suite.problems}  # which is there without a download
-    assert {task for problem in suite.problems for task in problem.tasks} == {
+    assert tasks_of("unlearning-cpu", "unlearning-error") == {
         name for name, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")
     }
     check_suite(narrow(suite, datasets=["digits"]))
@@ -122,7 +134,6 @@ def test_suites_of_small_corpora_can_be_run(name: str) -> None:
         suite.model_copy(update={"problems": tuple(p.model_copy(update={"sizes": few}) for p in suite.problems)})
     )
     assert {problem.model.name for problem in suite.problems} == {"gpt2_tiny"}
-    judging = {task for task, entry in entries("tasks").items() if entry.definition.metadata.get("judges_unlearning")}
-    asked = {task for problem in suite.problems for task in problem.tasks}
+    judging, asked = tasks_of("unlearning-cpu"), tasks_of(name)
     assert asked == judging if suite.kind == "unlearning" else asked.isdisjoint(judging)
     assert {problem.groups.by for problem in suite.problems if problem.groups} == {"corpora"}

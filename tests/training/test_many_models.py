@@ -381,3 +381,29 @@ def test_outputs_that_overflow_are_an_error(make_model, make_points):
         model.predict(x * 3e38)
     with pytest.raises(FloatingPointError, match="utility of a model is nan"):
         model_utilities(lambda y, predicted: float("nan"), y, torch.zeros(2, 3, 10))
+
+
+@pytest.mark.parametrize("room", [0, 1, 2, 3])
+def test_half_as_many_are_trained_together_when_memory_runs_out(room, make_model, make_points, monkeypatch):
+    """Every coalition is trained once, and by as many fits."""
+    model, (x, y) = make_model("mlp"), make_points("mlp", 10)
+    expected = by_number(model.fit_many(x, y, COALITIONS, budget=2**40, **HOW))
+    fitted, train = model.fits.count, TensorModel._train
+
+    def run_out(self, copies, *args, **kwargs):
+        if copies.copies > room:
+            raise torch.OutOfMemoryError
+        train(self, copies, *args, **kwargs)
+
+    monkeypatch.setattr(TensorModel, "_train", run_out)
+    if not room:
+        with pytest.raises(torch.OutOfMemoryError):
+            list(model.fit_many(x, y, COALITIONS, budget=2**40, **HOW))
+        return
+    groups = list(model.fit_many(x, y, COALITIONS, budget=2**40, **HOW))
+    assert model.fits.count - fitted == len(COALITIONS)
+    assert max(len(numbers) for numbers, models in groups) <= room or not len(COALITIONS[groups[-1][0][0]])
+    actual = by_number(groups)
+    assert sorted(actual) == sorted(expected)
+    for number in expected:
+        torch.testing.assert_close(actual[number].parameters, expected[number].parameters, rtol=1e-9, atol=1e-9)

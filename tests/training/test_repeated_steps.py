@@ -62,7 +62,8 @@ def tapes(monkeypatch):
         made.append(tape)
         return tape.replay
 
-    monkeypatch.setattr("dvbench.unlearning.stacked_engine.recorder", lambda network: record)
+    for module in ("unlearning.stacked_engine", "training.tensor_model"):
+        monkeypatch.setattr(f"dvbench.{module}.recorder", lambda network: record)
     return made
 
 
@@ -107,6 +108,30 @@ def test_replayed_steps_unlearn_the_same(name, method, kinds, tapes, make_model,
         torch.testing.assert_close(recorded, taken, rtol=0, atol=0)
     assert len(tapes) == kinds
     assert all(tape.replays > 1 for tape in tapes)
+
+
+@pytest.mark.parametrize(("name", "kinds"), [("logistic_regression", 4), ("mlp", 4), ("cnn", 8)])
+def test_replayed_steps_train_the_same(name, kinds, tapes, make_model, make_points, monkeypatch):
+    """Coalitions of different sizes end at different steps, so a stack becomes smaller; the last minibatch is short."""
+    model, (x, y) = make_model(name), make_points(name, 10)
+    how = {"batch_size": 4, "epochs": 6, "lr": 0.01}
+    trained = []
+    for recorded in (True, False):
+        if not recorded:
+            monkeypatch.setattr("dvbench.training.tensor_model.recorder", lambda network: None)
+        trained.append([models.parameters for _, models in model.fit_many(x, y, COALITIONS, **how)])
+    for replayed, taken in zip(*trained, strict=True):
+        torch.testing.assert_close(replayed, taken, rtol=0, atol=0)
+    assert len(tapes) == kinds
+    assert any(tape.replays > 3 for tape in tapes)
+
+
+def test_training_that_shows_its_gradients_is_not_recorded(tapes, make_model, make_points):
+    x, y = make_points("mlp", 10)
+    shown = []
+    make_model("mlp").fit(x, y, batch_size=5, epochs=4, on_gradient=lambda rows, models: shown.append(rows))
+    assert len(shown) == 8
+    assert not tapes
 
 
 def test_a_step_that_cannot_be_recorded_is_taken():
@@ -161,3 +186,14 @@ def test_a_gpu_unlearns_the_same_with_recorded_steps(name, make_model, make_poin
         results.append([logits for seed in (0, 1) for _, logits in unlearner.outputs_without(COALITIONS, seed)])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+@pytest.mark.parametrize("name", ["logistic_regression", "mlp", "cnn"])
+def test_a_gpu_trains_the_same_with_recorded_steps(name, make_model, make_points, monkeypatch):
+    model, (x, y) = make_model(name).float().cuda(), (tensor.float() for tensor in make_points(name, 10))
+    x, y, how = x.cuda(), y.cuda(), {"batch_size": 4, "epochs": 6, "lr": 0.01}
+    recorded = [models.parameters for _, models in model.fit_many(x, y, COALITIONS, **how)]
+    monkeypatch.setattr("dvbench.training.tensor_model.recorder", lambda network: None)
+    taken = [models.parameters for _, models in model.fit_many(x, y, COALITIONS, **how)]
+    torch.testing.assert_close(recorded, taken)
