@@ -47,6 +47,7 @@ TABLES = (
     "bikes-month-12",
     "fashion_mnist-providers-10-mlp",
 )
+DRAWN = 0.02, 30.0  # errors outside of these are in the table only
 FACTORS = (2, 4, 8, 16, 32, 64)  # utilities for each player
 Sampled = tuple[str, str, str, int, np.ndarray]  # library, sampler, which values, utilities, values
 
@@ -208,6 +209,7 @@ def figure(summary: pd.DataFrame, title: str) -> bytes:
         axis.set_xscale("log")
         logarithmic(axis)
         plain_ticks(axis.xaxis)
+        axis.set_ylim(*DRAWN)
         axis.set_xlabel("utilities asked for", fontsize=8)
         axis.set_ylabel("error / deviation of the exact values", fontsize=8)
     legend(drawn, axes)
@@ -252,8 +254,13 @@ def main() -> None:
         utilities = load_table(name, folder)
         rows += measured(name, utilities.reshape(-1, utilities.shape[-1]))
         print(f"{name}: {len(rows)} rows so far", flush=True)
-    summary = summarised(pd.DataFrame(rows))
-    write_atomically(folder / "convergence.csv", summary.to_csv(index=False, float_format="%.4g").encode())
+    path = folder / "convergence.csv"
+    write_atomically(path, summarised(pd.DataFrame(rows)).to_csv(index=False, float_format="%.4g").encode())
+    draw(pd.read_csv(path), folder)
+
+
+def draw(summary: pd.DataFrame, folder: Path) -> None:
+    """Write both figures of a study, from its table."""
     shapley = summary["values"] == "shapley"
     write_atomically(folder / "convergence.svg", figure(summary[shapley], "Shapley values"))
     others = figure(summary[~shapley], "Other values, each compared with its own exact ones")
