@@ -24,7 +24,7 @@ EXPECTED = {
     ],
     "datasets": [
         "bbc_news", "breast_cancer", "cifar10", "cifar100", "csv", "diabetes", "digits", "fashion_mnist", "imdb",
-        "openml", "text_corpus", "tiny_imagenet", "tiny_text", "wiki_web_stories", "wine",
+        "opendataval", "openml", "text_corpus", "tiny_imagenet", "tiny_text", "wiki_web_stories", "wine",
     ],
     "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
