@@ -16,8 +16,9 @@ Importing dvbench imports neither torch nor pandas.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dvbench.deferred_imports import defer
 from dvbench.version import __version__ as __version__
@@ -198,6 +199,8 @@ def run(
     fresh: bool = False,
     cell_timeout: float | None = None,
     budget: float | None = None,
+    on: Literal["here", "ray"] = "here",
+    address: str | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Run a suite: compute data values, score them and store the results. Finished cells are not computed again.
@@ -207,12 +210,10 @@ def run(
     suite : str, Path or dvbench.suite.Suite
         Name of a suite, path of a TOML file, or a suite.
     evaluators : sequence of str or mapping, optional
-        Evaluators to run: names, ``"module:Class"``, or mappings with ``name``, and optionally ``label`` and
-        ``params``. Evaluators that the suite does not have are added. By default all evaluators of the suite. In a
-        suite of unlearning methods these are methods.
+        Evaluators to run, also others than the suite has: names, ``"module:Class"``, or mappings with ``name``, and
+        optionally ``label`` and ``params``. By default all of the suite. In one of unlearning methods, such methods.
     datasets : sequence of str, optional
-        Data sets to run: names, or ``"csv:PATH?label=COLUMN"``. A data set that the suite does not have replaces the
-        first one of the suite. By default all data sets of the suite.
+        Names, or ``"csv:PATH?label=COLUMN"``. One that the suite does not have replaces its first one. By default all.
     tasks : sequence of str, optional
         Tasks to score. By default all tasks of the suite.
     seeds : sequence of int, optional
@@ -232,6 +233,8 @@ def run(
         Seconds after which a valuation or a scoring has failed. By default that of the suite, or a day.
     budget : float, optional
         Time for the run in seconds; cells that do not fit are left out, see ``dvbench run --help``.
+    on, address : str, optional
+        With ``on="ray"`` cells are tasks of the Ray cluster at the address, by default of one on this machine.
     progress : bool, optional
         Whether progress is printed. By default only if standard output is a terminal.
 
@@ -253,12 +256,10 @@ def run(
 
     whole = suite if isinstance(suite, Suite) else load_suite(str(suite))
     chosen = narrow(whole, evaluators or (), datasets or (), tasks or (), seeds)
-    options = RunOptions(jobs, device, None if mirror is None else Path(mirror), fresh, cell_timeout, None, budget)
-    if out.is_terminal if progress is None else progress:
-        with RunDisplay(chosen.name) as display:
-            run_suite(chosen, Path(results), options, display)
-    else:
-        run_suite(chosen, Path(results), options)
+    options = RunOptions(jobs, device, Path(mirror) if mirror else None, fresh, cell_timeout, None, budget, on, address)
+    shown = out.is_terminal if progress is None else progress
+    with RunDisplay(chosen.name) if shown else nullcontext() as display:
+        run_suite(chosen, Path(results), options, display)
     return load_results(results, chosen.name)
 
 

@@ -97,6 +97,9 @@ def verify(
             "derive from a secret. Its SHA-256 is printed first, and the secret is recorded afterwards.",
         ),
     ] = 0,
+    all_remarks: Annotated[
+        bool, typer.Option("--all-remarks", help="List all remarks of one kind, and not the first three.")
+    ] = False,
     secret: Annotated[
         typer.FileText | None,
         typer.Option(
@@ -129,6 +132,7 @@ def verify(
         cell_timeout=cell_timeout,
         fresh_seeds=fresh_seeds,
         secret=_read_secret(secret),
+        all_remarks=all_remarks,
     )
     try:
         verification = verify_bundle(bundle, options, console.say, console.reporting)

@@ -98,6 +98,9 @@ class Claims:
                 file.write(self._owner)
         except FileExistsError:
             return False
+        except OSError:  # on a full disk the file is there, and is empty
+            path.unlink(missing_ok=True)
+            raise
         self._mine.add(path)
         self._seen.pop(path, None)
         return True

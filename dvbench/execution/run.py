@@ -115,6 +115,13 @@ class RunOptions:
     on: Literal["here", "ray"] = "here"
     address: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse engines that there are not."""
+        if self.on not in ("here", "ray"):
+            raise UserError(f"on is 'here' or 'ray', not {self.on!r}; for SLURM use the command dvbench run --on slurm")
+        if self.address is not None and self.on != "ray":
+            raise UserError("an address is that of a Ray cluster: compute on 'ray' with it")
+
     @property
     def processes(self) -> int:
         """Number of worker processes at a time."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dvbench.errors import UserError
-from dvbench.results.schema import Cell, Plan, Result
+from dvbench.results.schema import Cell, Plan
 from dvbench.results.store import Store
 
 
@@ -62,14 +62,14 @@ def merge(sources: Sequence[Store], target: Store) -> list[Merged]:
     merged = []
     for suite, plan in plans.items():
         copied = 0
-        for chosen in kept[suite].values():
-            if chosen is not None and chosen[1] is not target:
-                result, store = chosen
-                target.copy(result, store)
+        for cell in plan.cells:
+            chosen = kept[suite][cell.key.folder]
+            if chosen is not None and chosen.store is not target and (result := chosen.store.read(cell.key)):
+                target.copy(result, chosen.store)
                 copied += 1
         target.write_plan(plan)
         results = [(cell, kept[suite][cell.key.folder]) for cell in plan.cells]
-        failed = tuple(cell for cell, chosen in results if chosen is not None and chosen[0].status == "failed")
+        failed = tuple(cell for cell, chosen in results if chosen is not None and chosen.failed)
         missing = tuple(cell for cell, chosen in results if chosen is None)
         merged.append(Merged(suite, copied, len(plan.cells), missing, failed))
     return merged
@@ -94,8 +94,16 @@ def _plan(suite: str, stores: Sequence[Store]) -> Plan:
     return plan.model_copy(update={"cells": tuple(cells.values())})
 
 
-def _kept(cell: Cell, stores: Sequence[Store]) -> tuple[Result, Store] | None:
-    """The best result of a cell, and where it is."""
+@dataclass(frozen=True)
+class _Kept:
+    """Where the result of a cell is; the results of 100,000 cells would take 2 GB."""
+
+    store: Store
+    failed: bool
+
+
+def _kept(cell: Cell, stores: Sequence[Store]) -> _Kept | None:
+    """Where the best result of a cell is."""
     found = [(result, store) for store in stores if (result := store.read(cell.key)) is not None]
     for result, store in found:
         if not result.cell.computes_values_of(cell):
@@ -108,4 +116,7 @@ def _kept(cell: Cell, stores: Sequence[Store]) -> tuple[Result, Store] | None:
             f"{' and '.join(str(root) for root in list(hashes.values())[:2])} have other values of {cell.key} of suite "
             f"'{cell.key.suite}': merge one of them only"
         )
-    return max(valued or found, key=lambda pair: len(pair[0].scores), default=None)
+    if not found:
+        return None
+    result, store = max(valued or found, key=lambda pair: len(pair[0].scores))
+    return _Kept(store, result.status == "failed")

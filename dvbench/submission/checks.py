@@ -23,7 +23,7 @@ from dvbench.suite import Suite, load_suite
 
 EVALUATOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(:[A-Za-z_][A-Za-z0-9_]*)?")
 SAME = str.maketrans("015i", "olsl", "_-.+")
-NAMED = 3  # missing cells that are named
+NAMED = 3  # missing cells that are named, and remarks of one kind that are listed
 
 
 def planned_cells(suite: str, evaluator: EvaluatorSettings) -> Plan:
@@ -193,34 +193,51 @@ def _check_earlier_results(submission: Submission, evaluator_object: str, target
                 raise UserError(f"{title} is {result.evaluator_object} in {target.root}; give yours another label")
 
 
-def remarks(bundle: Bundle, others: Store | None = None) -> list[str]:
+def remarks(bundle: Bundle, others: Store | None = None, most: int | None = None) -> list[str]:
     """List what is not a fault but should be looked at: missing and failed cells, and unusual values.
 
-    Values are compared with those of the other evaluators in ``others``.
+    Parameters
+    ----------
+    bundle : Bundle
+    others : Store, optional
+        Values are compared with those of the other evaluators here.
+    most : int, optional
+        How many remarks of one kind are listed; the others are counted. By default all.
     """
-    lines = _missing(bundle)
+    kinds = defaultdict[str, list[str]](list, missing=_missing(bundle))
     same: defaultdict[str, list[CellKey]] = defaultdict(list)
     versions = set()
     for result in bundle.results():
         key = result.cell.key
         versions.add(result.evaluator_version)
         if result.status == "failed":
-            lines.append(f"failed: {key.folder}: {result.error}")
+            kinds["failed"].append(f"failed: {key.folder}: {result.error}")
             continue
         same[result.arrays["values"].sha256].append(key)
         values = bundle.store.array(result, "values")
         if result.cell.evaluator.kind != "selection":  # how often a point was chosen is tied by nature
-            lines += [f"{key.folder}: {remark}" for remark in tied_values(len(np.unique(values)), len(values))]
-        lines += [f"{key.folder}: {name} failed: {score.error}" for name, score in result.scores.items() if score.error]
+            tied = tied_values(len(np.unique(values)), len(values))
+            kinds["tied"] += [f"{key.folder}: {remark}" for remark in tied]
+        failed = {name: score.error for name, score in result.scores.items() if score.error}
+        kinds["failed tasks"] += [f"{key.folder}: {name} failed: {error}" for name, error in failed.items()]
         if second_values_equal(result):
-            lines.append(f"{key.folder}: its repeated values equal the first ones; --sample checks them")
+            kinds["repeated"].append(f"{key.folder}: its repeated values equal the first ones; --sample checks them")
     for keys in same.values():
         problems = {(key.problem, key.seed) for key in keys}
         if len(problems) > 1:
-            lines.append(f"the same values in {counted(len(keys), 'cell')}, such as {keys[0].folder}, {keys[1].folder}")
+            first = ", ".join(key.folder for key in keys[:2])
+            kinds["same"].append(f"the same values in {counted(len(keys), 'cell')}, such as {first}")
     if len(versions) > 1 and bundle.submission:
-        lines.append(f"results of {len(versions)} versions of the evaluator: {', '.join(sorted(versions))}")
-    return [plain(line) for line in lines + suspicions(bundle, others)]
+        kinds["versions"] = [f"results of {len(versions)} versions of the evaluator: {', '.join(sorted(versions))}"]
+    kinds |= suspicions(bundle, others)
+    return [plain(line) for lines in kinds.values() for line in _first(lines, most)]
+
+
+def _first(lines: list[str], most: int | None) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    if most is None or len(lines) <= most + 1:  # a line that says "1 more" is not shorter
+        return lines
+    return [*lines[:most], f"and {len(lines) - most:,} more remarks of this kind; --all-remarks lists them"]
 
 
 def _missing(bundle: Bundle) -> list[str]:

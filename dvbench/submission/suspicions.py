@@ -23,8 +23,14 @@ ALIKE_OF_FEW = 0.9999  # linear correlation, because few players often have the 
 LARGEST_ARRAY = 8 * 2**20  # bytes
 
 
-def suspicions(bundle: Bundle, others: Store | None) -> list[str]:
-    """List near-perfect detection, and evaluators in ``others`` whose values are the same, or equal up to noise."""
+def suspicions(bundle: Bundle, others: Store | None) -> dict[str, list[str]]:
+    """List near-perfect detection, and evaluators in ``others`` whose values are the same, or equal up to noise.
+
+    Returns
+    -------
+    dict of str to list of str
+        Remarks by kind.
+    """
     perfect, equal, alike = list[str](), list[str](), defaultdict[tuple[str, str], list[str]](list)
     arrays = _OtherValues(others)
     for result in bundle.results():
@@ -41,16 +47,16 @@ def suspicions(bundle: Bundle, others: Store | None) -> list[str]:
                 alike[result.cell.key.evaluator, name].append(
                     f"{result.cell.key.folder} (correlation {correlation:.4f})"
                 )
-    lines = equal + [
+    noisy = [
         f"the values of {own} are those of {name} up to noise in {counted(len(where), 'cell')}, such as {where[0]}"
         for (own, name), where in sorted(alike.items())
     ]
-    if perfect:
-        lines.append(
-            f"near-perfect detection in {counted(len(perfect), 'score')}, such as {perfect[0]}: read in the code how "
-            "it finds corrupted players"
-        )
-    return lines
+    detection = [
+        f"near-perfect detection in {counted(len(perfect), 'score')}, such as {first}: read in the code how it finds "
+        "corrupted players"
+        for first in perfect[:1]
+    ]
+    return {"values of others": equal, "values of others up to noise": noisy, "detection": detection}
 
 
 def _perfect_detection(result: Result) -> Iterator[str]:

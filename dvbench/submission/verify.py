@@ -24,7 +24,7 @@ from dvbench.submission.bounds import (
     too_many_steps,
 )
 from dvbench.submission.bundle import Bundle, read_bundle, read_published, refusing
-from dvbench.submission.checks import check_cells, check_identity, check_plans, remarks
+from dvbench.submission.checks import NAMED, check_cells, check_identity, check_plans, remarks
 from dvbench.submission.fresh import choose_secret, commitment, fresh_cells, fresh_seeds, run_fresh
 from dvbench.submission.fresh import summary as gap_summary
 from dvbench.submission.plain_text import counted, plain
@@ -80,6 +80,8 @@ class Options:
         Number of seeds, derived from a secret, on which every problem is valued and scored too.
     secret : str, optional
         By default one of the operating system.
+    all_remarks : bool
+        Whether all remarks of one kind are listed; by default the first ones, and how many there are.
     """
 
     tolerance: float | None = None
@@ -94,6 +96,7 @@ class Options:
     cell_timeout: float = CELL_SECONDS
     fresh_seeds: int = 0
     secret: str | None = None
+    all_remarks: bool = False
 
     @property
     def processes(self) -> int:
@@ -159,7 +162,7 @@ def verify(path: Path, options: Options, say: Say, reporting: Reporting = no_rep
         with refusing(path, bundle.store.root):
             _check(bundle, into)
         say(f"{path}: {counted(len(bundle.keys), 'cell')}, complete and as planned")
-        for line in remarks(bundle, into or _beside(path)):
+        for line in remarks(bundle, into or _beside(path), None if options.all_remarks else NAMED):
             say(f"remark: {line}")
         recomputation = _Recomputation(bundle, options, Path(scratch), say, reporting)
         recomputation.run()

@@ -36,6 +36,12 @@ def require_features(evaluator: str, x: Any) -> None:
         raise UserError(f"{evaluator} reads features or labels and cannot value texts; choose another evaluator")
 
 
+def require_texts(evaluator: str, x: Any) -> None:
+    """Raise a `UserError` if points are not sequences of tokens."""
+    if as_tensor(x).is_floating_point():
+        raise UserError(f"{evaluator} reads texts and cannot value points with features; choose another evaluator")
+
+
 def require_classes(evaluator: str, x: Any, y: Any) -> None:
     """Raise a `UserError` unless points have features and targets are one-hot labels."""
     require_features(evaluator, x)

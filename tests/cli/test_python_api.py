@@ -87,6 +87,21 @@ def test_progress_is_printed_if_it_is_asked_for(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.startswith("tiny: 1 cell, 0 done before, 1 to do, in this process\n")
 
 
+def test_an_engine_that_does_not_exist_is_refused(here: Path) -> None:
+    for wrong, message in (({"on": "slurm"}, "dvbench run --on slurm"), ({"address": "auto"}, "compute on 'ray'")):
+        with pytest.raises(UserError, match=message):
+            dvbench.run("tiny.toml", **wrong)
+    assert not (here / "runs").exists()
+
+
+def test_an_engine_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr("dvbench.execution.run.run_suite", lambda *arguments: given.append(arguments[2]))
+    with pytest.raises(UserError):  # there are no results
+        dvbench.run("tiny.toml", on="ray", address="10.0.0.1:6379")
+    assert (given[0].on, given[0].address) == ("ray", "10.0.0.1:6379")
+
+
 def test_evaluators_are_names_or_mappings() -> None:
     mapping = {"name": "KNNShapley", "label": "knn-9", "params": {"k_neighbors": 9}}
     scores = run_tiny(evaluators=["random", mapping])

@@ -89,6 +89,26 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         claims.take("a")
 
 
+def test_on_a_full_disk_no_claim_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its file can be created there, but not filled; others would wait for it."""
+    full = "/dev/full"
+    if not Path(full).exists():
+        pytest.skip("there is no /dev/full")
+    with Claims(tmp_path / "c") as claims:
+        create = Path.open
+
+        def open_full(path: Path, mode: str, **options: str):
+            create(path, mode).close()
+            return create(Path(full), "w", **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "open", open_full)
+            with pytest.raises(UserError, match="No space left on device"):
+                claims.take("a")
+        assert not list((tmp_path / "c").iterdir())
+        assert claims.take("a")
+
+
 def test_cells_are_shared(tmp_path: Path) -> None:
     cells = [made_up_cell("random", seed=seed) for seed in range(4)]
     store = Store(tmp_path)

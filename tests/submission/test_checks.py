@@ -51,7 +51,7 @@ def first_cell(said: Any) -> Any:
 
 
 def test_nothing_is_wrong_with_an_honest_one(read) -> None:
-    bundle = read(made_up_files(10))
+    bundle = read(made_up_files(6))
     checked(bundle)
     assert remarks(bundle) == []
 
@@ -254,6 +254,18 @@ def test_values_that_look_odd_are_remarked(read, published: Store) -> None:
     files.pop(path)
     lines = remarks(read(with_result(files, lambda said: said.update(failure))))
     assert f"failed: {folders[0]}: ?[31mred" in lines
+
+
+def test_remarks_of_one_kind_are_few_lines(read) -> None:
+    files = made_up_files(6)
+    for position in range(6):
+        files = with_values(files, np.zeros(100), position=position)
+    everything, few = remarks(read(files)), remarks(read(files), most=3)
+    assert sum("all values are the same" in line for line in everything) == 6
+    assert sum("all values are the same" in line for line in few) == 3
+    assert len(few) == len(everything) - 6 + 4
+    assert "and 3 more remarks of this kind; --all-remarks lists them" in few
+    assert remarks(read(files), most=5) == everything  # to say that there is one more takes a line too
 
 
 def test_values_of_another_evaluator_are_remarked(read, published: Store) -> None:

@@ -22,6 +22,10 @@ def read(here: Path):
     return read
 
 
+def listed(bundle: Bundle, others: Store | None) -> list[str]:
+    return [line for lines in suspicions(bundle, others).values() for line in lines]
+
+
 @pytest.mark.parametrize(("score", "task", "remarked"), [
     (0.991, "noisy_label_detection", True),
     (0.98, "noisy_label_detection", False),
@@ -32,7 +36,7 @@ def test_near_perfect_detection(read, score: float, task: str, remarked: bool) -
         metrics = said["scores"][task]["metrics"]
         metrics[next(iter(metrics))] = score
 
-    lines = suspicions(read(with_result(made_up_files(2), change, 1)), None)
+    lines = listed(read(with_result(made_up_files(2), change, 1)), None)
     assert len(lines) == remarked
     assert all(line.startswith("near-perfect detection in 1 score, such as quick/") for line in lines)
     assert all(f"({task} {score})" in line for line in lines)
@@ -57,7 +61,7 @@ def test_values_of_another_evaluator_with_noise(read, here: Path, noise: float, 
     values = rng.normal(size=100)
     files = with_values(made_up_files(2), values)
     store = others(here, files, values if not noise else 3 * (values + noise * rng.normal(size=100)) - 7)
-    lines = suspicions(read(files), store)
+    lines = listed(read(files), store)
     assert len(lines) == (line is not None)
     assert line is None or line in lines[0]
 
@@ -69,7 +73,7 @@ def test_equal_ranks_of_few_players_are_chance(read, here: Path, power: int, num
     files = with_values(made_up_files(10), values, place)
     assert "10subsets" in result_path(files, place)
     store = others(here, files, 2 * (values + 1e-4) ** power, place)
-    assert len(suspicions(read(files), store)) == number
+    assert len(listed(read(files), store)) == number
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", None, "pickle", "large"])
@@ -88,4 +92,4 @@ def test_files_of_others_that_are_no_arrays(read, here: Path, content: bytes | s
     else:
         assert isinstance(content, bytes)
         path.write_bytes(content)
-    assert suspicions(read(files), store) == []
+    assert listed(read(files), store) == []
