@@ -168,15 +168,18 @@ class _UntrustedStore(Store):
 
 @dataclass(frozen=True)
 class _IsolatedJob(Job):
-    """A valuation of arrays. Its cell is a stand-in that names neither suite nor problem."""
+    """A valuation of arrays, or the error why there are none. Its cell is a stand-in that names no suite or problem."""
 
-    given: ValuationInput = field(repr=False)
+    given: ValuationInput | str = field(repr=False)
 
     def run(self, store: Store, device: str) -> Iterator[Result]:
         """Value the players and write the result."""
         from dvbench.execution.valuation import valuate_input
 
         (cell,) = self.cells
+        if isinstance(self.given, str):
+            yield self.record_failure(cell, store, self.given)
+            return
         del sys.argv[1:]  # they name the bundle, and the file with the secret of fresh seeds
         sizes = cell.problem.sizes
         data = Dataset(
@@ -226,7 +229,11 @@ class _IsolatedQueue(JobQueue):
         number, (cell, purpose) = self._waiting.popleft()
         problem = self._problem(cell)
         self.data[cell.key] = data_of(cell, problem)
-        return _IsolatedJob("value", (_stand_in(cell, problem, number),), input_of_cell(cell, problem, purpose))
+        try:
+            given: ValuationInput | str = input_of_cell(cell, problem, purpose)
+        except UserError as error:  # the problem has no such variant
+            given = error_line(error)
+        return _IsolatedJob("value", (_stand_in(cell, problem, number),), given)
 
     def add_result(self, job: Job, result: Result) -> bool:
         """Return that every cell is finished when it is valued."""
