@@ -95,6 +95,16 @@ class Imbalance(Strict):
         return f"imbalance{self.classes:g}x{self.keep:g}"
 
 
+Role = Literal["oracle", "reference", "ablation", "random"]
+"""Why the scores of an evaluator, a method or a strategy are shown for comparison only, and not ranked.
+
+An oracle knows what the others have to estimate, such as which labels are wrong; a reference does what nobody would use
+to value data, such as training on all points; an ablation shows the effect of a setting; and random values are what
+all others have to beat. A class states its role, ``role: ClassVar[Role] = "random"``, and a suite those of labels,
+``roles = { LABEL = "ablation" }``.
+"""
+
+
 class Groups(Strict):
     """Subsets as players: ``count`` random ones, the classes, the values of a column of a table, or corpora of texts.
 

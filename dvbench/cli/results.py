@@ -147,7 +147,7 @@ def _show(results: Path, suite: str) -> None:
 
     with open_index(results_store(results), suite) as index:
         headers, rows = rows_for_console(suite_scores(index))
-    left_out = console.number_table(headers, rows, ["evaluator", "rank", "failed", "missing"])
+    left_out = console.number_table(headers, rows, ["evaluator", "rank", "failed", "missing", "declined"])
     console.say(CONSOLE_IN_WORDS)
     page = dvbench.build_leaderboard(results)
     if left_out:

@@ -210,8 +210,8 @@ def remarks(bundle: Bundle, others: Store | None = None, most: int | None = None
     for result in bundle.results():
         key = result.cell.key
         versions.add(result.evaluator_version)
-        if result.status == "failed":
-            kinds["failed"].append(f"failed: {key.folder}: {result.error}")
+        if result.status != "ok":
+            kinds[result.status].append(f"{result.status}: {key.folder}: {result.error}")
             continue
         same[result.arrays["values"].sha256].append(key)
         values = bundle.store.array(result, "values")
