@@ -284,13 +284,6 @@ def test_normalisation_without_statistics_is_not_filled_up(make_points):
         torch.testing.assert_close(vector(actual[number]), parameters_of(alone))
 
 
-def test_asking_how_much_memory_leaves_every_layers_mode():
-    network = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
-    network[1].eval()
-    copies_within(None, network, torch.zeros(3, 4), 2)
-    assert [module.training for module in network] == [True, False, True]
-
-
 @pytest.mark.parametrize(
     "wrong", [[-1, 0], [0, 10], np.array([True, False]), np.array([0.0, 1.0]), np.zeros((2, 2), int)]
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from plain_loops import by_number
+from torch import nn
 
 from dvbench.training.stacks import CPU_BUDGET, copies_within
 from dvbench.training.tensor_model import TensorModel
@@ -52,3 +53,10 @@ def test_half_as_many_are_trained_together_when_memory_runs_out(room, make_model
     assert sorted(actual) == sorted(expected)
     for number in expected:
         torch.testing.assert_close(actual[number].parameters, expected[number].parameters, rtol=1e-9, atol=1e-9)
+
+
+def test_asking_how_much_memory_leaves_every_layers_mode():
+    network = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
+    network[1].eval()
+    copies_within(None, network, torch.zeros(3, 4), 2)
+    assert [module.training for module in network] == [True, False, True]
