@@ -152,7 +152,13 @@ class ProgressReport:
         if reasons and self._progress:
             self._progress.console.print(Text.assemble(("failed ", "red"), f"{result.cell.key}: {reasons[0]}"))
         status = f"failed: {reasons[0]}" if reasons else "done"
-        steps = 2 if result.status == "failed" else 1
+        if result.status == "declined":
+            status = f"declined: {result.error}"
+            if self._progress:
+                self._progress.console.print(
+                    Text.assemble(("declined ", "yellow"), f"{result.cell.key}: {result.error}")
+                )
+        steps = 1 if result.status == "ok" else 2
         self._advance(steps, result, f"[{self.finished}/{self.total}] {result.cell.key}: {status}")
 
     def _advance(self, steps: int, result: Result, line: str) -> None:

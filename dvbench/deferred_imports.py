@@ -99,6 +99,7 @@ class _Deferred:
 
     def __init__(self, module: str, name: str) -> None:
         self._module, self._name = module, name
+        self.__name__ = name  # OpenDataVal names folders of embeddings after the class of the images
 
     def _import(self) -> Any:
         return getattr(importlib.import_module(self._module), self._name)

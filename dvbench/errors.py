@@ -21,6 +21,15 @@ class UserError(Exception):
     """
 
 
+class DeclinedError(UserError):
+    """An evaluator does not apply to a problem of this kind, such as one that compares class labels to a regression.
+
+    Raised by its constructor, ``input_data`` or before it computes anything. The cell is recorded as declined with the
+    message: it is not computed again, and does not count against the evaluator. What makes the difference has to be the
+    kind of problem, so that an evaluator declines all seeds of a problem or none.
+    """
+
+
 def unknown(what: str, name: str, known: Iterable[str], hint: str = "") -> UserError:
     """Build the error for a name that is not known.
 

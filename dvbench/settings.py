@@ -19,7 +19,7 @@ Compared = Literal["evaluators", "unlearning", "selection"]
 """What a suite compares, and the registry's kind of it."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 TABLE, LABEL = "csv:", "?label="
-OPENML = "openml:"
+KEYS = {"openml": "id", "opendataval": "name"}  # of a data set that is written NAME:VALUE, the parameter of the value
 
 
 class Strict(BaseModel):
@@ -93,6 +93,16 @@ class Imbalance(Strict):
     def __str__(self) -> str:
         """Short form for file names: ``imbalance0.3x0.1``."""
         return f"imbalance{self.classes:g}x{self.keep:g}"
+
+
+Role = Literal["oracle", "reference", "ablation", "random"]
+"""Why the scores of an evaluator, a method or a strategy are shown for comparison only, and not ranked.
+
+An oracle knows what the others have to estimate, such as which labels are wrong; a reference does what nobody would use
+to value data, such as training on all points; an ablation shows the effect of a setting; and random values are what
+all others have to beat. A class states its role, ``role: ClassVar[Role] = "random"``, and a suite those of labels,
+``roles = { LABEL = "ablation" }``.
+"""
 
 
 class Groups(Strict):
@@ -182,7 +192,8 @@ class DatasetSettings(Strict):
     """A data set by name, with the parameters of its function. A string is parsed as in `DatasetSettings.parse`.
 
     A CSV file is the data set ``csv`` with the parameters ``path`` and optionally ``label``, the column to predict. A
-    table of OpenML is the data set ``openml`` with the parameter ``id``.
+    table of OpenML is the data set ``openml`` with the parameter ``id``, and one of OpenDataVal's data sets is the data
+    set ``opendataval`` with the parameter ``name``.
     """
 
     name: str
@@ -203,7 +214,7 @@ class DatasetSettings(Strict):
 
     @classmethod
     def parse(cls, text: str) -> DatasetSettings:
-        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...``, ``openml:ID`` or ``csv:PATH?label=COLUMN``.
+        """Read ``NAME``, ``NAME?PARAMETER=VALUE&...``, ``openml:ID``, ``opendataval:NAME``, ``csv:PATH?label=COLUMN``.
 
         A value that is a whole number, ``true`` or ``false`` is one, as in TOML; other values are text.
         """
@@ -217,8 +228,9 @@ class DatasetSettings(Strict):
             return {"name": "csv", "params": {"path": path} | ({"label": label} if has_label else {})}
         name, _, query = text.partition("?")
         params = {key: _value(value) for key, _, value in (pair.partition("=") for pair in query.split("&") if pair)}
-        if name.startswith(OPENML):
-            name, params = OPENML.removesuffix(":"), {"id": _value(name.removeprefix(OPENML))} | params
+        family, colon, member = name.partition(":")
+        if colon and family in KEYS:
+            name, params = family, {KEYS[family]: _value(member)} | params
         return {"name": name, "params": params}
 
     @property
@@ -243,8 +255,8 @@ class DatasetSettings(Strict):
 
     def _with_params(self) -> str:
         name, params = self.name, dict(self.params)
-        if f"{name}:" == OPENML and "id" in params:
-            name = f"{OPENML}{params.pop('id')}"
+        if KEYS.get(name) in params:
+            name = f"{name}:{params.pop(KEYS[name])}"
         values = (value if isinstance(value, str) else f"{key}{value}" for key, value in sorted(params.items()))
         return "_".join((name, *values))
 

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dvbench.errors import UserError, unknown, validation_message
 from dvbench.registry import plural, suite_files
-from dvbench.settings import Compared, EvaluatorSettings, Name, ProblemSettings, Strict
+from dvbench.settings import Compared, EvaluatorSettings, Name, ProblemSettings, Role, Strict
 
 # Other folders among results and pages.
 RESERVED = ("assets", "exact", "figures", "leaderboard", "submissions", "verified")
@@ -54,7 +54,8 @@ class Suite(Strict):
     ``version`` is raised when new results cannot be compared with earlier ones. A file may have ``unlearning`` instead
     of ``evaluators``: unlearning methods, which tasks judge, and which value a player by the utility lost by unlearning
     it; or ``selection``: selection strategies, by whose choice models are trained. A cell has failed if its valuation
-    or its scoring takes longer than ``cell_timeout``, in seconds.
+    or its scoring takes longer than ``cell_timeout``, in seconds. ``roles`` names the evaluators that are compared with
+    and not ranked, by label or name; see `dvbench.settings.Role`.
     """
 
     name: Name
@@ -64,6 +65,7 @@ class Suite(Strict):
     problems: tuple[SuiteProblem, ...] = Field(min_length=1)
     evaluators: tuple[EvaluatorSettings, ...] = Field(min_length=1)
     cell_timeout: float = Field(default=DAY, gt=0, le=LONGEST_TIMEOUT)
+    roles: dict[Name, Role] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -119,6 +121,14 @@ class Suite(Strict):
             if twice:
                 hint = "" if what == "seed" else "; give one a label"
                 raise ValueError(f"{what} '{twice[0]}' is there twice{hint}")
+        return self
+
+    @model_validator(mode="after")
+    def _roles_are_of_evaluators(self) -> Suite:
+        titles = [evaluator.title for evaluator in self.evaluators]
+        for title in self.roles:
+            if title not in titles:
+                raise ValueError(f"roles: {unknown('evaluator', title, titles)}")
         return self
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from torch import nn
 from dvbench.errors import UserError
 from dvbench.number_checks import number
 from dvbench.training.heads import all_features_and_logits, output_layer, require_own_weights
+from dvbench.training.language_model import LanguageModel
 from dvbench.training.losses import is_classification, predictions, residuals
+from evaluators.common.ekfac import ekfac_values
 from evaluators.common.requirements import Layers, checked_layers
 from evaluators.common.stepwise import StepwiseEvaluator
 
 CHUNK = 2048  # points in one pass
+DAMPING = 0.01  # of the exact matrix, if no other is given
 TOLERANCE, MOST_STEPS = 1e-8, 2000  # of conjugate gradients
 
 
@@ -36,15 +39,23 @@ class HessianInfluence(StepwiseEvaluator):
     layers, the Gauss-Newton matrix, exact and not approximated by blocks or Kronecker factors. Conjugate gradients
     solve for the validation set's gradient once, so H is never built: each of some 100 steps takes two to four passes
     over the training set, of the features of the output layer or of the network. Positive values are of points that
-    lower the validation loss; the unit is that of the loss, and there are no bounds. It costs one fit, and takes no
-    texts.
+    lower the validation loss; the unit is that of the loss, and there are no bounds. It costs one fit.
+
+    With ``curvature="ekfac"``, and always for texts, H is the Gauss-Newton matrix of linear layers with their biases,
+    one block a layer, in the eigenbasis of Kronecker factors with its diagonal there (EK-FAC). That takes three passes
+    with gradients over the training set, two of them once for each class, and no steps of a solver. For texts the
+    layers are those of the blocks, without embeddings and output layer; l is summed over the tokens of a text, L is the
+    mean over tokens, and n counts tokens.
 
     Parameters
     ----------
-    damping : float
-        Added to the diagonal of H, which has directions without curvature; above 0.
+    damping : float, optional
+        Added to the diagonal of H, which has directions without curvature; above 0. By default 0.01, and with EK-FAC a
+        tenth of the mean of the diagonal of each layer.
     layers : {"last", "all"}
-        Parameters that influence goes through. A network of one layer has one answer.
+        Parameters that influence goes through. A network of one layer has one answer. Texts have all.
+    curvature : {"exact", "ekfac"}, optional
+        By default exact for points; texts have EK-FAC only.
     random_state : int or RandomState, optional
         Source of the order of minibatches, if the model has no seed of its own.
 
@@ -52,25 +63,34 @@ class HessianInfluence(StepwiseEvaluator):
     -----
     Variant: the paper's, with conjugate gradients. Training with AdamW for a given number of epochs does not reach the
     minimum that the derivation assumes, and its weight decay is no part of H. Tested against the Hessian by autograd,
-    and against retraining a ridge-penalised logistic regression to convergence without each point.
+    and against retraining a ridge-penalised logistic regression to convergence without each point. EK-FAC takes for
+    points the expectation over labels, for texts one token that is drawn for each; it is tested against the exact
+    matrix where both are equal, by its correlation with it for an MLP, and for texts against its definition with
+    gradients of single texts.
 
     Between processors: equal up to rounding.
 
     References
     ----------
     P. W. Koh, P. Liang. Understanding black-box predictions via influence functions. ICML 2017, arXiv:1703.04730.
-    Equation 2 and section 3. Gauss-Newton: J. Martens. New insights and perspectives on the natural gradient method.
-    JMLR 2020, section 8.
+    Equation 2 and section 3. EK-FAC: R. Grosse et al. Studying large language model generalization with influence
+    functions. arXiv:2308.03296, 2023. Section 2.2; T. George et al. Fast approximate natural gradient descent in a
+    Kronecker-factored eigenbasis. NeurIPS 2018. Gauss-Newton: J. Martens. New insights and perspectives on the natural
+    gradient method. JMLR 2020, section 8.
     """
 
     def __init__(
         self,
-        damping: float = 0.01,
+        damping: float | None = None,
         layers: Layers = "last",
+        curvature: Literal["exact", "ekfac"] | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.layers = checked_layers(layers)
-        self.damping = number("damping", damping, above=0)
+        if curvature not in (None, "exact", "ekfac"):
+            raise ValueError(f"curvature is 'exact' or 'ekfac', not {curvature!r}")
+        self.damping = None if damping is None else number("damping", damping, above=0)
+        self.curvature = curvature
         super().__init__(random_state)
 
     def train_data_values(self, *args: Any, **training: Any) -> HessianInfluence:
@@ -84,8 +104,16 @@ class HessianInfluence(StepwiseEvaluator):
         Raises
         ------
         UserError
-            If conjugate gradients do not converge.
+            If conjugate gradients do not converge, or exact curvature is asked for texts.
         """
+        texts = isinstance(self.pred_model, LanguageModel)
+        if texts and self.curvature == "exact":
+            raise UserError('hessian_influence values texts with curvature = "ekfac" only; set it so')
+        if texts or self.curvature == "ekfac":
+            linears, train, validation = self._linear_layers(self.layers, *args, **training)
+            seed = int(self.random_state.randint(2**31))
+            self._keep(ekfac_values(linears, train, validation, self.damping, seed))
+            return self
         model, x, y, x_valid, y_valid = self._prepared()
         network = copy.deepcopy(model.fit(x, y, *args, **training).network).eval().double()
         inputs = [part.double() for part in (x, x_valid)]
@@ -95,7 +123,7 @@ class HessianInfluence(StepwiseEvaluator):
             inputs = [all_features_and_logits(network, part)[0] for part in inputs]
             network = layer.requires_grad_()
         kind = LinearCurvature if isinstance(network, nn.Linear) else Curvature
-        curvature = kind(network, inputs[0], y.double(), self.damping)
+        curvature = kind(network, inputs[0], y.double(), DAMPING if self.damping is None else self.damping)
         towards = curvature.solve(curvature.mean_gradient(inputs[1], y_valid.double()))
         self._keep(curvature.products(towards) / len(x))
         return self

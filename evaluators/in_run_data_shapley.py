@@ -8,10 +8,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from dvbench.errors import UserError
 from dvbench.number_checks import whole_number
+from dvbench.training.language_model import LanguageModel
+from dvbench.training.tensors import as_tensor
 from evaluators.common.ghost_products import step_of
 from evaluators.common.requirements import Layers, checked_layers
 from evaluators.common.stepwise import StepwiseEvaluator, at_least_one_epoch
+from evaluators.common.text_steps import values_of_steps
 
 
 class InRunDataShapley(StepwiseEvaluator):
@@ -28,8 +32,14 @@ class InRunDataShapley(StepwiseEvaluator):
     (nats, or half a squared error), and has no bounds; points with a negative value raise the loss. The values of all
     points sum to the estimated drop of plain gradient steps over the training.
 
+    Of texts, g_i is a text's summand in the gradient of the minibatch's mean loss per token, in nats, and L is the mean
+    loss per token. Embeddings and normalisations count as well as linear layers. Texts have the first order and all
+    layers only.
+
     It costs one fit, which takes about half as long again as usual for an MLP with minibatches of 128 points, and twice
-    as long where a step takes a fraction of a millisecond. It takes no texts.
+    as long where a step takes a fraction of a millisecond. For a GPT-2 of two layers of width 64 and minibatches of 16
+    texts, it takes 1.6 times as long as usual with one text of the validation set in each step, and twice as long with
+    eight.
 
     Parameters
     ----------
@@ -38,7 +48,7 @@ class InRunDataShapley(StepwiseEvaluator):
     layers : {"all", "last"}
         Gradients with respect to the parameters of all layers, or of the output layer only.
     validation_batch : int
-        Points of the validation set in each step; in consecutive steps other ones, until all were used.
+        Points or texts of the validation set in each step; in consecutive steps other ones, until all were used.
     random_state : int or RandomState, optional
         Source of the order of the validation points, and of minibatches if the model has no seed of its own.
 
@@ -48,7 +58,7 @@ class InRunDataShapley(StepwiseEvaluator):
     Losses of the validation set are those of evaluation mode. Batch normalisation makes a point's gradient depend on
     its minibatch; it is then that of its summand, with the minibatch's statistics. Tested against gradients of single
     points by `torch.func`, and against exact Shapley values of the step, which the second order equals for linear
-    regression.
+    regression; for texts against gradients of single texts by autograd at every step of a training.
 
     Between processors: equal up to rounding.
 
@@ -83,6 +93,8 @@ class InRunDataShapley(StepwiseEvaluator):
             Arguments of the model's ``fit``: ``batch_size``.
         """
         training["epochs"] = at_least_one_epoch("in_run_data_shapley", epochs)
+        if isinstance(self.pred_model, LanguageModel):
+            return self._value_texts(lr, training)
         model, x, y, x_valid, y_valid = self._prepared()
         values = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         batches = self._validation_batches(len(x_valid))
@@ -95,6 +107,22 @@ class InRunDataShapley(StepwiseEvaluator):
 
             model.fit(x, y, *args, lr=lr, on_gradient=add, **training)
         self._keep(values)
+        return self
+
+    def _value_texts(self, lr: float, training: dict[str, Any]) -> InRunDataShapley:
+        """The same for a language model.
+
+        Raises
+        ------
+        UserError
+            If the order or the layers are not those that texts have.
+        """
+        if self.order == 2 or self.layers == "last":
+            raise UserError('in_run_data_shapley values texts with order = 1 and layers = "all" only; set them so')
+        self.__dict__.pop("data_values", None)  # OpenDataVal caches it; it belongs to earlier data
+        x, y, x_valid, y_valid = (as_tensor(part) for part in (self.x_train, self.y_train, self.x_valid, self.y_valid))
+        batches = self._validation_batches(len(x_valid))
+        self._keep(values_of_steps(self.pred_model.clone(), (x, y), (x_valid, y_valid), batches, lr, **training))
         return self
 
     def _validation_batches(self, n: int) -> Iterator[torch.Tensor]:

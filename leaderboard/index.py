@@ -29,13 +29,14 @@ from dvbench.settings import ProblemSettings
 from leaderboard.plans import merged_plan
 from leaderboard.text import clean
 
-VERSION = 5  # of the tables below; each version has its own file
+VERSION = 6  # of the tables below; each version has its own file
 TABLES = """
 CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT, digest TEXT);
 CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
-  tasks TEXT, kind TEXT, name TEXT, params TEXT, dataset TEXT, model TEXT, noise TEXT, players TEXT, level TEXT);
+  tasks TEXT, kind TEXT, name TEXT, params TEXT, role TEXT, dataset TEXT, model TEXT, noise TEXT, players TEXT,
+  level TEXT);
 CREATE TABLE results (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, stamp TEXT, sha256 TEXT, problem TEXT,
-  evaluator TEXT, seed INTEGER, settings TEXT, failed INTEGER, error TEXT, revision TEXT, problem_kind TEXT,
+  evaluator TEXT, seed INTEGER, settings TEXT, valued TEXT, error TEXT, revision TEXT, problem_kind TEXT,
   train INTEGER, validation INTEGER, test INTEGER, seconds REAL, fits REAL, unlearned REAL, peak_memory REAL,
   peak_cuda_memory REAL, machine TEXT, device TEXT, object TEXT, object_version TEXT, digest TEXT);
 CREATE INDEX by_evaluator ON results (evaluator);
@@ -175,7 +176,9 @@ class Index:
         self._database.execute("DELETE FROM plan")
         self._database.execute("DELETE FROM planned")
         self._insert("plan", [{"stamp": stamp, "version": plan.suite_version, "description": plan.description}])
-        self._insert("planned", [_planned(cell) for cell in plan.cells])
+        self._insert(
+            "planned", [_planned(cell) | {"role": plan.roles.get(cell.key.evaluator, "")} for cell in plan.cells]
+        )
         self._database.execute("UPDATE plan SET digest = ?", (_plan_digest(self._database),))
 
     def _update_results(self) -> None:
@@ -350,7 +353,7 @@ def _result(result: Result) -> dict[str, Any]:
     kind = {"problem_kind": data.kind} if data else {}
     return {
         **_key(result.cell),
-        "failed": result.status == "failed",
+        "valued": result.status,
         "error": result.error or "",
         **sizes,
         **kind,

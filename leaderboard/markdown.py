@@ -5,8 +5,10 @@ from __future__ import annotations
 from leaderboard.tables import (
     CEILING_IN_WORDS,
     COSTS_IN_WORDS,
+    DECLINED_IN_WORDS,
     FRESH_IN_WORDS,
     RANKS_IN_WORDS,
+    REFERENCES_IN_WORDS,
     SCORES_IN_WORDS,
     Entry,
     SuiteTables,
@@ -29,25 +31,29 @@ def render(tables: SuiteTables) -> str:
     parts += [f"- {escape(remark)}" for remark in tables.remarks]
     parts += [
         _table(tables.overall),
-        "Lower mean ranks are better. They are means over problems, tasks and seeds, and their intervals are "
-        f"{RANKS_IN_WORDS}. Failed and missing scores are ranked last. Normalised: random values have 0 and the best "
-        "of each seed 1 on average; at least -1. Mean seconds: of a valuation, over problems and seeds. Scores are "
-        "*claimed* by the submitter, *recomputed* from the submitted values, or *re-run*: the values were computed "
-        "again too.",
+        f"**{tables.separable}**",
+        f"{RANKS_IN_WORDS} Mean ranks are over seeds, tasks and problems, of which each has the same weight. Failed "
+        "and missing scores are ranked last. Normalised: random values have 0 and the best of each seed 1 on average; "
+        "at least -1. Mean seconds: of a valuation, over problems and seeds. Scores are *claimed* by the submitter, "
+        "*recomputed* from the submitted values, or *re-run*: the values were computed again too.",
     ]
+    if tables.references.rows:
+        parts += [_table(tables.references, level=3), REFERENCES_IN_WORDS]
     if any(row[-1].note or row[-1].alarm for row in tables.overall.rows):
         parts.append(FRESH_IN_WORDS)
     parts += [_table(table) for table in tables.problems]
     parts += [f"{SCORES_IN_WORDS} The best is **bold**."]
     if tables.has_ceilings:
         parts.append(CEILING_IN_WORDS)
-    if tables.failures:
+    for title, declined in (("## Failed cells", False), ("## Declined cells", True)):
         lines = [
             f"- **{escape(failure.evaluator)}** on {escape(failure.problem)}, {escape(failure.tasks)}, "
             f"{failure.seeds}: {escape(failure.error)}"
             for failure in tables.failures
+            if failure.declined == declined
         ]
-        parts += ["## Failed cells", "\n".join(lines)]
+        if lines:
+            parts += [title, *([DECLINED_IN_WORDS] if declined else []), "\n".join(lines)]
     parts += ["## Cost", COSTS_IN_WORDS]
     parts += [_table(table, level=3) for table in tables.costs]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -32,7 +32,8 @@ def suite_names(store: Store) -> list[str]:
 def merged_plan(store: Store, suite: str) -> Plan:
     """Merge the plan of a suite with the plans of submissions to it.
 
-    A cell that is in several plans is taken from the first: the plan of the suite precedes those of submissions.
+    A cell that is in several plans is taken from the first: the plan of the suite precedes those of submissions. So
+    are the roles of evaluators: no submission takes another evaluator off the ranking.
 
     Raises
     ------

@@ -2,6 +2,8 @@
 
 The plan decides which rows there are. A planned score without a result has the status ``"missing"``, and a failed one
 the status ``"failed"``. Neither is left out, so an evaluator cannot improve its rank by failing where it is weak.
+Scores of a problem that an evaluator does not apply to have the status ``"declined"``. What makes the difference has to
+be the kind of problem, so that a problem which is declined in some seeds only has failed there.
 """
 
 from __future__ import annotations
@@ -9,12 +11,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
+from dvbench.registry import Kind, entries
 from dvbench.results import MARKS, FreshRun, Store
+from dvbench.settings import Role
 from leaderboard.index import Index, IndexedSuite
 from leaderboard.intervals import metric_range
 
@@ -24,6 +29,7 @@ COSTS = ["seconds", "fits", "unlearned", "peak_memory", "peak_cuda_memory"]
 SCORE = [*COLUMN, "evaluator", "seed", "value", "metric", "higher_is_better", "status", "error", "metrics", "id"]
 SCORE += ["ceiling", "lowest", "highest"]
 OTHER_DATA = "computed on another revision of the data than most other results; run it again"
+SOME_SEEDS = "declined in some seeds only, which counts as failed: "
 STALE = "the result was computed with other settings than planned; run the suite again"
 
 
@@ -39,14 +45,14 @@ class SuiteScores:
     cells : pandas.DataFrame
         One row per planned (problem, evaluator, seed), in the order of the plan: ``status`` of the valuation,
         ``error``, ``problem_kind`` (that of most results, or empty), the settings of the problem and the evaluator,
-        costs, the machine, and ``mark``: whether its scores are ``"claimed"``, ``"recomputed"``, ``"re-run"`` or
-        ``"re-run on fresh seeds"``.
+        ``role`` (that of a reference row, or empty), costs, the machine, and ``mark``: whether its scores are
+        ``"claimed"``, ``"recomputed"``, ``"re-run"`` or ``"re-run on fresh seeds"``.
     scores : pandas.DataFrame
         One row per (problem, task, evaluator, seed), in the order of the plan, with ``value`` (the headline metric, or
-        NaN), ``metric`` (its name), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"`` or ``"missing"``),
-        ``error`` (the reason, or empty), ``metrics`` (all of them, as JSON), ``ceiling`` (what exact values reach, or
-        NaN), and ``lowest`` and ``highest`` (the range of the headline metric). A failed valuation fails all tasks of
-        its cell. ``metric`` is empty, and ``higher_is_better`` True, where no evaluator has a score.
+        NaN), ``metric`` (its name), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"``, ``"missing"`` or
+        ``"declined"``), ``error`` (the reason, or empty), ``metrics`` (all of them, as JSON), ``ceiling`` (what exact
+        values reach, or NaN), and ``lowest`` and ``highest`` (the range of the headline metric). A failed valuation
+        fails all tasks of its cell. ``metric`` is empty, and ``higher_is_better`` True, where no evaluator has a score.
     remarks : tuple of str
         Notes on what limits a comparison.
     fresh : dict of str to FreshRun
@@ -62,9 +68,10 @@ class SuiteScores:
     fresh: dict[str, FreshRun] = field(default_factory=dict)
 
     @property
-    def random(self) -> list[str]:
-        """Names of the evaluators that return random values."""
-        return list(self.cells.loc[self.cells["name"] == "random", "evaluator"].unique())
+    def roles(self) -> dict[str, str]:
+        """The role of each evaluator that is a reference row; see `dvbench.settings.Role`."""
+        rows = self.cells[self.cells["role"] != ""]
+        return dict(zip(rows["evaluator"], rows["role"], strict=True))
 
 
 def suite_scores(index: Index) -> SuiteScores:
@@ -107,19 +114,32 @@ def _cells(indexed: IndexedSuite, store: Store) -> pd.DataFrame:
     exists = cells["computed"].notna()
     outdated = cells["suite_version"] != indexed.version
     stale = exists & ((cells["computed"] != cells["settings"]) | outdated)
-    failed = exists & ~stale & cells["failed"].eq(1)
-    cells["status"] = np.select([~exists | stale, failed], ["missing", "failed"], "ok")
-    cells["error"] = cells["error"].where(failed, "").mask(stale, STALE)
+    cells["status"] = cells["valued"].where(exists & ~stale, "missing").astype(object)
+    cells["error"] = cells["error"].where(cells["status"].isin(["failed", "declined"]), "").mask(stale, STALE)
+    keys = [cells["problem"], cells["evaluator"]]
+    apply = cells["status"].isin(["ok", "failed"]).groupby(keys).transform("any") & (cells["status"] == "declined")
+    cells["error"] = cells["error"].mask(apply, SOME_SEEDS + cells["error"].astype(str))
+    cells.loc[apply, "status"] = "failed"
+    plug_ins = zip(cells["role"], cells["kind"], cells["name"], strict=True)
+    cells["role"] = [role or _class_role(kind, name) for role, kind, name in plug_ins]
     cells["mark"] = _marks(store, indexed.suite, cells)
     ok = cells[cells["status"] == "ok"]
     usual = _most_common(ok[["problem", "seed"]], ok["revision"], ok["mark"] != "claimed")
-    keys = cells[["problem", "seed"]].itertuples(index=False, name=None)
-    other = (cells["status"] == "ok") & (cells["revision"] != [usual.get(key) for key in keys])
+    seeds = cells[["problem", "seed"]].itertuples(index=False, name=None)
+    other = (cells["status"] == "ok") & (cells["revision"] != [usual.get(key) for key in seeds])
     cells.loc[other, ["status", "error"]] = "missing", OTHER_DATA
     kinds = _most_common(ok[["problem"]], ok["problem_kind"], ok["mark"] != "claimed")
     cells["problem_kind"] = [kinds.get((problem,), "") for problem in cells["problem"]]
     cells.loc[cells["status"] != "ok", COSTS] = np.nan
     return cells.astype(dict.fromkeys(COSTS, float))
+
+
+@cache
+def _class_role(kind: Kind, name: str) -> str:
+    """Return the role that a registered class states, or an empty text; nothing of others is looked up."""
+    registered = entries(kind).get(name)
+    role = "" if registered is None else registered.definition.metadata.get("role", "")
+    return role if role in get_args(Role) else ""
 
 
 def _scores(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

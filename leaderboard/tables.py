@@ -6,6 +6,7 @@ The texts are untrusted and not escaped: each output format escapes them in its 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -17,30 +18,44 @@ from leaderboard.intervals import IN_WORDS
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import COLUMN, SuiteScores, weakest
 from leaderboard.text import clean
+from leaderboard.tiers import FEWEST, Tiers
 
 MEGABYTE = 1e6
-COUNTS = ["n_ok", "n_failed", "n_missing"]
+COUNTS = [f"n_{status}" for status in statistics.STATUSES]
 SCORES_IN_WORDS = (
     f"Mean [interval] over the n seeds that are ok; the interval is {IN_WORDS}. The rank (#) is that of the mean rank "
-    "over all seeds, in which failed and missing scores are last."
+    "over all seeds, in which failed and missing scores are last; reference rows and declined scores have none."
+)
+RANKS_IN_WORDS = (
+    "The rank is an interval: it contains the ranks that the data leave possible, so that evaluators which cannot be "
+    "told apart share them. With a probability of at least 95% all intervals of a table hold the true ranks. They "
+    "follow from sign-change tests of all pairs of evaluators, with a step-down correction for the number of pairs. A "
+    "tier begins with the best evaluator that is worse than the first of the tier before."
+)
+REFERENCES_IN_WORDS = (
+    "Reference rows are compared with and not ranked: random values, oracles, references such as training on all "
+    "points, ablations, and evaluators that decline most of the suite."
+)
+DECLINED_IN_WORDS = (
+    "Declined: the evaluator does not apply to a problem of this kind. It is compared on the others, and what it "
+    "declines does not count against it."
 )
 CEILING_IN_WORDS = (
     "Ceiling: what values reach that are exact but for the randomness of training, by models trained again with other "
     "initial weights and minibatches. The percentage is the mean score as a share of it, where it is at least 0.1; "
     "above 100% is possible, because the references of both trainings are noisy."
 )
-RANKS_IN_WORDS = "a 95% percentile bootstrap over problems and the seeds of each; with few of either it is too narrow"
 COSTS_IN_WORDS = "Cost of the valuation without scoring, means over the seeds whose valuation is ok."
 FRESH_IN_WORDS = (
     "Re-run on fresh seeds: the evaluator was also run on problems of seeds that nobody could know. The gap says by "
     "how much its claimed scores are better than its fresh ones, on average over problems and tasks."
 )
 CONSOLE_IN_WORDS = (
-    "Means over problems and seeds (*: over some of them). rank: mean rank over problems, tasks and seeds. sec: "
-    "seconds of a valuation."
+    "Means over problems and seeds (*: over some of them). rank: the ranks that the data leave possible, over "
+    "problems, tasks and seeds; reference rows have none. sec: seconds of a valuation."
 )
 CSV_COLUMNS = [
-    *("problem", "task", "metric", "evaluator", "mean", "low", "high", "rank", "n_ok", "n_failed", "n_missing"),
+    *("problem", "task", "metric", "evaluator", "mean", "low", "high", "rank", *COUNTS),
     *("seconds", "fits", "unlearned", "peak_memory_mb", "gpu_memory_mb"),
 ]
 
@@ -70,24 +85,29 @@ class Table:
 
 @dataclass(frozen=True)
 class Failure:
-    """Scores of an evaluator on a problem that failed or do not count, for the same reason."""
+    """Scores of an evaluator on a problem that failed, are declined or do not count, for the same reason."""
 
     evaluator: str
     problem: str
     tasks: str
     seeds: str
     error: str
+    declined: bool = False
 
 
 @dataclass(frozen=True)
 class SuiteTables:
     """The tables and texts of one suite; in every table evaluators are sorted by their mean rank, best first.
 
+    Reference rows are in a table of their own, and last in the tables of problems.
+
     Parameters
     ----------
     suite : str
     description : str
-    overall : Table
+    overall, references : Table
+    separable : str
+        How many neighbouring ranks the data tell apart, and what that holds for.
     problems, costs : tuple of Table
         One table per problem.
     failures : tuple of Failure
@@ -101,6 +121,8 @@ class SuiteTables:
     suite: str
     description: str
     overall: Table
+    references: Table
+    separable: str
     problems: tuple[Table, ...]
     costs: tuple[Table, ...]
     failures: tuple[Failure, ...]
@@ -116,6 +138,8 @@ def suite_tables(suite: SuiteScores, numbers: SuiteStatistics) -> SuiteTables:
         suite=suite.name,
         description=clean(suite.description),
         overall=_overall_table(numbers, marks(suite.cells), gaps(suite)),
+        references=_reference_table(numbers, marks(suite.cells)),
+        separable=separable(numbers.tiers),
         problems=tuple(_problem_table(name, group, order) for name, group in groups(numbers.summary, "problem")),
         costs=tuple(_cost_table(name, group, order) for name, group in groups(numbers.cost, "problem")),
         failures=_failures(suite.scores, order),
@@ -139,13 +163,13 @@ def csv_table(numbers: SuiteStatistics) -> str:
 
 
 def rows_for_console(suite: SuiteScores) -> tuple[list[str], list[list[str]]]:
-    """Make one narrow table of a suite for a terminal.
+    """Make one narrow table of a suite for a terminal; the last rows are reference rows, without a rank.
 
     Returns
     -------
     headers : list of str
-        Evaluator, mean rank, each task with an arrow, mean seconds of a valuation; also failed and missing, if there
-        are any.
+        Evaluator, rank (an interval), each task with an arrow, mean seconds of a valuation; also failed, missing and
+        declined, if there are any.
     rows : list of list of str
         One string per header, best evaluator first. The entry of a task is the mean of its headline metric over
         problems and seeds; ``*`` marks a mean over some of them. The texts are plain and untrusted: escape them.
@@ -162,12 +186,12 @@ def rows_for_console(suite: SuiteScores) -> tuple[list[str], list[list[str]]]:
                 for name, row in by_evaluator.iterrows()
             }
         )
-    overall = statistics.overall(scores)
-    counts = [count for count in ("n_failed", "n_missing") if overall[count].any()]
+    overall = statistics.overall(scores, suite.roles)
+    counts = [count for count in COUNTS[1:] if overall[count].any()]
     rows = [
         [
             row["evaluator"],
-            f"{row['mean_rank']:.1f}",
+            rank_interval(row),
             *(column.get(row["evaluator"], "") for column in means),
             "" if math.isnan(seconds[row["evaluator"]]) else f"{seconds[row['evaluator']]:.1f}",
             *(str(row[count]) for count in counts),
@@ -198,6 +222,22 @@ def between(mean: float, low: float, high: float, decimals: int = 3) -> str:
     """Format ``mean [low, high]``, or the mean alone if it has no interval."""
     shown = number(mean, decimals)
     return shown if math.isnan(low) else f"{shown} [{number(low, decimals)}, {number(high, decimals)}]"
+
+
+def rank_interval(row: Mapping[str, Any]) -> str:
+    """Write the interval of an overall rank, such as ``1-4``; a reference row has none."""
+    if math.isnan(row["first"]):
+        return ""
+    return f"{row['first']:.0f}" if row["first"] == row["last"] else f"{row['first']:.0f}-{row['last']:.0f}"
+
+
+def separable(tiers: Tiers) -> str:
+    """Say how many neighbouring ranks the data tell apart, and what that holds for."""
+    said = f"{tiers.separable} of {tiers.neighbours} neighbouring ranks are separable."
+    few = (
+        f"These are fewer than {FEWEST} problems, so ranks hold for these with other seeds, and not for other problems."
+    )
+    return said if tiers.observations == "problems" else f"{said} {few}"
 
 
 def share(row: dict[str, Any]) -> str:
@@ -236,22 +276,47 @@ def _order(numbers: SuiteStatistics) -> list[str]:
 
 def _overall_table(numbers: SuiteStatistics, marks: dict[str, str], gaps: dict[str, Entry]) -> Table:
     seconds = statistics.seconds(numbers.cost)
-    header = ["evaluator", "rank", "mean rank [95% bootstrap]", "normalised", "ok", "failed", "missing", "mean seconds"]
+    header = ["evaluator", "tier", "rank", "mean rank", "normalised"]
+    header += [*statistics.STATUSES, "mean seconds", "scores are"]
     rows = []
-    for row in records(numbers.ranking):
+    for row in records(numbers.ranking[numbers.ranking["role"] == ""]):
         entries = [
-            Entry(row["evaluator"], best=row["rank"] == 1 and row["n_ok"] > 0),
-            Entry(str(row["rank"])),
-            Entry(between(row["mean_rank"], row["low"], row["high"], 2)),
+            Entry(row["evaluator"], best=row["tier"] == 1 and row["n_ok"] > 0),
+            Entry(f"{row['tier']:.0f}"),
+            Entry(rank_interval(row)),
+            Entry(number(row["mean_rank"], 2)),
             Entry(number(row["normalised"], 2)),
-            Entry(str(row["n_ok"])),
-            Entry("" if row["n_failed"] else "0", alarm=str(row["n_failed"] or "")),
-            Entry("" if row["n_missing"] else "0", alarm=str(row["n_missing"] or "")),
+            *_counts(row),
             Entry(number(seconds[row["evaluator"]], 2)),
             replace(gaps.get(row["evaluator"], Entry("")), text=marks.get(row["evaluator"], "")),
         ]
         rows.append(tuple(entries))
-    return Table("Overall", tuple(map(Entry, [*header, "scores are"])), tuple(rows))
+    return Table("Overall", tuple(map(Entry, header)), tuple(rows))
+
+
+def _reference_table(numbers: SuiteStatistics, marks: dict[str, str]) -> Table:
+    seconds = statistics.seconds(numbers.cost)
+    header = ["reference row", "role", "normalised", *statistics.STATUSES, "mean seconds", "scores are"]
+    rows = [
+        (
+            Entry(row["evaluator"]),
+            Entry(row["role"]),
+            Entry(number(row["normalised"], 2)),
+            *_counts(row),
+            Entry(number(seconds[row["evaluator"]], 2)),
+            Entry(marks.get(row["evaluator"], "")),
+        )
+        for row in records(numbers.ranking[numbers.ranking["role"] != ""])
+    ]
+    return Table("Reference rows", tuple(map(Entry, header)), tuple(rows))
+
+
+def _counts(row: dict[str, Any]) -> list[Entry]:
+    """Numbers of scores that are ok, failed, missing and declined."""
+    failed, missing = (
+        Entry("" if row[name] else "0", alarm=str(row[name] or "")) for name in ("n_failed", "n_missing")
+    )
+    return [Entry(str(row["n_ok"])), failed, missing, Entry(str(row["n_declined"]))]
 
 
 def _problem_table(problem: str, summary: pd.DataFrame, order: list[str]) -> Table:
@@ -285,12 +350,16 @@ def _score_entry(row: dict[str, Any], seeds: int, first: bool = False) -> Entry:
     The number of seeds in the mean is written where it is not that of the header.
     """
     counts = {"failed": row["n_failed"], "missing": row["n_missing"]}
+    if not row["n_ok"] and row["n_declined"] and not any(counts.values()):
+        return Entry("", note="declined")
     if not row["n_ok"]:
         return Entry("", alarm=" and ".join(name for name, count in counts.items() if count))
     lacking = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     n = "" if row["n_ok"] == seeds else f"n = {row['n_ok']}, "
     shown = between(row["mean"], row["low"], row["high"])
-    return Entry(shown, note=f"{n}#{row['rank']:g}{share(row)}", alarm=lacking, best=first)
+    rank = "" if math.isnan(row["rank"]) else f"#{row['rank']:g}"
+    note = f"{n}{rank}".removesuffix(", ") + share(row)
+    return Entry(shown, note=note.removeprefix(", "), alarm=lacking, best=first)
 
 
 def _cost_table(problem: str, cost: pd.DataFrame, order: list[str]) -> Table:
@@ -308,13 +377,14 @@ def _failures(scores: pd.DataFrame, order: list[str]) -> tuple[Failure, ...]:
     failed = scores[scores["error"] != ""]
     planned = scores.groupby(["evaluator", "problem"])["task"].nunique().to_dict()
     failures = []
-    for keys, group in failed.groupby(["evaluator", "problem", "error"], sort=False):
-        evaluator, problem, error = map(str, keys)
+    for keys, group in failed.groupby(["evaluator", "problem", "error", "status"], sort=False):
+        evaluator, problem, error, status = map(str, keys)
         names = group["task"].unique()
         tasks = "all tasks" if len(names) == planned[evaluator, problem] else clean(", ".join(names))
         seeds = sorted(group["seed"].unique())
         when = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-        failures.append(Failure(evaluator, problem, tasks, when, clean(error) or "no reason given"))
+        reason = clean(error) or "no reason given"
+        failures.append(Failure(evaluator, problem, tasks, when, reason, declined=status == "declined"))
     return tuple(sorted(failures, key=lambda failure: order.index(failure.evaluator)))
 
 

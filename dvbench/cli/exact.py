@@ -19,7 +19,7 @@ FOLDER = Path("results/exact")
 
 @app.command("list")
 def list_tables(folder: FolderOption = FOLDER) -> None:
-    """List all tables: their players, games (seeds times trainings), fits, and whether the folder has them."""
+    """List all tables: whether the folder has them, their players and games, and the processor time that they took."""
     from dvbench import console
     from dvbench.exact.compute import state_of
     from dvbench.exact.tables import chosen_tables, read_manifest
@@ -31,9 +31,8 @@ def list_tables(folder: FolderOption = FOLDER) -> None:
         players = "" if table is None else str(table.players)
         games = f"{len(settings.seeds)} x {settings.trainings}"
         seconds = "" if table is None else f"{table.seconds:.0f}"
-        size = "" if table is None else f"{(folder / f'{settings.name}.npy').stat().st_size / 1e6:.2f}"
-        rows.append([settings.name, state_of(settings, folder), players, games, seconds, size])
-    console.number_table(["table", "state", "players", "seeds x trainings", "processor seconds", "MB"], rows)
+        rows.append([settings.name, state_of(settings, folder), players, games, seconds])
+    console.number_table(["table", "state", "players", "seeds x trainings", "processor seconds"], rows)
 
 
 @app.command("compute")

@@ -38,7 +38,8 @@ def run(
         list[str] | None,
         typer.Option(
             help="Run this data set instead of all data sets of the suite: any data set's name, with parameters as in "
-            "'cifar10?encoder=HUB_ID', 'openml:ID' for a table of OpenML, or 'csv:PATH?label=COLUMN' for your own. "
+            "'cifar10?encoder=HUB_ID', 'openml:ID' for a table of OpenML, 'opendataval:NAME' for one of OpenDataVal's, "
+            "or 'csv:PATH?label=COLUMN' for your own. "
             "If it has fewer rows than the suite asks for, all parts shrink in proportion. Repeatable. "
             "By default all data sets of the suite."
         ),
@@ -146,7 +147,7 @@ def _show(results: Path, suite: str) -> None:
 
     with open_index(results_store(results), suite) as index:
         headers, rows = rows_for_console(suite_scores(index))
-    left_out = console.number_table(headers, rows, ["evaluator", "rank", "failed", "missing"])
+    left_out = console.number_table(headers, rows, ["evaluator", "rank", "failed", "missing", "declined"])
     console.say(CONSOLE_IN_WORDS)
     page = dvbench.build_leaderboard(results)
     if left_out:

@@ -40,7 +40,7 @@ Progress = Callable[[int, int, float], None]
 def state_of(settings: TableSettings, folder: Path) -> str:
     """Whether a folder has a table: ``done``, ``3 of 20 games``, ``other settings`` or ``missing``."""
     for table in read_manifest(folder).tables:
-        if table.settings.name == settings.name:
+        if table.settings.name == settings.name and (folder / f"{settings.name}.npy").is_file():
             return "done" if table.settings == settings else "other settings"
     partial = _read_partial(settings, folder)
     return "missing" if partial is None else f"{len(partial)} of {len(settings.rows)} games"

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import traceback
 from contextlib import suppress
+from typing import Literal
 
 from dvbench.errors import LONGEST_ERROR, UserError, one_line, plain, type_name
 from dvbench.execution.environment import current_environment
 from dvbench.execution.resume import evaluator_version, reusable, saved, task_metadata, task_versions
 from dvbench.registry import find
-from dvbench.results import Cell, Result, Score, Store
+from dvbench.results import Cell, Dataset, Result, Score, Store
 from dvbench.version import __version__
 
 
@@ -42,14 +43,25 @@ def failure_reasons(result: Result) -> list[str]:
 
 def failed_result(cell: Cell, error: str, device: str) -> Result:
     """Return the result of a cell whose valuation failed."""
-    entry = find(cell.evaluator.kind, cell.evaluator.name)
+    return _without_values(cell, "failed", error, None, device)
+
+
+def declined_result(cell: Cell, reason: str, data: Dataset, device: str) -> Result:
+    """Return the result of a cell whose evaluator does not apply to its problem."""
+    return _without_values(cell, "declined", reason, data, device)
+
+
+def _without_values(
+    cell: Cell, status: Literal["failed", "declined"], error: str, data: Dataset | None, device: str
+) -> Result:
     return Result(
         dvbench_version=__version__,
         cell=cell,
-        status="failed",
+        status=status,
         error=error,
-        evaluator_object=entry.target,
+        evaluator_object=find(cell.evaluator.kind, cell.evaluator.name).target,
         evaluator_version=evaluator_version(cell.evaluator),
+        dataset=data,
         environment=current_environment(device),
     )
 

@@ -20,9 +20,9 @@ from typing import Literal
 
 import numpy as np
 
-from dvbench.errors import UserError
+from dvbench.errors import DeclinedError, UserError
 from dvbench.execution.environment import current_environment
-from dvbench.execution.failures import error_line, failed_result, failed_score
+from dvbench.execution.failures import declined_result, error_line, failed_result, failed_score
 from dvbench.execution.job_queue import Job, JobQueue
 from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.planning import problem_of
@@ -127,6 +127,8 @@ def _combined(
 ) -> tuple[Result, dict[ArrayName, np.ndarray]]:
     """Make the result of a cell of its valuation and those of variants, of which only the values are used."""
     output, arrays = first
+    if output.status == "declined":
+        return declined_result(cell, str(output.error), data, device), {}
     if output.status == "failed":
         return failed_result(cell, str(output.error), device), {}
     result = Result(
@@ -141,7 +143,7 @@ def _combined(
         environment=current_environment(device),
     )
     for name, (valued, variant_arrays) in variants.items():
-        if valued.status == "failed":
+        if valued.status != "ok":
             error = f"{in_words(name)}: {valued.error}"
             waiting = [task for task in cell.tasks if name in needed_variants(task)]
             result = result.with_scores(cell, {task: failed_score(task, error) for task in waiting})
@@ -166,21 +168,19 @@ class _UntrustedStore(Store):
 
 @dataclass(frozen=True)
 class _IsolatedJob(Job):
-    """A valuation of arrays. Its cell is a stand-in that names neither suite nor problem."""
+    """A valuation of arrays, or the error why there are none. Its cell is a stand-in that names no suite or problem."""
 
-    given: ValuationInput = field(repr=False)
+    given: ValuationInput | str = field(repr=False)
 
     def run(self, store: Store, device: str) -> Iterator[Result]:
         """Value the players and write the result."""
         from dvbench.execution.valuation import valuate_input
 
         (cell,) = self.cells
-        del sys.argv[1:]  # they name the bundle, and the file with the secret of fresh seeds
-        try:
-            output = valuate_input(self.given, device)
-        except (Exception, SystemExit) as error:
-            yield self.record_failure(cell, store, error_line(error))
+        if isinstance(self.given, str):
+            yield self.record_failure(cell, store, self.given)
             return
+        del sys.argv[1:]  # they name the bundle, and the file with the secret of fresh seeds
         sizes = cell.problem.sizes
         data = Dataset(
             revision="0" * 64,
@@ -189,6 +189,14 @@ class _IsolatedJob(Job):
             validation=sizes.validation,
             test=sizes.test,
         )
+        try:
+            output = valuate_input(self.given, device)
+        except DeclinedError as reason:
+            yield store.write(declined_result(cell, error_line(reason), data, device))
+            return
+        except (Exception, SystemExit) as error:
+            yield self.record_failure(cell, store, error_line(error))
+            return
         result = failed_result(cell, HIDDEN, device).model_copy(
             update={"status": "ok", "error": None, "dataset": data, "cost": output.cost}
         )
@@ -221,7 +229,11 @@ class _IsolatedQueue(JobQueue):
         number, (cell, purpose) = self._waiting.popleft()
         problem = self._problem(cell)
         self.data[cell.key] = data_of(cell, problem)
-        return _IsolatedJob("value", (_stand_in(cell, problem, number),), input_of_cell(cell, problem, purpose))
+        try:
+            given: ValuationInput | str = input_of_cell(cell, problem, purpose)
+        except UserError as error:  # the problem has no such variant
+            given = error_line(error)
+        return _IsolatedJob("value", (_stand_in(cell, problem, number),), given)
 
     def add_result(self, job: Job, result: Result) -> bool:
         """Return that every cell is finished when it is valued."""

@@ -32,7 +32,9 @@ def make_plan(suite: Suite) -> Plan:
         for seed in suite.seeds
         for evaluator in suite.evaluators
     )
-    return Plan(suite=suite.name, suite_version=suite.version, description=suite.description, cells=cells)
+    return Plan(
+        suite=suite.name, suite_version=suite.version, description=suite.description, cells=cells, roles=suite.roles
+    )
 
 
 def narrow(
@@ -85,14 +87,16 @@ def narrow(
                 f"suite '{suite.name}' has no {' or '.join(sorted(wanted))} on the data sets chosen; it has "
                 f"{', '.join(known)}"
             )
+    titles = {settings.title: settings for settings in chosen}
     update = {
-        "evaluators": tuple({settings.title: settings for settings in chosen}.values()),
+        "evaluators": tuple(titles.values()),
         "problems": tuple({problem.model_dump_json(): problem for problem in problems}.values()),
         "seeds": tuple(seeds) if seeds is not None else suite.seeds,
     }
     plain = {key: [_plain(value) for value in values] for key, values in update.items()}
     try:
-        return Suite.model_validate({**suite.model_dump(), **plain})
+        roles = {title: role for title, role in suite.roles.items() if title in titles}
+        return Suite.model_validate({**suite.model_dump(), **plain, "roles": roles})
     except ValidationError as error:
         raise UserError(f"suite '{suite.name}': {validation_message(error)}") from error
 
@@ -156,7 +160,7 @@ def merged(plan: Plan, before: Plan | None) -> Plan:
         for cell in before.cells
         if cell.key not in now and settings.get(cell.key.problem, problem_of(cell)) == problem_of(cell)
     ]
-    return plan.model_copy(update={"cells": (*kept, *plan.cells)})
+    return plan.model_copy(update={"cells": (*kept, *plan.cells), "roles": before.roles | plan.roles})
 
 
 def problem_of(cell: Cell) -> str:

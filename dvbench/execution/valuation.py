@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dvbench.errors import UserError, plain
+from dvbench.errors import DeclinedError, UserError, plain
 from dvbench.execution.environment import current_environment, watch_memory
 from dvbench.execution.evaluator_making import make_evaluator
-from dvbench.execution.failures import error_line, failed_score, record_failed_valuation
+from dvbench.execution.failures import declined_result, error_line, failed_score, record_failed_valuation
 from dvbench.execution.resume import data_of, evaluator_version, needed_variants, reusable, task_versions
 from dvbench.execution.selection_valuation import value_by_selection
 from dvbench.execution.unlearning_valuation import value_by_unlearning
@@ -81,7 +81,10 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
 def _first_valuation(cell: Cell, problem: Problem, store: Store, device: str) -> Result:
     entry = find(cell.evaluator.kind, cell.evaluator.name)
     version = evaluator_version(cell.evaluator)  # before the valuation, during which a file may be edited
-    output = valuate_cell(cell, problem, device)
+    try:
+        output = valuate_cell(cell, problem, device)
+    except DeclinedError as reason:
+        return store.write(declined_result(cell, error_line(reason), data_of(cell, problem), device))
     result = Result(
         dvbench_version=__version__,
         cell=cell,

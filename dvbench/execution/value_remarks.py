@@ -14,7 +14,7 @@ def remarks_of(result: Result) -> list[str]:
 
     They are about constant or tied values, equal second values, and a precision that the device does not have.
     """
-    if result.status == "failed":
+    if result.status != "ok":
         return []
     lines = ["a CPU has no TF32: this was computed in float32"] if _misses_tf32(result) else []
     if result.cell.evaluator.kind == "selection":  # often chosen: tied by nature

@@ -86,6 +86,22 @@ def encode_source(source: Source, read: Callable[[np.ndarray], Sequence[Any]], e
     return replace(source, take=features, fingerprint=features.fingerprint, standardise=True)
 
 
+def encode_rows(rows: Sequence[Any], encoder: Encoder) -> np.ndarray:
+    """Features of rows: from the cache, else by encoding them.
+
+    Parameters
+    ----------
+    rows : sequence
+        Images or texts, as the encoder takes them.
+    encoder : Encoder
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (len(rows), columns)
+    """
+    return _Features(lambda numbers: [rows[number] for number in numbers.tolist()], encoder)(np.arange(len(rows)))
+
+
 class _Features:
     """Takes features of rows: from the cache, else by encoding them."""
 

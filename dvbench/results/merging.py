@@ -91,7 +91,8 @@ def _plan(suite: str, stores: Sequence[Store]) -> Plan:
                 raise UserError(
                     f"{first} and {root} have other settings of {suite}, {cell.key}: merge one of them only"
                 )
-    return plan.model_copy(update={"cells": tuple(cells.values())})
+    roles = {title: role for each in plans.values() for title, role in each.roles.items()}
+    return plan.model_copy(update={"cells": tuple(cells.values()), "roles": roles})
 
 
 @dataclass(frozen=True)

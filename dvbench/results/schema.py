@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from dvbench.errors import LONGEST_ERROR, plain
 from dvbench.results.axes import check_axes
 from dvbench.results.upgrade import upgrade_plan, upgrade_result
-from dvbench.settings import EvaluatorSettings, Kind, Name, ProblemSettings, Strict
+from dvbench.settings import EvaluatorSettings, Kind, Name, ProblemSettings, Role, Strict
 
 MOST_ENTRIES = 1000  # metrics or curves of a score, diagnostics or packages of a result
 LONGEST_KEY = 200  # characters of the name of one of these
@@ -167,15 +167,15 @@ class Environment(Strict):
 class Result(Strict):
     """One cell's result.
 
-    ``status`` is that of the valuation: a failed one has an ``error`` and neither arrays nor scores.
-    ``evaluator_object`` is ``module:attribute``; for ``evaluator_version`` see
-    `dvbench.execution.resume.evaluator_version`.
+    ``status`` is that of the valuation: a failed one has an ``error`` and neither arrays nor scores, and so has one
+    that the evaluator declined, because it does not apply to the problem. ``evaluator_object`` is ``module:attribute``;
+    for ``evaluator_version`` see `dvbench.execution.resume.evaluator_version`.
     """
 
     schema_version: Literal[2] = 2
     dvbench_version: Label
     cell: Cell
-    status: Literal["ok", "failed"]
+    status: Literal["ok", "failed", "declined"]
     error: ErrorText | None = None
     evaluator_object: Label
     evaluator_version: Label
@@ -201,14 +201,16 @@ class Result(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Result:
-        if self.status == "failed" and (not self.error or self.scores or self.arrays):
-            raise ValueError("a failed result has an error, and neither arrays nor scores")
+        if self.status != "ok" and (not self.error or self.scores or self.arrays):
+            raise ValueError(f"a {self.status} result has an error, and neither arrays nor scores")
         if self.status == "ok" and (self.error or self.dataset is None or self.cost is None):
             raise ValueError("a result that is ok has a dataset and a cost, and no error")
         return self
 
     def lacks(self, tasks: dict[str, int]) -> list[str]:
-        """Tasks of ``{name: version}`` that have not been scored in that version."""
+        """Tasks of ``{name: version}`` that have not been scored in that version; none of a declined valuation."""
+        if self.status == "declined":
+            return []
         return [
             name
             for name, version in tasks.items()
@@ -222,13 +224,17 @@ class Result(Strict):
 
 
 class Plan(Strict):
-    """All cells a suite was asked for, so that missing ones are seen."""
+    """All cells a suite was asked for, so that missing ones are seen.
+
+    ``roles`` says which evaluators, by their titles, are reference rows in this suite; see `dvbench.settings.Role`.
+    """
 
     schema_version: Literal[2] = 2
     suite: Name
     suite_version: int = Field(ge=1)
     description: str
     cells: tuple[Cell, ...]
+    roles: dict[Name, Role] = {}
 
     @model_validator(mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from dvbench.selecting.contract import Points, Selected, SelectionStrategy
+from dvbench.settings import Role
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Full(SelectionStrategy):
     """Full: all points, whatever the fraction. It is what other strategies are compared with."""
 
     reselects: ClassVar[bool] = False
+    role: ClassVar[Role] = "reference"
     keeps_all: ClassVar[bool] = True
 
     def choose(self, points: Points, budget: int, rng: np.random.Generator) -> Selected:

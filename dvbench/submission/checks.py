@@ -42,8 +42,10 @@ def planned_cells(suite: str, evaluator: EvaluatorSettings) -> Plan:
         raise UserError(f"in suite '{suite}' {evaluator.title} has other settings; give yours another label")
     if evaluator.kind != shipped.kind:
         raise UserError(f"suite '{suite}' has {shipped.kind}, and {evaluator.title} is not one of these")
+    roles = {title: role for title, role in shipped.roles.items() if title == evaluator.title}
+    alone = {"evaluators": [evaluator.model_dump()], "roles": roles}
     try:
-        return make_plan(Suite.model_validate({**shipped.model_dump(), "evaluators": [evaluator.model_dump()]}))
+        return make_plan(Suite.model_validate({**shipped.model_dump(), **alone}))
     except ValidationError as error:
         raise UserError(f"suite '{suite}': {validation_message(error)}") from error
 
@@ -210,8 +212,8 @@ def remarks(bundle: Bundle, others: Store | None = None, most: int | None = None
     for result in bundle.results():
         key = result.cell.key
         versions.add(result.evaluator_version)
-        if result.status == "failed":
-            kinds["failed"].append(f"failed: {key.folder}: {result.error}")
+        if result.status != "ok":
+            kinds[result.status].append(f"{result.status}: {key.folder}: {result.error}")
             continue
         same[result.arrays["values"].sha256].append(key)
         values = bundle.store.array(result, "values")

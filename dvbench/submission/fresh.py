@@ -110,7 +110,9 @@ def _fresh_run(bundle: Bundle, fresh: Sequence[Result], secret: str) -> FreshRun
     keys = [key for key in bundle.keys if (key.suite, key.evaluator) == (first.key.suite, first.key.evaluator)]
     claimed = [bundle.result(key) for key in keys]
     seeds = {result.cell.key.seed for result in fresh}
-    failed = {f"{r.cell.key.problem}/seed-{r.cell.key.seed}": why[0] for r in fresh if (why := failure_reasons(r))}
+    # Only problems that the evaluator claims to have valued are run, so that one it declines now is a failure.
+    reasons = [(r.cell.key, failure_reasons(r) or ([str(r.error)] if r.status == "declined" else [])) for r in fresh]
+    failed = {f"{key.problem}/seed-{key.seed}": why[0] for key, why in reasons if why}
     return FreshRun(
         commitment=commitment(secret),
         secret=secret,

@@ -112,7 +112,7 @@ def value_and_score(
     results = collected(run_cells(methods, scratch, device, jobs), on_finished) if methods else {}
     valued = value_isolated(others, scratch, device, jobs, limits=limits) if others else []
     for result in valued:
-        if result.status == "failed":
+        if result.status != "ok":
             results[result.cell.key.folder] = result
             on_finished(result)
     to_score = [result.cell for result in valued if result.status == "ok"]
@@ -163,9 +163,10 @@ class Comparison:
 
     def compare(self, submitted: Store, computed: Store) -> None:
         """Compare all arrays, which are in these stores."""
-        if self.recomputed.status == "failed":
+        if self.recomputed.status != "ok":
             self.deviation = np.inf
-            self._add("values", "an array", f"that the valuation fails: {self.recomputed.error}")
+            what = "fails" if self.recomputed.status == "failed" else "is declined"
+            self._add("values", "an array", f"that the valuation {what}: {self.recomputed.error}")
             return
         for name in ARRAYS:
             results = self.claimed, self.recomputed

@@ -34,7 +34,7 @@ def suspicions(bundle: Bundle, others: Store | None) -> dict[str, list[str]]:
     perfect, equal, alike = list[str](), list[str](), defaultdict[tuple[str, str], list[str]](list)
     arrays = _OtherValues(others)
     for result in bundle.results():
-        if result.status == "failed":
+        if result.status != "ok":
             continue
         perfect += [f"{result.cell.key.folder} ({text})" for text in _perfect_detection(result)]
         if result.cell.evaluator.kind == "selection":  # strategies may choose the same points, as of a whole set

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -352,14 +353,16 @@ class _Recomputation:
 def _counts(bundle: Bundle, recomputation: _Recomputation) -> dict[str, int]:
     how = recomputation.how
     fresh: dict[str, int] = {FRESH: list(how.values()).count(FRESH)} if recomputation.fresh else {}
-    failed = sum(result.status == "failed" for result in bundle.results())
+    statuses = Counter(result.status for result in bundle.results())
+    declined = {"declined": statuses["declined"]} if statuses["declined"] else {}
     return {
         "cells": len(bundle.keys),
         "recomputed": len(how),
         "re-run": list(how.values()).count("re-run"),
         **fresh,
-        "failed": failed,
-        "left as claimed": len(bundle.keys) - len(how) - failed,
+        "failed": statuses["failed"],
+        **declined,
+        "left as claimed": len(bundle.keys) - len(how) - statuses["failed"] - statuses["declined"],
     }
 
 

@@ -28,7 +28,7 @@ from dvbench.training.recompute import recomputation
 from dvbench.training.tensor_model import FitStatistics
 from dvbench.training.tensors import as_tensor
 from dvbench.training.text_batches import TextBatch, TextLoss, features, output_layer, passes
-from dvbench.training.text_training import finite, train_texts
+from dvbench.training.text_training import AroundStep, finite, train_texts
 
 # Training writes checkpoints if parameters x texts x epochs are at least this many. Shorter training is repeated faster
 # than its weights are hashed and written.
@@ -95,6 +95,7 @@ class LanguageModel(GradientModel, TorchModel):
         lr: float = 3e-4,
         on_epoch: Callable[[], Any] | None = None,
         callback_data: Sequence[torch.Tensor] = (),
+        around_step: AroundStep | None = None,
     ) -> LanguageModel:
         """Train from the current weights.
 
@@ -114,6 +115,9 @@ class LanguageModel(GradientModel, TorchModel):
         callback_data : sequence of torch.Tensor
             Data that ``on_epoch`` uses besides the model and its training data. A checkpoint is used only if they are
             the same.
+        around_step : callable, optional
+            Gets the rows of each minibatch, and returns a context in which its gradient is computed. Such training uses
+            one device and writes no checkpoints.
 
         Returns
         -------
@@ -139,13 +143,13 @@ class LanguageModel(GradientModel, TorchModel):
             "seed": self.seed,
             "precision": self.precision,
         }
-        long = len(x) * epochs * parameter_count(self.network) >= LONG_TRAINING
+        long = around_step is None and len(x) * epochs * parameter_count(self.network) >= LONG_TRAINING
         checkpoints = None
         if long:
             callback = (getattr(on_epoch, "__module__", None), getattr(on_epoch, "__qualname__", None))
             key = run_key(self.network, x, y, settings, callback, self.device.type, *callback_data)
             checkpoints = Checkpoints(key, every=seconds_between(self.network))
-        train: Callable[..., tuple[TrainingProgress, float]] = train_texts
+        train: Callable[..., tuple[TrainingProgress, float]] = partial(train_texts, around_step=around_step)
         gpus = torch.cuda.device_count() if self.device.type == "cuda" else 1
         if long and gpus > 1:
             from dvbench.training.distributed import train_on_several

@@ -1,4 +1,4 @@
-"""Repeats steps of training and of unlearning. On a GPU the kernels of a step are recorded once and replayed, in CUDA graphs.
+"""Repeats steps of training and unlearning. On a GPU the kernels of a step are recorded once and replayed.
 
 A small step keeps a GPU busy for less time than Python takes to start its kernels; a replay starts all of them at once.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ from dvbench.training.text_batches import TextBatch, TextLoss, text_batch
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+AroundStep = Callable[[torch.Tensor], AbstractContextManager[object]]
+
 
 def train_texts(
     network: nn.Module,
@@ -37,6 +39,7 @@ def train_texts(
     checkpoints: Checkpoints | None = None,
     on_epoch: Callable[[], Any] | None = None,
     accelerator: Accelerator | None = None,
+    around_step: AroundStep | None = None,
 ) -> tuple[TrainingProgress, float]:
     """Train with AdamW on shuffled minibatches. The loss of a minibatch is the mean over its tokens that count.
 
@@ -60,6 +63,9 @@ def train_texts(
         Called at the start of every epoch. Its results are collected.
     accelerator : accelerate.Accelerator, optional
         Of this process, if several processes split each minibatch. The main process writes the checkpoints.
+    around_step : callable, optional
+        Gets the rows of a minibatch, and returns a context in which its gradient is computed. If memory runs out in it,
+        it is left with the error, and another is entered for the same rows.
 
     Returns
     -------
@@ -91,7 +97,8 @@ def train_texts(
                 epoch_results.append(on_epoch())
                 network.train()
             started = time.perf_counter()
-            accumulate_gradient(loss, optimiser, text_batch(x[rows], y[rows]), size, precision, accelerator)
+            around = partial(around_step, rows) if around_step is not None else nullcontext
+            accumulate_gradient(loss, optimiser, text_batch(x[rows], y[rows]), size, precision, accelerator, around)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             due = writer is not None and step + 1 < steps and started - last_saved >= writer.every
@@ -127,12 +134,17 @@ def accumulate_gradient(
     size: PassSize,
     precision: Precision,
     accelerator: Accelerator | None = None,
+    around: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> None:
     """Compute the gradient of the mean loss of a minibatch; those of the parameters were zero.
 
     The minibatch is split among the processes, if there are several, and then into passes that fit the memory.
     """
-    compute = partial(_accumulate_passes, loss, batch, size, precision, accelerator)
+
+    def compute() -> None:
+        with around():
+            _accumulate_passes(loss, batch, size, precision, accelerator)
+
     if accelerator is not None:  # the other processes would not repeat theirs
         compute()
     else:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from opendataval import dataval
 
 from dvbench.randomness import random_state as as_random_state
+from dvbench.settings import Role
 from evaluators.common.baseline import Baseline
 
 
@@ -24,6 +27,7 @@ class Random(Baseline, dataval.RandomEvaluator):
     """
 
     uses_validation = False
+    role: ClassVar[Role] = "random"
 
     def __init__(self, random_state: int | np.random.RandomState | None = None) -> None:
         super().__init__(random_state=as_random_state(random_state))

@@ -16,19 +16,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 from torch.utils.hooks import RemovableHandle
 
 from dvbench.errors import UserError
 from dvbench.training.heads import output_layer, require_own_weights
 from dvbench.training.stacks import LinearStack, Stack, view_as_stack
 from evaluators.common.chain_products import ChainStep
+from evaluators.common.layer_gradients import layer_products, layers_with_parameters
 from evaluators.common.requirements import Layers
 from evaluators.common.stepwise import mean_loss
-
-LINEAR_IN_PARAMETERS = (nn.Linear, _ConvNd, _BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm2d, nn.Embedding)
 
 
 class GhostStep:
@@ -56,7 +52,9 @@ class GhostStep:
 
     def __init__(self, network: nn.Module, x: torch.Tensor, layers: Layers) -> None:
         self.network = network
-        self.layers = _last_layer(network, x) if layers == "last" else _all_layers(network)
+        self.layers = (
+            _last_layer(network, x) if layers == "last" else layers_with_parameters(network, 'set layers to "last"')
+        )
         self.parameters = list(
             {id(p): p for layer in self.layers for p in layer.parameters(recurse=False) if p.requires_grad}.values()
         )
@@ -112,23 +110,8 @@ class GhostStep:
                     f"{type(layer).__name__} gets {len(gradient)} rows for {points} points, whose gradients cannot be "
                     'told apart; set layers to "last"'
                 )
-            inputs = _as_type(inputs, self.parameters[0].dtype)
-            moved = functional_call(layer, _as_parameters(layer, towards), inputs)
-            total += (gradient * moved).reshape(points, -1).sum(dim=1)
+            total += layer_products(layer, inputs, gradient, towards)
         return total
-
-
-def _as_parameters(layer: nn.Module, towards: dict[int, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A layer's part of a direction by the names of its parameters, and copies of its buffers."""
-    named = {name: towards.get(id(p), torch.zeros_like(p)) for name, p in layer.named_parameters(recurse=False)}
-    return {**named, **{name: buffer.clone() for name, buffer in layer.named_buffers(recurse=False)}}
-
-
-def _as_type(inputs: tuple[Any, ...], dtype: torch.dtype) -> tuple[Any, ...]:
-    """Inputs of a layer with floating-point tensors in the precision of the parameters."""
-    return tuple(
-        part.to(dtype) if isinstance(part, torch.Tensor) and part.is_floating_point() else part for part in inputs
-    )
 
 
 def _last_layer(network: nn.Module, x: torch.Tensor) -> list[nn.Module]:
@@ -137,17 +120,6 @@ def _last_layer(network: nn.Module, x: torch.Tensor) -> list[nn.Module]:
     if not any(p.requires_grad for p in layer.parameters()):
         raise UserError(f"the output layer of {type(network).__name__} is frozen, so that no gradient is left")
     return [layer]
-
-
-def _all_layers(network: nn.Module) -> list[nn.Module]:
-    layers = [m for m in network.modules() if any(p.requires_grad for p in m.parameters(recurse=False))]
-    for layer in layers:
-        if not isinstance(layer, LINEAR_IN_PARAMETERS):
-            raise UserError(
-                f"{type(layer).__name__} is not known to be linear in its parameters, which products of gradients "
-                'need; set layers to "last"'
-            )
-    return layers
 
 
 def step_of(network: nn.Module, x: torch.Tensor, layers: Layers) -> AbstractContextManager[ChainStep | GhostStep]:

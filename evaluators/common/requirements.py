@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
-from dvbench.errors import UserError
+from dvbench.errors import DeclinedError, UserError
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.losses import is_classification
 from dvbench.training.tensors import as_tensor
@@ -31,16 +31,24 @@ def checked_layers(layers: Layers) -> Layers:
 
 
 def require_features(evaluator: str, x: Any) -> None:
-    """Raise a `UserError` if points are sequences of tokens: a distance between token numbers means nothing."""
+    """Raise `DeclinedError` if points are sequences of tokens: a distance between token numbers means nothing."""
     if not as_tensor(x).is_floating_point():
-        raise UserError(f"{evaluator} reads features or labels and cannot value texts; choose another evaluator")
+        raise DeclinedError(f"{evaluator} reads features or labels and cannot value texts; choose another evaluator")
+
+
+def require_texts(evaluator: str, x: Any) -> None:
+    """Raise `DeclinedError` if points are not sequences of tokens."""
+    if as_tensor(x).is_floating_point():
+        raise DeclinedError(f"{evaluator} reads texts and cannot value points with features; choose another evaluator")
 
 
 def require_classes(evaluator: str, x: Any, y: Any) -> None:
-    """Raise a `UserError` unless points have features and targets are one-hot labels."""
+    """Raise `DeclinedError` unless points have features and targets are one-hot labels."""
     require_features(evaluator, x)
     if not is_classification(as_tensor(y)):
-        raise UserError(f"{evaluator} compares class labels and cannot value regression data; choose another evaluator")
+        raise DeclinedError(
+            f"{evaluator} compares class labels and cannot value regression data; choose another evaluator"
+        )
 
 
 def require_finite_features(evaluator: str, *parts: np.ndarray) -> None:
@@ -50,18 +58,18 @@ def require_finite_features(evaluator: str, *parts: np.ndarray) -> None:
 
 
 def require_network(evaluator: str, model: Any) -> None:
-    """Raise a `UserError` if the model is not a network of torch."""
+    """Raise `DeclinedError` if the model is not a network of torch."""
     if not isinstance(model, nn.Module):
-        raise UserError(
+        raise DeclinedError(
             f"{evaluator} needs a network of torch and cannot use {type(model).__name__}; choose another model or "
             "another evaluator"
         )
 
 
 def require_gradients(evaluator: str, model: Any) -> None:
-    """Raise a `UserError` if the model does not compute gradients, as OpenDataVal's `GradientModel` does."""
+    """Raise `DeclinedError` if the model does not compute gradients, as OpenDataVal's `GradientModel` does."""
     if not isinstance(model, LanguageModel) and not callable(getattr(model, "grad", None)):
-        raise UserError(
+        raise DeclinedError(
             f"{evaluator} needs a model with gradients and cannot use {type(model).__name__}; choose another model or "
             "another evaluator"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,15 @@ from dvbench.errors import UserError
 from dvbench.randomness import random_state as as_random_state
 from dvbench.settings import Kind
 from dvbench.training.heads import logits_network
+from dvbench.training.language_model import LanguageModel
 from dvbench.training.losses import is_classification, point_losses
 from dvbench.training.tensor_model import TensorModel
 from dvbench.training.tensors import as_tensor
 from evaluators.common.array_input import ArrayInput
-from evaluators.common.requirements import require_features, require_network
+from evaluators.common.linear_layers import LinearLayers, LinearLayersOfPoints, LinearLayersOfTexts
+from evaluators.common.requirements import Layers, require_features, require_network
+
+Data = tuple[torch.Tensor, torch.Tensor]
 
 
 def steppable_model(evaluator: str, model: Any, x: torch.Tensor, y: torch.Tensor, seed: int) -> TensorModel:
@@ -69,6 +74,19 @@ class StepwiseEvaluator(ArrayInput, DataEvaluator, ModelMixin):
         model = steppable_model(type(self).__name__, self.pred_model, data[0], data[1], seed)
         x, y, x_valid, y_valid = (part.to(model.device) for part in data)
         return model, x, y, x_valid, y_valid
+
+    def _linear_layers(self, layers: Layers, *args: Any, **training: Any) -> tuple[LinearLayers, Data, Data]:
+        """The linear layers of the trained model, the training set and the validation set; of points in float64."""
+        if isinstance(self.pred_model, LanguageModel):
+            self.__dict__.pop("data_values", None)
+            x, y, x_valid, y_valid = (
+                as_tensor(part) for part in (self.x_train, self.y_train, self.x_valid, self.y_valid)
+            )
+            return LinearLayersOfTexts(self.pred_model.clone().fit(x, y, *args, **training)), (x, y), (x_valid, y_valid)
+        model, x, y, x_valid, y_valid = self._prepared()
+        network = copy.deepcopy(model.fit(x, y, *args, **training).network).eval().double()
+        x, y, x_valid, y_valid = (part.double() for part in (x, y, x_valid, y_valid))
+        return LinearLayersOfPoints(network, layers, x), (x, y), (x_valid, y_valid)
 
     def _keep(self, values: torch.Tensor) -> None:
         """Keep the values, shape (n,).

@@ -16,19 +16,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dvbench.results import MARKS, FreshRun
 from leaderboard import statistics
 from leaderboard.descriptions import Description, bibtex, describe
-from leaderboard.drawing import svg
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
-from leaderboard.significance import Significance, diagram, significance
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import (
     CEILING_IN_WORDS,
     COSTS_IN_WORDS,
+    DECLINED_IN_WORDS,
     FRESH_IN_WORDS,
     MEGABYTE,
     RANKS_IN_WORDS,
+    REFERENCES_IN_WORDS,
     SCORES_IN_WORDS,
     Entry,
     SuiteTables,
@@ -39,6 +39,7 @@ from leaderboard.tables import (
     groups,
     marks,
     number,
+    rank_interval,
     share,
 )
 from leaderboard.text import clean
@@ -59,7 +60,7 @@ def environment() -> Environment:
     )
     templates.globals |= {"number": number, "clean": clean}
     words = {"costs": COSTS_IN_WORDS, "fresh": FRESH_IN_WORDS, "ranks": RANKS_IN_WORDS, "scores": SCORES_IN_WORDS}
-    words["ceiling"] = CEILING_IN_WORDS
+    words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug}
     return templates
@@ -81,7 +82,6 @@ def suite_files(
 ) -> Iterator[tuple[str, bytes]]:
     """Yield path and content of every file of the site that belongs to a suite; ``suites`` names all suites."""
     home = suite.name
-    tests = significance(suite.scores)
     common = {"suite": home, "version": suite.version, "suites": suites, "report": tables}
 
     def page(template: str, **more: Any) -> bytes:
@@ -91,10 +91,8 @@ def suite_files(
     yield f"{home}/scores.json", download(suite)
     win_rates = statistics.wins(suite.scores).to_csv(float_format="%.4g", lineterminator="\n")
     yield f"{home}/win-rates.csv", win_rates.encode()
-    yield f"{home}/index.html", page("suite.html.jinja", root="../", **_overview(suite, numbers, tests))
+    yield f"{home}/index.html", page("suite.html.jinja", root="../", **_overview(suite, numbers))
     yield f"{home}/compare.html", page("compare.html.jinja", root="../")
-    if tests:
-        yield f"{home}/critical-difference.svg", svg(diagram(tests))
     about = {submission.evaluator: submission.about for submission in index.store.submissions(index.suite)}
     parts = _rows_by_evaluator(suite, numbers)
     descriptions = {
@@ -144,18 +142,20 @@ def suite_card(suite: SuiteScores, tables: SuiteTables) -> dict[str, Any]:
         "suite": suite.name,
         "description": tables.description,
         "counts": _counts(suite.cells),
-        "best": [[entry.text for entry in row[:3]] for row in tables.overall.rows[:5]],
+        "best": [(row[0].text, row[2].text) for row in tables.overall.rows[:5]],
+        "separable": tables.separable,
     }
 
 
 def _counts(cells: pd.DataFrame) -> dict[str, Any]:
-    ok = cells[cells["status"] == "ok"]
+    ok, declined = cells[cells["status"] == "ok"], int((cells["status"] == "declined").sum())
     return {
         "evaluators": cells["evaluator"].nunique(),
         "problems": cells["problem"].nunique(),
         "seeds": cells["seed"].nunique(),
         "cells": len(cells),
-        "lacking": len(cells) - len(ok),
+        "lacking": len(cells) - len(ok) - declined,
+        "declined": declined,
         "marks": _mark_counts(ok["mark"]),
     }
 
@@ -165,8 +165,9 @@ def _mark_counts(cell_marks: Iterable[str]) -> list[tuple[str, int]]:
     return [(mark, counts[mark]) for mark in reversed(MARKS) if counts[mark]]
 
 
-def _overview(suite: SuiteScores, numbers: SuiteStatistics, tests: Significance | None) -> dict[str, Any]:
-    evaluators = numbers.ranking["evaluator"].tolist()
+def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
+    compared = numbers.ranking[numbers.ranking["role"] == ""]
+    evaluators = compared["evaluator"].tolist()
     last = max(len(evaluators) - 1, 1)
 
     def percent(rank: float) -> float:
@@ -178,13 +179,13 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics, tests: Significance 
     rows = [
         {
             **row,
-            "interval": between(row["mean_rank"], row["low"], row["high"], 2),
-            "percents": None if pd.isna(row["low"]) else [percent(row[name]) for name in ("low", "mean_rank", "high")],
+            "interval": rank_interval(row),
+            "percents": [percent(row[name]) for name in ("first", "mean_rank", "last")],
             "seconds": seconds[row["evaluator"]],
             "mark": weakest_marks.get(row["evaluator"], ""),
             "gap": fresh_gaps.get(row["evaluator"], Entry("")),
         }
-        for row in records(numbers.ranking)
+        for row in records(compared)
     ]
     facets = {name: sorted(cells[name].unique()) for name in ("level", "dataset", "model", "noise")}
     facets["task"] = list(suite.scores["task"].unique())
@@ -195,8 +196,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics, tests: Significance 
         "tasks": _by_task(suite, evaluators),
         "datasets": sorted(cells["dataset"].unique()),
         "counts": _counts(cells),
-        "tests": tests,
-        "normalised": bool(suite.random),
+        "normalised": "random" in suite.roles.values(),
         "questions": {clean(task): describe("tasks", task).summary for task in facets["task"]},
     }
 
@@ -204,7 +204,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics, tests: Significance 
 def _by_task(suite: SuiteScores, order: list[str]) -> Table:
     """Tabulate the mean rank in each task, over its problems and seeds."""
     scores = statistics.common(suite.scores)
-    ranks = statistics.seed_ranks(scores)
+    ranks = statistics.seed_ranks(scores, dict.fromkeys(set(scores["evaluator"]) - set(order), "not ranked"))
     means = ranks.groupby([scores["evaluator"], scores["task"], scores["problem"]]).mean()
     sheet = means.groupby(level=[0, 1]).mean().unstack()
     tasks = [task for task in suite.scores["task"].unique() if task in sheet]

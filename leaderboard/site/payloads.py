@@ -41,18 +41,19 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     -------
     dict
         ``columns`` has for every (problem, task) one list of scores per seed, in the order of ``evaluators``: null for
-        a planned score that does not exist, false for one that is not planned. In the same order every problem has the
-        mean ``seconds`` of the valuations.
+        a planned score that does not exist, false for one that is not planned, and "declined". In the same order every
+        problem has the mean ``seconds`` of the valuations.
     """
     evaluators = list(suite.cells["evaluator"].unique())
     problems = suite.cells.drop_duplicates("problem")[PROBLEM].rename(columns={"problem": "name"})
     positions = {name: position for position, name in enumerate(problems["name"])}
     columns: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in records(suite.scores[[*COLUMN, "evaluator", "seed", "value", "metric", "higher_is_better"]]):
+    for row in records(suite.scores[[*COLUMN, "evaluator", "seed", "value", "status", "metric", "higher_is_better"]]):
         names = {name: row[name] for name in ("task", "metric")} | {"problem": positions[row["problem"]]}
         column = names | {"up": bool(row["higher_is_better"]), "values": {}}
         seeds = columns.setdefault((row["problem"], row["task"]), column)["values"]
-        seeds.setdefault(row["seed"], dict.fromkeys(evaluators, False))[row["evaluator"]] = short(row["value"])
+        value = row["status"] if row["status"] == "declined" else short(row["value"])
+        seeds.setdefault(row["seed"], dict.fromkeys(evaluators, False))[row["evaluator"]] = value
     by_seed = [
         column | {"values": [list(column["values"][seed].values()) for seed in sorted(column["values"])]}
         for column in columns.values()
@@ -74,7 +75,9 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
 
 def _evaluators(suite: SuiteScores, names: list[str]) -> list[dict[str, Any]]:
     devices = suite.cells[suite.cells["status"] == "ok"].groupby("evaluator")["device"].unique()
-    return [{"name": name, "hardware": sorted(devices.get(name, [])), "random": name in suite.random} for name in names]
+    return [
+        {"name": name, "hardware": sorted(devices.get(name, [])), "role": suite.roles.get(name, "")} for name in names
+    ]
 
 
 def charts(curves: Iterable[SeedCurves]) -> list[dict[str, Any]]:

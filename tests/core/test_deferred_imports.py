@@ -77,3 +77,14 @@ def test_what_was_imported_before_is_not_replaced() -> None:
         "from opendataval.dataloader.datasets import imagesets\n"
         "assert imagesets.CIFAR10 is torchvision.datasets.CIFAR10"
     )
+
+
+def test_classes_of_images_have_their_names() -> None:
+    """OpenDataVal names the folder of embeddings after the class, which is a stand-in until it is called."""
+    run(
+        "import sys, dvbench\n"
+        "from opendataval.dataloader.datasets import imagesets\n"
+        "assert 'torchvision' not in sys.modules\n"
+        "assert imagesets.CIFAR10.__name__ == 'CIFAR10'\n"
+        "assert 'torchvision' not in sys.modules\n"
+    )

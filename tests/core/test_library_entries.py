@@ -18,6 +18,7 @@ from dvbench.settings import EvaluatorSettings
 
 ALL = [pytest.param(entry, id=name) for kind in KINDS for name, entry in library_entries(kind).items()]
 EVALUATORS = {
+    "dattri": ["data_inf", "influence_cg", "influence_explicit", "trac_in"],
     "pydvl": ["banzhaf", "beta_shapley", "delta_shapley", "least_core", "leave_one_out", "shapley"],
     "shapiq": [
         "banzhaf", "k_add_shap", "kernel_shap", "owen_sampling", "permutation_sampling", "stratified_sampling", "svarm",
@@ -101,6 +102,13 @@ def test_files_of_libraries_import_no_library_but_their_own(library):
     source = registry.source_file(f"evaluators.libraries.{library}")
     tree = ast.parse(source.read_text())
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    others = {name.partition(".")[0] for name in modules} - {"dvbench", "evaluators", "__future__", "typing", "joblib"}
+    others = {name.partition(".")[0] for name in modules} - {
+        "dvbench",
+        "evaluators",
+        "__future__",
+        "typing",
+        "joblib",
+        "torch",
+    }
     assert others == {library}
     assert importlib.util.find_spec("evaluators.libraries") is not None

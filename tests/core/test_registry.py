@@ -15,15 +15,16 @@ from dvbench.registry import KINDS, entries, find
 
 EXPECTED = {
     "evaluators": [
-        "adam_trac_in", "ame", "beta_shapley", "chg_shapley", "class_wise_shapley", "data_banzhaf", "data_oob",
-        "data_shapley", "dvrl", "gradient_shapley", "hardness_shapley", "hessian_influence", "in_run_data_shapley",
-        "influence_function", "influence_subsample", "knn_shapley", "lava", "leave_one_out", "metagradient",
+        "adam_trac_in", "ame", "beta_shapley", "bm25", "chg_shapley", "class_wise_shapley", "data_banzhaf", "data_oob",
+        "data_shapley", "dvrl", "embedding_similarity", "gradient_shapley", "hardness_shapley", "hessian_influence",
+        "in_context_probing", "in_run_data_shapley", "influence_function", "influence_subsample", "knn_shapley", "lava",
+        "leave_one_out", "logra", "metagradient",
         "partial_unlearning_shapley", "random", "robust_volume_shapley", "threshold_knn_shapley", "trac_in",
         "unlearning_shapley", "warm_start_shapley",
     ],
     "datasets": [
         "bbc_news", "breast_cancer", "cifar10", "cifar100", "csv", "diabetes", "digits", "fashion_mnist", "imdb",
-        "openml", "text_corpus", "tiny_imagenet", "tiny_text", "wiki_web_stories", "wine",
+        "opendataval", "openml", "text_corpus", "tiny_imagenet", "tiny_text", "wiki_web_stories", "wine",
     ],
     "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
     "tasks": [

@@ -9,6 +9,7 @@ import torch
 from opendataval.metrics import accuracy, neg_mse
 from opendataval.model.logistic_regression import LogisticRegression
 from opendataval.model.mlp import RegressionMLP
+from text_problems import TEXTS_ONLY
 from torch import nn
 
 from dvbench.errors import UserError
@@ -41,7 +42,7 @@ X, X_VALID = RNG.normal(size=(24, 3)), RNG.normal(size=(12, 3))
 LABELS, LABELS_VALID = (np.where(x[:, 0] > 0, "yes", "no") for x in (X, X_VALID))
 TARGETS, TARGETS_VALID = (x @ [1.0, 2.0, 0.0] + 3 for x in (X, X_VALID))
 FIT = {"epochs": 2, "lr": 0.05, "batch_size": 8}
-EVALUATORS = entries("evaluators")
+EVALUATORS = {name: entry for name, entry in entries("evaluators").items() if name not in TEXTS_ONLY}
 
 
 def make(name, **more):
@@ -65,6 +66,12 @@ def test_every_evaluator_takes_arrays_and_labels(name):
     ):
         same = make(name).fit(x, y, x_valid, y_valid, **FIT)
         np.testing.assert_allclose(same.values_, expected.values_, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS_ONLY))
+def test_evaluators_of_texts_say_that_they_cannot_value_points(name):
+    with pytest.raises(UserError, match=f"{name} reads texts and cannot value points with features; choose another"):
+        entries("evaluators")[name].load()().fit(X, LABELS, X_VALID, LABELS_VALID)
 
 
 @pytest.mark.parametrize("name", EVALUATORS)

@@ -14,14 +14,16 @@ from dvbench.errors import UserError
 from dvbench.registry import entries
 
 CLASSES = {
-    "adam_trac_in": "AdamTracIn", "ame": "AME", "beta_shapley": "BetaShapley", "chg_shapley": "CHGShapley",
-    "class_wise_shapley": "ClassWiseShapley",
+    "adam_trac_in": "AdamTracIn", "ame": "AME", "beta_shapley": "BetaShapley", "bm25": "BM25",
+    "chg_shapley": "CHGShapley", "class_wise_shapley": "ClassWiseShapley",
     "data_banzhaf": "DataBanzhaf", "data_oob": "DataOob", "data_shapley": "DataShapley", "dvrl": "DVRL",
+    "embedding_similarity": "EmbeddingSimilarity",
     "gradient_shapley": "GradientShapley", "hardness_shapley": "HardnessShapley",
-    "hessian_influence": "HessianInfluence", "in_run_data_shapley": "InRunDataShapley",
+    "hessian_influence": "HessianInfluence", "in_context_probing": "InContextProbing",
+    "in_run_data_shapley": "InRunDataShapley",
     "influence_function": "InfluenceFunction", "influence_subsample": "InfluenceSubsample",
     "knn_shapley": "KNNShapley", "lava": "Lava", "leave_one_out": "LeaveOneOut",
-    "metagradient": "Metagradient",
+    "logra": "LoGra", "metagradient": "Metagradient",
     "partial_unlearning_shapley": "PartialUnlearningShapley", "random": "Random",
     "robust_volume_shapley": "RobustVolumeShapley",
     "threshold_knn_shapley": "ThresholdKNNShapley", "trac_in": "TracIn", "unlearning_shapley": "UnlearningShapley",

@@ -114,6 +114,14 @@ def test_finished_tables_are_kept(table: Table, folder: Path, monkeypatch: pytes
     monkeypatch.undo()
 
 
+def test_a_table_without_its_file_is_missing(table: Table, settings: TableSettings, folder: Path, capsys) -> None:
+    (folder / "wine-5.npy").unlink()
+    assert state_of(settings, folder) == "missing"
+    assert run("list", "--folder", folder) == 0
+    assert run("compute", "--folder", folder) == 0
+    assert state_of(settings, folder) == "done"
+
+
 def test_a_check_confirms_a_table(table: Table, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = check_table(table, folder, sample=32)
     assert (found.sampled, found.largest, found.ok) == (32, 0, True)

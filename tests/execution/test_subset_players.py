@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from changed_cells import with_problem
 from loose_scripts import made_up_cell, run_cell
+from text_problems import TEXTS_ONLY
 
 from dvbench.execution.valuation import valuate_cell
 from dvbench.problems.build import build_from_settings, build_problem
@@ -43,7 +44,7 @@ def grouped(evaluator: str, count: int, **params: object) -> Cell:
     return with_problem(cell, groups=Groups(by="random", count=count))
 
 
-@pytest.mark.parametrize("evaluator", sorted(entries("evaluators")))
+@pytest.mark.parametrize("evaluator", sorted(set(entries("evaluators")) - TEXTS_ONLY))
 def test_subsets_of_one_point_have_the_values_of_points(evaluator: str) -> None:
     cell = made_up_cell(evaluator, **SMALL.get(evaluator, {}))
     points = build_problem(cell.problem.dataset, cell.problem.sizes, cell.problem.noise, 0)
@@ -52,7 +53,7 @@ def test_subsets_of_one_point_have_the_values_of_points(evaluator: str) -> None:
     np.testing.assert_array_equal(as_subsets, as_points)
 
 
-@pytest.mark.parametrize("evaluator", sorted(entries("evaluators")))
+@pytest.mark.parametrize("evaluator", sorted(set(entries("evaluators")) - TEXTS_ONLY))
 def test_subsets_are_valued_as_wholes_or_by_summing(evaluator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = grouped(evaluator, 6, **SMALL.get(evaluator, {}))
     problem = build_from_settings(cell.problem, 0)

@@ -122,10 +122,75 @@ def test_overall_table(store):
     # Seed 0 and 1 alike: A is (2, 1), B is (1, 2.5), C is (3, 2.5).
     texts = [[entry.text or entry.alarm for entry in row] for row in overall.rows]
     assert texts == [
-        ["A", "1", "1.50 [1.50, 1.50]", "", "4", "0", "0", "1.50", "claimed"],
-        ["B", "2", "1.75 [1.75, 1.75]", "", "2", "2", "0", "1.50", "claimed"],
-        ["C", "3", "2.75 [2.75, 2.75]", "", "0", "2", "2", "", ""],
+        ["A", "1", "1-3", "1.50", "", "4", "0", "0", "0", "1.50", "claimed"],
+        ["B", "1", "1-3", "1.75", "", "2", "2", "0", "0", "1.50", "claimed"],
+        ["C", "1", "1-3", "2.75", "", "0", "2", "2", "0", "", ""],
     ]
+    assert tables_of(store).separable.startswith("0 of 2 neighbouring ranks are separable. These are fewer than 6")
+
+
+def test_reference_rows_are_set_apart(write, tmp_path):
+    """Random values by their class, an ablation by the plan of the suite."""
+    table = {("p", name, 0): {"f": value} for name, value in (("A", 0.5), ("B", 0.4), ("random", 0.9), ("weak", 0.1))}
+    store = write(table)
+    store.write_plan(store.plan("small").model_copy(update={"roles": {"weak": "ablation"}}))
+    report = tables_of(store)
+    assert [(row[0].text, row[2].text) for row in report.overall.rows] == [("A", "1-2"), ("B", "1-2")]
+    assert [(row[0].text, row[1].text) for row in report.references.rows] == [
+        ("random", "random"),
+        ("weak", "ablation"),
+    ]
+    notes = {row[0].text: (row[1].note, row[1].best) for row in report.problems[0].rows}
+    assert notes == {"A": ("#1", True), "B": ("#2", False), "random": ("", False), "weak": ("", False)}
+    assert [row[:2] for row in tables.rows_for_console(scores_of(store))[1]] == [
+        ["A", "1-2"], ["B", "1-2"], ["random", ""], ["weak", ""]
+    ]  # fmt: skip
+    build(store.root, tmp_path / "out")
+    page = (tmp_path / "out/small/index.html").read_text(encoding="utf-8")
+    overall, _, apart = page.partition('<h3 id="references">')
+    assert "evaluators/random.html" not in overall
+    assert "evaluators/random.html" in apart
+    assert "### Reference rows" in (tmp_path / "out/small.md").read_text(encoding="utf-8")
+
+
+def test_declined_is_neither_failed_nor_missing(write, tmp_path):
+    """B does not apply to r and is first elsewhere; C declines one of two seeds of r, which counts as failed."""
+    values = {"A": 0.5, "B": 0.9, "C": 0.1}
+    store = write({(p, name, seed): {"f": v} for p in "pqr" for name, v in values.items() for seed in (0, 1)})
+    for name, seeds in (("B", (0, 1)), ("C", (1,))):
+        for seed in seeds:
+            cell = a_cell("r", name, seed, ("f",))
+            store.remove(cell.key)
+            store.write(a_result(cell, status="declined", error="no <classes>"))
+    suite = scores_of(store)
+    of_r = suite.scores[suite.scores["problem"] == "r"].set_index(["evaluator", "seed"])["status"]
+    assert of_r[["B", "C"]].tolist() == ["declined", "declined", "ok", "failed"]
+    report = tables_of(store)
+    texts = {row[0].text: [entry.text or entry.alarm for entry in row[3:9]] for row in report.overall.rows}
+    # In r, A is first and C last of two, which counts as last of three.
+    assert texts["A"] == ["1.67", "", "6", "0", "0", "0"]
+    assert texts["B"] == ["1.00", "", "4", "0", "0", "2"]
+    assert texts["C"] == ["3.00", "", "5", "1", "0", "0"]
+    assert {row[0].text: (row[1].note, row[1].alarm) for row in report.problems[2].rows}["B"] == ("declined", "")
+    assert [(each.evaluator, each.declined) for each in report.failures] == [("B", True), ("C", False)]
+    build(store.root, tmp_path / "out")
+    page = (tmp_path / "out/small/index.html").read_text(encoding="utf-8")
+    failed, _, declined = page.partition('<h2 id="declined">')
+    assert "declined in some seeds only" in failed
+    assert "no &lt;classes&gt;" in declined
+    assert ", 2 declined." in page
+    assert "## Declined cells" in (tmp_path / "out/small.md").read_text(encoding="utf-8")
+
+
+def test_who_declines_most_is_not_ranked(write):
+    store = write({(p, name, 0): {"f": v} for p in "pqr" for name, v in (("A", 0.5), ("B", 0.9))})
+    for p in "pq":
+        cell = a_cell(p, "B", 0, ("f",))
+        store.remove(cell.key)
+        store.write(a_result(cell, status="declined", error="no classes"))
+    report = tables_of(store)
+    assert [row[0].text for row in report.overall.rows] == ["A"]
+    assert [[entry.text for entry in row[:2]] for row in report.references.rows] == [["B", "declines most"]]
 
 
 def test_a_failed_valuation_is_told_once(store):
@@ -140,9 +205,9 @@ def test_console_rows(store):
     headers, rows = tables.rows_for_console(scores_of(store))
     assert headers == ["evaluator", "rank", "f ↑", "loss ↓", "sec", "failed", "missing"]
     assert rows == [
-        ["A", "1.5", "0.70", "3.00", "1.5", "0", "0"],
-        ["B", "1.8", "0.90", "-", "1.5", "2", "0"],
-        ["C", "2.8", "-", "-", "", "2", "2"],
+        ["A", "1-3", "0.70", "3.00", "1.5", "0", "0"],
+        ["B", "1-3", "0.90", "-", "1.5", "2", "0"],
+        ["C", "1-3", "-", "-", "", "2", "2"],
     ]
 
 
@@ -155,10 +220,10 @@ def test_files(store, tmp_path):
         (task, each) for task in ("f", "loss") for each in "ABC"
     ]
     assert ",".join(rows[0]) == (
-        "problem,task,metric,evaluator,mean,low,high,rank,n_ok,n_failed,n_missing,"
+        "problem,task,metric,evaluator,mean,low,high,rank,n_ok,n_failed,n_missing,n_declined,"
         "seconds,fits,unlearned,peak_memory_mb,gpu_memory_mb"
     )
-    assert ",".join(rows[0].values()) == "digits,f,f1,A,0.7,-0.57062,1.97062,2,2,0,0,1.5,3,2,5,0"
+    assert ",".join(rows[0].values()) == "digits,f,f1,A,0.7,-0.57062,1.97062,2,2,0,0,0,1.5,3,2,5,0"
     assert (rows[5]["mean"], rows[5]["rank"], rows[5]["n_failed"], rows[5]["n_missing"]) == ("", "2.5", "1", "1")
 
 
@@ -173,16 +238,16 @@ def test_building_twice_gives_the_same_bytes(store, tmp_path):
 
 
 def test_suites_can_be_chosen(write, tmp_path):
-    write({("p", "A", 0): {"f": 0.5}}, suite="first")
+    write({("p", "A", 0): {"f": 0.5}}, suite="one")
     root = write({("p", "A", 0): {"f": 0.5}}, suite="second").root
     assert [path.name for path in build(root, tmp_path / "out", ["second"])] == [
         "second.md",
         "second.csv",
         "index.html",
     ]
-    assert "first" not in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert 'href="one/' not in (tmp_path / "out/index.html").read_text(encoding="utf-8")
     build(root, tmp_path / "out")
-    assert 'href="first/index.html"' in (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert 'href="one/index.html"' in (tmp_path / "out/index.html").read_text(encoding="utf-8")
 
 
 def test_markdown_says_the_same_and_cannot_be_broken(store):

@@ -119,9 +119,9 @@ def test_overall_averages_the_ranks_of_each_seed(write):
     assert frame["evaluator"].tolist() == ["A", "B", "C"]
     assert frame["rank"].tolist() == [1, 2, 3]
     assert frame["mean_rank"].tolist() == pytest.approx([1.5, 1.875, 2.625])
-    # One problem, so only seeds are drawn: both the first, both the second, or one of each.
-    assert frame["low"].tolist() == [1.0, 1.75, 2.25]
-    assert frame["high"].tolist() == [2.0, 2.0, 3.0]
+    # Two seeds tell nothing apart.
+    assert frame["first"].tolist() == [1, 1, 1]
+    assert frame["last"].tolist() == [3, 3, 3]
     assert frame["n_ok"].tolist() == [4, 4, 2]
     assert frame["n_failed"].tolist() == [0, 0, 2]
 

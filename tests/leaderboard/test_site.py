@@ -107,7 +107,7 @@ def test_data_have_every_score_of_every_seed(write):
     store = write({("p", "A", 0): {"f": 1 / 3}, ("p", "A", 1): "broke", ("p", "random", 1): {"f": 2.0}})
     scores = scores_of(store)
     data = suite_data(scores, suite_statistics(scores))
-    assert [(each["name"], each["random"]) for each in data["evaluators"]] == [("A", False), ("random", True)]
+    assert [(each["name"], each["role"]) for each in data["evaluators"]] == [("A", ""), ("random", "random")]
     (column,) = data["columns"]
     assert column == {
         "problem": 0, "task": "f", "metric": "f1", "up": True, "values": [[0.333333333, False], [None, 2.0]],
@@ -123,7 +123,7 @@ def test_numbers_that_are_none_are_told_as_none():
 
 SAYS = {
     "index.html": [RANKS_IN_WORDS],
-    "small/index.html": [RANKS_IN_WORDS, "[95% bootstrap]"],
+    "small/index.html": [RANKS_IN_WORDS, "neighbouring ranks are separable"],
     "small/evaluators/random.html": [SCORES_IN_WORDS, COSTS_IN_WORDS, '<th scope="col">n</th>'],
     "small/datasets/digits.html": [SCORES_IN_WORDS, ", n = "],
 }

@@ -10,6 +10,7 @@ from opendataval.model import ClassifierMLP
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from text_problems import TEXTS_ONLY
 from torch import nn
 
 import dvbench
@@ -31,7 +32,7 @@ def table(n: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(n, 3)) + 2 * y[:, None], y
 
 
-@pytest.mark.parametrize("name", sorted(set(entries("evaluators")) - {"dvrl"}))
+@pytest.mark.parametrize("name", sorted(set(entries("evaluators")) - {"dvrl", *TEXTS_ONLY}))
 def test_evaluators_take_a_random_forest_or_name_those_that_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from dvbench.own_data import value
 

@@ -52,14 +52,16 @@ def test_the_init_of_a_plugin_folder_defines_nothing(path):
 @pytest.mark.parametrize("folder", PLUGIN_FOLDERS)
 def test_plugin_folders_have_no_other_folders(folder):
     children = {path.name for path in (ROOT / folder).iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert children == ({"baselines", "common", "libraries"} if folder == "evaluators" else set())
+    expected = {"evaluators": {"baselines", "common", "libraries"}, "dvbench/models": {"libraries"}}
+    assert children == expected.get(folder, set())
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "evaluators/libraries").glob("*.py")), ids=relative)
-def test_a_file_of_another_library_is_registered_by_its_name(path):
-    if path.stem != "__init__":
-        points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
-        assert points["dvbench.libraries.evaluators"][path.stem] == f"evaluators.libraries.{path.stem}"
+@pytest.mark.parametrize("folder", ["evaluators", "dvbench/models"])
+def test_files_of_other_libraries_are_registered_by_their_names(folder):
+    points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    files = {path.stem for path in (ROOT / folder / "libraries").glob("*.py")} - {"__init__"}
+    module = folder.replace("/", ".") + ".libraries"
+    assert points[f"dvbench.libraries.{Path(folder).name}"] == {name: f"{module}.{name}" for name in files}
 
 
 def test_suites_are_toml_files():

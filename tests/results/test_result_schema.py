@@ -56,7 +56,7 @@ def changed(path: str, value: object) -> str:
         ("error", "but it is ok", "the file: a result that is ok has a dataset and a cost, and no error"),
         ("cost", None, "the file: a result that is ok has a dataset and a cost, and no error"),
         ("status", "failed", "the file: a failed result has an error, and neither arrays nor scores"),
-        ("status", "fine", "status: Input should be 'ok' or 'failed'"),
+        ("status", "fine", "status: Input should be 'ok', 'failed' or 'declined'"),
     ],
 )
 def test_what_is_refused_and_how_it_is_said(path: str, value: object, message: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dvbench.errors import UserError
-from dvbench.execution.planning import make_plan
+from dvbench.execution.planning import make_plan, narrow
 from dvbench.suite import load_suite
 
 RIGHT = """
@@ -187,3 +187,16 @@ def test_a_suite_is_not_named_like_another_folder_of_results(tmp_path, name):
     path.write_text(suite_files()["quick"].read_text())
     with pytest.raises(UserError, match="cannot be named"):
         load_suite(str(path))
+
+
+def test_a_role_is_one_of_an_evaluator_of_the_suite(refused, tmp_path: Path) -> None:
+    told = refused("seeds = [0, 1]", 'seeds = [0, 1]\nroles = { chanc = "random" }')
+    assert "no evaluator is named 'chanc': did you mean 'chance'?" in told
+    assert "roles.chance" in refused("seeds = [0, 1]", 'seeds = [0, 1]\nroles = { chance = "best" }')
+    (tmp_path / "right.toml").write_text(
+        RIGHT.replace("seeds = [0, 1]", 'seeds = [0, 1]\nroles = { chance = "oracle" }')
+    )
+    suite = load_suite(str(tmp_path / "right.toml"))
+    assert make_plan(suite).roles == {"chance": "oracle"}
+    assert make_plan(narrow(suite, evaluators=["chance"])).roles == {"chance": "oracle"}
+    assert make_plan(narrow(suite, evaluators=["random"])).roles == {}

@@ -45,7 +45,13 @@ def work(evaluator, problem) -> tuple[float, int]:
         case "trac_in":
             times = 1 if evaluator.params.get("checkpoints") == "last" else problem.training.epochs
             return 1 + times * epoch_of_gradients, 0
-        case "random":
+        case "in_run_data_shapley":
+            return 2, 0  # measured on a small model
+        case "hessian_influence" | "logra":
+            return 1 + 3 * epoch_of_gradients, 0
+        case "in_context_probing":  # forward passes, a third of a step, over each text with each of 32 questions
+            return 1 + 32 / 3 / problem.training.epochs, 0
+        case "random" | "bm25" | "embedding_similarity":
             return 0, 0
     raise AssertionError(evaluator.name)
 

@@ -17,7 +17,7 @@ from torch import nn
 from dvbench.training.heads import logits_network
 from dvbench.training.losses import residuals
 from dvbench.training.optimisers import AdamW
-from dvbench.training.stacks import CPU_BUDGET, FunctionalStack, LinearStack, copies_within, stack, view_as_stack
+from dvbench.training.stacks import FunctionalStack, LinearStack, stack, view_as_stack
 from dvbench.training.tensor_model import TensorModel, seeded
 from dvbench.training.utilities import model_utilities
 from dvbench.unlearning.stacked_engine import StackedUnlearner
@@ -225,20 +225,6 @@ def test_opendatavals_classifiers_unlearn_together(make_points):
             torch.testing.assert_close(actual[number][0].T, expected(x).detach())
 
 
-@pytest.mark.parametrize("name", ["logistic_regression", "mlp"])
-def test_memory_bounds_how_many_move_together(name, make_model, make_points):
-    model, (x, y) = make_model(name), make_points(name, 10)
-    parameters = sum(p.numel() for p in model.parameters())
-    counts = [copies_within(budget, model.network, x, 4) for budget in (1, 200_000, 2_000_000)]
-    assert counts[0] == 1 < counts[1] < counts[2]
-    assert all(
-        count * 4 * parameters * 8 <= budget for count, budget in zip(counts[1:], (200_000, 2_000_000), strict=True)
-    )
-    assert copies_within(None, model.network, x, 4) == copies_within(CPU_BUDGET, model.network, x, 4)
-    sizes = [len(numbers) for numbers, _ in model.fit_many(x, y, [np.arange(9)] * 200, budget=200_000, **HOW)]
-    assert max(sizes) == model.at_once(x, budget=200_000, **HOW) < 200 == sum(sizes)
-
-
 @pytest.mark.parametrize("hide", [False, True])
 def test_bfloat16_comes_near_and_keeps_weights_in_float32(hide, make_points):
     x, y = (tensor.float() for tensor in make_points("mlp", 40))
@@ -296,13 +282,6 @@ def test_normalisation_without_statistics_is_not_filled_up(make_points):
     for number, coalition in enumerate(coalitions):
         alone = model.clone().fit(x[coalition], y[coalition], batch_size=5, epochs=2, lr=0.01)
         torch.testing.assert_close(vector(actual[number]), parameters_of(alone))
-
-
-def test_asking_how_much_memory_leaves_every_layers_mode():
-    network = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3))
-    network[1].eval()
-    copies_within(None, network, torch.zeros(3, 4), 2)
-    assert [module.training for module in network] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -381,29 +360,3 @@ def test_outputs_that_overflow_are_an_error(make_model, make_points):
         model.predict(x * 3e38)
     with pytest.raises(FloatingPointError, match="utility of a model is nan"):
         model_utilities(lambda y, predicted: float("nan"), y, torch.zeros(2, 3, 10))
-
-
-@pytest.mark.parametrize("room", [0, 1, 2, 3])
-def test_half_as_many_are_trained_together_when_memory_runs_out(room, make_model, make_points, monkeypatch):
-    """Every coalition is trained once, and by as many fits."""
-    model, (x, y) = make_model("mlp"), make_points("mlp", 10)
-    expected = by_number(model.fit_many(x, y, COALITIONS, budget=2**40, **HOW))
-    fitted, train = model.fits.count, TensorModel._train
-
-    def run_out(self, copies, *args, **kwargs):
-        if copies.copies > room:
-            raise torch.OutOfMemoryError
-        train(self, copies, *args, **kwargs)
-
-    monkeypatch.setattr(TensorModel, "_train", run_out)
-    if not room:
-        with pytest.raises(torch.OutOfMemoryError):
-            list(model.fit_many(x, y, COALITIONS, budget=2**40, **HOW))
-        return
-    groups = list(model.fit_many(x, y, COALITIONS, budget=2**40, **HOW))
-    assert model.fits.count - fitted == len(COALITIONS)
-    assert max(len(numbers) for numbers, models in groups) <= room or not len(COALITIONS[groups[-1][0][0]])
-    actual = by_number(groups)
-    assert sorted(actual) == sorted(expected)
-    for number in expected:
-        torch.testing.assert_close(actual[number].parameters, expected[number].parameters, rtol=1e-9, atol=1e-9)

@@ -1,16 +1,20 @@
-// Ranks, normalised scores and win rates of the chosen problems and evaluators, as in leaderboard/statistics.py.
-// A score is a number, null if it is planned but does not exist, or false if it is not planned.
+// Ranks, tiers, normalised scores and win rates of the chosen problems and evaluators, as in leaderboard/statistics.py and tiers.py.
+// A score is a number, null if it is planned but does not exist, false if it is not planned, or "declined".
 "use strict";
 const rankings = (() => {
-  const RESAMPLES = 1000;
+  const ALPHA = 0.05, FEWEST = 6, ALL_SIGNS = 12, CHANGES = 2000, MOST_NUMBERS = 4e6;
 
-  // 1 is best; ties get the average of their ranks, and so do all without a score, which are last.
-  function ranks(values, up) {
+  // 1 is best; ties get the average of their ranks, and so do all without a score, which are last. Reference rows and
+  // declined scores have none (null), and ranks among fewer are stretched.
+  function ranks(values, up, compared) {
+    const counts = values.map((v, e) => compared[e] && v !== "declined");
     const keys = values.map((v) => (typeof v === "number" ? (up ? -v : v) : Infinity));
-    const sorted = [...keys].sort((a, b) => a - b);
-    return keys.map((key) => {
-      const first = sorted.indexOf(key);
-      return (first + sorted.lastIndexOf(key)) / 2 + 1;
+    const sorted = keys.filter((_, e) => counts[e]).sort((a, b) => a - b);
+    const field = compared.filter(Boolean).length;
+    return keys.map((key, e) => {
+      if (!counts[e]) return null;
+      const rank = (sorted.indexOf(key) + sorted.lastIndexOf(key)) / 2 + 1;
+      return sorted.length === field ? rank : sorted.length > 1 ? 1 + ((rank - 1) * (field - 1)) / (sorted.length - 1) : null;
     });
   }
 
@@ -22,18 +26,34 @@ const rankings = (() => {
     const fewest = Math.min(evaluators.length / 2, Math.max(0, ...all.flat().map(planned)));
     for (const [position, column] of columns.entries()) {
       const seeds = all[position].filter((seed) => planned(seed) >= Math.max(fewest, 1));
-      if (seeds.length) counted.push({ column, seeds, ranks: seeds.map(({ row }) => ranks(row, column.up)) });
+      if (seeds.length) counted.push({ column, seeds });
     }
-    return counted;
+    const rows = counted.flatMap(({ seeds }) => seeds.map(({ row }) => row));
+    const declined = evaluators.map((_, position) => mean(rows.map((row) => (row[position] === "declined" ? 1 : 0))));
+    const roles = evaluators.map((e, position) => data.evaluators[e].role || (declined[position] > 0.5 ? "declines most" : ""));
+    const compared = roles.map((role) => !role);
+    for (const sheet of counted) sheet.ranks = sheet.seeds.map(({ row }) => ranks(row, sheet.column.up, compared));
+    return { counted, roles };
   }
 
-  const mean = (list) => (list.length ? list.reduce((a, b) => a + b, 0) / list.length : null);
+  // NaN and null are left out.
+  const mean = (list) => {
+    const known = list.filter((v) => v !== null && !Number.isNaN(v));
+    return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+  };
+
+  // Mean of what each problem has: every problem has the same weight, and within it every task.
+  function overProblems(counted, values) {
+    const problems = new Map();
+    counted.forEach(({ column }, position) => problems.set(column.problem, [...(problems.get(column.problem) || []), values[position]]));
+    return mean([...problems.values()].map(mean));
+  }
 
   // The mean of each evaluator over the seeds, null if it has none.
-  function normalised(sheet, random) {
+  function normalised(sheet, random, roles) {
     const sign = sheet.column.up ? 1 : -1, hasZero = (row) => random >= 0 && typeof row[random] === "number";
-    const above = sheet.seeds.map(({ row }) => row.map((v) => (typeof v !== "number" ? null : hasZero(row) ? sign * (v - row[random]) : undefined)));
-    const best = above.filter((_, position) => hasZero(sheet.seeds[position].row)).map((row) => Math.max(...row.filter((v) => typeof v === "number")));
+    const above = sheet.seeds.map(({ row }) => row.map((v) => (v === "declined" ? undefined : typeof v !== "number" ? null : hasZero(row) ? sign * (v - row[random]) : undefined)));
+    const best = above.filter((_, position) => hasZero(sheet.seeds[position].row)).map((row) => Math.max(...row.filter((v, e) => typeof v === "number" && (!roles[e] || e === random))));
     const scale = mean(best);
     const scaled = (v) => (v === null ? -1 : scale > 0 ? Math.max(v / scale, -1) : v < 0 ? -1 : 0);
     return above[0].map((_, e) => mean(above.map((row) => row[e]).filter((v) => v !== undefined).map(scaled)));
@@ -49,32 +69,65 @@ const rankings = (() => {
     };
   }
 
-  const draw = (count, next) => Array.from({ length: count }, () => Math.floor(next() * count));
+  // Changes of sign, the first of which changes nothing.
+  function signs(observations, pairs) {
+    const count = Math.max(200, Math.min(CHANGES, Math.floor(MOST_NUMBERS / Math.max(pairs, 1)))), every = 2 ** (observations - 1);
+    const random = generator(1), sign = (drawn) => (drawn ? -1 : 1);
+    if (observations <= ALL_SIGNS && every <= 2 * count)
+      return Array.from({ length: every }, (_, i) => Array.from({ length: observations }, (_, o) => sign((i >> o) & 1)));
+    return Array.from({ length: count }, (_, i) => Array.from({ length: observations }, () => sign(i && random() < 0.5)));
+  }
 
-  // Percentile bootstrap intervals of mean ranks, over problems and the seeds of each.
-  function intervals(counted, size) {
-    const problems = [...new Set(counted.map(({ column }) => column.problem))].map((problem) => {
-      const sheets = counted.filter(({ column }) => column.problem === problem);
-      return { sheets, seeds: [...new Set(sheets.flatMap((s) => s.seeds.map(({ seed }) => seed)))] };
-    });
-    if (problems.reduce((sum, p) => sum + p.seeds.length, 0) < 2) return null;
-    const next = generator(1), means = Array.from({ length: size }, () => []);
-    for (let b = 0; b < RESAMPLES; b++) {
-      const times = new Array(problems.length).fill(0), total = new Float64Array(size);
-      for (const p of draw(problems.length, next)) times[p] += 1;
-      let count = 0;
-      problems.forEach(({ sheets, seeds }, p) => {
-        const drawn = draw(seeds.length, next).map((position) => seeds[position]);
-        for (const sheet of times[p] ? sheets : []) {
-          const rows = drawn.flatMap((seed) => sheet.ranks.filter((_, position) => sheet.seeds[position].seed === seed));
-          if (!rows.length) continue;
-          count += times[p];
-          for (const row of rows) for (let e = 0; e < size; e++) total[e] += (times[p] * row[e]) / rows.length;
-        }
-      });
-      if (count) means.forEach((list, e) => list.push(total[e] / count));
+  // Which of the evaluators are better than which others; values[observation][evaluator], lower is better.
+  function separated(values) {
+    const size = values[0].length, better = Array.from({ length: size }, () => new Array(size).fill(false)), pairs = [];
+    if (values.length < FEWEST) return better;
+    for (let i = 0; i < size; i++)
+      for (let j = i + 1; j < size; j++) {
+        const differences = values.map((row) => (row[i] === null || row[j] === null ? 0 : row[i] - row[j]));
+        pairs.push({ i, j, differences, square: mean(differences.map((d) => d * d)) });
+      }
+    const squares = pairs.map(({ square }) => square).filter((v) => v > 0).sort((a, b) => a - b);
+    if (!squares.length) return better;
+    const median = quantile(squares, 0.5);
+    for (const pair of pairs) {
+      pair.scaled = pair.differences.map((d) => d / Math.sqrt(pair.square + median) / values.length);
+      pair.statistic = pair.scaled.reduce((a, b) => a + b, 0);
     }
-    return means.map((list) => [0.025, 0.975].map((level) => quantile(list.sort((a, b) => a - b), level)));
+    const changes = signs(values.length, pairs.length);
+    let left = pairs.filter(({ statistic }) => Math.abs(statistic) > 0);
+    while (left.length) {
+      const largest = Float64Array.from(changes, (change) => {
+        let most = 0;
+        for (const { scaled } of left) {
+          let sum = 0;
+          for (let o = 0; o < change.length; o++) sum += change[o] * scaled[o];
+          if (Math.abs(sum) > most) most = Math.abs(sum);
+        }
+        return most;
+      }).sort();
+      const level = largest.length - Math.floor(ALPHA * largest.length) - 1;
+      const different = left.filter(({ statistic }) => largest[level] < Math.abs(statistic) * (1 - 1e-9));
+      if (!different.length) break;
+      for (const { i, j, statistic } of different) better[statistic < 0 ? i : j][statistic < 0 ? j : i] = true;
+      left = left.filter((pair) => !different.includes(pair));
+    }
+    return better;
+  }
+
+  // The ranks of each (problem, seed), averaged over tasks, or those of each problem if there are enough.
+  function observations(counted, positions) {
+    const problems = new Map();
+    for (const sheet of counted)
+      sheet.seeds.forEach(({ seed }, row) => {
+        const seeds = problems.get(sheet.column.problem) || new Map();
+        problems.set(sheet.column.problem, seeds.set(seed, [...(seeds.get(seed) || []), sheet.ranks[row]]));
+      });
+    const averaged = (rows) => positions.map((e) => mean(rows.map((row) => row[e])));
+    const bySeed = [...problems.values()].map((seeds) => [...seeds.values()].map(averaged));
+    if (bySeed.length >= FEWEST) return bySeed.map((rows) => positions.map((_, e) => mean(rows.map((row) => row[e]))));
+    const all = bySeed.flat().length;
+    return bySeed.flatMap((rows) => rows.map((row) => row.map((v) => (v === null ? null : (v * all) / bySeed.length / rows.length))));
   }
 
   function quantile(sorted, level) {
@@ -82,28 +135,37 @@ const rankings = (() => {
     return sorted[below] + (position - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
   }
 
-  // One entry per evaluator, best first; only the given columns and evaluators count.
+  // One entry per evaluator that is no reference row, best first; only the given columns and evaluators count.
   function overall(data, columns, evaluators) {
-    const counted = sheets(data, columns, evaluators);
+    const { counted, roles } = sheets(data, columns, evaluators);
     if (!counted.length) return [];
-    const random = evaluators.findIndex((e) => data.evaluators[e].random);
-    const scaled = random < 0 ? [] : counted.map((sheet) => normalised(sheet, random));
-    const ends = intervals(counted, evaluators.length);
+    const random = evaluators.findIndex((e) => data.evaluators[e].role === "random");
+    const scaled = random < 0 ? [] : counted.map((sheet) => normalised(sheet, random, roles));
     const entries = evaluators.map((e, position) => {
       const all = counted.flatMap((sheet) => sheet.seeds.map(({ row }) => row[position]));
       return {
         evaluator: e,
-        meanRank: mean(counted.map((sheet) => mean(sheet.ranks.map((row) => row[position])))),
-        interval: ends && ends[position],
-        normalised: mean(scaled.map((values) => values[position]).filter((v) => v !== null)),
+        position,
+        meanRank: overProblems(counted, counted.map((sheet) => mean(sheet.ranks.map((row) => row[position])))),
+        normalised: scaled.length ? overProblems(counted, scaled.map((values) => values[position])) : null,
         ok: all.filter((v) => typeof v === "number").length,
-        lacking: all.filter((v) => typeof v !== "number").length,
+        declined: all.filter((v) => v === "declined").length,
+        lacking: all.filter((v) => typeof v !== "number" && v !== "declined").length,
       };
-    });
+    }).filter((entry) => !roles[entry.position]);
+    if (!entries.length) return [];
     const rounded = (entry) => Math.round(entry.meanRank * 1e6);
     for (const entry of entries) entry.rank = 1 + entries.filter((other) => rounded(other) < rounded(entry)).length;
     const name = (entry) => data.evaluators[entry.evaluator].name;
-    return entries.sort((a, b) => a.rank - b.rank || (name(a) < name(b) ? -1 : 1));
+    entries.sort((a, b) => a.rank - b.rank || (name(a) < name(b) ? -1 : 1));
+    const better = separated(observations(counted, entries.map(({ position }) => position)));
+    let head = 0, tier = 0;
+    entries.forEach((entry, i) => {
+      if (!i || better[head][i]) [head, tier] = [i, tier + 1];
+      entry.interval = [1 + better.filter((row) => row[i]).length, entries.length - better[i].filter(Boolean).length];
+      Object.assign(entry, { tier, separable: i > 0 && better[i - 1][i] });
+    });
+    return entries;
   }
 
   // Mean seconds of a valuation over the chosen problems; null for an evaluator without one of its planned valuations.
@@ -116,19 +178,19 @@ const rankings = (() => {
   // Mean rank of every evaluator in every task.
   function byTask(data, columns, evaluators) {
     const tasks = new Map();
-    for (const sheet of sheets(data, columns, evaluators)) {
+    for (const sheet of sheets(data, columns, evaluators).counted) {
       const means = evaluators.map((_, position) => mean(sheet.ranks.map((row) => row[position])));
       tasks.set(sheet.column.task, [...(tasks.get(sheet.column.task) || []), means]);
     }
     return new Map([...tasks].map(([task, all]) => [task, evaluators.map((_, position) => mean(all.map((means) => means[position])))]));
   }
 
-  // The fraction of (column, seed) in which the row's evaluator is better than the column's.
+  // The fraction of (column, seed) in which the row's evaluator is better than the column's; where one declines, none.
   function wins(data, columns, evaluators) {
-    const rows = sheets(data, columns, evaluators).flatMap((sheet) => sheet.ranks);
-    return evaluators.map((_, i) =>
-      evaluators.map((_, j) => (i === j ? null : mean(rows.map((r) => (r[i] < r[j] ? 1 : r[i] === r[j] ? 0.5 : 0))))),
-    );
+    const rows = sheets(data, columns, evaluators).counted.flatMap(({ column, seeds }) =>
+      seeds.map(({ row }) => row.map((v) => (v === "declined" ? null : typeof v !== "number" ? -Infinity : column.up ? v : -v))));
+    const won = (a, b) => (a === null || b === null ? null : a > b ? 1 : a === b ? 0.5 : 0);
+    return evaluators.map((_, i) => evaluators.map((_, j) => (i === j ? null : mean(rows.map((r) => won(r[i], r[j]))))));
   }
 
   return { overall, byTask, seconds, wins, mean };

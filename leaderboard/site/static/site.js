@@ -54,6 +54,7 @@ window.dvbench = (() => {
     const rows = all("tbody tr", ranking).map((row) => ({ row, evaluator: positions.get(find("th", row).textContent) }));
     const hasNormalised = find("thead", ranking).textContent.includes("normalised");
     const names = [...form.elements].filter((field) => field.name).map((field) => field.name);
+    const unfiltered = find("#separable").textContent;
     let table = null, chosen = null;
 
     function choose() {
@@ -81,36 +82,38 @@ window.dvbench = (() => {
       });
       table.on("order", () => { const [first] = table.order(); remember({ sort: first ? `${first[0]}-${first[1]}` : "" }); });
       table.on("search", () => remember({ q: table.search() }));
+      const separable = chosen.entries.filter((entry) => entry.separable).length;
+      find("#separable").textContent = chosen.filtered && order.size ? `${separable} of ${order.size - 1} neighbouring ranks are separable.` : unfiltered;
       const problems = new Set(chosen.columns.map((column) => column.problem)).size;
       find("#status").textContent = chosen.filtered
         ? `${order.size} evaluators ranked among each other in ${chosen.columns.length} problem-task pairs of ${problems} problems.` + (order.size ? "" : " No score is left: remove a filter.")
-        : `All ${data.evaluators.length} evaluators in all ${data.columns.length} problem-task pairs.`;
+        : `All ${rows.length} evaluators in all ${data.columns.length} problem-task pairs.`;
     }
 
     function filled(row, entry) {
       const copy = row.cloneNode(true), cells = [...copy.children], last = Math.max(chosen.entries.length - 1, 1);
       const percent = (rank) => Math.min(Math.max((100 * (rank - 1)) / last, 0), 100);
-      const [low, high] = entry.interval || [null, null];
-      cells[0].textContent = entry.rank;
-      cells[2].textContent = number(entry.meanRank, 2) + (entry.interval ? ` [${number(low, 2)}, ${number(high, 2)}]` : "");
-      cells[2].dataset.order = entry.meanRank;
-      cells[3].replaceChildren();
-      if (entry.interval) {
-        const track = element("span", { class: "track", role: "presentation" }, element("i"), element("b"));
-        track.firstChild.style.left = `${percent(low)}%`;
-        track.firstChild.style.right = `${100 - percent(high)}%`;
-        track.lastChild.style.left = `${percent(entry.meanRank)}%`;
-        cells[3].append(track);
-      }
-      const rest = cells.slice(hasNormalised ? 5 : 4);
+      const [low, high] = entry.interval;
+      cells[0].textContent = low === high ? low : `${low}-${high}`;
+      cells[0].dataset.order = entry.rank;
+      cells[2].textContent = entry.tier;
+      cells[3].textContent = number(entry.meanRank, 2);
+      cells[3].dataset.order = entry.meanRank;
+      const track = element("span", { class: "track", role: "presentation" }, element("i"), element("b"));
+      track.firstChild.style.left = `${percent(low)}%`;
+      track.firstChild.style.right = `${100 - percent(high)}%`;
+      track.lastChild.style.left = `${percent(entry.meanRank)}%`;
+      cells[4].replaceChildren(track);
+      const rest = cells.slice(hasNormalised ? 6 : 5);
       if (hasNormalised) {
-        cells[4].textContent = number(entry.normalised, 2);
-        cells[4].dataset.order = entry.normalised ?? "";
+        cells[5].textContent = number(entry.normalised, 2);
+        cells[5].dataset.order = entry.normalised ?? "";
       }
       rest[0].textContent = entry.ok;
+      rest[2].textContent = entry.declined;
       const seconds = rankings.seconds(data, chosen.columns, entry.evaluator);
-      rest[2].textContent = number(seconds, 2);
-      rest[2].dataset.order = seconds ?? "";
+      rest[3].textContent = number(seconds, 2);
+      rest[3].dataset.order = seconds ?? "";
       rest[1].replaceChildren(entry.lacking ? element("span", { class: "alarm" }, String(entry.lacking)) : "0");
       return copy;
     }
@@ -126,7 +129,7 @@ window.dvbench = (() => {
           const e = chosen.evaluators.indexOf(entry.evaluator), { name } = data.evaluators[entry.evaluator];
           const link = element("a", { href: `evaluators/${encodeURIComponent(name)}.html` }, name);
           const cells = [...means.values()].map((list) => {
-            const best = list[e] === Math.min(...list), text = number(list[e], 1);
+            const best = list[e] === Math.min(...list.filter((v) => v !== null)), text = number(list[e], 1);
             return element("td", best ? { class: "best" } : {}, best ? element("strong", {}, text) : text);
           });
           return element("tr", {}, element("th", { scope: "row" }, link), ...cells);
@@ -140,7 +143,7 @@ window.dvbench = (() => {
     function qualityAndCost() {
       const points = chosen.entries.map((entry) => ({ ...entry, name: data.evaluators[entry.evaluator].name, seconds: rankings.seconds(data, chosen.columns, entry.evaluator) })).filter((each) => each.seconds > 0);
       const front = [...points].sort((a, b) => a.seconds - b.seconds).filter((each, i, sorted) => sorted.slice(0, i).every((other) => other.meanRank > each.meanRank));
-      const error = (end) => points.map((each) => (each.interval ? Math.abs(each.interval[end] - each.meanRank) : 0));
+      const error = (end) => points.map((each) => Math.max(0, (each.interval[end] - each.meanRank) * (end ? 1 : -1)));
       return {
         traces: [
           { x: front.map((each) => each.seconds), y: front.map((each) => each.meanRank), mode: "lines", line: { color: "#999", width: 1, dash: "dot" }, hoverinfo: "skip" },
