@@ -42,8 +42,10 @@ def planned_cells(suite: str, evaluator: EvaluatorSettings) -> Plan:
         raise UserError(f"in suite '{suite}' {evaluator.title} has other settings; give yours another label")
     if evaluator.kind != shipped.kind:
         raise UserError(f"suite '{suite}' has {shipped.kind}, and {evaluator.title} is not one of these")
+    roles = {title: role for title, role in shipped.roles.items() if title == evaluator.title}
+    alone = {"evaluators": [evaluator.model_dump()], "roles": roles}
     try:
-        return make_plan(Suite.model_validate({**shipped.model_dump(), "evaluators": [evaluator.model_dump()]}))
+        return make_plan(Suite.model_validate({**shipped.model_dump(), **alone}))
     except ValidationError as error:
         raise UserError(f"suite '{suite}': {validation_message(error)}") from error
 

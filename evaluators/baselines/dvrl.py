@@ -11,6 +11,7 @@ from opendataval import dataval
 from dvbench.number_checks import number, whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.randomness import torch_generator
+from dvbench.training.optimisers import BETAS, EPSILON
 from dvbench.training.tensor_model import TensorModel
 from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import model_utilities
@@ -115,7 +116,8 @@ class DVRL(Baseline, dataval.DVRL):
         generator = torch_generator(int(self.random_state.randint(2**31)))
         _initialise(self.value_estimator.double(), generator)
         weights, gradient = _as_one_vector(self.value_estimator)
-        optimiser = torch.optim.Adam([weights], lr=self.lr, fused=True)
+        # The constructor of torch.optim.Adam loads torch's compiler, for about as long as it takes to compute values.
+        moments, count = [torch.zeros_like(weights) for _ in range(2)], torch.zeros((), device=weights.device)
         baseline: float | None = None
         for _ in range(self.rl_epochs):
             batch = torch.randperm(self.num_points, generator=generator)[: self.rl_batch_size]
@@ -126,7 +128,12 @@ class DVRL(Baseline, dataval.DVRL):
             baseline = utility if baseline is None else baseline + (utility - baseline) / WINDOW
             gradient.zero_()
             self._loss(probabilities, selected, reward).backward()
-            optimiser.step()
+            count += 1
+            torch._fused_adam_(
+                [weights], [gradient], [moments[0]], [moments[1]], [], [count],
+                lr=self.lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=0.0, eps=EPSILON, amsgrad=False,
+                maximize=False,
+            )  # fmt: skip
             with torch.no_grad():
                 weights.copy_(weights.float())  # see "Between processors"
         with torch.no_grad():

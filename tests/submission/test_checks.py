@@ -51,7 +51,7 @@ def first_cell(said: Any) -> Any:
 
 
 def test_nothing_is_wrong_with_an_honest_one(read) -> None:
-    bundle = read(made_up_files(6))
+    bundle = read(made_up_files(10))
     checked(bundle)
     assert remarks(bundle) == []
 
