@@ -43,7 +43,9 @@ def test_coalitions_have_the_probabilities_of_the_kernel():
     assert np.ptp(drawn.mean(axis=0)) < 0.02  # no player is drawn more often than another
 
 
-@pytest.mark.parametrize(("n", "count", "expected"), [(1, 10, 0), (2, 5, 2), (3, 5, 5), (3, 6, 6), (40, 7, 7)])
+@pytest.mark.parametrize(
+    ("n", "count", "expected"), [(1, 10, 0), (2, 5, 2), (3, 5, 5), (3, 6, 6), (40, 7, 7), (40, 0, 0)]
+)
 def test_few_players_or_few_coalitions(n, count, expected):
     drawn, weights = kernel_coalitions(n, count, np.random.RandomState(0))
     assert drawn.shape == (expected, n)
