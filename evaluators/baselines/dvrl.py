@@ -11,13 +11,13 @@ from opendataval import dataval
 from dvbench.number_checks import number, whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.randomness import torch_generator
-from dvbench.training.optimisers import BETAS, EPSILON
 from dvbench.training.tensor_model import TensorModel
 from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import model_utilities
 from evaluators.common.baseline import Baseline
 from evaluators.common.coalitions import coalition_utility
 from evaluators.common.requirements import Variant, checked_variant, require_features
+from evaluators.common.value_network import Adam, as_one_vector, initialise
 
 WINDOW = 20  # steps of the moving average of utilities, the paper's T
 EXPLORATION = 1e3  # weight of the penalty on mean probabilities outside of [1 - threshold, threshold]
@@ -114,10 +114,9 @@ class DVRL(Baseline, dataval.DVRL):
             return self
         inputs = self._inputs(*args, **kwargs)
         generator = torch_generator(int(self.random_state.randint(2**31)))
-        _initialise(self.value_estimator.double(), generator)
-        weights, gradient = _as_one_vector(self.value_estimator)
-        # The constructor of torch.optim.Adam loads torch's compiler, for about as long as it takes to compute values.
-        moments, count = [torch.zeros_like(weights) for _ in range(2)], torch.zeros((), device=weights.device)
+        initialise(self.value_estimator.double(), generator)
+        weights, gradient = as_one_vector(self.value_estimator)
+        optimiser = Adam(weights, gradient, self.lr)
         baseline: float | None = None
         for _ in range(self.rl_epochs):
             batch = torch.randperm(self.num_points, generator=generator)[: self.rl_batch_size]
@@ -128,12 +127,7 @@ class DVRL(Baseline, dataval.DVRL):
             baseline = utility if baseline is None else baseline + (utility - baseline) / WINDOW
             gradient.zero_()
             self._loss(probabilities, selected, reward).backward()
-            count += 1
-            torch._fused_adam_(
-                [weights], [gradient], [moments[0]], [moments[1]], [], [count],
-                lr=self.lr, beta1=BETAS[0], beta2=BETAS[1], weight_decay=0.0, eps=EPSILON, amsgrad=False,
-                maximize=False,
-            )  # fmt: skip
+            optimiser.step()
             with torch.no_grad():
                 weights.copy_(weights.float())  # see "Between processors"
         with torch.no_grad():
@@ -184,27 +178,6 @@ class DVRL(Baseline, dataval.DVRL):
         outside = (mean - self.threshold).relu() + (1 - self.threshold - mean).relu()
         loss: torch.Tensor = -reward * likelihoods.clamp(min=1e-8).log().sum() + EXPLORATION * outside
         return loss
-
-
-def _as_one_vector(network: torch.nn.Module) -> tuple[torch.nn.Parameter, torch.Tensor]:
-    """Move a network's parameters into one vector, and their gradients into another: an optimiser of one is faster."""
-    parameters = list(network.parameters())
-    weights = torch.nn.Parameter(torch.nn.utils.parameters_to_vector(parameters).detach())
-    weights.grad = gradient = torch.zeros_like(weights)
-    torch.nn.utils.vector_to_parameters(weights.detach(), parameters)
-    for parameter, part in zip(parameters, gradient.split([p.numel() for p in parameters]), strict=True):
-        parameter.grad = part.view_as(parameter)
-    return weights, gradient
-
-
-def _initialise(network: torch.nn.Module, generator: torch.Generator) -> None:
-    """Draw weights as torch does, in double precision: torch's numbers differ in the last digit between processors."""
-    for layer in network.modules():
-        if isinstance(layer, torch.nn.Linear):
-            bound = layer.in_features**-0.5
-            for part in (layer.weight, layer.bias):
-                uniform = torch.rand(part.shape, generator=generator, dtype=torch.float64)
-                part.data.copy_(((2 * uniform - 1) * bound).float())
 
 
 def _select(probabilities: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -61,7 +61,7 @@ def test_a_run_returns_the_scores_of_its_suite(here: Path, capsys: pytest.Captur
     )
     assert (first["metric"], first["value"]) == ("auroc", result.scores["noisy_label_detection"].value)
     assert (first["status"], first["mark"], first["evaluator_version"]) == ("ok", "claimed", "0.1.0")
-    assert (first["seconds"], first["peak_memory"]) == (result.cost.seconds, result.cost.peak_memory)
+    assert (first["seconds"], first["peak_memory"]) == (result.seconds, result.cost.peak_memory)
 
 
 def test_a_run_computes_what_the_command_computes(here: Path) -> None:

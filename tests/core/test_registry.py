@@ -16,9 +16,9 @@ from dvbench.registry import KINDS, entries, find
 EXPECTED = {
     "evaluators": [
         "adam_trac_in", "ame", "beta_shapley", "bm25", "chg_shapley", "class_wise_shapley", "data_banzhaf", "data_oob",
-        "data_shapley", "dvrl", "embedding_similarity", "gradient_shapley", "hardness_shapley", "hessian_influence",
-        "in_context_probing", "in_run_data_shapley", "influence_function", "influence_subsample", "knn_shapley", "lava",
-        "leave_one_out", "logra", "metagradient",
+        "data_shapley", "dvrl", "embedding_similarity", "fw_shapley", "gradient_shapley", "hardness_shapley",
+        "hessian_influence", "in_context_probing", "in_run_data_shapley", "influence_function", "influence_subsample",
+        "knn_shapley", "lava", "leave_one_out", "logra", "metagradient",
         "partial_unlearning_shapley", "random", "robust_volume_shapley", "threshold_knn_shapley", "trac_in",
         "unlearning_shapley", "warm_start_shapley",
     ],

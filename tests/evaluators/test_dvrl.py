@@ -106,7 +106,7 @@ def test_values_are_those_of_a_plain_loop() -> None:
     inputs, generator = evaluator._inputs(**FIT), torch.Generator()
     generator.manual_seed(int(evaluator.random_state.randint(2**31)))
     estimator = evaluator.value_estimator.double()
-    dvrl._initialise(estimator, generator)
+    dvrl.initialise(estimator, generator)
     optimiser, utilities = torch.optim.Adam(estimator.parameters(), lr=0.01), []
     for _ in range(20):
         batch = torch.randperm(100, generator=generator)[:50]

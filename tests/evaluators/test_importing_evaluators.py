@@ -17,7 +17,7 @@ CLASSES = {
     "adam_trac_in": "AdamTracIn", "ame": "AME", "beta_shapley": "BetaShapley", "bm25": "BM25",
     "chg_shapley": "CHGShapley", "class_wise_shapley": "ClassWiseShapley",
     "data_banzhaf": "DataBanzhaf", "data_oob": "DataOob", "data_shapley": "DataShapley", "dvrl": "DVRL",
-    "embedding_similarity": "EmbeddingSimilarity",
+    "embedding_similarity": "EmbeddingSimilarity", "fw_shapley": "FWShapley",
     "gradient_shapley": "GradientShapley", "hardness_shapley": "HardnessShapley",
     "hessian_influence": "HessianInfluence", "in_context_probing": "InContextProbing",
     "in_run_data_shapley": "InRunDataShapley",

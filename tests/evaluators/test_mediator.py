@@ -47,6 +47,7 @@ BUDGETS = {
     "data_oob": {"models": 20},
     "data_shapley": {"permutations": 1},
     "dvrl": {"rl_epochs": 3, "rl_batch_size": 8},
+    "fw_shapley": {"utilities": 30, "steps": 20},
     "influence_subsample": {"models": 30},
     "partial_unlearning_shapley": {"method": METHOD, "utility": "log_loss"},
     "robust_volume_shapley": {"permutations": 1},

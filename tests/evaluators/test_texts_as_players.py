@@ -28,8 +28,9 @@ UNLEARN = {"steps": 3, "batch_size": 4, "lr": 5e-3}
 METHOD = {"name": "gradient_ascent", **UNLEARN}
 SEED = 5
 NO_TEXTS = {
-    "adam_trac_in", "chg_shapley", "class_wise_shapley", "data_oob", "dvrl", "gradient_shapley", "hardness_shapley",
-    "knn_shapley", "lava", "metagradient", "robust_volume_shapley", "threshold_knn_shapley", "warm_start_shapley",
+    "adam_trac_in", "chg_shapley", "class_wise_shapley", "data_oob", "dvrl", "fw_shapley", "gradient_shapley",
+    "hardness_shapley", "knn_shapley", "lava", "metagradient", "robust_volume_shapley", "threshold_knn_shapley",
+    "warm_start_shapley",
 }  # fmt: skip
 
 

@@ -142,13 +142,13 @@ def test_judging_repeats_to_the_bit(judged, tmp_path):
         assert result.scores == results[key].scores
 
 
-def test_evaluators_that_read_features_are_failures_that_say_so(tmp_path):
+def test_evaluators_that_read_features_decline_and_say_so(tmp_path):
     suite = small("text-tiny", ["knn_shapley", "trac_in"])
     chosen = suite.model_copy(update={"problems": suite.problems[:1]})
     store = Store(tmp_path)
     results = {result.cell.key.evaluator: result for result in run_cells(make_plan(chosen).cells, store, "cpu", 0)}
     assert results["trac_in"].status == "ok"
-    assert results["knn_shapley"].status == "failed"
+    assert results["knn_shapley"].status == "declined"
     assert results["knn_shapley"].error.startswith("knn_shapley ")
     assert "text" in results["knn_shapley"].error
     assert "\n" not in results["knn_shapley"].error
