@@ -117,7 +117,7 @@ def _different(scaled: np.ndarray) -> np.ndarray:
     """Return the pairs that differ, by the step-down procedure."""
     signs = _signs(*scaled.shape)
     observed = np.abs(scaled.sum(axis=0))
-    left, found = np.flatnonzero(observed > 0), np.array([], dtype=int)
+    left, apart = np.flatnonzero(observed > 0), np.array([], dtype=int)
     while len(left):
         largest = np.concatenate(
             [np.abs(part @ scaled[:, left]).max(axis=1) for part in np.array_split(signs, -(-len(signs) // 64))]
@@ -127,8 +127,8 @@ def _different(scaled: np.ndarray) -> np.ndarray:
         different = 1 - below / len(largest) <= ALPHA
         if not different.any():
             break
-        found, left = np.concatenate([found, left[different]]), left[~different]
-    return found
+        apart, left = np.concatenate([apart, left[different]]), left[~different]
+    return apart
 
 
 def _signs(observations: int, pairs: int) -> np.ndarray:
