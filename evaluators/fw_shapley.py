@@ -10,6 +10,7 @@ from opendataval.dataval import DataEvaluator, ModelMixin
 from scipy.special import comb
 
 from dvbench.number_checks import number, whole_number
+from dvbench.problems.build import standardised
 from dvbench.randomness import random_state as as_random_state
 from dvbench.randomness import torch_generator
 from dvbench.training.tensors import as_rows
@@ -97,7 +98,7 @@ class FWShapley(ArrayInput, DataEvaluator, ModelMixin):
         utilities = coalition_utilities(self, coalitions_of(np.vstack([ends, inclusion])), *args, **kwargs)
         generator = torch_generator(int(self.random_state.randint(2**31)))
         gains, total = utilities[2:] - utilities[0], utilities[1] - utilities[0]
-        points = np.hstack([_standardised(x), y])
+        points = np.hstack([*standardised([x]), y])
         self.values_ = self._fitted(points, inclusion, weights, gains, total, generator)
         return self
 
@@ -174,11 +175,3 @@ def kernel_coalitions(n: int, count: int, random_state: np.random.RandomState) -
     half = order < drawn[:, np.newaxis]
     inclusion = np.stack([half, ~half], axis=1).reshape(-1, n)[:count]
     return inclusion, np.full(count, 1 / max(count, 1))
-
-
-def _standardised(x: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and deviation 1; constant ones are 0."""
-    x = x.astype(np.float64)
-    deviation = x.std(axis=0)
-    scaled: np.ndarray = (x - x.mean(axis=0)) / np.where(deviation == 0, 1.0, deviation)
-    return scaled

@@ -206,7 +206,7 @@ def _point_splits(
 
     for values in (*raw, *labels):
         _check_numbers(values, dataset)
-    xs, unit = (_scale(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
+    xs, unit = (standardised(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
     classes = len(source.classes)
     train_x, train_y, corrupted = _disturb(
         xs[0], labels[0], noise, unit, classes, players, generator(dataset, seed, "noise", noise.kind)
@@ -269,8 +269,8 @@ def _is_default(value: object, default: str | None) -> bool:
         return False
 
 
-def _scale(parts: list[np.ndarray]) -> list[np.ndarray]:
-    """Standardise columns with the statistics of the first part, the training set."""
+def standardised(parts: list[np.ndarray]) -> list[np.ndarray]:
+    """Standardise columns with the statistics of the first part, the training set. A constant column becomes 0."""
     mean, deviation = parts[0].mean(axis=0, dtype=np.float64), parts[0].std(axis=0, dtype=np.float64)
     # By rounding, the deviation of a constant column may be above 0, and that of a column of tiny numbers may be 0.
     deviation = np.where((np.ptp(parts[0], axis=0) == 0) | (deviation == 0), 1.0, deviation)
@@ -314,7 +314,7 @@ def _targets(labels: list[np.ndarray], source: Source) -> list[np.ndarray]:
     """One-hot labels, or targets standardised with the training set's statistics, of shape (n, outputs)."""
     if source.kind == "classification":
         return [np.eye(len(source.classes))[numbers] for numbers in labels]
-    return _scale([targets[:, np.newaxis] for targets in labels])
+    return standardised([targets[:, np.newaxis] for targets in labels])
 
 
 def _tensor(values: np.ndarray, dataset: str) -> torch.Tensor:
