@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from opendataval.dataval import DataEvaluator
 from scipy import sparse
 
 from dvbench.number_checks import number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.tensors import as_tensor
-from evaluators.common.array_input import ArrayInput
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import require_texts
 from evaluators.common.texts import word_counts
 
 
-class BM25(ArrayInput, DataEvaluator):
+class BM25(OwnEvaluator):
     """BM25: mean score of a text as the answer to a search for each text of the validation set. It trains nothing.
 
         phi_i = mean over questions q of the sum over tokens t of q of  idf(t) f (k1 + 1) / (f + k1 (1 - b + b |i| / m))
@@ -67,15 +66,6 @@ class BM25(ArrayInput, DataEvaluator):
         counts, asked = word_counts(texts, questions)
         self.values_: np.ndarray = bm25_values(counts, asked, self.k1, self.b)
         return self
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_
 
 
 def bm25_values(texts: sparse.csr_array, questions: sparse.csr_array, k1: float, b: float) -> np.ndarray:

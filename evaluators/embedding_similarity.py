@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from opendataval.dataval import DataEvaluator
 
 from dvbench.errors import UserError
 from dvbench.number_checks import whole_number
@@ -15,12 +14,12 @@ from dvbench.problems.text_encoder import text_encoder
 from dvbench.problems.tokenizer import load_vocabulary
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.tensors import as_tensor
-from evaluators.common.array_input import ArrayInput
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import require_texts
 from evaluators.common.texts import word_tokens
 
 
-class EmbeddingSimilarity(ArrayInput, DataEvaluator):
+class EmbeddingSimilarity(OwnEvaluator):
     """Embedding similarity: mean cosine similarity of a text and the texts of the validation set. It trains nothing.
 
         phi_i = mean over questions q of  <e(i), e(q)>
@@ -77,15 +76,6 @@ class EmbeddingSimilarity(ArrayInput, DataEvaluator):
         features = encode_rows(rows, text_encoder(self.encoder, self.tokens)).astype(np.float64)
         self.values_: np.ndarray = features[: len(texts)] @ features[len(texts) :].mean(axis=0)
         return self
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_
 
 
 def decoded(x: torch.Tensor) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from opendataval.dataval import DataEvaluator, ModelMixin
+from opendataval.dataval import ModelMixin
 from scipy.special import comb
 
 from dvbench.number_checks import number, whole_number
@@ -14,15 +14,15 @@ from dvbench.problems.build import standardised
 from dvbench.randomness import random_state as as_random_state
 from dvbench.randomness import torch_generator
 from dvbench.training.tensors import as_rows
-from evaluators.common.array_input import ArrayInput
 from evaluators.common.coalitions import all_coalitions, coalition_utilities, coalitions_of
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import require_features, require_finite_features
 from evaluators.common.value_network import Adam, as_one_vector, initialise
 
 HIDDEN = 64  # units of both hidden layers
 
 
-class FWShapley(ArrayInput, DataEvaluator, ModelMixin):
+class FWShapley(OwnEvaluator, ModelMixin):
     """FW-Shapley: a network that reads a point's features and label learns to predict Shapley values of all points.
 
     Shapley values are the numbers that sum to the utility of all players less that of none, and whose sums over
@@ -101,15 +101,6 @@ class FWShapley(ArrayInput, DataEvaluator, ModelMixin):
         points = np.hstack([*standardised([x]), y])
         self.values_ = self._fitted(points, inclusion, weights, gains, total, generator)
         return self
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_
 
     def _fitted(
         self,

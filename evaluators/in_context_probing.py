@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from opendataval.dataval import DataEvaluator, ModelMixin
+from opendataval.dataval import ModelMixin
 
 from dvbench.errors import UserError
 from dvbench.number_checks import whole_number
@@ -17,13 +17,13 @@ from dvbench.training.language_model import LanguageModel
 from dvbench.training.output_chunks import full_precision
 from dvbench.training.tensors import as_tensor
 from dvbench.training.text_batches import lengths, output_layer
-from evaluators.common.array_input import ArrayInput
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import require_texts
 
 CHUNK = 512  # tokens that have logits at a time
 
 
-class InContextProbing(ArrayInput, DataEvaluator, ModelMixin):
+class InContextProbing(OwnEvaluator, ModelMixin):
     """In-context probing: rise of the mean log-probability of validation texts if a text stands before them.
 
         phi_i = mean over tokens t of questions q that count of  log p(t | text i, q before t) - log p(t | q before t)
@@ -91,15 +91,6 @@ class InContextProbing(ArrayInput, DataEvaluator, ModelMixin):
         ]
         self.values_: np.ndarray = (loss - np.array(losses)) / tokens
         return self
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_
 
 
 def with_demonstration(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from opendataval.dataval import DataEvaluator, ModelMixin
+from opendataval.dataval import ModelMixin
 from opendataval.metrics import accuracy, neg_mse
 from torch import nn
 
@@ -24,7 +24,7 @@ from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import Metric
 from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.factory import MethodSetting, as_method, make_unlearner
-from evaluators.common.array_input import ArrayInput
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import require_network
 from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
@@ -56,7 +56,7 @@ class PartialValue:
     full: float
 
 
-class PartialUnlearningShapley(ArrayInput, DataEvaluator, ModelMixin):
+class PartialUnlearningShapley(OwnEvaluator, ModelMixin):
     """Partial Unlearning Shapley: a target set's Shapley value in a game against all other data, without those data.
 
     The two players are the target set D and the rest of the training data:
@@ -228,15 +228,6 @@ class PartialUnlearningShapley(ArrayInput, DataEvaluator, ModelMixin):
             (float(full - u), float(full - a), float(full - initial)) for u, a in zip(unlearned, alone, strict=True)
         ]
         return [PartialValue((target + all_ - rest) / 2, target, rest, all_, full) for target, rest, all_ in lost]
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_
 
 
 def _default_metric(kind: Kind) -> Metric:

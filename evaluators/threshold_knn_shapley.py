@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from opendataval.dataval import DataEvaluator
 
 from dvbench.number_checks import number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.tensors import as_rows, as_tensor
-from evaluators.common.array_input import ArrayInput
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import require_classes, require_finite_features
 
 CHUNK = 2**22  # pairs of a player and a validation point that are compared together: 80 MB
 
 
-class ThresholdKNNShapley(ArrayInput, DataEvaluator):
+class ThresholdKNNShapley(OwnEvaluator):
     """Threshold KNN Shapley: exact Shapley values of a classifier by all neighbours within a threshold, no training.
 
     The neighbours of a validation point are the players whose cosine similarity with it is at least a threshold. The
@@ -65,15 +64,6 @@ class ThresholdKNNShapley(ArrayInput, DataEvaluator):
         x, y, x_valid, y_valid = map(as_rows, (self.x_train, self.y_train, self.x_valid, self.y_valid))
         self.values_ = threshold_knn_shapley_values(x, y, x_valid, y_valid, self.threshold)
         return self
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_
 
 
 def threshold_knn_shapley_values(

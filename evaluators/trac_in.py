@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from opendataval.dataval import DataEvaluator, ModelMixin
+from opendataval.dataval import ModelMixin
 
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.any_model import fit_observed
 from dvbench.training.gradients import gradient_products
 from dvbench.training.tensors import as_tensor
-from evaluators.common.array_input import ArrayInput
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import require_gradients
 
 
-class TracIn(ArrayInput, DataEvaluator, ModelMixin):
+class TracIn(OwnEvaluator, ModelMixin):
     """TracIn: inner products of training gradients with the validation set's, summed over checkpoints of a training.
 
         phi_i = sum over checkpoints c of  lr <grad L(theta_c; validation), grad l(theta_c; i)> / n
@@ -83,12 +83,3 @@ class TracIn(ArrayInput, DataEvaluator, ModelMixin):
         observed = fit_observed(model, x, y, observe, *args, epochs=epochs, lr=lr, depends_on=validation, **kwargs)
         self.values_: np.ndarray = lr * np.sum([*observed, value()], axis=0)
         return self
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_

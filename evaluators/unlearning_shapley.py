@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from opendataval.dataval import DataEvaluator, ModelMixin
+from opendataval.dataval import ModelMixin
 
 from dvbench.errors import UserError
 from dvbench.games import AT_ONCE, Game, RandomGame, ShapleyEstimate, shapley_values
@@ -21,12 +21,12 @@ from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import model_utilities
 from dvbench.unlearning.engine import Unlearner
 from dvbench.unlearning.factory import MethodSetting, as_method, make_unlearner
-from evaluators.common.array_input import ArrayInput
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import require_network
 from evaluators.common.utility import Utility, checked_utility, mean_utilities
 
 
-class UnlearningShapley(ArrayInput, DataEvaluator, ModelMixin):
+class UnlearningShapley(OwnEvaluator, ModelMixin):
     """Unlearning Shapley: Shapley values of the utility that is lost by unlearning a coalition.
 
     One model is trained on all players. The game's value of a coalition S is
@@ -223,15 +223,6 @@ class UnlearningShapley(ArrayInput, DataEvaluator, ModelMixin):
     def _utilities(self, outputs: torch.Tensor) -> np.ndarray:
         """U of models with these outputs (k, outputs, n_validation) on the validation set, (k,)."""
         return mean_utilities(self.utility, self.metric, as_tensor(self.y_valid), outputs)
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_
 
 
 def seed_of_draw(seed: int, draw: int) -> int:

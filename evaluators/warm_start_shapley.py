@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from opendataval.dataval import DataEvaluator, ModelMixin
+from opendataval.dataval import ModelMixin
 
 from dvbench.number_checks import number, whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.sampling import RunningMean, Sampling
 from dvbench.training.tensors import as_tensor
 from dvbench.training.utilities import model_utilities
-from evaluators.common.array_input import ArrayInput
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.regressions import Regressions
 from evaluators.common.requirements import require_classes
 
@@ -25,7 +25,7 @@ REFRESH = 2  # prefixes grow by 1/2 between two computations of the precondition
 MEMORY = 2**28  # bytes of one batch of permutations
 
 
-class WarmStartShapley(ArrayInput, DataEvaluator, ModelMixin):
+class WarmStartShapley(OwnEvaluator, ModelMixin):
     """Warm-start Shapley: Data Shapley of logistic regression; each prefix's model starts from the one before.
 
     The utility of a coalition is the metric on the validation set of the multinomial logistic regression that minimises
@@ -195,15 +195,6 @@ class WarmStartShapley(ArrayInput, DataEvaluator, ModelMixin):
                 )
             utilities.append(model_utilities(self.metric, y, logits))
         return np.stack(utilities, axis=1)
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_
 
 
 def _features(players: torch.Tensor, validation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

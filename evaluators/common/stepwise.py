@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from opendataval.dataval import DataEvaluator, ModelMixin
+from opendataval.dataval import ModelMixin
 from torch import nn
 
 from dvbench.errors import UserError
@@ -18,8 +18,8 @@ from dvbench.training.language_model import LanguageModel
 from dvbench.training.losses import is_classification, point_losses
 from dvbench.training.tensor_model import TensorModel
 from dvbench.training.tensors import as_tensor
-from evaluators.common.array_input import ArrayInput
 from evaluators.common.linear_layers import LinearLayers, LinearLayersOfPoints, LinearLayersOfTexts
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import Layers, require_features, require_network
 
 Data = tuple[torch.Tensor, torch.Tensor]
@@ -54,7 +54,7 @@ def steppable_model(evaluator: str, model: Any, x: torch.Tensor, y: torch.Tensor
     return TensorModel(logits_network(model, x[:2]).to(device), kind, y.shape[1], seed)
 
 
-class StepwiseEvaluator(ArrayInput, DataEvaluator, ModelMixin):
+class StepwiseEvaluator(OwnEvaluator, ModelMixin):
     """Base class of evaluators that follow every step of one training.
 
     Parameters
@@ -99,15 +99,6 @@ class StepwiseEvaluator(ArrayInput, DataEvaluator, ModelMixin):
         if not bool(values.isfinite().all()):
             raise FloatingPointError("the model diverged: values are NaN or infinite; use a lower learning rate")
         self.values_: np.ndarray = values.double().numpy(force=True)
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_
 
 
 def mean_loss(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

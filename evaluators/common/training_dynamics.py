@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from opendataval.dataval import DataEvaluator, ModelMixin
+from opendataval.dataval import ModelMixin
 
 from dvbench.errors import UserError
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.any_model import fit_observed
 from dvbench.training.tensors import as_tensor
-from evaluators.common.array_input import ArrayInput
+from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import require_features, require_network
 
 CHUNK = 1024  # rows: smaller chunks take more time for each class, larger ones only more memory
@@ -25,7 +25,7 @@ def chunks(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
     return zip(*(torch.split(tensor, CHUNK) for tensor in tensors), strict=True)
 
 
-class TrainingDynamics(ArrayInput, DataEvaluator, ModelMixin):
+class TrainingDynamics(OwnEvaluator, ModelMixin):
     """Values players at the start of every epoch of one training, and averages the values over epochs.
 
     Parameters
@@ -78,12 +78,3 @@ class TrainingDynamics(ArrayInput, DataEvaluator, ModelMixin):
             raise FloatingPointError("the model diverged: its losses are NaN or infinite; use a lower learning rate")
         self.values_ = total / int(epochs)
         return self
-
-    def evaluate_data_values(self) -> np.ndarray:
-        """Return the values.
-
-        Returns
-        -------
-        numpy.ndarray of shape (n,)
-        """
-        return self.values_

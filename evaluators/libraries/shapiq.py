@@ -30,7 +30,17 @@ class _Approximated(SampledByLibrary):
         return values
 
 
-class KernelSHAP(_Approximated):
+class _Regression(_Approximated):
+    """Base of the regressions on sampled coalitions."""
+
+    def __init__(
+        self, utilities: int = 1000, pairing: bool = True, random_state: int | np.random.RandomState | None = None
+    ) -> None:
+        super().__init__(utilities, random_state)
+        self.pairing = bool(pairing)
+
+
+class KernelSHAP(_Regression):
     """KernelSHAP: Shapley values by a weighted regression on sampled coalitions, as shapiq computes them.
 
     Values are in units of the utility, sum to the utility of all players less that of none, and a high one is good.
@@ -58,18 +68,12 @@ class KernelSHAP(_Approximated):
     M. Muschalik et al. shapiq: Shapley interactions for machine learning. NeurIPS 2024, arXiv:2410.01649.
     """
 
-    def __init__(
-        self, utilities: int = 1000, pairing: bool = True, random_state: int | np.random.RandomState | None = None
-    ) -> None:
-        super().__init__(utilities, random_state)
-        self.pairing = bool(pairing)
-
     def make_approximator(self, n: int, seed: int) -> Any:
         """Approximator of shapiq for n players."""
         return approximator.KernelSHAP(n, pairing_trick=self.pairing, random_state=seed)
 
 
-class UnbiasedKernelSHAP(_Approximated):
+class UnbiasedKernelSHAP(_Regression):
     """Unbiased KernelSHAP: the closed form of the regression with its exact matrix, as shapiq computes it.
 
     Values are in units of the utility, sum to the utility of all players less that of none, and a high one is good.
@@ -95,12 +99,6 @@ class UnbiasedKernelSHAP(_Approximated):
     I. Covert, S.-I. Lee. Improving KernelSHAP: practical Shapley value estimation using linear regression. AISTATS
     2021, arXiv:2012.01536.
     """
-
-    def __init__(
-        self, utilities: int = 1000, pairing: bool = True, random_state: int | np.random.RandomState | None = None
-    ) -> None:
-        super().__init__(utilities, random_state)
-        self.pairing = bool(pairing)
 
     def make_approximator(self, n: int, seed: int) -> Any:
         """Approximator of shapiq for n players."""
