@@ -51,8 +51,8 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
     again, gets NaN for a class that the validation set lacks, and fails on a class with one player. In both variants
     nothing is cached or truncated.
 
-    With a nearest-neighbour model, such as ``dvbench.value(..., model=KNeighborsClassifier(5))`` of scikit-learn, it is a
-    class-wise KNN Shapley. No closed form of that is known to us, so it costs as many fits as with any other model.
+    With a nearest-neighbour model, such as scikit-learn's in ``dvbench.value(..., model=KNeighborsClassifier(5))``, it
+    is a class-wise KNN Shapley. No closed form of that is known to us: it costs as many fits as with any other model.
 
     Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction.
     Without vector instructions no value of two problems with 100 players changed.
