@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dvbench.results import MARKS, FreshRun
 from leaderboard import statistics
 from leaderboard.descriptions import Description, bibtex, describe
+from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
@@ -61,6 +62,7 @@ def environment() -> Environment:
     templates.globals |= {"number": number, "clean": clean}
     words = {"costs": COSTS_IN_WORDS, "fresh": FRESH_IN_WORDS, "ranks": RANKS_IN_WORDS, "scores": SCORES_IN_WORDS}
     words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
+    words |= {"goals": GOALS_IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug}
     return templates
@@ -77,12 +79,12 @@ def suite_files(
     index: Index,
     suite: SuiteScores,
     numbers: SuiteStatistics,
-    tables: SuiteTables,
+    made: tuple[SuiteTables, Sequence[GoalTable]],
     suites: list[str],
 ) -> Iterator[tuple[str, bytes]]:
     """Yield path and content of every file of the site that belongs to a suite; ``suites`` names all suites."""
-    home = suite.name
-    common = {"suite": home, "version": suite.version, "suites": suites, "report": tables}
+    home, (tables, goals) = suite.name, made
+    common = {"suite": home, "version": suite.version, "suites": suites, "report": tables, "goals": goals}
 
     def page(template: str, **more: Any) -> bytes:
         return templates.get_template(template).render(**common, **more).encode()
