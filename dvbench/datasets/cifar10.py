@@ -7,7 +7,12 @@ from dvbench.problems.image_encoder import encode_images
 from dvbench.problems.source import Source
 
 
-def cifar10(encoder: str | None = None, encoder_size: int | None = None, standardise: bool | None = None) -> Source:
+def cifar10(
+    encoder: str | None = None,
+    encoder_size: int | None = None,
+    standardise: bool | None = None,
+    encoder_components: int | None = None,
+) -> Source:
     """Objects and animals in colour images of 32 × 32 pixels; 50,000 + 10,000 rows, 3,072 features, 10 classes.
 
     Hub id uoft-cs/cifar10; its authors state no licence and ask for a citation. Points have shape (3, 32, 32) and
@@ -25,6 +30,8 @@ def cifar10(encoder: str | None = None, encoder_size: int | None = None, standar
     standardise : bool, optional
         Whether columns are standardised with statistics of the training set; by default features of an encoder are, and
         pixels are not.
+    encoder_components : int, optional
+        Number of principal components of the training set that replace the encoder's features; by default all stay.
 
     References
     ----------
@@ -32,4 +39,4 @@ def cifar10(encoder: str | None = None, encoder_size: int | None = None, standar
     2009, https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf.
     """
     images = read_images("uoft-cs/cifar10", image="img", label="label")
-    return encode_images(images, encoder, encoder_size, standardise)
+    return encode_images(images, encoder, encoder_size, standardise, encoder_components)

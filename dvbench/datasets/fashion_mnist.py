@@ -8,7 +8,10 @@ from dvbench.problems.source import Source
 
 
 def fashion_mnist(
-    encoder: str | None = None, encoder_size: int | None = None, standardise: bool | None = None
+    encoder: str | None = None,
+    encoder_size: int | None = None,
+    standardise: bool | None = None,
+    encoder_components: int | None = None,
 ) -> Source:
     """Clothing in grayscale images of 28 × 28 pixels; 60,000 + 10,000 rows, 784 features, 10 classes.
 
@@ -26,6 +29,8 @@ def fashion_mnist(
     standardise : bool, optional
         Whether columns are standardised with statistics of the training set; by default features of an encoder are, and
         pixels are not.
+    encoder_components : int, optional
+        Number of principal components of the training set that replace the encoder's features; by default all stay.
 
     References
     ----------
@@ -33,4 +38,4 @@ def fashion_mnist(
     Algorithms", 2017, https://arxiv.org/abs/1708.07747.
     """
     images = read_images("zalando-datasets/fashion_mnist", image="image", label="label")
-    return encode_images(images, encoder, encoder_size, standardise)
+    return encode_images(images, encoder, encoder_size, standardise, encoder_components)

@@ -8,7 +8,10 @@ from dvbench.problems.source import Source
 
 
 def tiny_imagenet(
-    encoder: str | None = None, encoder_size: int | None = None, standardise: bool | None = None
+    encoder: str | None = None,
+    encoder_size: int | None = None,
+    standardise: bool | None = None,
+    encoder_components: int | None = None,
 ) -> Source:
     """Photographs in colour images of 64 × 64 pixels; 100,000 + 10,000 rows, 12,288 features, 200 classes.
 
@@ -30,6 +33,8 @@ def tiny_imagenet(
     standardise : bool, optional
         Whether columns are standardised with statistics of the training set; by default features of an encoder are, and
         pixels are not.
+    encoder_components : int, optional
+        Number of principal components of the training set that replace the encoder's features; by default all stay.
 
     References
     ----------
@@ -37,4 +42,4 @@ def tiny_imagenet(
     http://cs231n.stanford.edu/reports/2015/pdfs/yle_project.pdf.
     """
     images = read_images("zh-plus/tiny-imagenet", image="image", label="label", splits=("train", "valid"), mode="RGB")
-    return encode_images(images, encoder, encoder_size, standardise)
+    return encode_images(images, encoder, encoder_size, standardise, encoder_components)

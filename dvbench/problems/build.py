@@ -206,6 +206,7 @@ def _point_splits(
 
     for values in (*raw, *labels):
         _check_numbers(values, dataset)
+    raw = _projected(raw, source.components, dataset) if source.components else raw
     xs, unit = (standardised(raw), 1.0) if source.standardise else (raw, float(raw[0].std(dtype=np.float64)))
     classes = len(source.classes)
     train_x, train_y, corrupted = _disturb(
@@ -275,6 +276,21 @@ def standardised(parts: list[np.ndarray]) -> list[np.ndarray]:
     # By rounding, the deviation of a constant column may be above 0, and that of a column of tiny numbers may be 0.
     deviation = np.where((np.ptp(parts[0], axis=0) == 0) | (deviation == 0), 1.0, deviation)
     return [(part - mean) / deviation for part in parts]
+
+
+def _projected(parts: list[np.ndarray], components: int, dataset: str) -> list[np.ndarray]:
+    """Replace columns by their principal components in the first part, the training set."""
+    from sklearn.decomposition import PCA
+
+    most = min(parts[0].shape)
+    if components > most:
+        rows, columns = parts[0].shape
+        raise UserError(
+            f"data set '{dataset}' has at most {most} components, because it has {rows} training points and {columns} "
+            f"features: ask for fewer than {components}"
+        )
+    pca = PCA(components, svd_solver="full").fit(parts[0].astype(np.float64))
+    return [pca.transform(part.astype(np.float64)) for part in parts]
 
 
 def _disturb(

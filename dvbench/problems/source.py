@@ -62,6 +62,9 @@ class Source:
     fingerprint : callable, optional
         ``fingerprint(rows)`` returns hashes of these rows, uint8 of shape (len(rows), bytes). They stand for the
         features in the hash of the data, if features are computed, because these differ between machines by rounding.
+    components : int
+        Number of principal components of the training set that replace the columns before they are standardised; 0 for
+        none.
 
     Raises
     ------
@@ -78,6 +81,7 @@ class Source:
     groups: np.ndarray | None = None
     vocabulary: int = 0
     fingerprint: Callable[[np.ndarray], np.ndarray] | None = None
+    components: int = 0
 
     def __post_init__(self) -> None:
         if self.kind == "language":

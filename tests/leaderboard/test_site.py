@@ -298,7 +298,7 @@ def test_submitted_text_is_no_tex_and_no_html(write, tmp_path):
     about = submission.about.model_copy(update={"authors": ("<b>x</b>",), "reference": "}\\write18{rm}"})
     store.write_submission(submission.model_copy(update={"about": about}))
     build(store.root, tmp_path / "out")
-    page = (tmp_path / "out/small/evaluators/Mine.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out/about/evaluators/Mine.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;x&lt;/b&gt;" in page
     assert "<b>x" not in page
     assert "\\write18" not in (tmp_path / "out/small/references.bib").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -17,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from dvbench.errors import UserError
-from dvbench.problems.build import build_problem
+from dvbench.problems.build import assemble, build_problem
 from dvbench.problems.image_encoder import encode_images, image_encoder
 from dvbench.problems.source import Source
 from dvbench.settings import DatasetSettings, Noise, Sizes
@@ -104,6 +105,21 @@ def test_features_are_equal_to_the_bit_whatever_is_encoded_with_a_row(
         np.testing.assert_array_equal(source.take(np.array(rows)), all_rows[rows])
 
 
+def test_components_of_the_training_set_replace_features(mirror: Path) -> None:
+    parts = (np.arange(40), np.arange(40, 60), np.arange(60, 80))
+    source = encode_images(images(), IMAGES, 32, components=5)
+    problem = assemble(source, "made up", parts, Noise(), 0)
+    raw = source.take(np.arange(80)).astype(np.float64)
+    centred = raw - raw[:40].mean(axis=0)
+    values, vectors = np.linalg.eigh(centred[:40].T @ centred[:40])
+    expected = centred @ vectors[:, ::-1][:, :5] / np.sqrt(values[::-1][:5] / 40)
+    xs = np.concatenate([part.x.numpy() for part in (problem.train, problem.validation, problem.test)])
+    signs = np.sign((expected * xs).sum(axis=0))
+    np.testing.assert_allclose(xs, expected * signs, atol=1e-3)
+    with pytest.raises(UserError, match="'made up' has at most 40 components, because it has 40 training points"):
+        assemble(replace(source, components=41), "made up", parts, Noise(), 0)
+
+
 def test_features_are_read_from_the_cache_without_the_network(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = encode_images(images(), IMAGES, 32).take(np.arange(20))
     monkeypatch.setitem(sys.modules, "timm", None)  # importing it would fail
@@ -184,6 +200,8 @@ def test_a_network_of_one_size_reads_that_size(mirror: Path) -> None:
         ({"encoder": IMAGES, "size": 8}, "encoder_size must be a whole number from 16 to 1024, not 8"),
         ({"encoder": IMAGES, "size": "large"}, "encoder_size must be a whole number from 16 to 1024, not 'large'"),
         ({"encoder": IMAGES, "size": True}, "encoder_size must be a whole number from 16 to 1024, not True"),
+        ({"encoder": IMAGES, "components": 0}, "encoder_components must be a whole number from 1, not 0"),
+        ({"encoder": None, "components": 8}, "encoder_components = 8 needs an encoder, such as encoder = 'timm/"),
         ({"encoder": None, "size": 96}, "encoder_size = 96 needs an encoder, such as encoder = 'timm/"),
         ({"encoder": None, "standardise": "no"}, "standardise must be true or false, not 'no'"),
     ],
