@@ -12,14 +12,19 @@ from collections.abc import Iterable
 AUTHOR = re.compile(r"(?:[A-Z]\.[ -]?)+[A-Z][^.,]*")
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})|https://arxiv\.org/abs/(\d{4}\.\d{4,5})")
 DOI = re.compile(r"(?:doi:|https://doi\.org/)(10\.\d{4,9}/[\w.()/:;-]*[\w)])")
-ADDRESS = re.compile(r"(arXiv:\d{4}\.\d{4,5}|doi:10\.\d{4,9}/[\w.()/:;-]*[\w)]|https://[\w./?=&%~#+-]*[\w/])")
+_PAPER = r"arXiv:\d{4}\.\d{4,5}|doi:10\.\d{4,9}/[\w.()/:;-]*[\w)]"
+PAPER = re.compile(f"({_PAPER})")
+ADDRESS = re.compile(rf"({_PAPER}|https://[\w./?=&%~#+-]*[\w/])")
 
 
-def linked(reference: str) -> list[tuple[str, str]]:
-    """Split a text into parts, each with the address that it leads to; an empty one if it is no link."""
+def linked(reference: str, pattern: re.Pattern[str] = ADDRESS) -> list[tuple[str, str]]:
+    """Split a text into parts, each with the address that it leads to; an empty one if it is no link.
+
+    Of texts from results, only numbers of arXiv and DOIs are to become links: their pattern is `PAPER`.
+    """
     addresses = {"arXiv:": "https://arxiv.org/abs/", "doi:": "https://doi.org/"}
     parts = []
-    for number, part in enumerate(ADDRESS.split(reference)):
+    for number, part in enumerate(pattern.split(reference)):
         prefix = next((known for known in addresses if part.startswith(known)), "")
         address = addresses.get(prefix, "") + part.removeprefix(prefix)
         parts.append((part, address if number % 2 else ""))
@@ -41,7 +46,7 @@ def _paper(reference: str) -> str:
     """What tells a paper from others: its number at arXiv, its DOI, or its title."""
     for pattern in (ARXIV, DOI):
         if match := pattern.search(reference):
-            return next(filter(None, match.groups()))
+            return str(next(filter(None, match.groups())))
     parts = _parts(reference.strip().removesuffix("."))
     return reference if parts is None else parts[1].casefold()
 
@@ -66,7 +71,9 @@ def bibtex(key: str, reference: str) -> str:
         fields |= {"eprint": next(filter(None, match.groups())), "archiveprefix": "arXiv"}
     if match := DOI.search(reference):
         fields["doi"] = match[1]
-    if addresses := [address for _, address in linked(reference) if address and not re.search(r"doi\.org/|arxiv\.org/abs/", address)]:
+    if addresses := [
+        address for _, address in linked(reference) if address and not re.search(r"doi\.org/|arxiv\.org/abs/", address)
+    ]:
         fields["url"] = addresses[0]
     lines = (f"  {name} = {{{text if name == 'url' else _tex(text)}}},\n" for name, text in fields.items())
     return f"@misc{{{key},\n{''.join(lines)}}}\n"

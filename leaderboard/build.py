@@ -110,9 +110,7 @@ def _update_index(store: Store, suite: str) -> str | None:
     return None
 
 
-def _write(
-    store: Store, out: Path, common: dict[str, Any], name: str
-) -> tuple[list[Path], dict[str, Any], Digest]:
+def _write(store: Store, out: Path, common: dict[str, Any], name: str) -> tuple[list[Path], dict[str, Any], Digest]:
     """Write all files of a suite; return the paths of Markdown and CSV, and what other pages show of the suite."""
     with open_index(store, name) as index:
         suite = suite_scores(index)

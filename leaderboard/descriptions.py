@@ -6,7 +6,6 @@ The first line of a docstring is the name for people, a colon and one sentence. 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby

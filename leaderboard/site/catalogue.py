@@ -127,12 +127,13 @@ def _tasks_judged(places: list[dict[str, Any]], wanted: str) -> list[tuple[str, 
     for place in places:
         if place["judgement"] == wanted and place["evaluator"] == places[0]["evaluator"]:
             tasks.setdefault(place["task"], []).append(place)
-    end = {"strong": lambda place: place["tier"] == 1, "weak": lambda place: place["tier"] == place["tiers"]}[wanted]
     return [
         (
             task,
             ", ".join(f"{place['place']:.0f} of {place['of']} in {place['suite']}" for place in each),
-            any(place["tiers"] > 1 and end(place) for place in each),
+            any(
+                place["tiers"] > 1 and place["tier"] == (1 if wanted == "strong" else place["tiers"]) for place in each
+            ),
         )
         for task, each in tasks.items()
     ]
@@ -143,7 +144,8 @@ def usage(kind: Kind, name: str, suite: str, description: Description) -> tuple[
     if kind == "selection" and name != "evaluator_values":
         return (
             f"dvbench select table.csv --label COLUMN --fraction 0.3 --strategy {name}",
-            f'import dvbench\n\nkept = dvbench.select("table.csv", label="COLUMN", fraction=0.3, strategy="{name}").kept',
+            'import dvbench\n\nkept = dvbench.select("table.csv", label="COLUMN", fraction=0.3, '
+            f'strategy="{name}").kept',
         )
     if kind == "evaluators" and not description.facts.get("Takes", "").startswith("Texts only"):
         return (
@@ -159,7 +161,7 @@ def usage(kind: Kind, name: str, suite: str, description: Description) -> tuple[
 
 def _task(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
     description = describe("tasks", name)
-    boards = []
+    boards: list[dict[str, Any]] = []
     for digest in digests:
         places = [place for place in digest.places if place["task"] == name]
         if not places:

@@ -1,4 +1,4 @@
-"""What the pages about plug-ins show of each suite: places of methods in tasks, costs, and the problems of data sets."""
+"""What the pages about plug-ins show of each suite: places of methods in tasks, costs, problems of data sets."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -13,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dvbench.results import MARKS, FreshRun
 from leaderboard import statistics
-from leaderboard.bibliography import bibliography, linked
+from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.descriptions import Description, describe
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
@@ -60,10 +61,16 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     templates.globals |= {"number": number, "clean": clean}
-    words = {"costs": COSTS_IN_WORDS, "seconds": SECONDS_IN_WORDS, "fresh": FRESH_IN_WORDS, "ranks": RANKS_IN_WORDS, "scores": SCORES_IN_WORDS}
+    words = {
+        "costs": COSTS_IN_WORDS,
+        "seconds": SECONDS_IN_WORDS,
+        "fresh": FRESH_IN_WORDS,
+        "ranks": RANKS_IN_WORDS,
+        "scores": SCORES_IN_WORDS,
+    }
     words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
-    templates.filters |= {"slug": slug, "linked": linked}
+    templates.filters |= {"slug": slug, "linked": linked, "linked_papers": partial(linked, pattern=PAPER)}
     return templates
 
 

@@ -270,7 +270,7 @@ def test_a_command_is_copied(visit):
 
 def test_the_first_column_of_a_table_stays_in_sight(visit):
     page = visit("quick/evaluators/chg_shapley.html", viewport={"width": 390, "height": 740})
-    scroll = page.locator(".scroll").first
+    scroll = page.locator(".dt-layout-table .dt-layout-full").first
     before = scroll.locator("tbody th").first.bounding_box()["x"]
     scroll.evaluate("element => { element.scrollLeft = 300; }")
     assert scroll.evaluate("element => element.scrollLeft") == 300
@@ -336,7 +336,8 @@ def test_no_two_series_of_a_chart_look_the_same(visit, axis, evaluators, lines):
     page = visit("quick/compare.html")
     script = """([axis, evaluators, lines]) => {
       const names = [...Array.from({ length: lines }, (_, k) => `line_${k}`), "random", "optimal"];
-      const chart = { seeds: 2, x: [0, 1], points: axis === "player", lines: Object.fromEntries(names.map((name) => [name, [0, 1]])) };
+      const chart = { seeds: 2, x: [0, 1], points: axis === "player", lines: {} };
+      chart.lines = Object.fromEntries(names.map((name) => [name, [0, 1]]));
       const curves = Array.from({ length: evaluators }, (_, k) => ({ evaluator: `e${k}`, chart }));
       return charts.overlay("title", axis, curves);
     }"""

@@ -14,8 +14,8 @@ from made_up import a_cell, a_result, a_score, scores_of
 from test_index import submitted
 
 from dvbench.results import Score
+from leaderboard.bibliography import PAPER, bibliography, bibtex, linked
 from leaderboard.build import build
-from leaderboard.bibliography import bibliography, bibtex, linked
 from leaderboard.descriptions import describe
 from leaderboard.index import ScoreCurves
 from leaderboard.site.assets import assets
@@ -68,8 +68,8 @@ def test_every_link_leads_to_a_file_of_the_site(site):
     assert [str(page.relative_to(site)) for page in pages] == [
         "about/datasets/digits.html", "about/datasets/wine.html", "about/evaluators/A.html", "about/evaluators/B.html",
         "about/evaluators/Mine.html", "about/evaluators/random.html", "about/index.html", "about/tasks/f.html",
-        "about/tasks/loss.html", "index.html", "small/compare.html", "small/datasets/digits.html", "small/datasets/wine.html",
-        "small/evaluators/A.html", "small/evaluators/B.html", "small/evaluators/Mine.html",
+        "about/tasks/loss.html", "index.html", "small/compare.html", "small/datasets/digits.html",
+        "small/datasets/wine.html", "small/evaluators/A.html", "small/evaluators/B.html", "small/evaluators/Mine.html",
         "small/evaluators/random.html", "small/index.html",
     ]  # fmt: skip
     for page in pages:
@@ -84,7 +84,11 @@ def test_nothing_comes_from_elsewhere_and_scripts_are_files(site):
         parsed = Links(page.read_text(encoding="utf-8"))
         assert all(each.get("src") and not each["src"].startswith("http") for each in parsed.scripts)
         outside = [link for link in parsed.found if re.match(r"[a-z]+:|//", link)]
-        assert set(outside) <= {"https://example.org/x", "https://doi.org/10.24432/C50P49", "https://doi.org/10.24432/C5PC7J"}
+        assert set(outside) <= {
+            "https://example.org/x",
+            "https://doi.org/10.24432/C50P49",
+            "https://doi.org/10.24432/C5PC7J",
+        }
         assert "default-src 'none'" in page.read_text(encoding="utf-8")
 
 
@@ -249,7 +253,9 @@ def test_references_become_bibtex():
 
 def test_a_paper_has_one_entry():
     papers = [("a", "H. Cai. CHG Shapley. arXiv:2406.11730, 2024. Section 1."), ("a", "J. Zou. Second. ICML 2019.")]
-    text = bibliography([*papers, ("b", "H. Cai. CHG Shapley. arXiv:2406.11730, 2024."), ("b", "J. Zou. second. X 2020.")])
+    text = bibliography(
+        [*papers, ("b", "H. Cai. CHG Shapley. arXiv:2406.11730, 2024."), ("b", "J. Zou. second. X 2020.")]
+    )
     assert re.findall(r"@misc{(.*?),", text) == ["a", "a-2"]
     assert "eprint = {2406.11730}" in text
 
@@ -258,6 +264,7 @@ def test_references_link_to_papers_only():
     parts = linked("A. Title. X 2020, arXiv:2406.11730. See doi:10.1/2, javascript:alert(1), http://x.example.")
     assert [address for _, address in parts if address] == ["https://arxiv.org/abs/2406.11730"]
     assert "".join(part for part, _ in parts).endswith("javascript:alert(1), http://x.example.")
+    assert linked("https://x.example", PAPER) == [("https://x.example", "")]
     assert linked("doi:10.1561/1500000019.")[0] == ("doi:10.1561/1500000019", "https://doi.org/10.1561/1500000019")
 
 
