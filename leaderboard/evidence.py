@@ -20,9 +20,9 @@ import pandas as pd
 from dvbench.files import write_atomically
 from dvbench.results import Store
 from leaderboard.index import open_index
-from leaderboard.statistics import COLUMN, ranked, seconds
 from leaderboard.statistics import cost as costs
-from leaderboard.suite_scores import SuiteScores, suite_scores
+from leaderboard.statistics import ranked, seconds
+from leaderboard.suite_scores import COLUMN, SuiteScores, suite_scores
 
 NUMBER = re.compile(r"(?P<text>[^\s|(*]+)(?P<bold>\**)<!--= (?P<expression>.*?) -->", re.DOTALL)
 CLAIM = re.compile(r"<!--! (?P<expression>.*?) -->", re.DOTALL)
@@ -73,8 +73,8 @@ class Evidence:
     def rank(self, suite: str, evaluator: str) -> str:
         """Return the interval of the overall rank, such as ``1-4``."""
         row = self._suite(suite).ranking.loc[evaluator]
-        first, last = int(row["first"]), int(row["last"])
-        return str(first) if first == last else f"{first}-{last}"
+        first, last = f"{row['first']:.0f}", f"{row['last']:.0f}"
+        return first if first == last else f"{first}-{last}"
 
     def problems(self, suite: str) -> int:
         """Return the number of problems of a suite."""
@@ -99,7 +99,8 @@ class _Suite:
 
     @cached_property
     def means(self) -> pd.DataFrame:
-        return self.scores.scores.groupby([*COLUMN, "evaluator"], as_index=False)["value"].mean().dropna()
+        means = self.scores.scores.groupby([*COLUMN, "evaluator"])["value"].mean()
+        return means.dropna().reset_index()
 
     @cached_property
     def ranking(self) -> pd.DataFrame:
@@ -142,7 +143,8 @@ def updated(text: str, evidence: Evidence) -> tuple[str, list[str]]:
 
     def value_of(expression: str) -> object:
         try:
-            return eval(expression, {"__builtins__": {"round": round, "min": min, "max": max, "abs": abs}}, names)
+            # Documents are the project's own code.
+            return eval(expression, {"__builtins__": {"round": round, "min": min, "max": max}}, names)  # noqa: S307
         except Exception as error:
             raise ValueError(f"{' '.join(expression.split())}: {error}") from error
 
@@ -180,9 +182,9 @@ def main() -> int:
         write_atomically(given.document, after.encode())
     for old, new in zip(NUMBER.finditer(before), NUMBER.finditer(after), strict=True):
         if old["text"] != new["text"]:
-            print(f"{old['text']} -> {new['text']}: {' '.join(old['expression'].split())}")
+            sys.stdout.write(f"{old['text']} -> {new['text']}: {' '.join(old['expression'].split())}\n")
     for claim in failed:
-        print(f"does not hold: {claim}")
+        sys.stdout.write(f"does not hold: {claim}\n")
     return int(bool(failed) or (after != before and not given.write))
 
 

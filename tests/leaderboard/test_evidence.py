@@ -33,6 +33,7 @@ def test_numbers_are_those_of_the_results(evidence: Evidence) -> None:
     seconds: dict[str, list[float]] = {}
     for result in Store(RESULTS).results("quick"):
         if result.cell.evaluator.title == "lava":
+            assert result.seconds is not None
             seconds.setdefault(result.cell.key.problem, []).append(result.seconds)
             if "point_removal" in result.scores:
                 score = result.scores["point_removal"]
@@ -58,15 +59,15 @@ def test_a_document_is_updated(evidence: Evidence) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "message"),
     [
-        "<!--= 1 -->",
-        "5<!--= 1",
-        '5<!--= score("quick", "point_removal", "nobody") -->',
-        '5<!--= __import__("os") -->',
-        '<!--! score("nowhere", "point_removal", "lava") > 0 -->',
+        (" <!--= 1 -->", "follows no number"),
+        ("5<!--= 1", "is not closed"),
+        ('5<!--= score("quick", "point_removal", "nobody") -->', "quick has no score of nobody in point_removal"),
+        ('5<!--= __import__("os") -->', "'__import__' is not defined"),
+        ('<!--! score("nowhere", "point_removal", "lava") > 0 -->', "nowhere"),
     ],
 )
-def test_what_cannot_be_read_is_an_error(text: str, evidence: Evidence) -> None:
-    with pytest.raises(ValueError):
+def test_what_cannot_be_read_is_an_error(text: str, message: str, evidence: Evidence) -> None:
+    with pytest.raises(ValueError, match=message):
         updated(text, evidence)
