@@ -1,8 +1,9 @@
-"""Numbers and claims in a document, computed from published results.
+"""Numbers, tables and claims in a document, computed from published results.
 
 In the document, a comment after a number says what the number is, ``0.93<!--= score("quick", "point_removal", "lava")
--->``, and a comment of its own makes a claim, ``<!--! seconds("quick", "lava") < 9 -->``. The functions that
-expressions may call are the methods of `Evidence`. ``python -m leaderboard.evidence docs/findings.md --results
+-->``, a comment of its own makes a claim, ``<!--! seconds("quick", "lava") < 9 -->``, and a table stands between
+``<!--# table("quick", removal="point_removal") -->`` and ``<!-- end -->``. The functions that expressions may call are
+the methods of `Evidence`. ``python -m leaderboard.evidence docs/findings.md --results
 results`` says which numbers are outdated and which claims do not hold, and with ``--write`` replaces the numbers.
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from dvbench.files import write_atomically
@@ -24,9 +26,10 @@ from leaderboard.statistics import cost as costs
 from leaderboard.statistics import ranked, seconds
 from leaderboard.suite_scores import COLUMN, SuiteScores, suite_scores
 
-NUMBER = re.compile(r"(?P<text>[^\s|(*]+)(?P<bold>\**)<!--= (?P<expression>.*?) -->", re.DOTALL)
-CLAIM = re.compile(r"<!--! (?P<expression>.*?) -->", re.DOTALL)
-COMMENT = re.compile(r"<!--[=!]")
+NUMBER = re.compile(r"(?P<text>[^\s|(*]+)(?P<bold>\**)<!--=(?P<expression>.*?)-->", re.DOTALL)
+TABLE = re.compile(r"<!--#(?P<expression>.*?)-->\n(?P<text>.*?)<!-- end -->", re.DOTALL)
+CLAIM = re.compile(r"<!--!(?P<expression>.*?)-->", re.DOTALL)
+COMMENT = re.compile(r"<!--[=!#]")
 
 
 class Evidence:
@@ -57,18 +60,31 @@ class Evidence:
             raise KeyError(f"{suite} has no score of {evaluator} in {task} on {problem or 'any problem'}")
         return float(rows["value"].mean())
 
-    def place(self, suite: str, task: str, evaluator: str) -> int:
+    def place(self, suite: str, task: str, evaluator: str, problem: str = "") -> int:
         """Place of an evaluator by its mean score in a task, among those that are ranked; 1 is the best."""
-        order = self._suite(suite).order(task)
-        return order.index(evaluator) + 1
+        return self._suite(suite).order(task, problem).index(evaluator) + 1
 
-    def best(self, suite: str, task: str) -> str:
+    def best(self, suite: str, task: str, problem: str = "") -> str:
         """Return the evaluator with the best mean score in a task, among those that are ranked."""
-        return self._suite(suite).order(task)[0]
+        return self._suite(suite).order(task, problem)[0]
 
     def seconds(self, suite: str, evaluator: str) -> float:
         """Mean seconds of processor time of a valuation."""
         return float(self._suite(suite).seconds[evaluator])
+
+    def table(self, suite: str, **columns: str) -> str:
+        """Return a table in Markdown: rank, mean scores of tasks (by the heading of their column) and seconds."""
+        scored = self._suite(suite)
+        means = scored.means.groupby(["evaluator", "task"])["value"].mean().unstack()
+        lines = [["evaluator", "rank", *(name.replace("_", " ") for name in columns), "seconds"]]
+        lines.append(["---", *["---:"] * (len(columns) + 2)])
+        for name in [*scored.ranking.index[scored.ranking["role"] == ""], *scored.scores.roles]:
+            rank = "" if name in scored.scores.roles else self.rank(suite, name)
+            cells = [
+                "" if np.isnan(means.loc[name, task]) else f"{means.loc[name, task]:.2f}" for task in columns.values()
+            ]
+            lines.append([f"`{name}`", rank, *cells, f"{scored.seconds[name]:.2f}"])
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
     def rank(self, suite: str, evaluator: str) -> str:
         """Return the interval of the overall rank, such as ``1-4``."""
@@ -110,9 +126,9 @@ class _Suite:
     def seconds(self) -> pd.Series:
         return seconds(costs(self.scores.cells))
 
-    def order(self, task: str) -> list[str]:
+    def order(self, task: str, problem: str = "") -> list[str]:
         """Evaluators by their mean score in a task, best first, without reference rows."""
-        rows = self.means[self.means["task"] == task]
+        rows = self.means[(self.means["task"] == task) & self.means["problem"].str.startswith(problem)]
         by_evaluator = rows.groupby("evaluator")["value"].mean().drop(list(self.scores.roles), errors="ignore")
         frame = self.scores.scores
         upwards = bool(frame.loc[frame["task"] == task, "higher_is_better"].iloc[0])
@@ -140,23 +156,25 @@ def updated(text: str, evidence: Evidence) -> tuple[str, list[str]]:
         If a comment cannot be read, or what it asks for is not in the results.
     """
     names = {name: getattr(evidence, name) for name in dir(Evidence) if not name.startswith("_")}
+    names |= {"abs": abs, "all": all, "max": max, "min": min}
 
     def value_of(expression: str) -> object:
         try:
             # Documents are the project's own code.
-            return eval(expression, {"__builtins__": {"round": round, "min": min, "max": max}}, names)  # noqa: S307
+            return eval(" ".join(expression.split()), {"__builtins__": {}, **names})  # noqa: S307
         except Exception as error:
             raise ValueError(f"{' '.join(expression.split())}: {error}") from error
 
-    if len(COMMENT.findall(text)) != len(NUMBER.findall(text)) + len(CLAIM.findall(text)):
-        raise ValueError("a comment that begins with <!--= or <!--! is not closed, or follows no number")
+    if len(COMMENT.findall(text)) != sum(len(kind.findall(text)) for kind in (NUMBER, CLAIM, TABLE)):
+        raise ValueError("a comment that begins with <!--=, <!--! or <!--# is not closed, or follows no number")
     claims = [match["expression"] for match in CLAIM.finditer(text)]
     failed = [" ".join(claim.split()) for claim in claims if not value_of(claim)]
 
     def replaced(match: re.Match[str]) -> str:
         shown = _as_before(match["text"], value_of(match["expression"]))
-        return f"{shown}{match['bold']}<!--= {match['expression']} -->"
+        return f"{shown}{match['bold']}<!--={match['expression']}-->"
 
+    text = TABLE.sub(lambda each: f"<!--#{each[1]}-->\n{value_of(each[1])}<!-- end -->", text)
     return NUMBER.sub(replaced, text), failed
 
 
@@ -180,7 +198,8 @@ def main() -> int:
     after, failed = updated(before, Evidence(given.results))
     if given.write and after != before:
         write_atomically(given.document, after.encode())
-    for old, new in zip(NUMBER.finditer(before), NUMBER.finditer(after), strict=True):
+    pairs = [pair for kind in (NUMBER, TABLE) for pair in zip(kind.finditer(before), kind.finditer(after), strict=True)]
+    for old, new in pairs:
         if old["text"] != new["text"]:
             sys.stdout.write(f"{old['text']} -> {new['text']}: {' '.join(old['expression'].split())}\n")
     for claim in failed:

@@ -10,8 +10,7 @@ import pytest
 from ending_runs import arrays, start_run
 from faults import WRONG_CLOCK, assert_all_are_as, finish, small_disk, undisturbed, write_all
 from living import pids_in, wait_until
-
-from dvbench.execution.ray_cluster import SETTINGS
+from ray_clusters import start_cluster
 
 pytestmark = pytest.mark.slow
 
@@ -27,18 +26,10 @@ class Slow(Quick):
 @pytest.fixture
 def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A cluster of one node with two cores, on this machine; drivers connect to it from processes of their own."""
-    pytest.importorskip("ray", reason="ray (dvbench[ray]) is not installed")
-    from ray.cluster_utils import Cluster
-
     # A driver that cannot reach the head tries again for so long; by default for a minute.
-    for name, value in {**SETTINGS, "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}.items():
-        monkeypatch.setenv(name, value)
-    nodes = Cluster()
-    try:
-        nodes.add_node(num_cpus=2, include_dashboard=False)
-        yield nodes
-    finally:
-        nodes.shutdown()
+    nodes = start_cluster(monkeypatch, cores=(2,), RAY_gcs_rpc_server_reconnect_timeout_s="5")
+    yield nodes
+    nodes.shutdown()
 
 
 def test_two_drivers_with_wrong_clocks_on_a_disk_that_was_full(
