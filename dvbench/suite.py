@@ -14,7 +14,7 @@ from dvbench.registry import plural, suite_files
 from dvbench.settings import Compared, EvaluatorSettings, Name, ProblemSettings, Role, Strict
 
 # Other folders among results and pages.
-RESERVED = ("assets", "exact", "figures", "leaderboard", "submissions", "verified")
+RESERVED = ("about", "assets", "exact", "figures", "leaderboard", "submissions", "verified")
 DAY = 86_400  # seconds
 LONGEST_TIMEOUT = 365 * DAY
 TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")

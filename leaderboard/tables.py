@@ -46,6 +46,7 @@ CEILING_IN_WORDS = (
     "above 100% is possible, because the references of both trainings are noisy."
 )
 COSTS_IN_WORDS = "Cost of the valuation without scoring, means over the seeds whose valuation is ok."
+SECONDS_IN_WORDS = "Processor seconds of one valuation, or seconds of a GPU; means over the problems of a suite."
 FRESH_IN_WORDS = (
     "Re-run on fresh seeds: the evaluator was also run on problems of seeds that nobody could know. The gap says by "
     "how much its claimed scores are better than its fresh ones, on average over problems and tasks."

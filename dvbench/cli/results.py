@@ -165,11 +165,21 @@ def build(
             help="Folder to write to. By default the folder 'leaderboard' in the results folder.", metavar="DIR"
         ),
     ] = None,
+    repository: Annotated[
+        str,
+        typer.Option(
+            help="Address of the repository of dvbench that pages link to, such as https://github.com/OWNER/dvbench.",
+            metavar="URL",
+        ),
+    ] = "",
 ) -> None:
     """Write Markdown tables, CSV files and a static site from results. The site starts at index.html."""
+    from dvbench.errors import UserError
     from leaderboard.build import build as build_pages
 
-    for path in build_pages(results, out or results / "leaderboard"):
+    if repository and not repository.startswith("https://"):
+        raise UserError(f"--repository is an address that begins with https://, not '{repository}'")
+    for path in build_pages(results, out or results / "leaderboard", repository=repository):
         typer.echo(path)
 
 

@@ -37,7 +37,8 @@ def exact_agreement(problem: Problem, valuation: Valuation, utilities: np.ndarra
 
     References
     ----------
-    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019. Equation 1.
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019,
+    arXiv:1904.02868. Equation 1.
     """
     exact = tabulated_shapley_values(utilities)
     values = valuation.values

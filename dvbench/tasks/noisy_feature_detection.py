@@ -24,6 +24,7 @@ def noisy_feature_detection(problem: Problem, valuation: Valuation, utilities: n
 
     References
     ----------
-    K. F. Jiang, W. Liang, J. Zou, Y. Kwon. OpenDataVal: a unified benchmark for data valuation. NeurIPS 2023.
+    K. F. Jiang, W. Liang, J. Zou, Y. Kwon. OpenDataVal: a unified benchmark for data valuation. NeurIPS 2023,
+    arXiv:2306.10577.
     """
     return detect(valuation.values, problem.corrupted)

@@ -25,6 +25,7 @@ def noisy_label_detection(problem: Problem, valuation: Valuation, utilities: np.
 
     References
     ----------
-    K. F. Jiang, W. Liang, J. Zou, Y. Kwon. OpenDataVal: a unified benchmark for data valuation. NeurIPS 2023.
+    K. F. Jiang, W. Liang, J. Zou, Y. Kwon. OpenDataVal: a unified benchmark for data valuation. NeurIPS 2023,
+    arXiv:2306.10577.
     """
     return detect(valuation.values, problem.corrupted)

@@ -29,8 +29,8 @@ def null_labels(problem: Problem, valuation: Valuation, utilities: np.ndarray) -
 
     References
     ----------
-    J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim. Sanity checks for saliency maps. NeurIPS 2018:
-    the data randomisation test.
+    J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim. Sanity checks for saliency maps. NeurIPS 2018,
+    arXiv:1810.03292: the data randomisation test.
     """
     null, other = valuation.variants["null"], valuation.variants["other_null"]
     spearman, _ = rank_correlation(null, other)

@@ -29,7 +29,7 @@ def planted_shortcut(problem: Problem, valuation: Valuation, utilities: np.ndarr
     References
     ----------
     R. Geirhos, J.-H. Jacobsen, C. Michaelis, R. Zemel, W. Brendel, M. Bethge, F. A. Wichmann. Shortcut learning in deep
-    neural networks. Nature Machine Intelligence 2020.
+    neural networks. Nature Machine Intelligence 2020, arXiv:2004.07780.
     """
     mask, values = planted(problem), valuation.variants["shortcut"]
     return Outcome({"auroc": float(roc_auc_score(mask, values)), "auprc": float(average_precision_score(mask, values))})

@@ -43,7 +43,7 @@ def point_addition(problem: Problem, valuation: Valuation, utilities: np.ndarray
 
     References
     ----------
-    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019.
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019, arXiv:1904.02868.
     """
     high, low, chance = utilities.reshape(3, -1)
     early_high, early_low, early_random = (float(curve[EARLY].mean()) for curve in (high, low, chance))

@@ -32,8 +32,8 @@ def randomised_model(problem: Problem, valuation: Valuation, utilities: np.ndarr
 
     References
     ----------
-    J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim. Sanity checks for saliency maps. NeurIPS 2018:
-    the model parameter randomisation test.
+    J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim. Sanity checks for saliency maps. NeurIPS 2018,
+    arXiv:1810.03292: the model parameter randomisation test.
     """
     untrained = valuation.variants["untrained"]
     spearman, _ = rank_correlation(valuation.values, untrained)

@@ -28,7 +28,8 @@ def symmetry(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> O
 
     References
     ----------
-    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019. Property 2.
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019,
+    arXiv:1904.02868. Property 2.
     """
     number = provider(problem)
     gaps = {}
