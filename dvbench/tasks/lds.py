@@ -14,6 +14,7 @@ from dvbench.scoring.correlation import rank_correlation
     version=1,
     headline="lds",
     higher_is_better=True,
+    goal="pay",
     ranges={"lds": (-1, 1), "p_lds": (0, 1), "lds_utility": (-1, 1)},
     coalitions=hundred_halves,
     reference=Reference("log_loss", hundred_halves, np.asarray, "log_loss"),

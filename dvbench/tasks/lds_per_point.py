@@ -17,6 +17,7 @@ from dvbench.scoring.correlation import rank_correlation
     version=1,
     headline="lds",
     higher_is_better=True,
+    goal="pay",
     ranges={"lds": (-1, 1), "lds_lowest": (-1, 1), "lds_error": (0, None)},
     coalitions=hundred_halves,
     reference=Reference(None, hundred_halves, np.asarray, "points"),

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ending_runs import arrays, start_run, write_inputs
 
+from dvbench.results import Store
+
 CELLS = 6
 SHORT = "import dvbench.execution.claims as claims\nclaims.BEAT_SECONDS, claims.EXPIRY_SECONDS = 0.2, 4.0\n"
 # What files are stamped with too is wrong, as by a server of files whose clock is wrong.
@@ -58,6 +60,13 @@ def undisturbed(folder: Path) -> dict[str, bytes]:
     whole = arrays(folder / "undisturbed")
     assert len(whole) >= CELLS
     return whole
+
+
+def assert_all_are_as(whole: dict[str, bytes], results: Path) -> None:
+    """Assert that a run has the arrays of another, no failure and no claims."""
+    assert arrays(results) == whole
+    assert [result.status for result in Store(results).results("ending")] == ["ok"] * CELLS
+    assert not (results / ".claims").exists()
 
 
 def start_merge(folder: Path) -> subprocess.Popen[str]:

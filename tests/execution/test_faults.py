@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 from ending_runs import arrays, start_run
-from faults import CELLS, WRONG_CLOCK, finish, small_disk, start_merge, undisturbed, write_all
+from faults import WRONG_CLOCK, assert_all_are_as, finish, small_disk, start_merge, undisturbed, write_all
 from living import pids_in, wait_until
-
-from dvbench.results import Store
 
 pytestmark = pytest.mark.slow
 
@@ -22,12 +20,6 @@ class Slow(Quick):
         time.sleep(2)
         return self
 """
-
-
-def assert_all_are_as(whole: dict[str, bytes], results: Path) -> None:
-    assert arrays(results) == whole
-    assert [result.status for result in Store(results).results("ending")] == ["ok"] * CELLS
-    assert not (results / ".claims").exists()
 
 
 @pytest.mark.parametrize("runs", [1, 3])

@@ -14,10 +14,11 @@ import pytest
 from ending_runs import EVALUATORS, SUITE, arrays, processes_of, start_run, write_inputs
 from living import alive, pids_in, wait_until
 from loose_scripts import made_up_cell, run_cell
+from ray_clusters import start_cluster
 
 from dvbench.errors import UserError
 from dvbench.execution.job_queue import Job
-from dvbench.execution.ray_cluster import SETTINGS, UNKNOWN_MEMORY, connected, memory_of_jobs, packed, unpack
+from dvbench.execution.ray_cluster import UNKNOWN_MEMORY, connected, memory_of_jobs, packed, unpack
 from dvbench.execution.run import RunOptions, SilentObserver, run_suite
 from dvbench.results import Result, Store
 from dvbench.suite import load_suite
@@ -50,21 +51,7 @@ class Counting(SilentObserver):
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head without cores, and two nodes with one core each, all on this machine."""
-    pytest.importorskip("ray", reason="ray (dvbench[ray]) is not installed")
-    from ray.cluster_utils import Cluster
-
-    for name, value in SETTINGS.items():
-        monkeypatch.setenv(name, value)
-    for attempt in range(9):
-        nodes = Cluster()
-        try:
-            nodes.add_node(num_cpus=0, include_dashboard=False)
-            nodes.pair = [nodes.add_node(num_cpus=1) for _ in range(2)]
-            break
-        except Exception as error:  # of this class itself, if a node is not up within Ray's own 30 seconds
-            nodes.shutdown()
-            if attempt == 8 or "timed out during startup" not in str(error):
-                raise
+    nodes = start_cluster(monkeypatch, cores=(0, 1, 1))
     yield nodes
     nodes.shutdown()
 
@@ -82,7 +69,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_node_is_killed_and_nothing_is_lost_and_nothing_is_there_twice(cluster, suite, tmp_path: Path) -> None:
     def kill_a_node() -> None:
         wait_until(lambda: len(pids_in(tmp_path / "started")) == 2, 900)
-        cluster.remove_node(cluster.pair[0], allow_graceful=False)
+        cluster.remove_node(cluster.others[0], allow_graceful=False)
         # A worker outlives its node for a moment, and would return its values if it went on in that moment.
         wait_until(lambda: not all(map(alive, pids_in(tmp_path / "started"))), 300)
         (tmp_path / "go").touch()

@@ -1,0 +1,76 @@
+"""Builds the documentation site strictly: ``python .ci/docs/build.py``. It uses no network.
+
+The pages of docs/ are copied to build/docs/pages, with the files of the repository that they link to; the reference is
+written there from the registry and the command line; and Zensical builds the site in build/docs/site.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import reference
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "build/docs/pages"
+SITE = ROOT / "build/docs/site"
+LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+KNOWN = {ROOT / "CONTRIBUTING.md": "contributing.md"}  # files outside of docs/ that are pages of the site
+
+
+def copy_page(source: Path, target: Path) -> None:
+    """Copy a Markdown file, and the files of the repository that it links to; links then lead to the copies."""
+
+    def adapt(match: re.Match[str]) -> str:
+        before, path, anchor, after = match.groups()
+        linked = (source.parent / path).resolve()
+        if "://" in path or not linked.exists():
+            return match.group()  # the strict build names a file that does not exist
+        place = place_of(linked)
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copy_page(linked, place) if linked.suffix == ".md" else shutil.copy(linked, place)
+        return f"{before}{os.path.relpath(place, target.parent)}{anchor or ''}{after}"
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch()  # pages may link to each other
+    target.write_text(LINK.sub(adapt, source.read_text()))
+
+
+def place_of(path: Path) -> Path:
+    """Where a file of the repository is in the pages of the site."""
+    if path.is_relative_to(ROOT / "docs"):
+        return PAGES / path.relative_to(ROOT / "docs")
+    return PAGES / KNOWN.get(path, Path("repository") / path.relative_to(ROOT))
+
+
+def stage() -> None:
+    """Write all pages of the site."""
+    shutil.rmtree(PAGES, ignore_errors=True)
+    for source in sorted((ROOT / "docs").rglob("*")):
+        if source.suffix == ".md":
+            copy_page(source, place_of(source))
+        elif source.is_file():
+            place_of(source).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, place_of(source))
+    for source, name in KNOWN.items():
+        copy_page(source, PAGES / name)
+    for name, text in reference.pages().items():
+        (PAGES / "reference").mkdir(parents=True, exist_ok=True)
+        (PAGES / "reference" / name).write_text(text)
+
+
+def main() -> int:
+    """Build the site, and return the exit code."""
+    stage()
+    shutil.rmtree(SITE, ignore_errors=True)
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Writes the reference pages that are generated: one for each kind of plug-in, the suites and the command line."""
+
+from __future__ import annotations
+
+import typer.cli
+import typer.main
+
+from dvbench.registry import KINDS, Entry, Kind, entries, library_entries, plural, suite_files
+from dvbench.suite import load_suite
+
+INTRODUCTIONS = {
+    "evaluators": "An evaluator computes a [data value](../glossary.md#values) for each player. In a suite, or after "
+    "`--evaluator`, it is named as below.",
+    "datasets": "A data set is named as below, in a suite or after `--dataset`. Tables of your own are "
+    "`csv:PATH?label=COLUMN`, and tables of OpenML `openml:ID`.",
+    "models": "A model is named as below, in a suite or by the parameter `model` of `dvbench.value`.",
+    "tasks": "A task scores data values, unlearning methods or selection strategies. Its *headline* metric ranks them.",
+    "unlearning": "An unlearning method changes a trained model so that it resembles one trained without the forget "
+    "set.",
+    "selection": "A selection strategy chooses the points that a model is trained on.",
+}
+
+
+def pages() -> dict[str, str]:
+    """Return the text of every generated page by its file name."""
+    texts = {f"{kind}.md": kind_page(kind) for kind in KINDS}
+    return texts | {"suites.md": suites_page(), "command-line.md": command_line_page()}
+
+
+def kind_page(kind: Kind) -> str:
+    """Return the page of a kind of plug-ins: a table of all, then each with its description."""
+    found = entries(kind)
+    lines = [f"# {plural(kind).capitalize()}", "", INTRODUCTIONS[kind], "", "| name | in one line |", "|---|---|"]
+    lines += [f"| [`{name}`](#{name}) | {cell(entry.summary)} |" for name, entry in found.items()]
+    for name, entry in found.items():
+        lines += ["", *section(name, entry)]
+    others = library_entries(kind)
+    if others:
+        lines += ["", "## Of other libraries", "", "Each library is an extra, see [Installing](../installing.md).", ""]
+        lines += ["| name | in one line |", "|---|---|"]
+        lines += [f"| `{name}` | {cell(entry.summary)} |" for name, entry in others.items()]
+    return "\n".join(lines) + "\n"
+
+
+def section(name: str, entry: Entry) -> list[str]:
+    """Return a plug-in's heading, metadata and docstring."""
+    lines = [f"## {name} {{ #{name} }}", ""]
+    facts = [f"{key.replace('_', ' ')} `{value}`" for key, value in entry.definition.metadata.items()]
+    lines += [f"Metadata: {', '.join(facts)}.", ""] if facts else []
+    hidden = [
+        "      show_root_heading: false",
+        "      show_root_toc_entry: false",
+    ]  # the heading above is the plug-in's name
+    return [*lines, f"::: {entry.target.replace(':', '.')}", "    options:", *hidden]
+
+
+def suites_page() -> str:
+    """Return the page of suites: a table of all, then each with its problems and what it compares."""
+    suites = {name: load_suite(name) for name in suite_files()}
+    lines = ["# Suites", "", "`dvbench run NAME` runs a suite. `dvbench run NAME --dry-run` says what it costs.", ""]
+    lines += ["| name | problems | compared | seeds |", "|---|---:|---:|---:|"]
+    for name, suite in suites.items():
+        lines += [f"| [`{name}`](#{name}) | {len(suite.problems)} | {len(suite.evaluators)} | {len(suite.seeds)} |"]
+    for name, suite in suites.items():
+        lines += ["", f"## {name} {{ #{name} }}", "", suite.description, ""]
+        lines += [f"Version {suite.version}. Seeds: {', '.join(map(str, suite.seeds))}.", ""]
+        lines += ["| problem | tasks |", "|---|---|"]
+        for problem in suite.problems:
+            tasks = ", ".join(f"[`{task}`](tasks.md#{task})" for task in problem.tasks)
+            lines += [f"| `{problem.title}` | {tasks} |"]
+        lines += ["", f"Compared: {', '.join(f'`{each.title}`' for each in suite.evaluators)}."]
+    return "\n".join(lines) + "\n"
+
+
+def command_line_page() -> str:
+    """Return the page of all commands and options, from the parser."""
+    from dvbench.cli import app
+
+    command = typer.main.get_command(app)
+    context = typer.Context(command, info_name="dvbench")
+    return typer.cli.get_docs_for_click(obj=command, ctx=context, name="dvbench", title="Command line")
+
+
+def cell(text: str) -> str:
+    """Return text for a cell of a table."""
+    return text.replace("|", "\\|")

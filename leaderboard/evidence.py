@@ -1,0 +1,211 @@
+"""Numbers, tables and claims in a document, computed from published results.
+
+In the document, a comment after a number says what the number is, ``0.93<!--= score("quick", "point_removal", "lava")
+-->``, a comment of its own makes a claim, ``<!--! seconds("quick", "lava") < 9 -->``, and a table stands between
+``<!--# table("quick", removal="point_removal") -->`` and ``<!-- end -->``. The functions that expressions may call are
+the methods of `Evidence`. ``python -m leaderboard.evidence docs/findings.md --results
+results`` says which numbers are outdated and which claims do not hold, and with ``--write`` replaces the numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dvbench.files import write_atomically
+from dvbench.results import Store
+from leaderboard.index import open_index
+from leaderboard.statistics import cost as costs
+from leaderboard.statistics import ranked, seconds
+from leaderboard.suite_scores import COLUMN, SuiteScores, suite_scores
+
+NUMBER = re.compile(r"(?P<text>[^\s|(*]+)(?P<bold>\**)<!--=(?P<expression>.*?)-->", re.DOTALL)
+TABLE = re.compile(r"<!--#(?P<expression>.*?)-->\n(?P<text>.*?)<!-- end -->", re.DOTALL)
+CLAIM = re.compile(r"<!--!(?P<expression>.*?)-->", re.DOTALL)
+COMMENT = re.compile(r"<!--[=!#]")
+
+
+class Evidence:
+    """What published results say.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of results.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self._store = Store(results)
+        self._suites: dict[str, _Suite] = {}
+
+    def _suite(self, name: str) -> _Suite:
+        if name not in self._suites:
+            with open_index(self._store, name) as index:
+                self._suites[name] = _Suite(suite_scores(index))
+        return self._suites[name]
+
+    def score(self, suite: str, task: str, evaluator: str, problem: str = "") -> float:
+        """Mean score of a task over problems, each of which has the same weight, or of the problems of this prefix."""
+        means = self._suite(suite).means
+        rows = means[(means["task"] == task) & (means["evaluator"] == evaluator)]
+        rows = rows[rows["problem"].str.startswith(problem)]
+        if rows.empty:
+            raise KeyError(f"{suite} has no score of {evaluator} in {task} on {problem or 'any problem'}")
+        return float(rows["value"].mean())
+
+    def place(self, suite: str, task: str, evaluator: str, problem: str = "") -> int:
+        """Place of an evaluator by its mean score in a task, among those that are ranked; 1 is the best."""
+        return self._suite(suite).order(task, problem).index(evaluator) + 1
+
+    def best(self, suite: str, task: str, problem: str = "") -> str:
+        """Return the evaluator with the best mean score in a task, among those that are ranked."""
+        return self._suite(suite).order(task, problem)[0]
+
+    def seconds(self, suite: str, evaluator: str) -> float:
+        """Mean seconds of processor time of a valuation."""
+        return float(self._suite(suite).seconds[evaluator])
+
+    def table(self, suite: str, **columns: str) -> str:
+        """Return a table in Markdown: rank, mean scores of tasks (by the heading of their column) and seconds."""
+        scored = self._suite(suite)
+        means = scored.means.groupby(["evaluator", "task"])["value"].mean().unstack()
+        lines = [["evaluator", "rank", *(name.replace("_", " ") for name in columns), "seconds"]]
+        lines.append(["---", *["---:"] * (len(columns) + 2)])
+        for name in [*scored.ranking.index[scored.ranking["role"] == ""], *scored.scores.roles]:
+            rank = "" if name in scored.scores.roles else self.rank(suite, name)
+            cells = [
+                "" if np.isnan(means.loc[name, task]) else f"{means.loc[name, task]:.2f}" for task in columns.values()
+            ]
+            lines.append([f"`{name}`", rank, *cells, f"{scored.seconds[name]:.2f}"])
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+    def rank(self, suite: str, evaluator: str) -> str:
+        """Return the interval of the overall rank, such as ``1-4``."""
+        row = self._suite(suite).ranking.loc[evaluator]
+        first, last = f"{row['first']:.0f}", f"{row['last']:.0f}"
+        return first if first == last else f"{first}-{last}"
+
+    def problems(self, suite: str) -> int:
+        """Return the number of problems of a suite."""
+        return int(self._suite(suite).scores.scores["problem"].nunique())
+
+    def seeds(self, suite: str) -> int:
+        """Return the number of seeds of a suite that are computed."""
+        scores = self._suite(suite).scores.scores
+        return int(scores.loc[scores["status"] == "ok", "seed"].nunique())
+
+    def evaluators(self, suite: str) -> int:
+        """Return the number of evaluators of a suite that are computed, with reference rows."""
+        scores = self._suite(suite).scores.scores
+        return int(scores.loc[scores["status"] == "ok", "evaluator"].nunique())
+
+
+@dataclass(frozen=True)
+class _Suite:
+    """Tables of a suite that are computed when they are first asked for."""
+
+    scores: SuiteScores
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        means = self.scores.scores.groupby([*COLUMN, "evaluator"])["value"].mean()
+        return means.dropna().reset_index()
+
+    @cached_property
+    def ranking(self) -> pd.DataFrame:
+        return ranked(self.scores.scores, self.scores.roles)[0].set_index("evaluator")
+
+    @cached_property
+    def seconds(self) -> pd.Series:
+        return seconds(costs(self.scores.cells))
+
+    def order(self, task: str, problem: str = "") -> list[str]:
+        """Evaluators by their mean score in a task, best first, without reference rows."""
+        rows = self.means[(self.means["task"] == task) & self.means["problem"].str.startswith(problem)]
+        by_evaluator = rows.groupby("evaluator")["value"].mean().drop(list(self.scores.roles), errors="ignore")
+        frame = self.scores.scores
+        upwards = bool(frame.loc[frame["task"] == task, "higher_is_better"].iloc[0])
+        return [str(name) for name in by_evaluator.sort_values(ascending=not upwards, kind="stable").index]
+
+
+def updated(text: str, evidence: Evidence) -> tuple[str, list[str]]:
+    """Compute the numbers of a document again.
+
+    Parameters
+    ----------
+    text : str
+    evidence : Evidence
+
+    Returns
+    -------
+    text : str
+        The document with the numbers that the results give, with as many decimals as before.
+    claims : list of str
+        Claims that do not hold.
+
+    Raises
+    ------
+    ValueError
+        If a comment cannot be read, or what it asks for is not in the results.
+    """
+    names = {name: getattr(evidence, name) for name in dir(Evidence) if not name.startswith("_")}
+    names |= {"abs": abs, "all": all, "max": max, "min": min}
+
+    def value_of(expression: str) -> object:
+        try:
+            # Documents are the project's own code.
+            return eval(" ".join(expression.split()), {"__builtins__": {}, **names})  # noqa: S307
+        except Exception as error:
+            raise ValueError(f"{' '.join(expression.split())}: {error}") from error
+
+    if len(COMMENT.findall(text)) != sum(len(kind.findall(text)) for kind in (NUMBER, CLAIM, TABLE)):
+        raise ValueError("a comment that begins with <!--=, <!--! or <!--# is not closed, or follows no number")
+    claims = [match["expression"] for match in CLAIM.finditer(text)]
+    failed = [" ".join(claim.split()) for claim in claims if not value_of(claim)]
+
+    def replaced(match: re.Match[str]) -> str:
+        shown = _as_before(match["text"], value_of(match["expression"]))
+        return f"{shown}{match['bold']}<!--={match['expression']}-->"
+
+    text = TABLE.sub(lambda each: f"<!--#{each[1]}-->\n{value_of(each[1])}<!-- end -->", text)
+    return NUMBER.sub(replaced, text), failed
+
+
+def _as_before(before: str, value: object) -> str:
+    """Write a value with as many decimals as the text before, and the same sign of percent."""
+    if not isinstance(value, float | int):
+        return str(value)
+    percent = "%" if before.endswith("%") else ""
+    decimals = len(before.rstrip("%").partition(".")[2])
+    return f"{100 * value if percent else value:,.{decimals}f}{percent}"
+
+
+def main() -> int:
+    """Check documents; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("document", type=Path)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--write", action="store_true", help="replace numbers that are outdated")
+    given = parser.parse_args()
+    before = given.document.read_text(encoding="utf-8")
+    after, failed = updated(before, Evidence(given.results))
+    if given.write and after != before:
+        write_atomically(given.document, after.encode())
+    pairs = [pair for kind in (NUMBER, TABLE) for pair in zip(kind.finditer(before), kind.finditer(after), strict=True)]
+    for old, new in pairs:
+        if old["text"] != new["text"]:
+            sys.stdout.write(f"{old['text']} -> {new['text']}: {' '.join(old['expression'].split())}\n")
+    for claim in failed:
+        sys.stdout.write(f"does not hold: {claim}\n")
+    return int(bool(failed) or (after != before and not given.write))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Numbers and claims in documents are what published results say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dvbench.results import Store
+from leaderboard.evidence import Evidence, updated
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
+DOCUMENTS = [path for path in ROOT.glob("docs/**/*.md") if "<!--=" in path.read_text()]
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Evidence:
+    return Evidence(RESULTS)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
+def test_documents_say_what_the_results_say(document: Path, evidence: Evidence) -> None:
+    text = document.read_text()
+    after, failed = updated(text, evidence)
+    assert failed == []
+    assert after == text
+
+
+def test_numbers_are_those_of_the_results(evidence: Evidence) -> None:
+    by_problem: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
+    for result in Store(RESULTS).results("quick"):
+        if result.cell.evaluator.title == "lava":
+            assert result.seconds is not None
+            seconds.setdefault(result.cell.key.problem, []).append(result.seconds)
+            if "point_removal" in result.scores:
+                score = result.scores["point_removal"]
+                by_problem.setdefault(result.cell.key.problem, []).append(score.metrics[score.headline])
+    mean = np.mean([np.mean(each) for each in by_problem.values()])
+    assert evidence.score("quick", "point_removal", "lava") == pytest.approx(mean)
+    assert evidence.seconds("quick", "lava") == pytest.approx(np.mean([np.mean(each) for each in seconds.values()]))
+    assert evidence.place("quick", "point_removal", evidence.best("quick", "point_removal")) == 1
+    assert "random" not in evidence._suite("quick").order("point_removal")
+
+
+def test_a_document_is_updated(evidence: Evidence) -> None:
+    text = (
+        'LAVA takes **9.99**<!--= 1 / 8 --> s, 7%<!--= 1 / 8 -->, 1<!--= 12345 --> and a<!--= "1-4" -->.<!--! 1 < 2 -->'
+    )
+    after, failed = updated(text, evidence)
+    assert after == (
+        'LAVA takes **0.12**<!--= 1 / 8 --> s, 12%<!--= 1 / 8 -->, 12,345<!--= 12345 --> and 1-4<!--= "1-4" -->.'
+        "<!--! 1 < 2 -->"
+    )
+    assert failed == []
+    assert updated("<!--! 2 < 1 -->", evidence)[1] == ["2 < 1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (" <!--= 1 -->", "follows no number"),
+        ("5<!--= 1", "is not closed"),
+        ('5<!--= score("quick", "point_removal", "nobody") -->', "quick has no score of nobody in point_removal"),
+        ('5<!--= __import__("os") -->', "'__import__' is not defined"),
+        ('<!--! score("nowhere", "point_removal", "lava") > 0 -->', "nowhere"),
+    ],
+)
+def test_what_cannot_be_read_is_an_error(text: str, message: str, evidence: Evidence) -> None:
+    with pytest.raises(ValueError, match=message):
+        updated(text, evidence)
