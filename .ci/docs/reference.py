@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typer.cli
+import typer.core
 import typer.main
 
 from dvbench.registry import KINDS, Entry, Kind, entries, library_entries, plural, suite_files
@@ -77,8 +78,17 @@ def command_line_page() -> str:
     from dvbench.cli import app
 
     command = typer.main.get_command(app)
+    shorten_help(command)
     context = typer.Context(command, info_name="dvbench")
     return typer.cli.get_docs_for_click(obj=command, ctx=context, name="dvbench", title="Command line")
+
+
+def shorten_help(command: typer.core.TyperGroup) -> None:
+    """Give every command its first sentence as its short help, which the parser would cut after 45 letters."""
+    for inner in command.commands.values():
+        inner.short_help = (inner.help or "").partition("\n\n")[0].replace("\n", " ")
+        if isinstance(inner, typer.core.TyperGroup):
+            shorten_help(inner)
 
 
 def cell(text: str) -> str:
