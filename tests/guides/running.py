@@ -124,7 +124,7 @@ def command(words: list[str]) -> str:
         return done.stdout
     from dvbench.cli import main
 
-    with redirect_stdout(io.StringIO()) as out, redirect_stderr(out), patch.dict(os.environ, COLUMNS="100"):
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(out), patch.dict(os.environ, COLUMNS="130"):
         code = main(words[1:])
     assert code == 0, f"{shlex.join(words)}\n{out.getvalue()}"
     return out.getvalue()
@@ -132,10 +132,11 @@ def command(words: list[str]) -> str:
 
 def write(page: Path) -> None:
     """Write what the blocks of a page print into the page."""
-    guide = Guide(page.resolve())
+    guide, before = Guide(page.resolve()), page.read_text()
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         guide.run(compare=False)
     text = page.read_text()
+    assert text == before, f"{page} was changed while its blocks were run: run it again"
     for example, printed in reversed(guide.outputs):
         shown = str(example.parsed)
         if not ("..." in shown and matches(shown, printed)):

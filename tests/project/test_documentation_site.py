@@ -117,3 +117,16 @@ def test_outside_links_are_in_the_list():
         assert (parts.scheme, parts.username, parts.port) == ("https", None, None), link
         assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.hostname), link
         assert not parts.query, link
+
+
+def test_what_a_page_loads_from_other_hosts_is_named(script, tmp_path):
+    (tmp_path / "page.html").write_text(
+        '<a href="https://docs.astral.sh/uv/">x</a><a class="y" href="other.html">x</a><a href=https://other.example/>x</a>'
+        '<script src="https://cdn.example/a.js"></script><link rel="stylesheet" href=//cdn.example/a.css>'
+    )
+    named = [line.partition(",")[0] for line in script.outside(tmp_path)]
+    assert named == [
+        "page.html: <a> of https://other.example/",
+        "page.html: <script> of https://cdn.example/a.js",
+        "page.html: <link> of //cdn.example/a.css",
+    ]
