@@ -124,7 +124,7 @@ def command(words: list[str]) -> str:
         return done.stdout
     from dvbench.cli import main
 
-    with redirect_stdout(io.StringIO()) as out, redirect_stderr(out), patch.dict(os.environ, COLUMNS="130"):
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(out), patch.dict(os.environ, COLUMNS="100"):
         code = main(words[1:])
     assert code == 0, f"{shlex.join(words)}\n{out.getvalue()}"
     return out.getvalue()
