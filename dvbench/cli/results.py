@@ -140,10 +140,10 @@ def _show(results: Path, suite: str) -> None:
     """Print the summary of a suite, and build the leaderboard of all suites in the results folder."""
     import dvbench
     from dvbench import console
+    from leaderboard.console_rows import CONSOLE_IN_WORDS, rows_for_console
     from leaderboard.index import open_index
     from leaderboard.plans import results_store
     from leaderboard.suite_scores import suite_scores
-    from leaderboard.tables import CONSOLE_IN_WORDS, rows_for_console
 
     with open_index(results_store(results), suite) as index:
         headers, rows = rows_for_console(suite_scores(index))
@@ -181,6 +181,24 @@ def build(
         raise UserError(f"--repository is an address that begins with https://, not '{repository}'")
     for path in build_pages(results, out or results / "leaderboard", repository=repository):
         typer.echo(path)
+
+
+def publish(
+    suite: Annotated[str, typer.Argument(help="Name of a suite that has results.")],
+    changes: Annotated[
+        str, typer.Option(help="What has changed since the version before, in one line.", metavar="TEXT")
+    ],
+    results: ResultsOption = RUNS,
+) -> None:
+    """Keep what the board of a suite shows now as its next version, with today's date.
+
+    'dvbench leaderboard build' lists all versions on the page of the suite and writes a page for each.
+    """
+    import datetime
+
+    from leaderboard.boards import publish as publish_board
+
+    typer.echo(publish_board(results, suite, changes, datetime.datetime.now(tz=datetime.UTC).date()))
 
 
 def merge(

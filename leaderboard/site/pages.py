@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -15,7 +15,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dvbench.results import MARKS, FreshRun
 from leaderboard import statistics
 from leaderboard.bibliography import PAPER, bibliography, linked
+from leaderboard.boards import Board
 from leaderboard.descriptions import Description, describe
+from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
 from leaderboard.site.catalogue import about, plug_in, slug, title
@@ -69,6 +71,7 @@ def environment() -> Environment:
         "scores": SCORES_IN_WORDS,
     }
     words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
+    words |= {"goals": GOALS_IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug, "linked": linked, "linked_papers": partial(linked, pattern=PAPER)}
     return templates
@@ -79,12 +82,12 @@ def suite_files(
     index: Index,
     suite: SuiteScores,
     numbers: SuiteStatistics,
-    tables: SuiteTables,
+    made: tuple[SuiteTables, tuple[GoalTable, ...], Sequence[Board]],
     common: dict[str, Any],
 ) -> Iterator[tuple[str, bytes]]:
     """Yield path and content of every file of the site that belongs to a suite; ``common`` is what all pages need."""
-    home = suite.name
-    common = common | {"suite": home, "version": suite.version, "report": tables}
+    home, (tables, goals, versions) = suite.name, made
+    common = common | {"suite": home, "version": suite.version, "report": tables, "goals": goals, "boards": versions}
 
     def page(template: str, **more: Any) -> bytes:
         return templates.get_template(template).render(**common, **more).encode()
@@ -93,7 +96,10 @@ def suite_files(
     yield f"{home}/scores.json", download(suite)
     win_rates = statistics.wins(suite.scores).to_csv(float_format="%.4g", lineterminator="\n")
     yield f"{home}/win-rates.csv", win_rates.encode()
-    yield f"{home}/index.html", page("suite.html.jinja", root="../", **_overview(suite, numbers))
+    changed = bool(versions) and not versions[0].shows(tables, goals)
+    yield f"{home}/index.html", page("suite.html.jinja", root="../", changed=changed, **_overview(suite, numbers))
+    for board in versions:
+        yield f"{home}/boards/{board.version}.html", page("board.html.jinja", root="../../", board=board)
     yield f"{home}/compare.html", page("compare.html.jinja", root="../")
     about = {submission.evaluator: submission.about for submission in index.store.submissions(index.suite)}
     parts = _rows_by_evaluator(suite, numbers)
