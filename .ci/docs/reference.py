@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import typer.cli
 import typer.core
 import typer.main
@@ -45,14 +48,28 @@ def kind_page(kind: Kind) -> str:
 
 def section(name: str, entry: Entry) -> list[str]:
     """Return a plug-in's heading, metadata and docstring."""
-    lines = [f"## {name} {{ #{name} }}", ""]
-    facts = [f"{key.replace('_', ' ')} `{value}`" for key, value in entry.definition.metadata.items()]
-    lines += [f"Metadata: {', '.join(facts)}.", ""] if facts else []
+    facts = metadata_line(entry.definition.metadata)
+    lines = [f"## {name} {{ #{name} }}", "", *([facts, ""] if facts else [])]
     hidden = [
         "      show_root_heading: false",
         "      show_root_toc_entry: false",
     ]  # the heading above is the plug-in's name
     return [*lines, f"::: {entry.target.replace(':', '.')}", "    options:", *hidden]
+
+
+def metadata_line(metadata: Mapping[str, Any]) -> str:
+    """Return what a plug-in states of itself in one line: of a task its headline metric first."""
+    known = dict(metadata)
+    parts = []
+    if headline := known.pop("headline", None):
+        arrow = "↑" if known.pop("higher_is_better", True) else "↓"
+        bounds = known.get("ranges", {})
+        limits = bounds.get(headline) if isinstance(bounds, Mapping) else None
+        parts = [f"Headline metric `{headline}` {arrow}"]
+        parts += [f"range {limits[0]} to {limits[1]}"] if isinstance(limits, tuple) else []
+    parts += [f"{key.replace('_', ' ')} {value}" for key, value in known.items() if isinstance(value, str | int)]
+    text = ", ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def suites_page() -> str:
