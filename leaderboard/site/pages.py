@@ -13,12 +13,15 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dvbench.results import MARKS, FreshRun
+from dvbench.version import __version__
 from leaderboard import statistics
 from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.descriptions import Description, describe
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
-from leaderboard.site.catalogue import about, plug_in, slug, title
+from leaderboard.site import front
+from leaderboard.site.catalogue import PLURALS, about, plug_in, slug, title
+from leaderboard.site.digests import Digest
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
@@ -131,10 +134,19 @@ def _curves(index: Index, evaluator: str, cells: list[dict[str, Any]]) -> Iterat
             yield SeedCurves(cell["problem"], cell["seed"], curves)
 
 
-def home_page(templates: Environment, cards: list[dict[str, Any]], broken: list[str], common: dict[str, Any]) -> bytes:
-    """Render the page that links to all suites, with a card for each; ``broken`` names suites that cannot be read."""
+def home_files(
+    templates: Environment, cards: list[dict[str, Any]], digests: list[Digest], common: dict[str, Any]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of the front page, with a card for each suite, and of the data of its chooser."""
+    all_views = [view for digest in digests for view in digest.views]
+    chosen = front.best_views(all_views, "evaluators") or front.best_views(all_views)
+    goals = front.best_views(all_views)
+    words = {goal: front.GOALS.get(goal, goal.replace("_", " ")) for goal in goals}
+    shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words, "page_of": about}
+    shown |= {"statements": front.statements(goals), "dvbench_version": __version__}
     page = templates.get_template("home.html.jinja")
-    return page.render(root="", suite="", cards=cards, broken=broken, **common).encode()
+    yield "front-data.js", script("front", {"views": all_views, "goals": words})
+    yield "index.html", page.render(root="", suite="", cards=cards, **shown, **common).encode()
 
 
 def suite_card(suite: SuiteScores, tables: SuiteTables) -> dict[str, Any]:
@@ -143,8 +155,8 @@ def suite_card(suite: SuiteScores, tables: SuiteTables) -> dict[str, Any]:
         "suite": suite.name,
         "description": tables.description,
         "counts": _counts(suite.cells),
-        "best": [(row[0].text, row[2].text) for row in tables.overall.rows[:5]],
         "separable": tables.separable,
+        "methods": PLURALS[suite.cells["kind"].iloc[0]].lower(),
     }
 
 

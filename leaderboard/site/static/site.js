@@ -141,24 +141,8 @@ window.dvbench = (() => {
     }
 
     function qualityAndCost() {
-      const points = chosen.entries.map((entry) => ({ ...entry, name: data.evaluators[entry.evaluator].name, seconds: rankings.seconds(data, chosen.columns, entry.evaluator) })).filter((each) => each.seconds > 0);
-      const front = [...points].sort((a, b) => a.seconds - b.seconds).filter((each, i, sorted) => sorted.slice(0, i).every((other) => other.meanRank > each.meanRank));
-      const error = (end) => points.map((each) => Math.max(0, (each.interval[end] - each.meanRank) * (end ? 1 : -1)));
-      return {
-        traces: [
-          { x: front.map((each) => each.seconds), y: front.map((each) => each.meanRank), mode: "lines", line: { color: "#999", width: 1, dash: "dot" }, hoverinfo: "skip" },
-          {
-            x: points.map((each) => each.seconds), y: points.map((each) => each.meanRank), text: points.map((each) => each.name),
-            customdata: points.map((each) => number(each.seconds, 2)),
-            mode: "markers+text", textposition: "top center", textfont: { size: 10 },
-            marker: { size: 9, color: points.map((each) => (front.includes(each) ? charts.COLOURS[1] : charts.COLOURS[0])) },
-            error_y: { type: "data", symmetric: false, array: error(1), arrayminus: error(0), thickness: 0.6, width: 0, color: "#999" },
-            hovertemplate: "%{text}<br>mean rank %{y:.2f}, %{customdata} s<extra></extra>",
-          },
-        ],
-        margin: { l: 60, r: 70, t: 24, b: 50 },
-        xaxis: { type: "log", title: { text: "seconds of a valuation" } }, yaxis: { autorange: "reversed", title: { text: "mean rank" } },
-      };
+      const points = chosen.entries.map((entry) => ({ name: data.evaluators[entry.evaluator].name, y: entry.meanRank, seconds: rankings.seconds(data, chosen.columns, entry.evaluator) }));
+      return charts.qualityAndCost(points, find("#quality-cost").clientWidth);
     }
 
     function winRates() {
@@ -330,6 +314,7 @@ window.dvbench = (() => {
   });
 
   return {
+    tools: { element, number, remember, view },
     receive: (data) => (find("#ranking") ? overview(data) : comparison(data)),
     curves(evaluator, list) {
       received.set(evaluator, list);
