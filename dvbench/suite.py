@@ -34,7 +34,7 @@ class SuiteProblem(ProblemSettings):
     def _tasks_are_registered(cls, tasks: Any) -> Any:
         own = [name for name in tasks if isinstance(name, str) and ":" in name] if isinstance(tasks, list) else []
         if own:
-            raise ValueError(f"'{own[0]}' cannot be a task: a task needs an entry point, see CONTRIBUTING.md")
+            raise ValueError(f"'{own[0]}' cannot be a task: a task needs an entry point, see the guide add-a-plug-in")
         return tasks
 
     @property
