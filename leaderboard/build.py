@@ -17,6 +17,7 @@ from dvbench.files import write_atomically
 from dvbench.results import Store
 from dvbench.results.store import PLAN, VERIFIED
 from leaderboard import markdown
+from leaderboard.goal_tables import goal_tables
 from leaderboard.index import open_index
 from leaderboard.plans import results_store, suite_names
 from leaderboard.site import pages
@@ -125,11 +126,13 @@ def _write(store: Store, out: Path, common: dict[str, Any], name: str) -> tuple[
     with open_index(store, name) as index:
         suite = suite_scores(index)
         numbers = suite_statistics(suite)
-        tables = suite_tables(suite, numbers)
-        files = {out / f"{name}.md": markdown.render(tables).encode(), out / f"{name}.csv": csv_table(numbers).encode()}
+        tables, goals = suite_tables(suite, numbers), goal_tables(suite)
+        text, table = markdown.render(tables, goals), csv_table(numbers)
+        files = {out / f"{name}.md": text.encode(), out / f"{name}.csv": table.encode()}
         for path, content in files.items():
             write_atomically(path, content)
-        for path_on_site, content in pages.suite_files(pages.environment(), index, suite, numbers, tables, common):
+        made = pages.suite_files(pages.environment(), index, suite, numbers, (tables, goals), common)
+        for path_on_site, content in made:
             write_atomically(out / path_on_site, content)
         return list(files), pages.suite_card(suite, tables), digest(index, suite, numbers, tables.description)
 

@@ -140,10 +140,10 @@ def _show(results: Path, suite: str) -> None:
     """Print the summary of a suite, and build the leaderboard of all suites in the results folder."""
     import dvbench
     from dvbench import console
+    from leaderboard.console_rows import CONSOLE_IN_WORDS, rows_for_console
     from leaderboard.index import open_index
     from leaderboard.plans import results_store
     from leaderboard.suite_scores import suite_scores
-    from leaderboard.tables import CONSOLE_IN_WORDS, rows_for_console
 
     with open_index(results_store(results), suite) as index:
         headers, rows = rows_for_console(suite_scores(index))

@@ -20,6 +20,7 @@ def coalitions(problem: Problem, valuation: Valuation | None = None) -> list[np.
     version=1,
     headline="spearman",
     higher_is_better=True,
+    goal="pay",
     ranges={"spearman": (-1, 1), "p_spearman": (0, 1), "pearson": (-1, 1)},
     coalitions=coalitions,
     reference=Reference("exact", coalitions, tabulated_shapley_values),

@@ -13,6 +13,7 @@ from dvbench.scoring.detection import detect
     version=1,
     headline="auroc",
     higher_is_better=True,
+    goal="find",
     ranges={"auroc": (0, 1), "auprc": (0, 1), "recall_at_noise_rate": (0, 1), "kmeans_f1": (0, 1)},
     noise="labels",
 )

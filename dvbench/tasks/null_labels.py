@@ -13,6 +13,7 @@ from dvbench.scoring.correlation import rank_correlation
     version=1,
     headline="agreement",
     higher_is_better=False,
+    goal="check",
     ranges={"agreement": (0, 1), "spearman": (-1, 1), "agreement_with_values": (0, 1)},
     variants=("null", "other_null"),
     min_players=3,

@@ -14,6 +14,7 @@ from dvbench.scoring.contract import Outcome, Valuation, task
     version=1,
     headline="auroc",
     higher_is_better=True,
+    goal="check",
     ranges={"auroc": (0, 1), "auprc": (0, 1)},
     variants=("shortcut",),
     min_players=3,

@@ -22,6 +22,7 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     version=1,
     headline="early_gap",
     higher_is_better=True,
+    goal="select",
     ranges={
         "early_gap": "difference",
         "early_area_high": "utility",

@@ -21,6 +21,7 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     version=1,
     headline="gap",
     higher_is_better=True,
+    goal="select",
     ranges={
         "gap": "difference",
         "area_high": "utility",

@@ -14,6 +14,7 @@ from dvbench.scoring.correlation import rank_correlation
     version=1,
     headline="agreement",
     higher_is_better=False,
+    goal="check",
     ranges={"agreement": (0, 1), "spearman": (-1, 1), "auroc": (0, 1), "auroc_untrained": (0, 1)},
     variants=("untrained",),
     min_players=3,

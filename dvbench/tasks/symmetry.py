@@ -13,6 +13,7 @@ from dvbench.scoring.contract import Outcome, Valuation, task
     version=1,
     headline="gap",
     higher_is_better=False,
+    goal="pay",
     ranges={"gap": (0, None), "gap_halves": (0, None)},
     variants=("copied", "split"),
     min_players=3,

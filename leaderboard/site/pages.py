@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -17,6 +17,7 @@ from dvbench.version import __version__
 from leaderboard import statistics
 from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.descriptions import Description, describe
+from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
 from leaderboard.site import front
@@ -72,6 +73,7 @@ def environment() -> Environment:
         "scores": SCORES_IN_WORDS,
     }
     words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
+    words |= {"goals": GOALS_IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug, "linked": linked, "linked_papers": partial(linked, pattern=PAPER)}
     return templates
@@ -82,12 +84,12 @@ def suite_files(
     index: Index,
     suite: SuiteScores,
     numbers: SuiteStatistics,
-    tables: SuiteTables,
+    made: tuple[SuiteTables, Sequence[GoalTable]],
     common: dict[str, Any],
 ) -> Iterator[tuple[str, bytes]]:
     """Yield path and content of every file of the site that belongs to a suite; ``common`` is what all pages need."""
-    home = suite.name
-    common = common | {"suite": home, "version": suite.version, "report": tables}
+    home, (tables, goals) = suite.name, made
+    common = common | {"suite": home, "version": suite.version, "report": tables, "goals": goals}
 
     def page(template: str, **more: Any) -> bytes:
         return templates.get_template(template).render(**common, **more).encode()
