@@ -85,13 +85,13 @@ def build(
             cards.append(card)
             digests.append(digested)
     if readable:
-        more = {
+        of_home = {
             "broken": list(broken),
             "findings": findings(results),
             "date": latest(results),
             "docs": docs.rstrip("/"),
         }
-        _write_home(out, cards, digests, common | more)
+        _write_home(out, cards, digests, common | of_home)
     if broken:
         first, more = next(iter(broken)), f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         raise UserError(f"the pages of suite '{first}'{more} were not written: {broken[first]}")

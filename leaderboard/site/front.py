@@ -17,32 +17,16 @@ from typing import Any
 
 import pandas as pd
 
-from dvbench.errors import UserError
-from dvbench.registry import find
 from leaderboard import statistics
 from leaderboard.descriptions import describe
+from leaderboard.goals import GOALS, IN_WORDS, goal_of
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import number, rank_interval
 
-GOALS = {
-    "find": "find wrong labels and broken features",
-    "select": "choose data to train on",
-    "pay": "pay providers what their data are worth",
-    "unlearn": "judge unlearning",
-    "check": "check properties that all values should have",
-}
+WORDS = {str(goal): text for goal, text in IN_WORDS.items()}
 FEWEST = 3  # ranked methods of a view
 FINDINGS = 3  # sentences on the front page
-
-
-@cache
-def goal_of(task: str) -> str:
-    """Return the goal that a task states; "check" if it states none, or is not installed."""
-    try:
-        return str(find("tasks", task).definition.metadata.get("goal", "check"))
-    except UserError:
-        return "check"
 
 
 @cache
@@ -108,8 +92,7 @@ def best_views(all_views: Sequence[dict[str, Any]], kind: str = "") -> dict[str,
     chosen: dict[str, dict[str, Any]] = {}
     for view in sorted(whole, key=lambda view: -view["observations"]):
         chosen.setdefault(view["goal"], view)
-    order = [goal for goal in GOALS if goal in chosen]
-    return {goal: chosen[goal] for goal in [*order, *(goal for goal in chosen if goal not in order)]}
+    return {goal: chosen[goal] for goal in GOALS if goal in chosen}
 
 
 def statements(chosen: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
@@ -127,10 +110,12 @@ def statements(chosen: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
             text += ", but the data of this suite do not tell the first and the last apart."
         else:
             text += "." if not tied else f", and the data do not tell it from {tied} other{'s' if tied > 1 else ''}."
-            if cheapest is not None and tied:
+            if cheapest is first and tied:
+                text += " It is the fastest of these."
+            elif cheapest is not None and tied:
                 text += f" The fastest of these is {cheapest['label']}, {number(cheapest['seconds'], 2)} s."
         if goal != "check":
-            said.append({"goal": f"To {GOALS.get(goal, goal)}", "text": text, "suite": view["suite"]})
+            said.append({"goal": f"To {WORDS[goal]}", "text": text, "suite": view["suite"]})
     return said
 
 
@@ -169,7 +154,7 @@ def findings(results: Path) -> list[str]:
         paragraph = next((each for each in section.strip().split("\n\n") if re.match(r"[A-Z*_`]", each.strip())), "")
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*_`]{1,2}(?=\S)|(?<=\S)[*`]{1,2}", r"\1", " ".join(paragraph.split()))
         if plain:
-            sentences.append(re.split(r"(?<=[a-z\d)%][.?]) (?=[A-Z])", plain)[0])
+            sentences.append(re.split(r"(?<=[^A-Z\s.][.?]) (?=[A-Z])", plain)[0])
     return sentences[:FINDINGS]
 
 

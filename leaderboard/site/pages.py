@@ -18,6 +18,7 @@ from leaderboard import statistics
 from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.descriptions import Description, describe
 from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
+from leaderboard.goals import IN_WORDS
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
 from leaderboard.site import front
@@ -143,7 +144,7 @@ def home_files(
     all_views = [view for digest in digests for view in digest.views]
     chosen = front.best_views(all_views, "evaluators") or front.best_views(all_views)
     goals = front.best_views(all_views)
-    words = {goal: front.GOALS.get(goal, goal.replace("_", " ")) for goal in goals}
+    words = {str(goal): text for goal, text in IN_WORDS.items() if goal in goals}
     shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words, "page_of": about}
     shown |= {"statements": front.statements(goals), "dvbench_version": __version__}
     page = templates.get_template("home.html.jinja")

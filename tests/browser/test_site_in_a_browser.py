@@ -255,6 +255,39 @@ def test_an_evaluator_has_all_its_curves(visit):
         expect(chart.locator(".scatterlayer .trace").first).to_be_visible(timeout=20_000)
 
 
+def test_the_chooser_leads_to_a_ranking(visit):
+    page = visit("index.html")
+    first = page.locator("#chosen tbody tr").first
+    expect(first).to_contain_text("threshold_knn_shapley")
+    page.get_by_label("a valuation may take").select_option("0.1")
+    seconds = [float(text) for text in page.locator("#chosen tbody td:last-child").all_inner_texts()]
+    assert seconds
+    assert max(seconds) <= 0.1
+    assert "budget=0.1" in page.url
+    page.get_by_label("my data are").select_option("text")
+    expect(page.locator("#status")).to_contain_text("No published suite")
+    page.get_by_role("button", name="Use all kinds of data").click()
+    expect(first).to_be_visible()
+    again = visit("index.html#goal=pay&suite=quick")
+    expect(again.get_by_label("I want to")).to_have_value("pay")
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1440])
+def test_labels_of_the_front_cover_nothing(visit, width):
+    page = visit("index.html", viewport={"width": width, "height": 900})
+    page.locator("#quality-cost").scroll_into_view_if_needed()
+    expect(page.locator("#quality-cost .annotation-text").first).to_be_visible(timeout=20_000)
+    boxes = page.locator("#quality-cost .annotation-text").evaluate_all(
+        "all => all.map((e) => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; })"
+    )
+    chart = page.locator("#quality-cost").bounding_box()
+    for number, box in enumerate(boxes):
+        assert chart["x"] <= box[0] + 1
+        assert box[2] - 1 <= chart["x"] + chart["width"]
+        for other in boxes[:number]:
+            assert box[2] <= other[0] or other[2] <= box[0] or box[3] <= other[1] or other[3] <= box[1]
+
+
 def test_a_task_is_explained_by_curves(visit):
     page = visit(PAGES["about a task"])
     expect(page.locator("#example .scatterlayer .trace").first).to_be_visible(timeout=20_000)

@@ -41,7 +41,7 @@
       table.replaceChildren(element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
       const link = element("a", { href: `${chosen.suite}/index.html` }, chosen.suite);
       const tasks = chosen.tasks.map((task) => task.replaceAll("_", " ")).join(", ");
-      status.replaceChildren("From ", link, `, ${chosen.problems} ${chosen.problems === 1 ? "problem" : "problems"}, by ${tasks}. Ranks are among all ${chosen.rows.length}; methods of one tier are not told apart.`);
+      status.replaceChildren("From ", link, `, ${chosen.problems} ${chosen.problems === 1 ? "problem" : "problems"}, by ${tasks}. Ranks are among all ${chosen.rows.length}.`);
       charts.show(chart, () => charts.qualityAndCost(rows.map((row) => ({ name: row.label, y: row.rank, seconds: row.seconds })), chart.clientWidth));
     }
 
