@@ -80,6 +80,7 @@ def visit(browser, site) -> Iterator[Callable[..., Page]]:
     def visit(path: str, base: str = "", **how) -> Page:
         context = browser.new_context(**({"viewport": {"width": 1200, "height": 900}} | how))
         contexts.append(context)
+        context.set_default_navigation_timeout(120_000)  # on a machine that does much else
         page = context.new_page()
         page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
