@@ -23,9 +23,10 @@ from leaderboard.goals import IN_WORDS
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
 from leaderboard.site import front
-from leaderboard.site.catalogue import PLURALS, about, plug_in, slug, title
+from leaderboard.site.catalogue import METHODS, PLURALS, about, plug_in, slug, title
 from leaderboard.site.digests import Digest
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
+from leaderboard.site.suite_figures import shown_exhibits
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import (
@@ -96,12 +97,19 @@ def suite_files(
     def page(template: str, **more: Any) -> bytes:
         return templates.get_template(template).render(**common, **more).encode()
 
+    folder = index.store.root / "figures" / home
+    exhibits = shown_exhibits(folder, home)
+    for name in dict.fromkeys(name for exhibit in exhibits for name in exhibit.figures):
+        yield f"{home}/figures/{name}", (folder / name).read_bytes()
     yield f"{home}/data.js", script("receive", suite_data(suite, numbers))
     yield f"{home}/scores.json", download(suite)
     win_rates = statistics.wins(suite.scores).to_csv(float_format="%.4g", lineterminator="\n")
     yield f"{home}/win-rates.csv", win_rates.encode()
     changed = bool(versions) and not versions[0].shows(tables, goals)
-    yield f"{home}/index.html", page("suite.html.jinja", root="../", changed=changed, **_overview(suite, numbers))
+    yield (
+        f"{home}/index.html",
+        page("suite.html.jinja", root="../", changed=changed, exhibits=exhibits, **_overview(suite, numbers)),
+    )
     for board in versions:
         yield f"{home}/boards/{board.version}.html", page("board.html.jinja", root="../../", board=board)
     yield f"{home}/compare.html", page("compare.html.jinja", root="../")
@@ -213,6 +221,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     return {
         "rows": rows,
         "facets": facets,
+        "methods": METHODS[cells["kind"].iloc[0]],
         "tasks": _by_task(suite, evaluators),
         "datasets": sorted(cells["dataset"].unique()),
         "counts": _counts(cells),
