@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from importlib.metadata import version
 from statistics import fmean
 from typing import Any
 
@@ -13,7 +14,6 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dvbench.results import MARKS, FreshRun
-from dvbench.version import __version__
 from leaderboard import statistics
 from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.boards import Board
@@ -158,7 +158,7 @@ def home_files(
     goals = front.best_views(all_views)
     words = {str(goal): text for goal, text in IN_WORDS.items() if goal in goals}
     shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words, "page_of": about}
-    shown |= {"statements": front.statements(goals), "dvbench_version": __version__}
+    shown |= {"statements": front.statements(goals), "dvbench_version": version("dvbench")}
     page = templates.get_template("home.html.jinja")
     yield "front-data.js", script("front", {"views": all_views, "goals": words})
     yield "index.html", page.render(root="", suite="", cards=cards, **shown, **common).encode()
