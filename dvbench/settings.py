@@ -104,6 +104,11 @@ all others have to beat. A class states its role, ``role: ClassVar[Role] = "rand
 ``roles = { LABEL = "ablation" }``.
 """
 
+Goal = Literal["find", "select", "pay", "unlearn", "check"]
+"""What a task measures values for: to find wrong labels and broken features, to select the data to train on, to pay
+providers what their data are worth, to judge unlearning methods, or to check properties that all values should have,
+such as stability. A task states it, ``@task(goal="find")``."""
+
 
 class Groups(Strict):
     """Subsets as players: ``count`` random ones, the classes, the values of a column of a table, or corpora of texts.

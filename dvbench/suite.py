@@ -14,7 +14,7 @@ from dvbench.registry import plural, suite_files
 from dvbench.settings import Compared, EvaluatorSettings, Name, ProblemSettings, Role, Strict
 
 # Other folders among results and pages.
-RESERVED = ("assets", "exact", "figures", "leaderboard", "submissions", "verified")
+RESERVED = ("about", "assets", "exact", "figures", "leaderboard", "submissions", "verified")
 DAY = 86_400  # seconds
 LONGEST_TIMEOUT = 365 * DAY
 TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,79}")
@@ -34,7 +34,7 @@ class SuiteProblem(ProblemSettings):
     def _tasks_are_registered(cls, tasks: Any) -> Any:
         own = [name for name in tasks if isinstance(name, str) and ":" in name] if isinstance(tasks, list) else []
         if own:
-            raise ValueError(f"'{own[0]}' cannot be a task: a task needs an entry point, see CONTRIBUTING.md")
+            raise ValueError(f"'{own[0]}' cannot be a task: a task needs an entry point, see the guide add-a-plug-in")
         return tasks
 
     @property

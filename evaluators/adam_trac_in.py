@@ -40,13 +40,19 @@ class AdamTracIn(ReplayedEvaluator):
     by way of the first moment is counted, not only its share of its own step, and r_t is that of the whole minibatch.
     Tested against shares of the first moment that were computed from gradients of single points, and by its sum.
 
+    Values: drop of the validation loss, in its unit and without bounds; positive values lower it.
+
+    Takes: classifications and regressions, points and subsets; no texts.
+
     Between processors: equal up to rounding.
 
     References
     ----------
     G. Pruthi, F. Liu, S. Kale, M. Sundararajan. Estimating training data influence by tracing gradient descent. NeurIPS
-    2020, arXiv:2002.08484. Section 3.1. M. Xia et al. LESS: selecting influential data for targeted instruction tuning.
-    ICML 2024, arXiv:2402.04333. Section 3.1.
+    2020, arXiv:2002.08484. Section 3.1.
+
+    M. Xia et al. LESS: selecting influential data for targeted instruction tuning. ICML 2024, arXiv:2402.04333. Section
+    3.1.
     """
 
     name: ClassVar[str] = "adam_trac_in"

@@ -44,12 +44,16 @@ class BM25(OwnEvaluator):
     Variant: with the inverse document frequency of Lucene, which is never negative, and with the factor k1 + 1, which
     Lucene leaves out. Tested against the formula written as loops, and a case worked out by hand.
 
+    Values: score of a search, at least 0, without unit; a high one is of a text that is like the questions.
+
+    Takes: texts only, as points and subsets.
+
     Between processors: equal up to rounding.
 
     References
     ----------
     S. Robertson, H. Zaragoza. The probabilistic relevance framework: BM25 and beyond. Foundations and Trends in
-    Information Retrieval 3, 2009. Section 3.4.
+    Information Retrieval 3, 2009, doi:10.1561/1500000019. Section 3.4.
     """
 
     def __init__(

@@ -35,6 +35,10 @@ class CHGShapley(GradientGame):
     is that of the last layer, weights and bias, as in the paper's text; the authors' published code uses the bias of
     the first layer.
 
+    Values: gain of nearness to the mean gradient, without unit or bounds; high values are useful or hard points.
+
+    Takes: classifications and regressions, points and subsets; no texts.
+
     Between processors: equal up to rounding.
 
     References

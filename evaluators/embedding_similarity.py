@@ -47,6 +47,10 @@ class EmbeddingSimilarity(OwnEvaluator):
     Variant: the mean over the questions, not the similarity to the nearest one. Tested against cosines of texts that
     were encoded one by one, and on texts that equal or share nothing with the question.
 
+    Values: cosine, between -1 and 1; a high one is of a text that is like the questions.
+
+    Takes: texts only, as points and subsets.
+
     Between processors: equal up to rounding.
 
     References

@@ -50,6 +50,10 @@ class FWShapley(OwnEvaluator, ModelMixin):
     shifted by the same number, so that they sum to what they have to. Written from the paper's formulas, without its
     code. Tested against enumeration, on points that the network can tell apart.
 
+    Values: gain of utility, in its unit (for accuracy a fraction); positive values raise it.
+
+    Takes: classifications and regressions, points and subsets; no texts.
+
     Between processors: the network is trained in double precision, and its weights are rounded to single precision
     after each step, because training amplifies differences of rounding. With other instructions of the processor,
     values of digits and breast cancer differed by up to 0.6% of their range, and rank correlations were 0.9996 or more.

@@ -24,6 +24,10 @@ class GradientShapley(GradientGame):
     -----
     Variant: the ablation of the CHG Shapley paper, with the closed form and the gradient of `CHGShapley`.
 
+    Values: gain of nearness to the mean gradient, without unit or bounds; a high one is useful.
+
+    Takes: classifications and regressions, points and subsets; no texts.
+
     Between processors: equal up to rounding.
 
     References

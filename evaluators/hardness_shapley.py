@@ -54,6 +54,10 @@ class HardnessShapley(TrainingDynamics):
     -----
     Variant: the ablation of the CHG Shapley paper.
 
+    Values: loss of the point, in its unit; a high one is of a hard or mislabelled point.
+
+    Takes: classifications and regressions, points and subsets; no texts.
+
     Between processors: equal up to rounding.
 
     References

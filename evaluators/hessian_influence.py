@@ -68,15 +68,25 @@ class HessianInfluence(StepwiseEvaluator):
     matrix where both are equal, by its correlation with it for an MLP, and for texts against its definition with
     gradients of single texts.
 
+    Values: rise of the validation loss without the point, in its unit and without bounds; positive values are useful.
+
+    Takes: classifications, regressions and texts; points and subsets. The model is a network of torch.
+
     Between processors: equal up to rounding.
 
     References
     ----------
     P. W. Koh, P. Liang. Understanding black-box predictions via influence functions. ICML 2017, arXiv:1703.04730.
-    Equation 2 and section 3. EK-FAC: R. Grosse et al. Studying large language model generalization with influence
-    functions. arXiv:2308.03296, 2023. Section 2.2; T. George et al. Fast approximate natural gradient descent in a
-    Kronecker-factored eigenbasis. NeurIPS 2018. Gauss-Newton: J. Martens. New insights and perspectives on the natural
-    gradient method. JMLR 2020, section 8.
+    Equation 2 and section 3.
+
+    R. Grosse et al. Studying large language model generalization with influence functions. arXiv:2308.03296, 2023.
+    Section 2.2: EK-FAC.
+
+    T. George et al. Fast approximate natural gradient descent in a Kronecker-factored eigenbasis. NeurIPS 2018,
+    arXiv:1806.03884. EK-FAC.
+
+    J. Martens. New insights and perspectives on the natural gradient method. JMLR 2020, arXiv:1412.1193. Section 8: the
+    Gauss-Newton matrix.
     """
 
     def __init__(

@@ -50,6 +50,11 @@ class InContextProbing(OwnEvaluator, ModelMixin):
     small ones of dvbench, may use them little. Tested against the logits of transformers for each pair of a text and a
     question alone.
 
+    Values: rise of the log-probability of validation texts, in nats per token, without bounds; positive values are
+    useful.
+
+    Takes: texts only, as points and subsets.
+
     Between processors: equal up to rounding.
 
     References

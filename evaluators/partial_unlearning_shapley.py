@@ -90,6 +90,10 @@ class PartialUnlearningShapley(OwnEvaluator, ModelMixin):
     are conditional on one draw of their minibatches. The draw is the same for all target sets, and depends on the set
     D, not on the order of its points. OpenDataVal has no such evaluator.
 
+    Values: gain of utility, in its unit (for accuracy a fraction); positive values raise it.
+
+    Takes: classifications, regressions and texts; points and subsets. The model is a network of torch.
+
     Between processors: equal up to rounding: with the log loss, values of the suite quick differed by at most 3e-7 of
     their range (docs/repeatability.md); with accuracy, those of its digits did not differ.
 

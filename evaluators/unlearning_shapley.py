@@ -83,6 +83,10 @@ class UnlearningShapley(OwnEvaluator, ModelMixin):
     Within a permutation, coalitions share them as far as possible (`dvbench.unlearning.minibatches`), which makes
     standard errors small. OpenDataVal has no such evaluator.
 
+    Values: loss of utility by unlearning, in its unit (for accuracy a fraction); positive values are useful.
+
+    Takes: classifications, regressions and texts; points and subsets. The model is a network of torch.
+
     Between processors: equal up to rounding: with the log loss, values of the suite quick differed by at most 3e-4 of
     their range (docs/repeatability.md); with accuracy, those of its digits did not differ.
 

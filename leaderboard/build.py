@@ -16,10 +16,13 @@ from dvbench.files import write_atomically
 from dvbench.results import Store
 from dvbench.results.store import PLAN, VERIFIED
 from leaderboard import markdown
+from leaderboard.goal_tables import goal_tables
 from leaderboard.index import open_index
 from leaderboard.plans import results_store, suite_names
 from leaderboard.site import pages
 from leaderboard.site.assets import assets
+from leaderboard.site.catalogue import catalogue_files
+from leaderboard.site.digests import Digest, digest
 from leaderboard.statistics import suite_statistics
 from leaderboard.suite_scores import suite_scores
 from leaderboard.tables import csv_table, suite_tables
@@ -27,7 +30,7 @@ from leaderboard.tables import csv_table, suite_tables
 MANY = 5_000_000  # bytes of plans, from which on several processes are used: about five thousand cells
 
 
-def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list[Path]:
+def build(results: Path, out: Path, chosen: Sequence[str] | None = None, repository: str = "") -> list[Path]:
     """Write the leaderboard of a folder of results.
 
     Parameters
@@ -38,6 +41,8 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
         Folder to write to; it is created if needed.
     chosen : sequence of str, optional
         Suites to show; all by default.
+    repository : str, optional
+        Address of the repository of dvbench that the pages link to, such as ``https://github.com/OWNER/dvbench``.
 
     Returns
     -------
@@ -62,17 +67,19 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
     plans = [results / suite / PLAN for suite in shown]
     many = sum(path.stat().st_size for path in plans if path.exists()) > MANY
     written: list[Path] = []
-    cards = []
+    cards, digests = [], []
     with _workers(len(shown) if many else 1) as map_suites:
         # All results are read before the first page is written, so that each page links to those that there will be.
         errors = dict(zip(shown, map_suites(partial(_update_index, store), shown), strict=True))
         broken = {suite: error for suite, error in errors.items() if error is not None}
         readable = [suite for suite in shown if suite not in broken]
-        for paths, card in map_suites(partial(_write, store, out, readable), readable):
+        common = {"suites": readable, "repository": repository.rstrip("/")}
+        for paths, card, digested in map_suites(partial(_write, store, out, common), readable):
             written += paths
             cards.append(card)
+            digests.append(digested)
     if readable:
-        _write_home(out, cards, list(broken))
+        _write_home(out, cards, digests, list(broken), common)
     if broken:
         first, more = next(iter(broken)), f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         raise UserError(f"the pages of suite '{first}'{more} were not written: {broken[first]}")
@@ -82,10 +89,15 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None) -> list
     return [*written, out / "index.html"]
 
 
-def _write_home(out: Path, cards: list[dict[str, Any]], broken: list[str]) -> None:
+def _write_home(
+    out: Path, cards: list[dict[str, Any]], digests: list[Digest], broken: list[str], common: dict[str, Any]
+) -> None:
     for name, content in assets().items():
         _write_once(out / "assets" / name, content)
-    write_atomically(out / "index.html", pages.home_page(pages.environment(), cards, broken))
+    templates = pages.environment()
+    for path, content in catalogue_files(templates, digests, common):
+        write_atomically(out / path, content)
+    write_atomically(out / "index.html", pages.home_page(templates, cards, broken, common))
 
 
 def _update_index(store: Store, suite: str) -> str | None:
@@ -99,18 +111,20 @@ def _update_index(store: Store, suite: str) -> str | None:
     return None
 
 
-def _write(store: Store, out: Path, names: list[str], name: str) -> tuple[list[Path], dict[str, Any]]:
-    """Write all files of a suite; return the paths of Markdown and CSV, and the card of the suite on the home page."""
+def _write(store: Store, out: Path, common: dict[str, Any], name: str) -> tuple[list[Path], dict[str, Any], Digest]:
+    """Write all files of a suite; return the paths of Markdown and CSV, and what other pages show of the suite."""
     with open_index(store, name) as index:
         suite = suite_scores(index)
         numbers = suite_statistics(suite)
-        tables = suite_tables(suite, numbers)
-        files = {out / f"{name}.md": markdown.render(tables).encode(), out / f"{name}.csv": csv_table(numbers).encode()}
+        tables, goals = suite_tables(suite, numbers), goal_tables(suite)
+        text, table = markdown.render(tables, goals), csv_table(numbers)
+        files = {out / f"{name}.md": text.encode(), out / f"{name}.csv": table.encode()}
         for path, content in files.items():
             write_atomically(path, content)
-        for path_on_site, content in pages.suite_files(pages.environment(), index, suite, numbers, tables, names):
+        made = pages.suite_files(pages.environment(), index, suite, numbers, (tables, goals), common)
+        for path_on_site, content in made:
             write_atomically(out / path_on_site, content)
-    return list(files), pages.suite_card(suite, tables)
+        return list(files), pages.suite_card(suite, tables), digest(index, suite, numbers, tables.description)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
-"""Descriptions of evaluators and data sets, from their docstrings and from submissions."""
+"""Descriptions of plug-ins, from their docstrings and from submissions.
+
+The first line of a docstring is the name for people, a colon and one sentence. Paragraphs that begin with a word of
+`LABELS` and a colon are facts, such as ``Values: gain of utility, ...``.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from griffe import (
@@ -16,15 +19,16 @@ from griffe import (
 )
 
 from dvbench.errors import UserError
-from dvbench.registry import Kind, find
+from dvbench.registry import Entry, Kind, find
 from dvbench.results import About
 
-AUTHOR = re.compile(r"(?:[A-Z]\.[ -]?)+[A-Z][^.,]*")
+LABELS = ("Values", "Takes", "Variant", "Between processors")
+OWN_PACKAGES = ("dvbench", "evaluators")  # of the repository of dvbench
 
 
 @dataclass(frozen=True)
 class Description:
-    """The description of an evaluator, an unlearning method or a data set.
+    """The description of a plug-in.
 
     Parameters
     ----------
@@ -37,6 +41,10 @@ class Description:
     references : tuple of str
     about : About, optional
         The description by its authors, if it was submitted.
+    facts : dict of str to str
+        The labelled paragraphs, without their labels.
+    code : str
+        Path of its file in the repository of dvbench; empty if it is not a plug-in of dvbench.
     """
 
     summary: str
@@ -44,14 +52,29 @@ class Description:
     parameters: tuple[tuple[str, str], ...] = ()
     references: tuple[str, ...] = ()
     about: About | None = None
+    facts: dict[str, str] = field(default_factory=dict)
+    code: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name for people; empty if the docstring has none."""
+        title, colon, _ = self.summary.partition(": ")
+        return title if colon or self.about else ""
+
+    @property
+    def sentence(self) -> str:
+        """What follows the name, as a sentence."""
+        title, _, sentence = self.summary.partition(": ")
+        return sentence[:1].upper() + sentence[1:] if sentence else "" if self.about else title
 
 
 def describe(kind: Kind, name: str, about: About | None = None) -> Description:
     """Read the description of a registered plug-in from its docstring, of others from their submission."""
     try:
-        docstring = "" if ":" in name else find(kind, name).docstring
+        entry = None if ":" in name else find(kind, name)
     except UserError:
-        docstring = ""
+        entry = None
+    docstring = "" if entry is None else entry.docstring
     if not docstring:
         references = (about.reference,) if about else ()
         return Description(about.name if about else "", references=references, about=about)
@@ -62,9 +85,9 @@ def describe(kind: Kind, name: str, about: About | None = None) -> Description:
         [
             section.value.contents
             for section in sections
-            if isinstance(section, DocstringSectionAdmonition) and section.value.kind == kind
+            if isinstance(section, DocstringSectionAdmonition) and section.value.kind in kinds
         ]
-        for kind in ("notes", "references")
+        for kinds in (("note", "notes"), ("references",))
     )
     documented = [
         (item.name, item.description)
@@ -77,48 +100,24 @@ def describe(kind: Kind, name: str, about: About | None = None) -> Description:
         (", ".join(name for name, _ in group), " ".join(_paragraphs([text])))
         for text, group in groupby(documented, key=lambda item: item[1])
     ]
-    described = (*paragraphs, *_paragraphs(notes))
-    return Description(summary, described, tuple(parameters), tuple(_paragraphs(cited)), about)
+    facts = dict[str, str]()
+    described = list[str]()
+    for paragraph in (*paragraphs, *_paragraphs(notes)):
+        label, colon, text = paragraph.partition(": ")
+        if colon and label in LABELS:
+            facts[label] = text[:1].upper() + text[1:]
+        else:
+            described.append(paragraph)
+    code = _file_in_the_repository(entry)
+    return Description(summary, tuple(described), tuple(parameters), tuple(_paragraphs(cited)), about, facts, code)
+
+
+def _file_in_the_repository(entry: Entry | None) -> str:
+    module = "" if entry is None else entry.target.partition(":")[0]
+    return f"{module.replace('.', '/')}.py" if module.partition(".")[0] in OWN_PACKAGES else ""
 
 
 def _paragraphs(texts: Iterable[str]) -> list[str]:
     """Split texts into paragraphs of one line each."""
     paragraphs = (" ".join(part.split()) for text in texts for part in text.replace("``", "").split("\n\n"))
     return [paragraph for paragraph in paragraphs if paragraph]
-
-
-def bibtex(key: str, reference: str) -> str:
-    """Write a reference as a BibTeX entry: authors, title and venue if they are found in it, or else as a note."""
-    parts = _parts(reference.strip().removesuffix("."))
-    if parts is None:
-        fields = {"note": reference}
-    else:
-        authors, title, venue = parts
-        fields = {"author": " and ".join(authors), "title": f"{{{title}}}", "howpublished": venue}
-        if years := re.findall(r"\b(?:19|20)\d\d\b", venue):
-            fields["year"] = years[-1]
-    return f"@misc{{{key},\n" + "".join(f"  {name} = {{{_tex(text)}}},\n" for name, text in fields.items()) + "}\n"
-
-
-def _parts(reference: str) -> tuple[list[str], str, str] | None:
-    """Split "A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data. ICML 2019"; None if that fails."""
-    sentences = reference.split(". ")
-    # A period after a single letter belongs to a name.
-    ends = (i for i, sentence in enumerate(sentences) if not re.search(r"(?:^|[ .-])[A-Z]$", sentence))
-    end = next(ends, len(sentences))
-    if end + 2 >= len(sentences):
-        return None
-    names = ". ".join(sentences[: end + 1])
-    authors = names.removesuffix(" et al").split(", ")
-    if not all(AUTHOR.fullmatch(author) for author in authors):
-        return None
-    others = ["others"] if names.endswith(" et al") else []
-    return [*authors, *others], sentences[end + 1], ". ".join(sentences[end + 2 :])
-
-
-def _tex(text: str) -> str:
-    """Escape a text so that it cannot end the braces around it."""
-    outer = text.startswith("{") and text.endswith("}")
-    inner = re.sub(r"[\\{}]", "", text)
-    inner = re.sub(r"([&%$#_])", r"\\\1", inner)
-    return f"{{{inner}}}" if outer else inner

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
 from leaderboard.tables import (
     CEILING_IN_WORDS,
     COSTS_IN_WORDS,
@@ -19,13 +22,14 @@ from leaderboard.tables import (
 _SPECIAL = str.maketrans({character: f"&#{ord(character)};" for character in "&<>|[]*~`\\"})
 
 
-def render(tables: SuiteTables) -> str:
+def render(tables: SuiteTables, goals: Sequence[GoalTable] = ()) -> str:
     """Write the tables of a suite as Markdown.
 
     Returns
     -------
     str
-        The overall table, one table per problem, the failures and the costs. Texts from results are escaped.
+        The overall table, one table per goal and per problem, the failures and the costs. Texts from results are
+        escaped.
     """
     parts = [f"# {escape(tables.suite)}", escape(tables.description)]
     parts += [f"- {escape(remark)}" for remark in tables.remarks]
@@ -41,6 +45,9 @@ def render(tables: SuiteTables) -> str:
         parts += [_table(tables.references, level=3), REFERENCES_IN_WORDS]
     if any(row[-1].note or row[-1].alarm for row in tables.overall.rows):
         parts.append(FRESH_IN_WORDS)
+    for goal in goals:
+        parts += [_table(goal.table), goal.separable]
+    parts += [GOALS_IN_WORDS] if goals else []
     parts += [_table(table) for table in tables.problems]
     parts += [f"{SCORES_IN_WORDS} The best is **bold**."]
     if tables.has_ceilings:

@@ -219,7 +219,7 @@ def normalise(scores: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:
         (best score - r); at least -1, which failed and missing scores get too. NaN for declined scores, and in a seed
         without r.
     """
-    zero = next((name for name, role in roles.items() if role == "random"), None)
+    zero = random_row(roles)
     value = upwards(scores)
     of_seed, of_column = ([scores[name] for name in names] for names in ([*COLUMN, "seed"], COLUMN))
     zeros = value.where(scores["evaluator"] == zero).groupby(of_seed).transform("max")
@@ -236,6 +236,11 @@ def normalise(scores: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:
     normalised = scaled.fillna(-1.0).clip(lower=-1.0).where(zeros.notna() | value.isna())
     normalised = normalised.where(scores["status"] != "declined")
     return normalised if zero is not None else normalised * np.nan
+
+
+def random_row(roles: Mapping[str, str]) -> str | None:
+    """Return the evaluator that others are compared with: the first whose role is random."""
+    return next((name for name, role in roles.items() if role == "random"), None)
 
 
 def wins(scores: pd.DataFrame) -> pd.DataFrame:

@@ -46,13 +46,10 @@ CEILING_IN_WORDS = (
     "above 100% is possible, because the references of both trainings are noisy."
 )
 COSTS_IN_WORDS = "Cost of the valuation without scoring, means over the seeds whose valuation is ok."
+SECONDS_IN_WORDS = "Processor seconds of one valuation, or seconds of a GPU; means over the problems of a suite."
 FRESH_IN_WORDS = (
     "Re-run on fresh seeds: the evaluator was also run on problems of seeds that nobody could know. The gap says by "
     "how much its claimed scores are better than its fresh ones, on average over problems and tasks."
-)
-CONSOLE_IN_WORDS = (
-    "Means over problems and seeds (*: over some of them). rank: the ranks that the data leave possible, over "
-    "problems, tasks and seeds; reference rows have none. sec: seconds of a valuation."
 )
 CSV_COLUMNS = [
     *("problem", "task", "metric", "evaluator", "mean", "low", "high", "rank", *COUNTS),
@@ -160,45 +157,6 @@ def csv_table(numbers: SuiteStatistics) -> str:
     rows = rows.sort_values(list(orders), key=lambda names: names.map(orders[str(names.name)].index), kind="stable")
     with_ceilings = [*CSV_COLUMNS, "ceiling", "share"] if rows["ceiling"].notna().any() else CSV_COLUMNS
     return rows[with_ceilings].to_csv(index=False, float_format="%.6g", lineterminator="\n")
-
-
-def rows_for_console(suite: SuiteScores) -> tuple[list[str], list[list[str]]]:
-    """Make one narrow table of a suite for a terminal; the last rows are reference rows, without a rank.
-
-    Returns
-    -------
-    headers : list of str
-        Evaluator, rank (an interval), each task with an arrow, mean seconds of a valuation; also failed, missing and
-        declined, if there are any.
-    rows : list of list of str
-        One string per header, best evaluator first. The entry of a task is the mean of its headline metric over
-        problems and seeds; ``*`` marks a mean over some of them. The texts are plain and untrusted: escape them.
-    """
-    scores, seconds = suite.scores, statistics.seconds(statistics.cost(suite.cells))
-    headers, means = ["evaluator", "rank"], []
-    for task, group in scores.groupby("task", sort=False):
-        up = arrow(bool(group["higher_is_better"].iloc[0]))
-        headers.append(f"{clean(str(task))} {up}".replace("_", " "))
-        by_evaluator = group.groupby("evaluator")["value"].agg(["mean", "count", "size"])
-        means.append(
-            {
-                name: f"{row['mean']:.2f}{'' if row['count'] == row['size'] else '*'}" if row["count"] else "-"
-                for name, row in by_evaluator.iterrows()
-            }
-        )
-    overall = statistics.overall(scores, suite.roles)
-    counts = [count for count in COUNTS[1:] if overall[count].any()]
-    rows = [
-        [
-            row["evaluator"],
-            rank_interval(row),
-            *(column.get(row["evaluator"], "") for column in means),
-            "" if math.isnan(seconds[row["evaluator"]]) else f"{seconds[row['evaluator']]:.1f}",
-            *(str(row[count]) for count in counts),
-        ]
-        for row in records(overall)
-    ]
-    return [*headers, "sec", *(count.removeprefix("n_") for count in counts)], rows
 
 
 def arrow(higher_is_better: bool) -> str:

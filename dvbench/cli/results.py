@@ -140,10 +140,10 @@ def _show(results: Path, suite: str) -> None:
     """Print the summary of a suite, and build the leaderboard of all suites in the results folder."""
     import dvbench
     from dvbench import console
+    from leaderboard.console_rows import CONSOLE_IN_WORDS, rows_for_console
     from leaderboard.index import open_index
     from leaderboard.plans import results_store
     from leaderboard.suite_scores import suite_scores
-    from leaderboard.tables import CONSOLE_IN_WORDS, rows_for_console
 
     with open_index(results_store(results), suite) as index:
         headers, rows = rows_for_console(suite_scores(index))
@@ -165,11 +165,21 @@ def build(
             help="Folder to write to. By default the folder 'leaderboard' in the results folder.", metavar="DIR"
         ),
     ] = None,
+    repository: Annotated[
+        str,
+        typer.Option(
+            help="Address of the repository of dvbench that pages link to, such as https://github.com/OWNER/dvbench.",
+            metavar="URL",
+        ),
+    ] = "",
 ) -> None:
     """Write Markdown tables, CSV files and a static site from results. The site starts at index.html."""
+    from dvbench.errors import UserError
     from leaderboard.build import build as build_pages
 
-    for path in build_pages(results, out or results / "leaderboard"):
+    if repository and not repository.startswith("https://"):
+        raise UserError(f"--repository is an address that begins with https://, not '{repository}'")
+    for path in build_pages(results, out or results / "leaderboard", repository=repository):
         typer.echo(path)
 
 

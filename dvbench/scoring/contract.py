@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -36,6 +36,7 @@ from dvbench.results.axes import check_axes
 from dvbench.scoring.correlation import rank_correlation
 from dvbench.scoring.outputs import CoalitionUtilities, UnlearningOutputs
 from dvbench.scoring.selection_experiment import SelectionOutputs
+from dvbench.settings import Goal
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,8 @@ class Task:
         The metric that ranks evaluators.
     higher_is_better : bool
         Whether a higher headline is better.
+    goal : Goal
+        The purpose of values that the task measures, "check" for those that no user has; see `dvbench.settings.Goal`.
     ranges : mapping of str to Range
         The range of each metric that has one, the same for all evaluators: ``(low, high)``, where None is no limit, or
         ``"utility"``, ``"difference"`` (of two utilities) or ``"distance"`` (the absolute value of a difference). The
@@ -227,6 +230,7 @@ class Task:
     version: int
     headline: str
     higher_is_better: bool
+    goal: Goal = "check"
     ranges: Mapping[str, Range] = field(default_factory=dict)
     coalitions: Coalitions | None = None
     reference: Reference | None = None
@@ -238,6 +242,10 @@ class Task:
     judges_selection: bool = False
     min_players: int = 1
     max_players: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.goal not in get_args(Goal):
+            raise ValueError(f"the goal of a task is {' or '.join(get_args(Goal))}, not {self.goal!r}")
 
     def wanted_coalitions(self, problem: Problem, valuation: Valuation) -> list[np.ndarray]:
         """The sets of players whose models' utilities the task needs, each an array of player numbers.
@@ -287,6 +295,7 @@ def task(
     version: int,
     headline: str,
     higher_is_better: bool,
+    goal: Goal = "check",
     ranges: Mapping[str, Range] | None = None,
     coalitions: Coalitions | None = None,
     reference: Reference | None = None,
@@ -309,6 +318,7 @@ def task(
         version=version,
         headline=headline,
         higher_is_better=higher_is_better,
+        goal=goal,
         ranges=ranges or {},
         coalitions=coalitions,
         reference=reference,

@@ -20,7 +20,7 @@ class CRAIG(SelectionStrategy):
     References
     ----------
     B. Mirzasoleiman, J. Bilmes, J. Leskovec. Coresets for data-efficient training of machine learning models. ICML
-    2020. Algorithm 1.
+    2020, arXiv:1906.01827. Algorithm 1.
     """
 
     per_class: bool = True

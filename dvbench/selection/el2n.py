@@ -25,7 +25,7 @@ class EL2N(ValueStrategy):
     References
     ----------
     M. Paul, S. Ganguli, G. K. Dziugaite. Deep learning on a data diet: finding important examples early in training.
-    NeurIPS 2021.
+    NeurIPS 2021, arXiv:2107.07075.
     """
 
     at_start: bool = False

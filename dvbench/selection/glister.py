@@ -28,7 +28,7 @@ class Glister(SelectionStrategy):
     References
     ----------
     K. Killamsetty, D. Sivasubramanian, G. Ramakrishnan, R. Iyer. GLISTER: generalization based data subset selection
-    for efficient and robust learning. AAAI 2021. Algorithm 2.
+    for efficient and robust learning. AAAI 2021, arXiv:2012.10630. Algorithm 2.
     """
 
     epsilon: float = 0.01

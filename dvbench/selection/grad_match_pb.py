@@ -26,7 +26,7 @@ class GradMatchPB(SelectionStrategy):
     References
     ----------
     K. Killamsetty, D. Sivasubramanian, G. Ramakrishnan, A. De, R. Iyer. GRAD-MATCH: gradient matching based data subset
-    selection for efficient deep model training. ICML 2021. Algorithm 2.
+    selection for efficient deep model training. ICML 2021, arXiv:2103.00123. Algorithm 2.
     """
 
     def choose(self, points: Points, budget: int, rng: np.random.Generator) -> Selected:

@@ -25,7 +25,7 @@ class InfoBatch(SelectionStrategy):
     References
     ----------
     Z. Qin, K. Wang, Z. Zheng, J. Gu, X. Peng, Z. Xu, D. Zhou, L. Shang, B. Sun, X. Xie, Y. You. InfoBatch: lossless
-    training speed up by unbiased dynamic data pruning. ICLR 2024.
+    training speed up by unbiased dynamic data pruning. ICLR 2024, arXiv:2303.04947.
     """
 
     def choose(self, points: Points, budget: int, rng: np.random.Generator) -> Selected:

@@ -22,8 +22,8 @@ class KCentre(SelectionStrategy):
 
     References
     ----------
-    O. Sener, S. Savarese. Active learning for convolutional neural networks: a core-set approach. ICLR 2018. Algorithm
-    1.
+    O. Sener, S. Savarese. Active learning for convolutional neural networks: a core-set approach. ICLR 2018,
+    arXiv:1708.00489. Algorithm 1.
     """
 
     at_start: bool = False

@@ -21,7 +21,7 @@ class TracIn(ValueStrategy):
     References
     ----------
     G. Pruthi, F. Liu, S. Kale, M. Sundararajan. Estimating training data influence by tracing gradient descent. NeurIPS
-    2020.
+    2020, arXiv:2002.08484.
     """
 
     per_class: bool = True

@@ -20,6 +20,7 @@ def coalitions(problem: Problem, valuation: Valuation | None = None) -> list[np.
     version=1,
     headline="spearman",
     higher_is_better=True,
+    goal="pay",
     ranges={"spearman": (-1, 1), "p_spearman": (0, 1), "pearson": (-1, 1)},
     coalitions=coalitions,
     reference=Reference("exact", coalitions, tabulated_shapley_values),
@@ -37,7 +38,8 @@ def exact_agreement(problem: Problem, valuation: Valuation, utilities: np.ndarra
 
     References
     ----------
-    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019. Equation 1.
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019,
+    arXiv:1904.02868. Equation 1.
     """
     exact = tabulated_shapley_values(utilities)
     values = valuation.values

@@ -16,7 +16,14 @@ from dvbench.scoring.outputs import (
 )
 
 
-@task(version=1, headline="kr_error", higher_is_better=False, ranges={"kr_error": (0, None)}, judges_unlearning=True)
+@task(
+    version=1,
+    headline="kr_error",
+    higher_is_better=False,
+    goal="unlearn",
+    ranges={"kr_error": (0, None)},
+    judges_unlearning=True,
+)
 def knowledge_retention(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Knowledge retention: how much of what the full model knew is left, on the player unlearned and on the others?
 

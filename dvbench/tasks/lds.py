@@ -21,6 +21,7 @@ def coalitions(problem: Problem, valuation: Valuation | None = None) -> list[np.
     version=1,
     headline="lds",
     higher_is_better=True,
+    goal="pay",
     ranges={"lds": (-1, 1), "p_lds": (0, 1), "lds_utility": (-1, 1)},
     coalitions=coalitions,
     reference=Reference("log_loss", coalitions, np.asarray, "log_loss"),

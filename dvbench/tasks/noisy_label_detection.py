@@ -13,6 +13,7 @@ from dvbench.scoring.detection import detect
     version=1,
     headline="auroc",
     higher_is_better=True,
+    goal="find",
     ranges={"auroc": (0, 1), "auprc": (0, 1), "recall_at_noise_rate": (0, 1), "kmeans_f1": (0, 1)},
     noise="labels",
 )
@@ -25,6 +26,7 @@ def noisy_label_detection(problem: Problem, valuation: Valuation, utilities: np.
 
     References
     ----------
-    K. F. Jiang, W. Liang, J. Zou, Y. Kwon. OpenDataVal: a unified benchmark for data valuation. NeurIPS 2023.
+    K. F. Jiang, W. Liang, J. Zou, Y. Kwon. OpenDataVal: a unified benchmark for data valuation. NeurIPS 2023,
+    arXiv:2306.10577.
     """
     return detect(valuation.values, problem.corrupted)

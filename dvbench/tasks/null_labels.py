@@ -13,6 +13,7 @@ from dvbench.scoring.correlation import rank_correlation
     version=1,
     headline="agreement",
     higher_is_better=False,
+    goal="check",
     ranges={"agreement": (0, 1), "spearman": (-1, 1), "agreement_with_values": (0, 1)},
     variants=("null", "other_null"),
     min_players=3,
@@ -29,8 +30,8 @@ def null_labels(problem: Problem, valuation: Valuation, utilities: np.ndarray) -
 
     References
     ----------
-    J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim. Sanity checks for saliency maps. NeurIPS 2018:
-    the data randomisation test.
+    J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim. Sanity checks for saliency maps. NeurIPS 2018,
+    arXiv:1810.03292: the data randomisation test.
     """
     null, other = valuation.variants["null"], valuation.variants["other_null"]
     spearman, _ = rank_correlation(null, other)

@@ -23,6 +23,7 @@ SMALLEST = 1e-6  # smaller losses count as this one, because their logarithm is 
     version=2,
     headline="lkd",
     higher_is_better=False,
+    goal="unlearn",
     ranges={
         "lkd": (0, None),
         "lkd_untrained": (0, None),

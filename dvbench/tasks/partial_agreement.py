@@ -27,6 +27,7 @@ def exact_values(utilities: np.ndarray) -> np.ndarray:
     version=1,
     headline="spearman_exact",
     higher_is_better=True,
+    goal="pay",
     ranges={"spearman_exact": (-1, 1), "p_exact": (0, 1), "spearman_without": (-1, 1), "p_without": (0, 1)},
     coalitions=coalitions,
     reference=Reference("exact", coalitions, exact_values),

@@ -14,6 +14,7 @@ from dvbench.scoring.contract import Outcome, Valuation, task
     version=1,
     headline="auroc",
     higher_is_better=True,
+    goal="check",
     ranges={"auroc": (0, 1), "auprc": (0, 1)},
     variants=("shortcut",),
     min_players=3,
@@ -29,7 +30,7 @@ def planted_shortcut(problem: Problem, valuation: Valuation, utilities: np.ndarr
     References
     ----------
     R. Geirhos, J.-H. Jacobsen, C. Michaelis, R. Zemel, W. Brendel, M. Bethge, F. A. Wichmann. Shortcut learning in deep
-    neural networks. Nature Machine Intelligence 2020.
+    neural networks. Nature Machine Intelligence 2020, arXiv:2004.07780.
     """
     mask, values = planted(problem), valuation.variants["shortcut"]
     return Outcome({"auroc": float(roc_auc_score(mask, values)), "auprc": float(average_precision_score(mask, values))})

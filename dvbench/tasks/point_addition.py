@@ -22,6 +22,7 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     version=1,
     headline="early_gap",
     higher_is_better=True,
+    goal="select",
     ranges={
         "early_gap": "difference",
         "early_area_high": "utility",
@@ -43,7 +44,7 @@ def point_addition(problem: Problem, valuation: Valuation, utilities: np.ndarray
 
     References
     ----------
-    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019.
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019, arXiv:1904.02868.
     """
     high, low, chance = utilities.reshape(3, -1)
     early_high, early_low, early_random = (float(curve[EARLY].mean()) for curve in (high, low, chance))

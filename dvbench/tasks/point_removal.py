@@ -21,6 +21,7 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     version=1,
     headline="gap",
     higher_is_better=True,
+    goal="select",
     ranges={
         "gap": "difference",
         "area_high": "utility",
@@ -42,7 +43,7 @@ def point_removal(problem: Problem, valuation: Valuation, utilities: np.ndarray)
 
     References
     ----------
-    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019.
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019, arXiv:1904.02868.
 
     S. Schoch, H. Xu, Y. Ji. CS-Shapley: class-wise Shapley values for data valuation in classification. NeurIPS 2022.
     """

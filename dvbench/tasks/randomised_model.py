@@ -14,6 +14,7 @@ from dvbench.scoring.correlation import rank_correlation
     version=1,
     headline="agreement",
     higher_is_better=False,
+    goal="check",
     ranges={"agreement": (0, 1), "spearman": (-1, 1), "auroc": (0, 1), "auroc_untrained": (0, 1)},
     variants=("untrained",),
     min_players=3,
@@ -32,8 +33,8 @@ def randomised_model(problem: Problem, valuation: Valuation, utilities: np.ndarr
 
     References
     ----------
-    J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim. Sanity checks for saliency maps. NeurIPS 2018:
-    the model parameter randomisation test.
+    J. Adebayo, J. Gilmer, M. Muelly, I. Goodfellow, M. Hardt, B. Kim. Sanity checks for saliency maps. NeurIPS 2018,
+    arXiv:1810.03292: the model parameter randomisation test.
     """
     untrained = valuation.variants["untrained"]
     spearman, _ = rank_correlation(valuation.values, untrained)

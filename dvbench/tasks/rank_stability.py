@@ -16,6 +16,7 @@ TOP = 0.1
     version=2,
     headline="spearman",
     higher_is_better=True,
+    goal="check",
     ranges={"spearman": (-1, 1), "top_overlap": (0, 1), "bottom_overlap": (0, 1)},
     repeats=True,
 )

@@ -14,6 +14,7 @@ from dvbench.scoring.contract import Outcome, Valuation, task
     version=1,
     headline="gain",
     higher_is_better=False,
+    goal="pay",
     ranges={"gain": (0, None), "copy_gain": (None, None), "split_gain": (None, None)},
     variants=("copied", "split"),
     min_players=3,

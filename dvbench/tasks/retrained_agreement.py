@@ -20,6 +20,7 @@ def all_but_one(problem: Problem) -> list[np.ndarray]:
     version=1,
     headline="spc",
     higher_is_better=True,
+    goal="unlearn",
     ranges={"spc": (-1, 1), "p_spc": (0, 1), "gap": "distance", "gap_full": "distance"},
     reference=Reference("retrained", all_but_one, np.asarray),
     judges_unlearning=True,

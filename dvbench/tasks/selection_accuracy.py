@@ -12,6 +12,7 @@ from dvbench.scoring.contract import Outcome, Valuation, task
     version=1,
     headline="area",
     higher_is_better=True,
+    goal="select",
     ranges={
         "area": (0, 1),
         "area_best": (0, 1),

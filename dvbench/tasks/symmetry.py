@@ -13,6 +13,7 @@ from dvbench.scoring.contract import Outcome, Valuation, task
     version=1,
     headline="gap",
     higher_is_better=False,
+    goal="pay",
     ranges={"gap": (0, None), "gap_halves": (0, None)},
     variants=("copied", "split"),
     min_players=3,
@@ -28,7 +29,8 @@ def symmetry(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> O
 
     References
     ----------
-    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019. Property 2.
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019,
+    arXiv:1904.02868. Property 2.
     """
     number = provider(problem)
     gaps = {}

@@ -14,6 +14,7 @@ from dvbench.scoring.correlation import rank_correlation
     version=1,
     headline="eps_u",
     higher_is_better=False,
+    goal="unlearn",
     ranges={
         "eps_u": "distance",
         "eps_u_full": "distance",

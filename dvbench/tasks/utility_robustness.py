@@ -24,6 +24,7 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     version=1,
     headline="wins",
     higher_is_better=True,
+    goal="pay",
     ranges={
         "wins": (0, 1),
         "worst": (0, 1),

@@ -22,7 +22,7 @@ class FineTuning(UnlearningMethod):
     References
     ----------
     A. Golatkar, A. Achille, S. Soatto. Eternal sunshine of the spotless net: selective forgetting in deep networks.
-    CVPR, 2020. A baseline there, which trains on the retain set.
+    CVPR, 2020, arXiv:1911.04933. A baseline there, which trains on the retain set.
     """
 
     version: ClassVar[str] = "0.2.0"

@@ -13,7 +13,7 @@ from dvbench.unlearning.contract import Minibatch, Rule, UnlearningMethod, ascen
 
 @dataclass(frozen=True)
 class GradientAscent(UnlearningMethod):
-    """Gradient ascent on the forget set, near the full model in parameters and in outputs on the validation set.
+    """Gradient ascent with regularisers: ascent on the forget set, near the full model in parameters and in outputs.
 
     Minimises ``- CE(S) + lambda1 ||theta - theta_full||^2 + lambda2 KL(f_theta || f_theta_full)(T)`` with the forget
     set S and the validation set T. The default rate, like all defaults, is the paper's for Fashion-MNIST; one that was

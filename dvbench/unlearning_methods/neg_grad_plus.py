@@ -25,7 +25,8 @@ class NegGradPlus(UnlearningMethod):
 
     References
     ----------
-    M. Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou. Towards unbounded machine unlearning. NeurIPS, 2023.
+    M. Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou. Towards unbounded machine unlearning. NeurIPS, 2023,
+    arXiv:2302.09880.
     A baseline there, with the retain set.
     """
 

@@ -22,7 +22,7 @@ class PlainAscent(UnlearningMethod):
     References
     ----------
     A. Golatkar, A. Achille, S. Soatto. Eternal sunshine of the spotless net: selective forgetting in deep networks.
-    CVPR, 2020. A baseline there, "Neg. Grad."
+    CVPR, 2020, arXiv:1911.04933. A baseline there, "Neg. Grad."
     """
 
     version: ClassVar[str] = "0.2.0"

@@ -27,7 +27,7 @@ class RandomLabels(UnlearningMethod):
 
     References
     ----------
-    L. Graves, V. Nagisetty, V. Ganesh. Amnesiac machine learning. AAAI, 2021. Section 4, unlearning.
+    L. Graves, V. Nagisetty, V. Ganesh. Amnesiac machine learning. AAAI, 2021, arXiv:2010.10981. Section 4, unlearning.
     """
 
     version: ClassVar[str] = "0.2.0"

@@ -37,7 +37,8 @@ class Scrub(UnlearningMethod):
 
     References
     ----------
-    M. Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou. Towards unbounded machine unlearning. NeurIPS, 2023.
+    M. Kurmanji, P. Triantafillou, J. Hayes, E. Triantafillou. Towards unbounded machine unlearning. NeurIPS, 2023,
+    arXiv:2302.09880.
     Section 3.
     """
 

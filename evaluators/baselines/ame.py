@@ -56,6 +56,10 @@ class AME(Baseline, dataval.AME):
     on other proportions than it was fitted on. OpenDataVal also skips player 0 alone and the empty coalition; both
     variants train them.
 
+    Values: gain of utility, in its unit (for accuracy a fraction); positive values raise it, and 0 is no effect.
+
+    Takes: classifications, regressions and texts; points and subsets.
+
     Between processors: equal up to rounding, unless rounding changes a prediction, and with it a utility by one correct
     prediction, or the penalty that is chosen (docs/repeatability.md).
 

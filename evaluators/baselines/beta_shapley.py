@@ -33,13 +33,17 @@ class BetaShapley(Baseline, dataval.BetaShapley):
     which neither caches nor truncates, and with weights computed in log space. OpenDataVal's own weights overflow and
     are NaN from 1,072 points on. The utility of the empty coalition is that of the untrained model.
 
+    Values: gain of utility, in its unit (for accuracy a fraction); positive values raise it.
+
+    Takes: classifications, regressions and texts; points and subsets.
+
     Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
     (docs/repeatability.md).
 
     References
     ----------
     Y. Kwon, J. Zou. Beta Shapley: a unified and noise-reduced data valuation framework for machine learning. AISTATS
-    2022. Equations 3 and 5.
+    2022, arXiv:2110.14049. Equations 3 and 5.
     """
 
     takes_subsets = True

@@ -51,12 +51,17 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
     again, gets NaN for a class that the validation set lacks, and fails on a class with one player. In both variants
     nothing is cached or truncated.
 
+    Values: gain of accuracy on the class, weighted by accuracy on other classes; positive values raise it.
+
+    Takes: classifications, points and subsets; neither regressions nor texts.
+
     Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction.
     Without vector instructions no value of two problems with 100 players changed.
 
     References
     ----------
-    S. Schoch, H. Xu, Y. Ji. CS-Shapley: class-wise Shapley values for data valuation in classification. NeurIPS 2022.
+    S. Schoch, H. Xu, Y. Ji. CS-Shapley: class-wise Shapley values for data valuation in classification. NeurIPS 2022,
+    arXiv:2211.06800.
     """
 
     version: ClassVar[str] = "0.2.0"

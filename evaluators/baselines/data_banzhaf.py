@@ -38,12 +38,17 @@ class DataBanzhaf(Baseline, dataval.DataBanzhaf):
     empty coalition. Here both are trained. OpenDataVal's other estimator, from marginal contributions, is not used,
     because its weights vanish from 1,024 points on.
 
+    Values: gain of utility, in its unit (for accuracy a fraction); positive values raise it.
+
+    Takes: classifications, regressions and texts; points and subsets.
+
     Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
     (docs/repeatability.md).
 
     References
     ----------
-    J. T. Wang, R. Jia. Data Banzhaf: a robust data valuation framework for machine learning. AISTATS 2023.
+    J. T. Wang, R. Jia. Data Banzhaf: a robust data valuation framework for machine learning. AISTATS 2023,
+    arXiv:2205.15466.
     """
 
     version: ClassVar[str] = "0.2.0"

@@ -36,12 +36,17 @@ class DataOob(Baseline, dataval.DataOob):
     that lacks player 0 alone, and it computes the metric of all predictions for a point together, which is their mean
     for accuracy and mean squared error and not for Euclidean distance. Here the mean is computed.
 
+    Values: accuracy on the point, between 0 and 1, or a negative squared error; low values are of points that models
+    get wrong.
+
+    Takes: classifications and regressions, points and subsets; no texts.
+
     Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
     (docs/repeatability.md).
 
     References
     ----------
-    Y. Kwon, J. Zou. Data-OOB: out-of-bag estimate as a simple and efficient data value. ICML 2023.
+    Y. Kwon, J. Zou. Data-OOB: out-of-bag estimate as a simple and efficient data value. ICML 2023, arXiv:2304.07718.
     """
 
     version: ClassVar[str] = "0.2.0"

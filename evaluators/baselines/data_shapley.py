@@ -29,12 +29,17 @@ class DataShapley(Baseline, dataval.DataShapley):
     Variant: the paper's Shapley value, estimated from whole permutations: OpenDataVal's algorithm with another sampler,
     which neither caches nor truncates. The utility of the empty coalition is that of the untrained model.
 
+    Values: gain of utility, in its unit (for accuracy a fraction); positive values raise it, and all sum to the utility
+    of all players less that of none.
+
+    Takes: classifications, regressions and texts; points and subsets.
+
     Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
     (docs/repeatability.md).
 
     References
     ----------
-    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019.
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019, arXiv:1904.02868.
     """
 
     takes_subsets = True

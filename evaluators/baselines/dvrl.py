@@ -62,6 +62,10 @@ class DVRL(Baseline, dataval.DVRL):
     predictions of a third model, trained on the players with their values as weights, which the estimator has not been
     trained with.
 
+    Values: probability of being selected, between 0 and 1; a high one is useful.
+
+    Takes: classifications and regressions, points and subsets; no texts.
+
     Between processors: training amplifies differences of rounding until other points are selected, after which values
     have little in common. Therefore the estimator computes in double precision, its weights are rounded to single
     precision after each step, and differences from the validation model's predictions are rounded to 1/64 of the range
@@ -71,7 +75,7 @@ class DVRL(Baseline, dataval.DVRL):
 
     References
     ----------
-    J. Yoon, S. Arik, T. Pfister. Data valuation using reinforcement learning. ICML 2020.
+    J. Yoon, S. Arik, T. Pfister. Data valuation using reinforcement learning. ICML 2020, arXiv:1909.11671.
     """
 
     version: ClassVar[str] = "0.2.0"

@@ -41,13 +41,17 @@ class InfluenceSubsample(Baseline, dataval.InfluenceSubsample):
     accuracy on one example. Members are sorted before a model is trained, so that a utility is a
     function of the set.
 
+    Values: gain of utility, in its unit (for accuracy a fraction); positive values raise it.
+
+    Takes: classifications, regressions and texts; points and subsets.
+
     Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
     (docs/repeatability.md).
 
     References
     ----------
     V. Feldman, C. Zhang. What neural networks memorize and why: discovering the long tail via influence estimation.
-    NeurIPS 2020.
+    NeurIPS 2020, arXiv:2008.03703.
     """
 
     version: ClassVar[str] = "0.2.0"

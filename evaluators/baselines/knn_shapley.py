@@ -38,11 +38,16 @@ class KNNShapley(Baseline, dataval.KNNShapley):
     points. OpenDataVal's values do not sum to the utility of all players if there are fewer players than neighbours;
     here they do. Of players at the same distance, the first is the nearer one.
 
+    Values: gain of the accuracy of a nearest-neighbour classifier, between -1 and 1; positive values raise it.
+
+    Takes: classifications, points and subsets; neither regressions nor texts. It uses no model.
+
     Between processors: equal up to rounding.
 
     References
     ----------
-    R. Jia et al. Efficient task-specific data valuation for nearest neighbor algorithms. VLDB 2019.
+    R. Jia et al. Efficient task-specific data valuation for nearest neighbor algorithms. VLDB 2019,
+    arXiv:1908.08619.
     """
 
     version: ClassVar[str] = "0.2.0"

@@ -25,12 +25,17 @@ class LeaveOneOut(Baseline, dataval.LeaveOneOut):
     Variant: OpenDataVal's. The loss of utility is exact for the model's seed, on which it depends strongly: a model
     without a point also sees the other points in other minibatches.
 
+    Values: gain of utility, in its unit (for accuracy a fraction); positive values raise it.
+
+    Takes: classifications, regressions and texts; points and subsets.
+
     Between processors: equal, unless rounding changes a prediction, and with it a utility by one correct prediction
     (docs/repeatability.md).
 
     References
     ----------
-    R. D. Cook. Detection of influential observation in linear regression. Technometrics 19(1), 1977.
+    R. D. Cook. Detection of influential observation in linear regression. Technometrics 19(1), 1977,
+    doi:10.1080/00401706.1977.10489493.
     """
 
     takes_subsets = True  # models can be fitted to players that are subsets of points

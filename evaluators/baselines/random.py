@@ -13,7 +13,7 @@ from evaluators.common.baseline import Baseline
 
 
 class Random(Baseline, dataval.RandomEvaluator):
-    """Random values, uniform between 0 and 1: the baseline that every evaluator has to beat.
+    """Random values: uniform between 0 and 1, the baseline that every evaluator has to beat.
 
     Parameters
     ----------
@@ -22,6 +22,10 @@ class Random(Baseline, dataval.RandomEvaluator):
     Notes
     -----
     Variant: OpenDataVal's random values.
+
+    Values: no unit and no meaning, between 0 and 1.
+
+    Takes: everything.
 
     Between processors: equal to the bit.
     """

@@ -52,13 +52,17 @@ class RobustVolumeShapley(Baseline, dataval.RobustVolumeShapley):
     variants the sampler neither caches nor truncates, and arguments of the model's ``fit``, which OpenDataVal rejects,
     are ignored.
 
+    Values: gain of volume, without unit; high values are of points unlike the others, useful or not.
+
+    Takes: classifications and regressions, points and subsets; no texts. It uses neither labels nor a model.
+
     Between processors: equal up to rounding. Without vector instructions, values changed by less than 1e-12 of their
     standard deviation.
 
     References
     ----------
     X. Xu, Z. Wu, C. S. Foo, B. K. H. Low. Validation free and replication robust volume-based data valuation. NeurIPS
-    2021.
+    2021, https://openreview.net/forum?id=YLzoHUlf_k.
     """
 
     uses_validation = False

@@ -148,7 +148,8 @@ class Shapley(_Semivalue):
 
     References
     ----------
-    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019.
+    A. Ghorbani, J. Zou. Data Shapley: equitable valuation of data for machine learning. ICML 2019,
+    arXiv:1904.02868.
     """
 
     def make_valuation(self, utilities: Utilities, seed: int) -> Any:
@@ -185,7 +186,8 @@ class Banzhaf(_Semivalue):
 
     References
     ----------
-    J. T. Wang, R. Jia. Data Banzhaf: a robust data valuation framework for machine learning. AISTATS 2023.
+    J. T. Wang, R. Jia. Data Banzhaf: a robust data valuation framework for machine learning. AISTATS 2023,
+    arXiv:2205.15466.
     """
 
     def __init__(
@@ -236,7 +238,7 @@ class BetaShapley(_Semivalue):
     References
     ----------
     Y. Kwon, J. Zou. Beta Shapley: a unified and noise-reduced data valuation framework for machine learning. AISTATS
-    2022.
+    2022, arXiv:2110.14049.
     """
 
     def __init__(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -15,9 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dvbench.results import MARKS, FreshRun
 from leaderboard import statistics
-from leaderboard.descriptions import Description, bibtex, describe
+from leaderboard.bibliography import PAPER, bibliography, linked
+from leaderboard.descriptions import Description, describe
+from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
+from leaderboard.site.catalogue import about, plug_in, slug, title
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
@@ -30,6 +32,7 @@ from leaderboard.tables import (
     RANKS_IN_WORDS,
     REFERENCES_IN_WORDS,
     SCORES_IN_WORDS,
+    SECONDS_IN_WORDS,
     Entry,
     SuiteTables,
     Table,
@@ -59,17 +62,18 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     templates.globals |= {"number": number, "clean": clean}
-    words = {"costs": COSTS_IN_WORDS, "fresh": FRESH_IN_WORDS, "ranks": RANKS_IN_WORDS, "scores": SCORES_IN_WORDS}
+    words = {
+        "costs": COSTS_IN_WORDS,
+        "seconds": SECONDS_IN_WORDS,
+        "fresh": FRESH_IN_WORDS,
+        "ranks": RANKS_IN_WORDS,
+        "scores": SCORES_IN_WORDS,
+    }
     words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
+    words |= {"goals": GOALS_IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
-    templates.filters |= {"slug": slug}
+    templates.filters |= {"slug": slug, "linked": linked, "linked_papers": partial(linked, pattern=PAPER)}
     return templates
-
-
-def slug(name: str) -> str:
-    """Turn a name into a part of a path: unchanged if it has only plain characters, or else with a hash."""
-    plain = re.sub(r"[^A-Za-z0-9_.+-]", "_", name)
-    return plain if plain == name else f"{plain[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def suite_files(
@@ -77,12 +81,12 @@ def suite_files(
     index: Index,
     suite: SuiteScores,
     numbers: SuiteStatistics,
-    tables: SuiteTables,
-    suites: list[str],
+    made: tuple[SuiteTables, Sequence[GoalTable]],
+    common: dict[str, Any],
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of every file of the site that belongs to a suite; ``suites`` names all suites."""
-    home = suite.name
-    common = {"suite": home, "version": suite.version, "suites": suites, "report": tables}
+    """Yield path and content of every file of the site that belongs to a suite; ``common`` is what all pages need."""
+    home, (tables, goals) = suite.name, made
+    common = common | {"suite": home, "version": suite.version, "report": tables, "goals": goals}
 
     def page(template: str, **more: Any) -> bytes:
         return templates.get_template(template).render(**common, **more).encode()
@@ -129,11 +133,10 @@ def _curves(index: Index, evaluator: str, cells: list[dict[str, Any]]) -> Iterat
             yield SeedCurves(cell["problem"], cell["seed"], curves)
 
 
-def home_page(templates: Environment, cards: list[dict[str, Any]], broken: list[str]) -> bytes:
+def home_page(templates: Environment, cards: list[dict[str, Any]], broken: list[str], common: dict[str, Any]) -> bytes:
     """Render the page that links to all suites, with a card for each; ``broken`` names suites that cannot be read."""
-    suites = [card["suite"] for card in cards]
     page = templates.get_template("home.html.jinja")
-    return page.render(root="", suites=suites, suite="", cards=cards, broken=broken).encode()
+    return page.render(root="", suite="", cards=cards, broken=broken, **common).encode()
 
 
 def suite_card(suite: SuiteScores, tables: SuiteTables) -> dict[str, Any]:
@@ -239,11 +242,12 @@ def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], descriptio
     return {
         "evaluator": evaluator,
         "settings": cells[0],
+        "title": title(cells[0]["kind"], cells[0]["name"], description),
+        "about_page": about(cells[0]["kind"], cells[0]["name"]),
         "parameters": [
             (clean(name), clean(str(value))) for name, value in sorted(json.loads(cells[0]["params"]).items())
         ],
         "description": description,
-        "about": description.about,
         "rows": rows,
         "metrics": _metrics(part["scores"], kinds),
         "costs": costs,
@@ -293,7 +297,9 @@ def _dataset(dataset: str, cells: pd.DataFrame, tables: dict[str, Table]) -> dic
         ok = part[part["status"] == "ok"]
         sizes, revisions = records(ok.iloc[:1]), sorted(ok["revision"].unique())
         problems.append({**records(part.iloc[:1])[0], "sizes": sizes, "revisions": revisions, "table": tables[name]})
-    return {"dataset": dataset, "description": describe("datasets", dataset), "problems": problems}
+    name = plug_in(dataset)
+    description, page = describe("datasets", name), about("datasets", name)
+    return {"dataset": dataset, "description": description, "about_page": page, "problems": problems}
 
 
 def _bibliography(suite: SuiteScores, descriptions: dict[str, Description]) -> bytes:
@@ -301,9 +307,5 @@ def _bibliography(suite: SuiteScores, descriptions: dict[str, Description]) -> b
         f"@misc{{dvbench-{suite.name},\n  title = {{{{dvbench: suite {suite.name}, version {suite.version}}}}},\n"
         "  note = {Cite the evaluators too},\n}\n"
     )
-    entries = [
-        bibtex(evaluator if number == 1 else f"{evaluator}-{number}", reference)
-        for evaluator, description in descriptions.items()
-        for number, reference in enumerate(description.references, 1)
-    ]
-    return "\n".join([own, *entries]).encode()
+    cited = ((name, text) for name, description in descriptions.items() for text in description.references)
+    return f"{own}\n{bibliography(cited)}".encode()

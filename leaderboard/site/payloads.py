@@ -23,6 +23,8 @@ PROBLEM = ["problem", "dataset", "model", "noise", "players", "level"]
 AXIS_LABELS = {"fraction": "fraction of players", "log10_loss": "log10 of the loss", "step": "steps of unlearning"}
 # One player, or coalition, of a seed is not the same as that of another seed.
 PER_SEED = ("player", "coalition")
+# Curves by player or coalition that others are compared with: they are the x axis of points.
+COMPARED = {"value": "data value", "summed": "sum of data values"}
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,10 @@ def charts(curves: Iterable[SeedCurves]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``problem``, ``task``, ``axis`` (the label of x), ``x``, ``seeds`` (how many the means are over) and ``lines``
-        by name. Only seeds with the same x as the first one are averaged.
+        ``problem``, ``task``, ``axis`` (the label of x), ``x``, ``seeds`` (how many the means are over), ``lines`` by
+        name, and ``bands``: the lowest and the highest seed of each line of several. Only seeds with the same x as the
+        first one are averaged. ``points`` says that lines are points: what is compared by player or coalition is drawn
+        over the data values.
     """
     groups: dict[tuple[str, str], list[ScoreCurves]] = {}
     for seed in curves:
@@ -110,16 +114,30 @@ def _charts_of_task(seeds: list[ScoreCurves]) -> list[dict[str, Any]]:
             continue
         axis = first.axes.get(name, "player")
         averaged = comparable[:1] if axis in PER_SEED else comparable
-        mean = np.mean([seed.lines[name] for seed in averaged], axis=0)
+        lines = np.array([seed.lines[name] for seed in averaged])
+        mean = lines.mean(axis=0)
         x = first.lines[axis] if axis in first.lines else np.arange(len(mean), dtype=np.float32)
         chart = {
             "axis": AXIS_LABELS.get(axis, clean(axis).replace("_", " ")),
             "seeds": len(averaged),
             "x": [short(float(value)) for value in x],
             "lines": {},
+            "bands": {},
         }
         made.setdefault(axis, chart)["lines"][name] = [short(value) for value in mean]
-    return list(made.values())
+        if np.ptp(lines, axis=0).any():
+            ends = (lines.min(axis=0), lines.max(axis=0))
+            made[axis]["bands"][name] = [[short(float(f"{value:.4g}")) for value in end] for end in ends]
+    return [_over_values(chart) if axis in PER_SEED else chart for axis, chart in made.items()]
+
+
+def _over_values(chart: dict[str, Any]) -> dict[str, Any]:
+    """Draw the lines of a chart as points, over the data values if it has these and something to compare."""
+    name = next((name for name in COMPARED if name in chart["lines"]), "")
+    if not name or len(chart["lines"]) < 2:
+        return chart | {"points": True}
+    others = {other: line for other, line in chart["lines"].items() if other != name}
+    return chart | {"axis": COMPARED[name], "x": chart["lines"][name], "lines": others, "bands": {}, "points": True}
 
 
 def _comparable(seed: ScoreCurves, first: ScoreCurves, x_curves: set[str]) -> bool:

@@ -30,6 +30,10 @@ PAGES = {
     "suite": "quick/index.html",
     "evaluator": "quick/evaluators/chg_shapley.html",
     "dataset": "quick/datasets/digits.html",
+    "about": "about/index.html",
+    "about a method": "about/evaluators/lava.html",
+    "about a task": "about/tasks/noisy_label_detection.html",
+    "about a data set": "about/datasets/digits.html",
     "compare": f"quick/compare.html#evaluators=knn_shapley,random&problem={LABELS}",
 }
 
@@ -122,7 +126,7 @@ def test_the_site_works_on_a_static_host(visit, site):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         base = f"http://127.0.0.1:{server.server_port}/"
         page = visit("index.html", base)
-        page.get_by_role("link", name="quick").first.click()
+        page.get_by_role("main").get_by_role("link", name="quick").first.click()
         expect(page.locator("#status")).to_contain_text(f"All {RANKED} evaluators")
         page.get_by_role("link", name="knn_shapley").first.click()
         page.locator("#curves .chart").first.scroll_into_view_if_needed()
@@ -251,6 +255,28 @@ def test_an_evaluator_has_all_its_curves(visit):
         expect(chart.locator(".scatterlayer .trace").first).to_be_visible(timeout=20_000)
 
 
+def test_a_task_is_explained_by_curves(visit):
+    page = visit(PAGES["about a task"])
+    expect(page.locator("#example .scatterlayer .trace").first).to_be_visible(timeout=20_000)
+    assert {"threshold_knn_shapley", "random"} <= set(page.locator("#example .legendtext").all_text_contents())
+
+
+def test_a_command_is_copied(visit):
+    page = visit(PAGES["about a method"])
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator(".copies").first.get_by_role("button").click()
+    expect(page.locator(".copies").first.get_by_role("button")).to_have_text(re.compile("Copied|Selected"))
+
+
+def test_the_first_column_of_a_table_stays_in_sight(visit):
+    page = visit("quick/evaluators/chg_shapley.html", viewport={"width": 390, "height": 740})
+    scroll = page.locator(".dt-layout-table .dt-layout-full").first
+    before = scroll.locator("tbody th").first.bounding_box()["x"]
+    scroll.evaluate("element => { element.scrollLeft = 300; }")
+    assert scroll.evaluate("element => element.scrollLeft") == 300
+    assert scroll.locator("tbody th").first.bounding_box()["x"] == pytest.approx(before, abs=20)
+
+
 def test_curves_are_overlaid_side_by_side(visit):
     page = visit(PAGES["compare"])
     heads = page.locator("#side-by-side thead th")
@@ -310,7 +336,8 @@ def test_no_two_series_of_a_chart_look_the_same(visit, axis, evaluators, lines):
     page = visit("quick/compare.html")
     script = """([axis, evaluators, lines]) => {
       const names = [...Array.from({ length: lines }, (_, k) => `line_${k}`), "random", "optimal"];
-      const chart = { seeds: 2, x: [0, 1], lines: Object.fromEntries(names.map((name) => [name, [0, 1]])) };
+      const chart = { seeds: 2, x: [0, 1], points: axis === "player", lines: {} };
+      chart.lines = Object.fromEntries(names.map((name) => [name, [0, 1]]));
       const curves = Array.from({ length: evaluators }, (_, k) => ({ evaluator: `e${k}`, chart }));
       return charts.overlay("title", axis, curves);
     }"""

@@ -1,4 +1,4 @@
-"""Every evaluator says what it computes, whose variant it is, and how far it repeats between processors."""
+"""Every evaluator says what it computes, in which unit, for which data, whose variant it is, and how far it repeats."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ EVALUATORS = entries("evaluators")
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
-def test_notes_state_the_variant_and_how_far_values_repeat(name: str) -> None:
+def test_notes_state_unit_data_variant_and_how_far_values_repeat(name: str) -> None:
     _, _, notes = EVALUATORS[name].docstring.partition("\nNotes\n-----\n")
     paragraphs = [paragraph.split() for paragraph in notes.split("\n\n")]
     said = {" ".join(words[: 2 if words[0] == "Between" else 1]): len(words) for words in paragraphs if words}
-    assert {"Variant:", "Between processors:"} <= said.keys()
-    assert min(said["Variant:"], said["Between processors:"]) >= 4
+    labels = {"Values:", "Takes:", "Variant:", "Between processors:"}
+    assert labels <= said.keys()
+    assert min(said[label] for label in labels) >= (2 if name == "random" else 4)
 
 
 @pytest.mark.parametrize("name", [name for name, entry in EVALUATORS.items() if ".baselines." in entry.target])

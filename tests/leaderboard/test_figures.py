@@ -168,7 +168,7 @@ def test_every_declared_task_is_registered():
 def test_unlearning_has_table_3_and_both_figures(fill):
     store = fill(lambda evaluator, seed: unlearning(0.1 * 2**seed))
     made = {each.name: each for each in exhibits(store, scores_of(store))}
-    assert list(made) == ["unlearning_quality", "loss_densities", "loss_curves", "cost_and_quality"]
+    assert list(made) == ["unlearning_quality", "loss_densities", "loss_curves", "cost_and_quality", "pareto_front"]
     table = made["unlearning_quality"].table
     ours = table[(table["evaluator"] == "mine") & (table["problem"] == "cifar10")].iloc[0]
     mean = 0.7 / 3

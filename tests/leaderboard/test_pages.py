@@ -18,6 +18,7 @@ from dvbench.errors import UserError
 from dvbench.results import Verified
 from leaderboard import markdown, tables
 from leaderboard.build import build
+from leaderboard.console_rows import rows_for_console
 
 EVIL = (
     "<script>alert('x')</script> | a\n\n| b | c |\n# heading [link](http://evil.example) `code` <img src=x onerror=y>"
@@ -114,7 +115,7 @@ def test_unplanned_places_say_so(write):
     store.write_plan(store.plan("small").model_copy(update={"cells": cells}))
     rows = tables_of(store).problems[0].rows
     assert [(entry.text, entry.alarm) for entry in rows[1]] == [("B", ""), ("", "missing"), ("not planned", "")]
-    assert tables.rows_for_console(scores_of(store))[1][1][2:4] == ["-", ""]
+    assert rows_for_console(scores_of(store))[1][1][2:4] == ["-", ""]
 
 
 def test_overall_table(store):
@@ -142,7 +143,7 @@ def test_reference_rows_are_set_apart(write, tmp_path):
     ]
     notes = {row[0].text: (row[1].note, row[1].best) for row in report.problems[0].rows}
     assert notes == {"A": ("#1", True), "B": ("#2", False), "random": ("", False), "weak": ("", False)}
-    assert [row[:2] for row in tables.rows_for_console(scores_of(store))[1]] == [
+    assert [row[:2] for row in rows_for_console(scores_of(store))[1]] == [
         ["A", "1-2"], ["B", "1-2"], ["random", ""], ["weak", ""]
     ]  # fmt: skip
     build(store.root, tmp_path / "out")
@@ -202,7 +203,7 @@ def test_a_failed_valuation_is_told_once(store):
 
 
 def test_console_rows(store):
-    headers, rows = tables.rows_for_console(scores_of(store))
+    headers, rows = rows_for_console(scores_of(store))
     assert headers == ["evaluator", "rank", "f ↑", "loss ↓", "sec", "failed", "missing"]
     assert rows == [
         ["A", "1-3", "0.70", "3.00", "1.5", "0", "0"],

@@ -14,11 +14,12 @@ from made_up import a_cell, a_result, a_score, scores_of
 from test_index import submitted
 
 from dvbench.results import Score
+from leaderboard.bibliography import PAPER, bibliography, bibtex, linked
 from leaderboard.build import build
-from leaderboard.descriptions import bibtex, describe
+from leaderboard.descriptions import describe
 from leaderboard.index import ScoreCurves
 from leaderboard.site.assets import assets
-from leaderboard.site.pages import slug
+from leaderboard.site.catalogue import slug
 from leaderboard.site.payloads import SeedCurves, charts, script, short, suite_data
 from leaderboard.statistics import suite_statistics
 from leaderboard.tables import COSTS_IN_WORDS, RANKS_IN_WORDS, SCORES_IN_WORDS
@@ -65,13 +66,15 @@ class Links(HTMLParser):
 def test_every_link_leads_to_a_file_of_the_site(site):
     pages = sorted(site.rglob("*.html"))
     assert [str(page.relative_to(site)) for page in pages] == [
-        "index.html", "small/compare.html", "small/datasets/digits.html", "small/datasets/wine.html",
-        "small/evaluators/A.html", "small/evaluators/B.html", "small/evaluators/Mine.html",
+        "about/datasets/digits.html", "about/datasets/wine.html", "about/evaluators/A.html", "about/evaluators/B.html",
+        "about/evaluators/Mine.html", "about/evaluators/random.html", "about/index.html", "about/tasks/f.html",
+        "about/tasks/loss.html", "index.html", "small/compare.html", "small/datasets/digits.html",
+        "small/datasets/wine.html", "small/evaluators/A.html", "small/evaluators/B.html", "small/evaluators/Mine.html",
         "small/evaluators/random.html", "small/index.html",
     ]  # fmt: skip
     for page in pages:
         for link in Links(page.read_text(encoding="utf-8")).found:
-            if link.startswith(("#", "data:,", "https://example.org/x")):
+            if link.startswith(("#", "https://")):
                 continue
             assert (page.parent / unquote(link.partition("#")[0])).is_file(), (page, link)
 
@@ -81,7 +84,11 @@ def test_nothing_comes_from_elsewhere_and_scripts_are_files(site):
         parsed = Links(page.read_text(encoding="utf-8"))
         assert all(each.get("src") and not each["src"].startswith("http") for each in parsed.scripts)
         outside = [link for link in parsed.found if re.match(r"[a-z]+:|//", link)]
-        assert set(outside) <= {"data:,", "https://example.org/x"}
+        assert set(outside) <= {
+            "https://example.org/x",
+            "https://doi.org/10.24432/C50P49",
+            "https://doi.org/10.24432/C5PC7J",
+        }
         assert "default-src 'none'" in page.read_text(encoding="utf-8")
 
 
@@ -141,6 +148,7 @@ def test_charts_are_means_over_seeds():
     (chart,) = charts([curves(0, 1.0), curves(1, 3.0)])
     assert chart["lines"] == {"recall": [2.0, 4.0]}
     assert (chart["x"], chart["axis"], chart["seeds"]) == ([0.0, 1.0], "fraction of players", 2)
+    assert chart["bands"] == {"recall": [[1.0, 2.0], [3.0, 6.0]]}
 
 
 def test_seeds_with_another_x_axis_are_not_averaged():
@@ -161,6 +169,13 @@ def test_points_by_player_are_those_of_one_seed(axis):
         ]
     )
     assert (chart["axis"], chart["seeds"], chart["lines"]) == (axis, 1, {"exact": [1.0, 2.0]})
+
+
+def test_what_is_compared_by_player_is_drawn_over_the_data_values():
+    lines = {"value": np.array([3.0, 1.0]), "exact": np.array([0.5, 0.25])}
+    (chart,) = charts([of_seed(0, lines, dict.fromkeys(lines, "player"))])
+    assert (chart["axis"], chart["x"], chart["lines"]) == ("data value", [3.0, 1.0], {"exact": [0.5, 0.25]})
+    assert chart["points"]
 
 
 def test_every_line_is_drawn_over_its_own_x_axis():
@@ -190,11 +205,11 @@ def test_the_download_has_every_planned_score(site):
 
 
 def test_an_evaluators_page_says_what_it_is_and_what_its_authors_say(site):
-    mine = (site / "small/evaluators/Mine.html").read_text(encoding="utf-8")
+    mine = (site / "about/evaluators/Mine.html").read_text(encoding="utf-8")
     assert "A. Author" in mine
     assert '<a href="https://example.org/x" rel="nofollow noopener noreferrer">' in mine
     known = (site / "small/evaluators/random.html").read_text(encoding="utf-8")
-    assert describe("evaluators", "random").summary in known
+    assert describe("evaluators", "random").sentence in known
     assert "All metrics" in known
     assert (site / "small/curves/random.js").read_text(encoding="utf-8").startswith('dvbench.curves("random",[{')
 
@@ -230,7 +245,27 @@ def test_references_become_bibtex():
         "@misc{data_shapley,\n  author = {A. Ghorbani and J. Zou},\n"
         "  title = {{Data Shapley: equitable valuation}},\n  howpublished = {ICML 2019},\n  year = {2019},\n}\n"
     )
+    other = bibtex("y", "R. D. Cook. Detection. Technometrics 19(1), 1977, doi:10.1080/0.1. Section 2.")
+    assert "  howpublished = {Technometrics 19(1), 1977},\n  year = {1977},\n  doi = {10.1080/0.1},\n}" in other
+    assert "howpublished" not in bibtex("z", "H. Cai. CHG Shapley. arXiv:2406.11730, 2024.")
     assert bibtex("x", "Some 50% text} \\input{evil}") == "@misc{x,\n  note = {Some 50\\% text inputevil},\n}\n"
+
+
+def test_a_paper_has_one_entry():
+    papers = [("a", "H. Cai. CHG Shapley. arXiv:2406.11730, 2024. Section 1."), ("a", "J. Zou. Second. ICML 2019.")]
+    text = bibliography(
+        [*papers, ("b", "H. Cai. CHG Shapley. arXiv:2406.11730, 2024."), ("b", "J. Zou. second. X 2020.")]
+    )
+    assert re.findall(r"@misc{(.*?),", text) == ["a", "a-2"]
+    assert "eprint = {2406.11730}" in text
+
+
+def test_references_link_to_papers_only():
+    parts = linked("A. Title. X 2020, arXiv:2406.11730. See doi:10.1/2, javascript:alert(1), http://x.example.")
+    assert [address for _, address in parts if address] == ["https://arxiv.org/abs/2406.11730"]
+    assert "".join(part for part, _ in parts).endswith("javascript:alert(1), http://x.example.")
+    assert linked("https://x.example", PAPER) == [("https://x.example", "")]
+    assert linked("doi:10.1561/1500000019.")[0] == ("doi:10.1561/1500000019", "https://doi.org/10.1561/1500000019")
 
 
 @pytest.mark.parametrize("text", ["A.B" * 100 + "!", "A. " * 100, "A. B, " * 60, "A.-" * 100])
@@ -270,7 +305,7 @@ def test_submitted_text_is_no_tex_and_no_html(write, tmp_path):
     about = submission.about.model_copy(update={"authors": ("<b>x</b>",), "reference": "}\\write18{rm}"})
     store.write_submission(submission.model_copy(update={"about": about}))
     build(store.root, tmp_path / "out")
-    page = (tmp_path / "out/small/evaluators/Mine.html").read_text(encoding="utf-8")
+    page = (tmp_path / "out/about/evaluators/Mine.html").read_text(encoding="utf-8")
     assert "&lt;b&gt;x&lt;/b&gt;" in page
     assert "<b>x" not in page
     assert "\\write18" not in (tmp_path / "out/small/references.bib").read_text(encoding="utf-8")

@@ -33,6 +33,8 @@ def test_links_inside_the_repository_lead_somewhere(page):
             continue
         path, _, anchor = target.partition("#")
         linked = (page.parent / path).resolve() if path else page
+        if path.endswith(".md") and linked.parent == ROOT / "docs/reference" and page.is_relative_to(ROOT / "docs"):
+            continue  # most pages of the reference are generated, and the strict build of the site checks these links
         assert linked.exists(), target
         assert not anchor or anchor in anchors(linked), target
 

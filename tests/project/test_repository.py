@@ -23,9 +23,9 @@ from dvbench.execution.resume import unfinished
 from dvbench.results import Store
 from dvbench.suite import load_suite
 from dvbench.version import __version__
+from leaderboard.console_rows import rows_for_console
 from leaderboard.index import open_index
 from leaderboard.suite_scores import suite_scores
-from leaderboard.tables import rows_for_console
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -90,7 +90,7 @@ def test_the_right_one_is_right(tmp_path: Path) -> None:
         (
             'tasks = ["noisy_label_detection"',
             'tasks = ["mine:task", "noisy_label_detection"',
-            "problems.0.tasks: 'mine:task' cannot be a task: a task needs an entry point, see CONTRIBUTING.md",
+            "problems.0.tasks: 'mine:task' cannot be a task: a task needs an entry point, see the guide add-a-plug-in",
         ),
         ('"labels"', '"label"', "problems.0.noise.kind: Input should be 'labels', 'features' or 'none'"),
         ("rate = 0.2", "rate = 0", "problems.0.noise: labels noise needs a rate above 0 and below 1"),

@@ -71,10 +71,25 @@ const charts = (() => {
     };
   }
 
+  // The area between the lowest and the highest seed of a line.
+  function band(chart, name, color) {
+    const [low, high] = chart.bands[name];
+    return {
+      x: [...chart.x, ...[...chart.x].reverse()], y: [...high, ...[...low].reverse()], fill: "toself", fillcolor: color, opacity: 0.15,
+      mode: "none", hoverinfo: "skip", showlegend: false,
+    };
+  }
+
+  // What the y axis shows of lines with several names.
+  function yLabel(names) {
+    if (names.every((name) => /^(remove|add)_/.test(name))) return "test utility";
+    return names.some((name) => name.includes("loss")) ? "loss" : "value of each line";
+  }
+
   // Curves of several evaluators in one chart. One evaluator has a colour for each line, several have one each.
   function overlay(title, axis, curves) {
     const names = [...new Set(curves.flatMap(({ chart }) => Object.keys(chart.lines)))];
-    const own = names.filter((name) => !SHARED.has(name)), several = curves.length > 1, points = axis === "player";
+    const own = names.filter((name) => !SHARED.has(name)), several = curves.length > 1, points = curves.some(({ chart }) => chart.points);
     const traces = [], counts = [...new Set(curves.map(({ chart }) => chart.seeds))];
     const seeds = (count) => `${count} ${count === 1 ? "seed" : "seeds"}`;
     const shared = names.filter((name) => SHARED.has(name));
@@ -87,13 +102,14 @@ const charts = (() => {
         if (!(name in chart.lines)) return;
         const label = [several ? evaluator : "", own.length > 1 || !several ? name.replaceAll("_", " ") : "", counts.length > 1 ? seeds(chart.seeds) : ""];
         const style = several ? look(position, number, own.length, points) : look(number, 0, 1, points);
+        if (chart.bands?.[name] && !points) traces.push(band(chart, name, style.line.color));
         traces.push({ name: label.filter(Boolean).join(", "), x: chart.x, y: chart.lines[name], ...style });
       });
     });
     title += counts.length === 1 ? ` (${seeds(counts[0])})` : "";
     return {
       traces, title: { text: title.replaceAll("_", " "), font: { size: 13 }, x: 0.02, xanchor: "left" }, showlegend: true,
-      legend: { orientation: "h", y: -0.22, font: { size: 10 } }, xaxis: { title: { text: axis, font: { size: 11 } } },
+      legend: { orientation: "h", y: -0.22, font: { size: 10 } }, xaxis: { title: { text: axis, font: { size: 11 } } }, yaxis: { title: { text: own.length === 1 ? own[0].replaceAll("_", " ") : yLabel(own), font: { size: 11 } } },
     };
   }
 

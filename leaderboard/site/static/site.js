@@ -229,6 +229,32 @@ window.dvbench = (() => {
     }
   }
 
+  // A task that is explained by curves of the first evaluator and of random values, on the first problem that has them.
+  async function example(holder) {
+    const { task, suite, evaluators } = holder.dataset, names = JSON.parse(evaluators);
+    const lists = await Promise.all(names.map((name) => curvesOf(name, `${document.body.dataset.root}${suite}/curves/`)));
+    const [first] = lists[0].filter((chart) => chart.task === task);
+    if (!first) return;
+    for (const { axis } of lists[0].filter((chart) => chart.task === task && chart.problem === first.problem)) {
+      const curves = names.flatMap((evaluator, i) => lists[i].filter((chart) => chart.task === task && chart.problem === first.problem && chart.axis === axis).map((chart) => ({ evaluator, chart })));
+      panel(holder, `${task} of ${names.join(" and ")} on ${first.problem}`, () => charts.overlay(`${task}<br>${first.problem}`, axis, curves));
+    }
+  }
+
+  function copyable(holder) {
+    const button = element("button", { type: "button" }, "Copy");
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(find("code", holder).textContent);
+        button.textContent = "Copied";
+      } catch {
+        getSelection().selectAllChildren(find("code", holder));
+        button.textContent = "Selected: press Ctrl+C";
+      }
+    });
+    holder.append(button);
+  }
+
   // ---- side by side
 
   function comparison(data) {
@@ -299,6 +325,8 @@ window.dvbench = (() => {
 
   document.addEventListener("DOMContentLoaded", () => {
     for (const table of all("table.interactive, .searchable table")) interactive(table);
+    for (const holder of all(".copies")) copyable(holder);
+    if (find("#example")) example(find("#example"));
   });
 
   return {

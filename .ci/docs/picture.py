@@ -1,0 +1,101 @@
+"""Draws docs/quality-and-cost.svg from the published results of the suite quick: ``python .ci/docs/picture.py``.
+
+Each evaluator is a point: its mean score in a task against its mean seconds. Evaluators on the front, those that no
+other one beats in both, are coloured and named; some that many know are named too. Colours are of medium lightness, so
+that the picture can be read on white and on black.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import dvbench
+
+ROOT = Path(__file__).parents[2]
+Offset = tuple[float, float, str]  # of a name from its point: right, up (points), and its alignment
+RIGHT: Offset = (7, -3, "left")
+ABOVE: Offset = (5, 6, "left")
+BELOW: Offset = (0, -15, "center")
+PANELS: dict[str, tuple[str, str, dict[str, Offset]]] = {
+    "noisy_label_detection": (
+        "Find wrong labels",
+        "AUROC",
+        {"chg_shapley": BELOW, "lava": (-7, -3, "right"), "unlearning_shapley": RIGHT, "leave_one_out": RIGHT},
+    ),
+    "exact_agreement": (
+        "Value ten providers",
+        "Rank correlation with exact Shapley values",
+        {
+            "chg_shapley": BELOW,
+            "data_oob": BELOW,
+            "lava": (0, 6, "center"),
+            "leave_one_out": RIGHT,
+            "threshold_knn_shapley": (-6, -15, "left"),
+        },
+    ),
+}
+INK, GREY, FRONT = "#767b85", "#9aa0a8", "#d9662b"
+REFERENCES = ("random", "unlearning_shapley-hard")
+
+
+def front(points: pd.DataFrame) -> list[str]:
+    """Return the evaluators that no other one beats in both, from the fastest on."""
+    best, names = float("-inf"), []
+    for row in points.sort_values(["seconds", "value"], ascending=[True, False]).itertuples():
+        if row.value > best:
+            best = row.value
+            names.append(str(row.Index))
+    return names
+
+
+def draw_panel(axes: Axes, scores: pd.DataFrame, title: str, ylabel: str, named: Mapping[str, Offset]) -> None:
+    """Draw one task."""
+    means = scores.groupby("evaluator")[["value", "seconds"]].mean()
+    points = means.drop(index=list(REFERENCES))
+    points = points[points["value"] > 0.35]  # what values lower is as far from useful as random values
+    ahead = front(points)
+    axes.axhline(means.loc["random", "value"], color=INK, linewidth=0.8, linestyle=(0, (4, 4)))
+    axes.scatter(points["seconds"], points["value"], s=22, color=GREY, linewidths=0)
+    leading = points.loc[ahead]
+    axes.scatter(leading["seconds"], leading["value"], s=40, color=FRONT, linewidths=0, zorder=3)
+    for name in dict.fromkeys([*ahead, *named]):
+        right, up, alignment = named.get(name, ABOVE)
+        axes.annotate(
+            name,
+            (points.loc[name, "seconds"], points.loc[name, "value"]),
+            xytext=(right, up),
+            textcoords="offset points",
+            ha=alignment,
+            color=FRONT if name in ahead else INK,
+            fontsize=9,
+        )
+    axes.set(title=title, xlabel="Seconds of a valuation", ylabel=ylabel, xscale="log", xlim=(0.008, 30))
+    axes.margins(y=0.1)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.annotate("random values", (28, means.loc["random", "value"]), xytext=(0, 4), textcoords="offset points",
+                  ha="right", color=INK, fontsize=9)  # fmt: skip
+
+
+def draw() -> Figure:
+    """Draw all panels."""
+    scores = dvbench.load_results(ROOT / "results", "quick")
+    colours = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK)
+    with mpl.rc_context({**colours, "svg.fonttype": "none", "svg.hashsalt": "dvbench", "font.size": 10}):
+        figure = Figure(figsize=(9, 3.9), layout="constrained")
+        for axes, (task, (title, ylabel, named)) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
+            draw_panel(axes, scores[scores["task"] == task], title, ylabel, named)
+            axes.patch.set_alpha(0)
+            axes.spines[["top", "right"]].set_visible(False)
+        figure.patch.set_alpha(0)
+        figure.savefig(ROOT / "docs/quality-and-cost.svg", metadata={"Date": None})
+    return figure
+
+
+if __name__ == "__main__":
+    draw()

@@ -1,0 +1,75 @@
+"""Gain over random values against processor time, for each goal of a suite: who is on the Pareto front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from adjustText import adjust_text
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from leaderboard.drawing import markers, panels, plain_ticks
+from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults
+from leaderboard.gains import on_front
+from leaderboard.goal_tables import GOALS_IN_WORDS, probability
+from leaderboard.goals import IN_WORDS, goal_view, suite_goals
+from leaderboard.tables import COUNTS
+
+ITERATIONS = 300  # of moving labels apart; a time limit would make figures depend on the machine
+COLUMNS = ["evaluator", "role", "tier", "seconds", "gain", "gain" + LOW, "gain" + HIGH, "front", *COUNTS]
+
+
+def pareto_front(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
+    """Draw the gain of each evaluator over random values against its seconds; the front is labelled, the rest grey."""
+    parts = {}
+    for goal in suite_goals(results.scores):
+        table = goal_view(results.scores, goal).table
+        table = table.rename(columns={"gain_low": "gain" + LOW, "gain_high": "gain" + HIGH})[COLUMNS]
+        if table["front"].notna().any():
+            parts[f"{goal}: {IN_WORDS[goal]}"] = table.assign(goal=goal)
+    if not parts:
+        return []
+    caption = f"Up is better, left is cheaper; the number is the probability of being on the front. {GOALS_IN_WORDS}"
+    table = pd.concat(parts.values(), ignore_index=True)[["goal", *COLUMNS]]
+    return [Exhibit("pareto_front", "Pareto front of gain and seconds, by goal", caption, table, {"": _draw(parts)})]
+
+
+def _draw(parts: dict[str, pd.DataFrame]) -> Figure:
+    figure, axes = panels(list(parts), columns=1, size=(7.0, 4.0))
+    labels = {title: _draw_panel(axes[title], table[table["front"].notna()]) for title, table in parts.items()}
+    figure.draw_without_rendering()  # sizes of axes and labels are known from here on
+    for title, texts in labels.items():
+        axis, table = axes[title], parts[title]
+        arrow = {"arrowstyle": "-", "color": "0.5", "lw": 0.6}
+        x, y = table["seconds"].dropna(), table.loc[table["seconds"].notna(), "gain"]
+        adjust_text(texts, x=x.tolist(), y=y.tolist(), ax=axis, iter_lim=ITERATIONS, arrowprops=arrow)
+    return figure
+
+
+def _draw_panel(axis: Axes, table: pd.DataFrame) -> list[object]:
+    """Draw the points of a goal and the line of the front; return the labels."""
+    front = on_front(*(table[name].to_numpy()[np.newaxis] for name in ("gain", "seconds")))[0]
+    seconds, gain = table["seconds"], table["gain"]
+    ends = [(gain - table["gain" + LOW]).clip(lower=0), (table["gain" + HIGH] - gain).clip(lower=0)]
+    colours = np.where(front, markers(["front"])["front"]["color"], "0.7")
+    for i, colour in enumerate(colours):
+        error = [[end.iloc[i]] for end in ends]
+        look = {"marker": "o", "ms": 4, "lw": 0.8, "color": colour, "zorder": 1 + front[i]}
+        axis.errorbar(seconds.iloc[i], gain.iloc[i], yerr=error, **look)
+    line = table[front].sort_values("seconds")
+    axis.step(line["seconds"], line["gain"], where="post", color=markers(["front"])["front"]["color"], lw=1)
+    axis.axhline(0, color="0.7", lw=0.8)
+    axis.margins(x=0.12, y=0.2)
+    axis.set_xscale("log")
+    plain_ticks(axis.xaxis)
+    axis.set_xlabel("seconds of a valuation", fontsize=8)
+    axis.set_ylabel("gain over random values", fontsize=8)
+    return [
+        axis.text(x, y, f"{name} {probability(p)}", fontsize=7, parse_math=False)
+        for name, x, y, p in line[["evaluator", "seconds", "gain", "front"]].itertuples(index=False, name=None)
+    ]
+
+
+EXHIBITS = (ExhibitMaker(pareto_front, tasks=(), position=61),)

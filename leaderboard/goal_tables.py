@@ -1,0 +1,130 @@
+"""Tables of a suite by goal, with absolute numbers beside the ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from leaderboard import tables
+from leaderboard.gains import Gains
+from leaderboard.goals import IN_WORDS, GoalView, goal_view, suite_goals
+from leaderboard.statistics import records
+from leaderboard.suite_scores import SuiteScores
+from leaderboard.text import clean
+from leaderboard.tiers import FEWEST
+
+GOALS_IN_WORDS = (
+    "By goal: ranks and tiers are those of the tasks of the goal alone. The column of a task has the mean of its "
+    "metric over seeds, then over problems. Gain: the score minus that of random values in the same problem, task and "
+    "seed, in the unit of the metrics, averaged over tasks and problems, with a 95% bootstrap interval over problems "
+    "and their seeds; failed and missing scores count as the worst ones. Share of the best: random values have 0%, "
+    "and the best evaluator of each seed 100% on average; at least -100%. Front: the probability that nobody who "
+    "takes no longer gains more, and that it gains more than random values, in the same draws. An interval is that of "
+    "one evaluator; it does not say whether two differ, which tiers do."
+)
+CERTAIN = 0.5  # probability from which on an evaluator is shown as one of the front
+
+
+@dataclass(frozen=True)
+class GoalTable:
+    """The table of one goal, and what is to be known of it.
+
+    Parameters
+    ----------
+    goal : str
+    table : Table
+        Evaluators, best first, then reference rows.
+    separable : str
+        How many neighbouring ranks the data tell apart, and what numbers hold for.
+    """
+
+    goal: str
+    table: tables.Table
+    separable: str
+
+
+def goal_tables(suite: SuiteScores) -> tuple[GoalTable, ...]:
+    """Make the table of every goal that a suite has a score for."""
+    return tuple(_goal_table(goal_view(suite, goal)) for goal in suite_goals(suite))
+
+
+def gain(row: dict[str, Any]) -> str:
+    """Format a gain with its sign, and its interval."""
+    return "" if math.isnan(row["gain"]) else f"{'+' if row['gain'] > 0 else ''}{_interval(row)}"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return tables.between(row["gain"], row["gain_low"], row["gain_high"])
+
+
+def percent(share: float) -> str:
+    """Format a share; NaN gives an empty text."""
+    return "" if math.isnan(share) else f"{share:.0%}"
+
+
+def probability(value: float) -> str:
+    """Format a probability that was estimated by draws: never 0 or 1."""
+    if math.isnan(value):
+        return ""
+    return "<0.01" if value < 0.01 else ">0.99" if value > 0.99 else f"{value:.2f}"
+
+
+def _goal_table(view: GoalView) -> GoalTable:
+    columns = _columns(view)
+    table = tables.Table(
+        f"{view.goal}: {IN_WORDS[view.goal]}",
+        tuple(header for header, _ in columns),
+        tuple(tuple(entry(row) for _, entry in columns) for row in records(view.table)),
+    )
+    return GoalTable(view.goal, table, f"{tables.separable(view.tiers)} {_gains_in_words(view.gains)}".strip())
+
+
+def _columns(view: GoalView) -> list[tuple[tables.Entry, Callable[[dict[str, Any]], tables.Entry]]]:
+    """Return the header of each column, and what makes its entry of a row."""
+    entry = tables.Entry
+    columns: list[tuple[tables.Entry, Callable[[dict[str, Any]], tables.Entry]]] = [
+        (
+            entry("evaluator"),
+            lambda row: entry(row["evaluator"], best=row["tier"] == 1 and row["n_ok"] > 0, note=row["role"]),
+        ),
+        (entry("tier"), lambda row: entry("" if row["role"] else f"{row['tier']:.0f}")),
+        (entry("rank"), lambda row: entry(tables.rank_interval(row))),
+    ]
+    for task, (metric, up) in view.tasks.items():
+        header = entry(clean(task), note=f"{clean(metric)} {tables.arrow(up)}")
+        columns.append((header, lambda row, task=task: entry(tables.number(row[task]))))  # type: ignore[misc]
+    compared = view.table["gain"].notna().any()
+    if compared:
+        columns += [
+            (entry("gain", note="over random"), _gain_entry),
+            (entry("share of the best"), lambda row: entry(percent(row["normalised"]))),
+        ]
+    if view.table["ceiling_share"].notna().any():
+        columns.append((entry("share of the ceiling"), lambda row: entry(percent(row["ceiling_share"]))))
+    columns.append((entry("seconds"), lambda row: entry(tables.number(row["seconds"], 2))))
+    if compared:
+        header = entry("front", note="probability")
+        columns.append((header, lambda row: entry(probability(row["front"]), best=row["front"] >= CERTAIN)))
+    return columns
+
+
+def _gain_entry(row: dict[str, Any]) -> tables.Entry:
+    """Say so where it is not shown that an evaluator is better than random values."""
+    unclear = not row["role"] and row["gain_low"] <= 0
+    return tables.Entry(gain(row), note="not shown to be better than random" if unclear else "")
+
+
+def _gains_in_words(gains: Gains) -> str:
+    if gains.table["gain"].isna().all():
+        return "There are no random values to compare with."
+    said = []
+    if gains.left_out:
+        said.append(
+            f"Gains leave out {gains.left_out} of {gains.left_out + gains.columns} scores of a problem and task, whose "
+            "metric has no bounds and cannot be averaged with others."
+        )
+    if gains.observations == "seeds":
+        said.append(f"With fewer than {FEWEST} problems, intervals of gains are over seeds alone.")
+    return " ".join(said)
