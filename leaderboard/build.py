@@ -16,6 +16,7 @@ from dvbench.files import write_atomically
 from dvbench.results import Store
 from dvbench.results.store import PLAN, VERIFIED
 from leaderboard import markdown
+from leaderboard.boards import boards
 from leaderboard.goal_tables import goal_tables
 from leaderboard.index import open_index
 from leaderboard.plans import results_store, suite_names
@@ -106,6 +107,7 @@ def _update_index(store: Store, suite: str) -> str | None:
         with open_index(store, suite):
             for path in (store.root / VERIFIED / suite).glob("[!.]*.json"):
                 store.verified(suite, path.stem)
+        boards(store.root, suite)
     except UserError as error:
         return str(error)
     return None
@@ -121,7 +123,8 @@ def _write(store: Store, out: Path, common: dict[str, Any], name: str) -> tuple[
         files = {out / f"{name}.md": text.encode(), out / f"{name}.csv": table.encode()}
         for path, content in files.items():
             write_atomically(path, content)
-        made = pages.suite_files(pages.environment(), index, suite, numbers, (tables, goals), common)
+        shown = (tables, goals, boards(store.root, name))
+        made = pages.suite_files(pages.environment(), index, suite, numbers, shown, common)
         for path_on_site, content in made:
             write_atomically(out / path_on_site, content)
         return list(files), pages.suite_card(suite, tables), digest(index, suite, numbers, tables.description)

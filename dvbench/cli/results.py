@@ -183,6 +183,24 @@ def build(
         typer.echo(path)
 
 
+def publish(
+    suite: Annotated[str, typer.Argument(help="Name of a suite that has results.")],
+    changes: Annotated[
+        str, typer.Option(help="What has changed since the version before, in one line.", metavar="TEXT")
+    ],
+    results: ResultsOption = RUNS,
+) -> None:
+    """Keep what the board of a suite shows now as its next version, with today's date.
+
+    'dvbench leaderboard build' lists all versions on the page of the suite and writes a page for each.
+    """
+    import datetime
+
+    from leaderboard.boards import publish as publish_board
+
+    typer.echo(publish_board(results, suite, changes, datetime.datetime.now(tz=datetime.UTC).date()))
+
+
 def merge(
     sources: Annotated[list[Path], typer.Argument(help="Results folders.", metavar="DIR...")],
     into: Annotated[Path, typer.Option(help="Results folder to write to. It may have results.", metavar="DIR")],

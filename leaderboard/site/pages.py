@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dvbench.results import MARKS, FreshRun
 from leaderboard import statistics
 from leaderboard.bibliography import PAPER, bibliography, linked
+from leaderboard.boards import Board
 from leaderboard.descriptions import Description, describe
 from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
 from leaderboard.index import Index
@@ -81,12 +82,12 @@ def suite_files(
     index: Index,
     suite: SuiteScores,
     numbers: SuiteStatistics,
-    made: tuple[SuiteTables, Sequence[GoalTable]],
+    made: tuple[SuiteTables, tuple[GoalTable, ...], Sequence[Board]],
     common: dict[str, Any],
 ) -> Iterator[tuple[str, bytes]]:
     """Yield path and content of every file of the site that belongs to a suite; ``common`` is what all pages need."""
-    home, (tables, goals) = suite.name, made
-    common = common | {"suite": home, "version": suite.version, "report": tables, "goals": goals}
+    home, (tables, goals, versions) = suite.name, made
+    common = common | {"suite": home, "version": suite.version, "report": tables, "goals": goals, "boards": versions}
 
     def page(template: str, **more: Any) -> bytes:
         return templates.get_template(template).render(**common, **more).encode()
@@ -95,7 +96,10 @@ def suite_files(
     yield f"{home}/scores.json", download(suite)
     win_rates = statistics.wins(suite.scores).to_csv(float_format="%.4g", lineterminator="\n")
     yield f"{home}/win-rates.csv", win_rates.encode()
-    yield f"{home}/index.html", page("suite.html.jinja", root="../", **_overview(suite, numbers))
+    changed = bool(versions) and not versions[0].shows(tables, goals)
+    yield f"{home}/index.html", page("suite.html.jinja", root="../", changed=changed, **_overview(suite, numbers))
+    for board in versions:
+        yield f"{home}/boards/{board.version}.html", page("board.html.jinja", root="../../", board=board)
     yield f"{home}/compare.html", page("compare.html.jinja", root="../")
     about = {submission.evaluator: submission.about for submission in index.store.submissions(index.suite)}
     parts = _rows_by_evaluator(suite, numbers)

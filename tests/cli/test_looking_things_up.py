@@ -67,9 +67,9 @@ def test_everything_can_be_described(dvbench, kind: Kind, name: str) -> None:
     assert said.out.startswith(f"{name} ({singular(entry.kind)}, {entry.target})\n\n{entry.docstring}\n")
 
 
-def test_a_task_shows_its_version_headline_and_direction(dvbench) -> None:
+def test_a_task_shows_its_version_headline_direction_and_goal(dvbench) -> None:
     assert dvbench("describe", "rank_stability").out.endswith(
-        "\nversion: 2\nheadline: spearman\nhigher is better: True\n"
+        "\nversion: 2\nheadline: spearman\nhigher is better: True\ngoal: check\n"
         "ranges: {'spearman': (-1, 1), 'top_overlap': (0, 1), 'bottom_overlap': (0, 1)}\nrepeats: True\n"
     )
 

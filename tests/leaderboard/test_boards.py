@@ -1,0 +1,97 @@
+"""Published versions of boards: they stay as they were, and are reachable from the page of the suite."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+import pytest
+from made_up import a_score
+
+from dvbench.cli import main
+from dvbench.errors import UserError
+from leaderboard.boards import boards, publish
+from leaderboard.build import build
+
+DAY = datetime.date(2026, 11, 27)
+EVIL = "<script>alert('x')</script>"
+
+
+def table(best: float, error: str | None = None) -> dict:
+    rows = {("p", name, seed): {"f": a_score(value)} for seed in (0, 1) for name, value in (("A", best), ("B", 0.5))}
+    return rows | {("p", "C", 0): error, ("p", "C", 1): None}
+
+
+def test_an_old_board_stays_as_it_was(write, tmp_path):
+    store = write(table(0.75))
+    first = publish(store.root, "small", "First publication.", DAY)
+    before = first.read_bytes()
+    write(table(0.25))
+    assert publish(store.root, "small", "A was corrected.", DAY + datetime.timedelta(days=3)).stem == "2"
+    assert first.read_bytes() == before
+    newest, oldest = boards(store.root, "small")
+    assert (newest.version, oldest.version) == (2, 1)
+    assert oldest.tables.overall.rows[0][0].text == "A"
+    assert newest.tables.overall.rows[0][0].text == "B"
+    build(store.root, tmp_path / "site")
+    page = (tmp_path / "site/small/index.html").read_text()
+    for board in (newest, oldest):
+        assert f'<a href="boards/{board.version}.html">' in page
+    assert "2026-11-30: A was corrected." in page
+    assert "not published as a version yet" not in page
+    old = (tmp_path / "site/small/boards/1.html").read_text()
+    assert "0.750" in old
+    assert "0.250" not in old
+
+
+def test_what_has_changed_since_the_last_version_is_said(write, tmp_path):
+    store = write(table(0.75))
+    build(store.root, tmp_path / "site")
+    assert "Versions of this board" not in (tmp_path / "site/small/index.html").read_text()
+    publish(store.root, "small", "First publication.", DAY)
+    with pytest.raises(UserError, match="has not changed since version 1"):
+        publish(store.root, "small", "Again.", DAY)
+    write(table(0.25))
+    build(store.root, tmp_path / "site")
+    assert "not published as a version yet" in (tmp_path / "site/small/index.html").read_text()
+
+
+def test_texts_of_a_board_are_escaped(write, tmp_path):
+    store = write(table(0.75, EVIL))
+    path = publish(store.root, "small", f"First {EVIL}.", DAY)
+    changed = json.loads(path.read_text())
+    changed["tables"]["overall"]["rows"][0][0]["text"] = EVIL
+    path.write_text(json.dumps(changed))
+    build(store.root, tmp_path / "site")
+    for name in ("index.html", "boards/1.html"):
+        assert EVIL not in (tmp_path / "site/small" / name).read_text()
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def _renamed(path):
+    path.rename(path.with_name("7.json"))
+
+
+@pytest.mark.parametrize(("damage", "message"), [(_cut, "is no board"), (_renamed, "is version 1 of the board")])
+def test_a_damaged_board_is_named(write, tmp_path, damage, message):
+    store = write(table(0.75))
+    damage(publish(store.root, "small", "First publication.", DAY))
+    with pytest.raises(UserError, match=message):
+        build(store.root, tmp_path / "site")
+
+
+def test_the_command(write, capsys):
+    store = write(table(0.75))
+    results = ["--results", str(store.root)]
+    assert main(["leaderboard", "publish", "small", "--changes", " ", *results]) == 2
+    assert main(["leaderboard", "publish", "other", "--changes", "New.", *results]) == 2
+    assert main(["leaderboard", "publish", "small", *results]) == 2
+    assert main(["leaderboard", "publish", "small", "--changes", "x" * 500, *results]) == 2
+    assert not boards(store.root, "small")
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    assert main(["leaderboard", "publish", "small", "--changes", "First.", *results]) == 0
+    assert [board.changes for board in boards(store.root, "small")] == ["First."]
