@@ -83,7 +83,7 @@ class Evidence:
         ]
         for tier, rows in scored.ranking[scored.ranking["role"] == ""].groupby("tier"):
             numbers = [scored.by_task.loc[rows.index, task] for task in columns.values()]
-            ranges = [f"{each.min():.2f} to {each.max():.2f}" for each in (*numbers, scored.seconds[rows.index])]
+            ranges = [f"{_two(each.min())} to {_two(each.max())}" for each in (*numbers, scored.seconds[rows.index])]
             lines.append([f"{tier:.0f}", ", ".join(f"`{name}`" for name in rows.index), *ranges])
         return _markdown(lines)
 
@@ -94,10 +94,8 @@ class Evidence:
         lines = [["evaluator", "rank", *_headings(columns), "seconds"], ["---", *["---:"] * (len(columns) + 2)]]
         for name in [*scored.ranking.index[scored.ranking["role"] == ""], *scored.scores.roles]:
             rank = "" if name in scored.scores.roles else self.rank(suite, name)
-            cells = [
-                "" if np.isnan(means.loc[name, task]) else f"{means.loc[name, task]:.2f}" for task in columns.values()
-            ]
-            lines.append([f"`{name}`", rank, *cells, f"{scored.seconds[name]:.2f}"])
+            cells = [_two(means.loc[name, task]) for task in columns.values()]
+            lines.append([f"`{name}`", rank, *cells, _two(scored.seconds[name])])
         return _markdown(lines)
 
     def rank(self, suite: str, evaluator: str) -> str:
@@ -166,6 +164,11 @@ def _headings(columns: Mapping[str, str]) -> list[str]:
     return [name.replace("_", " ") for name in columns]
 
 
+def _two(number: float) -> str:
+    """Two decimals, without a sign of zero; empty for NaN."""
+    return "" if np.isnan(number) else f"{round(number, 2) + 0.0:.2f}"
+
+
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -219,7 +222,7 @@ def _as_before(before: str, value: object) -> str:
         return str(value)
     percent = "%" if before.endswith("%") else ""
     decimals = len(before.rstrip("%").partition(".")[2])
-    return f"{100 * value if percent else value:,.{decimals}f}{percent}"
+    return f"{round(100 * value if percent else value, decimals) + 0.0:,.{decimals}f}{percent}"
 
 
 def main() -> int:
