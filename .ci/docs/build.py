@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "build/docs/pages"
 SITE = ROOT / "build/docs/site"
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+OUTSIDE = re.compile(r"<(a|img|link|script|iframe)\b[^>]*\b(?:href|src)=\"?((?:https?:)?//[^\" >]+)")
 KNOWN = {ROOT / "CONTRIBUTING.md": "contributing.md"}  # files outside of docs/ that are pages of the site
 
 
@@ -64,12 +65,26 @@ def stage() -> None:
         (PAGES / "reference" / name).write_text(text)
 
 
+def outside(site: Path) -> list[str]:
+    """Return what pages load from other hosts, and links to other sites that are not in the list."""
+    listed = {*(Path(__file__).parent / "outside-links.txt").read_text().splitlines(), "https://zensical.org/"}
+    wrong = []
+    for page in sorted(site.rglob("*.html")):
+        for tag, address in OUTSIDE.findall(page.read_text()):
+            if tag != "a" or address not in listed:
+                wrong.append(f"{page.relative_to(site)}: <{tag}> of {address}, see .ci/docs/outside-links.txt")
+    return wrong
+
+
 def main() -> int:
     """Build the site, and return the exit code."""
     stage()
     shutil.rmtree(SITE, ignore_errors=True)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    wrong = [] if code else outside(SITE)
+    print(*wrong, sep="\n", end="\n" * bool(wrong))
+    return 1 if wrong else code
 
 
 if __name__ == "__main__":

@@ -44,6 +44,12 @@ INK, GREY, FRONT = "#767b85", "#9aa0a8", "#d9662b"
 REFERENCES = ("random", "unlearning_shapley-hard")
 
 
+def points_of(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return mean value and mean seconds of the evaluators that are drawn."""
+    means = scores.groupby("evaluator")[["value", "seconds"]].mean().drop(index=list(REFERENCES))
+    return means[means["value"] > 0.35]  # what is lower is as far from useful as random values
+
+
 def front(points: pd.DataFrame) -> list[str]:
     """Return the evaluators that no other one beats in both, from the fastest on."""
     best, names = float("-inf"), []
@@ -56,11 +62,9 @@ def front(points: pd.DataFrame) -> list[str]:
 
 def draw_panel(axes: Axes, scores: pd.DataFrame, title: str, ylabel: str, named: Mapping[str, Offset]) -> None:
     """Draw one task."""
-    means = scores.groupby("evaluator")[["value", "seconds"]].mean()
-    points = means.drop(index=list(REFERENCES))
-    points = points[points["value"] > 0.35]  # what values lower is as far from useful as random values
+    points, chance = points_of(scores), scores.loc[scores["evaluator"] == "random", "value"].mean()
     ahead = front(points)
-    axes.axhline(means.loc["random", "value"], color=INK, linewidth=0.8, linestyle=(0, (4, 4)))
+    axes.axhline(chance, color=INK, linewidth=0.8, linestyle=(0, (4, 4)))
     axes.scatter(points["seconds"], points["value"], s=22, color=GREY, linewidths=0)
     leading = points.loc[ahead]
     axes.scatter(leading["seconds"], leading["value"], s=40, color=FRONT, linewidths=0, zorder=3)
@@ -78,7 +82,7 @@ def draw_panel(axes: Axes, scores: pd.DataFrame, title: str, ylabel: str, named:
     axes.set(title=title, xlabel="Seconds of a valuation", ylabel=ylabel, xscale="log", xlim=(0.008, 30))
     axes.margins(y=0.1)
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.annotate("random values", (28, means.loc["random", "value"]), xytext=(0, 4), textcoords="offset points",
+    axes.annotate("random values", (28, chance), xytext=(0, 4), textcoords="offset points",
                   ha="right", color=INK, fontsize=9)  # fmt: skip
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import typer.cli
+import typer.core
 import typer.main
 
 from dvbench.registry import KINDS, Entry, Kind, entries, library_entries, plural, suite_files
@@ -44,14 +48,28 @@ def kind_page(kind: Kind) -> str:
 
 def section(name: str, entry: Entry) -> list[str]:
     """Return a plug-in's heading, metadata and docstring."""
-    lines = [f"## {name} {{ #{name} }}", ""]
-    facts = [f"{key.replace('_', ' ')} `{value}`" for key, value in entry.definition.metadata.items()]
-    lines += [f"Metadata: {', '.join(facts)}.", ""] if facts else []
+    facts = metadata_line(entry.definition.metadata)
+    lines = [f"## {name} {{ #{name} }}", "", *([facts, ""] if facts else [])]
     hidden = [
         "      show_root_heading: false",
         "      show_root_toc_entry: false",
     ]  # the heading above is the plug-in's name
     return [*lines, f"::: {entry.target.replace(':', '.')}", "    options:", *hidden]
+
+
+def metadata_line(metadata: Mapping[str, Any]) -> str:
+    """Return what a plug-in states of itself in one line: of a task its headline metric first."""
+    known = dict(metadata)
+    parts = []
+    if headline := known.pop("headline", None):
+        arrow = "↑" if known.pop("higher_is_better", True) else "↓"
+        bounds = known.get("ranges", {})
+        limits = bounds.get(headline) if isinstance(bounds, Mapping) else None
+        parts = [f"Headline metric `{headline}` {arrow}"]
+        parts += [f"range {limits[0]} to {limits[1]}"] if isinstance(limits, tuple) else []
+    parts += [f"{key.replace('_', ' ')} {value}" for key, value in known.items() if isinstance(value, str | int)]
+    text = ", ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def suites_page() -> str:
@@ -77,8 +95,17 @@ def command_line_page() -> str:
     from dvbench.cli import app
 
     command = typer.main.get_command(app)
+    shorten_help(command)
     context = typer.Context(command, info_name="dvbench")
     return typer.cli.get_docs_for_click(obj=command, ctx=context, name="dvbench", title="Command line")
+
+
+def shorten_help(command: typer.core.TyperGroup) -> None:
+    """Give every command its first sentence as its short help, which the parser would cut after 45 letters."""
+    for inner in command.commands.values():
+        inner.short_help = (inner.help or "").partition("\n\n")[0].replace("\n", " ")
+        if isinstance(inner, typer.core.TyperGroup):
+            shorten_help(inner)
 
 
 def cell(text: str) -> str:

@@ -19,7 +19,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from dvbench.errors import UserError
+from dvbench.execution.resume import needed_variants
 from dvbench.files import write_atomically
 from dvbench.registry import find
 from dvbench.results import Cell, Cost, Result, Store
@@ -162,7 +163,25 @@ def known_costs(store: Store, suite: str) -> list[Measured]:
 
 
 def estimate(cell: Cell, known: Sequence[Measured], cuda: bool) -> Estimate | None:
-    """Estimate what a cell costs; None if its evaluator has not been measured with such a model.
+    """Estimate what a cell costs: its valuation, and those of the variants of its problem that tasks need.
+
+    Parameters and None are those of `estimate_valuation`.
+    """
+    one = estimate_valuation(cell, known, cuda)
+    return None if one is None else replace(one, seconds=one.seconds * _valuations(cell))
+
+
+def _valuations(cell: Cell) -> int:
+    """How often the players of a cell are valued."""
+    variants = set[str]()
+    for task in cell.tasks:
+        with suppress(UserError):  # it is not installed, which fails the task and not the valuation
+            variants |= {*needed_variants(task)}
+    return 1 + len(variants)
+
+
+def estimate_valuation(cell: Cell, known: Sequence[Measured], cuda: bool) -> Estimate | None:
+    """Estimate what one valuation costs; None if the evaluator has not been measured with such a model.
 
     Parameters
     ----------

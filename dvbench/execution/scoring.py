@@ -24,7 +24,7 @@ from dvbench.registry import find
 from dvbench.results import Cell, Result, Score, Store
 from dvbench.scoring.build import make_unlearning_experiment
 from dvbench.scoring.contract import Outcome, Task, Valuation
-from dvbench.scoring.measures import OTHER_MODEL, of_trained, other_model
+from dvbench.scoring.measures import of_trained, other_model
 from dvbench.scoring.outputs import CoalitionUtilities, UnlearningOutputs
 from dvbench.scoring.retraining import Retraining
 from dvbench.scoring.selection_experiment import SelectionExperiment, SelectionOutputs
@@ -146,10 +146,12 @@ class _SharedModels:
         """Ceiling of a task's headline metric; None if it has none, or its models are costly or diverge."""
         if task.reference is None or parameter_count(self.retraining.model) > MOST_PARAMETERS:
             return None
-        measure = task.reference.measure
         with suppress(FloatingPointError):
             return task.reference.ceiling(
-                self.retraining.problem, outcome, lambda asked: self._another_training.measured(asked, [measure])[0]
+                self.retraining.problem,
+                outcome,
+                lambda asked, measures: self._another_training.measured(asked, measures),
+                self.retraining.measured,
             )
         return None
 
@@ -165,8 +167,8 @@ class _SharedModels:
             return np.empty(0)
         if not measures:
             return self.retraining(coalitions)
-        own = iter(self.retraining.measured(coalitions, of_trained(measures)))
-        return np.array([self.other(coalitions) if name == OTHER_MODEL else next(own) for name in measures])
+        own = {name: self.retraining.measured(coalitions, [name]) for name in of_trained(measures)}
+        return np.concatenate([own[name] if name in own else [self.other(coalitions)] for name in measures])
 
 
 class _CellScoring:

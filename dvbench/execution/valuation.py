@@ -68,9 +68,11 @@ def value_cell(cell: Cell, store: Store, device: str = "cpu") -> Result:
             result = _first_valuation(cell, problem, store, device)
         lacking = {name: needed_variants(name) for name in result.lacks(task_versions(cell))}
         for variant in dict.fromkeys(variant for variants in lacking.values() for variant in variants):
-            if variant not in result.arrays:
-                waiting = [name for name, variants in lacking.items() if variant in variants]
+            waiting = [name for name, variants in lacking.items() if variant in variants]
+            if waiting and variant not in result.arrays:
                 result = _value_variant(cell, result, variant, waiting, problem, store, device)
+                if variant not in result.arrays:  # these tasks have failed, and need no other variant
+                    lacking = {name: variants for name, variants in lacking.items() if name not in waiting}
         return result
     except KeyboardInterrupt:
         raise

@@ -115,7 +115,10 @@ class Estimator(Model):
         self.labels = np.arange(0)
 
     def fit(self, x_train: Any, y_train: Any, *args: Any, sample_weight: Any = None, **_: Any) -> Estimator:
-        """Fit a copy of the estimator; with no points it predicts 0, and with one class always this class."""
+        """Fit a copy of the estimator; with no points it predicts 0, and with one class always this class.
+
+        Of fewer points than it has neighbours, all are neighbours.
+        """
         from sklearn.base import clone
 
         x, y = _array(x_train), _array(y_train)
@@ -127,7 +130,7 @@ class Estimator(Model):
         self.labels = np.unique(targets) if self.classes is not None else np.arange(1)
         if len(x) == 0 or (self.classes is not None and len(self.labels) < 2):
             return self
-        estimator = clone(self.estimator)
+        estimator = clone(self.estimator).set_params(**_fewer_neighbours(self.estimator, len(x)))
         weighted = weights is not None and "sample_weight" in inspect.signature(estimator.fit).parameters
         self.fitted = estimator.fit(x, targets, **({"sample_weight": weights} if weighted else {}))
         return self
@@ -146,6 +149,12 @@ class Estimator(Model):
         else:
             probabilities[:] = 1 / self.classes
         return torch.from_numpy(probabilities)
+
+
+def _fewer_neighbours(estimator: Any, points: int) -> dict[str, int]:
+    """Parameters of an estimator, or of a step of a pipeline, that ask for more neighbours than there are points."""
+    numbers = {name: value for name, value in estimator.get_params().items() if name.split("__")[-1] == "n_neighbors"}
+    return {name: points for name, value in numbers.items() if isinstance(value, int) and value > points}
 
 
 def _array(data: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 PLANTED = 0.2  # fraction of the players that have the shortcut
 STRENGTH = 5.0  # of the planted feature, in standard deviations of all features
+SINGLE_POINTS = 20  # of the validation set, each of which is the whole validation set of a variant
 NO_RATE = 1e-12  # a learning rate with which a model keeps its initial weights, up to rounding
 
 
@@ -71,6 +73,44 @@ def planted(problem: Problem) -> np.ndarray:
     chosen = generator(problem.dataset, problem.seed, "planted").permutation(problem.players)
     mask[chosen[: max(1, round(PLANTED * problem.players))]] = True
     return mask
+
+
+def single_points(problem: Problem) -> np.ndarray:
+    """Points of the validation set for each of which players are valued alone, in the variants ``point_0`` and so on.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    numpy.ndarray of int, shape (20,)
+        Numbers of random points in the validation set, in ascending order. Of texts, those that the loss includes
+        tokens of.
+
+    Raises
+    ------
+    UserError
+        If the validation set has fewer points.
+    """
+    from dvbench.problems.perplexity import are_tokens
+
+    split, usable = problem.validation, np.arange(len(problem.validation))
+    if problem.kind == "language":
+        included = are_tokens(split.x).numpy() & (np.arange(split.x.shape[1]) >= split.y.clamp(min=1).numpy())
+        usable = np.flatnonzero(included.any(axis=1))
+    if len(usable) < SINGLE_POINTS:
+        raise UserError(
+            f"{SINGLE_POINTS} points of the validation set are valued for one by one; it has {len(usable)}: make it "
+            "larger"
+        )
+    drawn = generator(problem.dataset, problem.seed, "single points").permutation(usable)[:SINGLE_POINTS]
+    return np.sort(drawn)
+
+
+def _single_point(problem: Problem, number: int) -> Problem:
+    """Leave one point in the validation set."""
+    return replace(problem, validation=_rows(problem.validation, single_points(problem)[[number]]))
 
 
 def _copied(problem: Problem) -> Problem:
@@ -177,8 +217,13 @@ VARIANTS: Mapping[str, Variant] = {
     "shortcut": Variant(_shortcut),
     "null": Variant(_random_labels("null")),
     "other_null": Variant(_random_labels("other null")),
+    **{f"point_{number}": Variant(partial(_single_point, number=number)) for number in range(SINGLE_POINTS)},
 }
 """By the name of the array that holds the values. ``repeat`` is the problem itself, valued with other seeds."""
+
+
+FAMILIES = {"points": tuple(name for name in VARIANTS if name.startswith("point_"))}
+"""Variants that a task needs all of, by the name that it gives them."""
 
 
 def array_length(name: str, players: int) -> int:
@@ -194,10 +239,11 @@ def needed(metadata: Mapping[str, Any]) -> list[ArrayName]:
     UserError
         If there is no such variant.
     """
-    names = [*(["repeat"] if metadata.get("repeats") else []), *metadata.get("variants", ())]
+    named = [*(["repeat"] if metadata.get("repeats") else []), *metadata.get("variants", ())]
+    names = [name for given in named for name in FAMILIES.get(given, (given,))]
     for name in names:
         if name not in VARIANTS:
-            raise unknown("variant of a problem", str(name), VARIANTS)
+            raise unknown("variant of a problem", str(name), [*VARIANTS, *FAMILIES])
     return cast("list[ArrayName]", names)
 
 

@@ -34,6 +34,9 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 ArrayName = Literal[
     "values", "standard_errors", "repeat", "chosen", "weights",
     "copied", "split", "untrained", "shortcut", "null", "other_null",
+    "point_0", "point_1", "point_2", "point_3", "point_4", "point_5", "point_6", "point_7", "point_8", "point_9",
+    "point_10", "point_11", "point_12", "point_13", "point_14", "point_15", "point_16", "point_17", "point_18",
+    "point_19",
 ]  # fmt: skip
 
 

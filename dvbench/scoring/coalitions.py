@@ -10,6 +10,8 @@ import numpy as np
 from dvbench.problems.problem import Problem
 from dvbench.randomness import generator
 
+HALVES = 100  # of the linear datamodeling scores of attribution
+
 
 def half_coalitions(problem: Problem, number: int) -> list[np.ndarray]:
     """Coalitions of half of the players, rounded down: random ones without repetition, or all where there are few.
@@ -36,6 +38,11 @@ def half_coalitions(problem: Problem, number: int) -> list[np.ndarray]:
     while len(drawn) < number:
         drawn[tuple(np.sort(rng.permutation(n)[:half]).tolist())] = None
     return [np.array(players) for players in drawn]
+
+
+def hundred_halves(problem: Problem, valuation: object = None) -> list[np.ndarray]:
+    """100 random coalitions of half of the players, or all where there are fewer; see `half_coalitions`."""
+    return half_coalitions(problem, HALVES)
 
 
 def summed(values: np.ndarray, coalitions: list[np.ndarray]) -> np.ndarray:

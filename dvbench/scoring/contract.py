@@ -142,31 +142,35 @@ class Outcome:
         return dict(self.x)
 
 
+Measured = Callable[[Sequence[np.ndarray], Sequence[str]], np.ndarray]
+
+
 @dataclass(frozen=True)
 class Reference:
     """What a task correlates values with, if other trainings of the same models give it too.
 
     Its rank correlation with that of another training is the ceiling of the headline metric: what values reach that
-    are exact, but for the randomness of training.
+    are exact, but for the randomness of training. For a task that averages correlations, it is their mean.
 
     Parameters
     ----------
-    curve : str
-        Curve of the outcome that holds the reference.
+    curve : str or None
+        Curve of the outcome that holds the reference; None if it is to be computed from the models again.
     coalitions : callable
         ``(problem) -> sequence of numpy.ndarray of int``: the sets of players that the reference is computed from.
     compute : callable
-        ``(utilities) -> numpy.ndarray``: the reference, from the test utilities of models trained on these sets.
+        ``(utilities) -> numpy.ndarray``: the reference, from the test utilities of models trained on these sets. For
+        a task that averages correlations it has a row for each, and so have the utilities.
     measure : str
         The measure that these utilities are, one of those of the task if it has any.
     """
 
-    curve: str
+    curve: str | None
     coalitions: Callable[[Problem], Sequence[np.ndarray]]
     compute: Callable[[np.ndarray], np.ndarray]
     measure: str = "utility"
 
-    def ceiling(self, problem: Problem, outcome: Outcome, retrain: Callable[..., np.ndarray]) -> float:
+    def ceiling(self, problem: Problem, outcome: Outcome, retrain: Measured, scored: Measured) -> float:
         """Rank correlation of the reference of an outcome with that of models that another training gives.
 
         Parameters
@@ -175,10 +179,20 @@ class Reference:
         outcome : Outcome
             Of the task.
         retrain : callable
-            Test utilities of models trained on coalitions, with other initial weights and minibatches.
+            ``(coalitions, measures) -> numpy.ndarray`` of shape (measures, coalitions), of models with other initial
+            weights and minibatches.
+        scored : callable
+            The same of the models that the task scores with.
         """
-        again = self.compute(retrain(self.coalitions(problem)))
-        return rank_correlation(again, np.asarray(outcome.curves[self.curve]))[0]
+        coalitions = self.coalitions(problem)
+
+        def reference(models: Measured) -> np.ndarray:
+            utilities = models(coalitions, [self.measure])
+            return self.compute(utilities[0] if len(utilities) == 1 else utilities)
+
+        first = reference(scored) if self.curve is None else np.asarray(outcome.curves[self.curve])
+        pairs = zip(np.atleast_2d(reference(retrain)), np.atleast_2d(first), strict=True)
+        return float(np.mean([rank_correlation(*pair)[0] for pair in pairs]))
 
 
 Coalitions = Callable[[Problem, Valuation], Sequence[np.ndarray]]
@@ -214,9 +228,11 @@ class Task:
     repeats : bool
         Whether the task needs a second valuation.
     variants : tuple of str
-        Variants of the problem whose values the task needs; see `dvbench.problems.variants`.
+        Variants of the problem whose values the task needs; see `dvbench.problems.variants`. ``"points"`` are
+        ``point_0`` to ``point_19``.
     measures : tuple of str
         Test utilities that the task needs of each coalition, in place of the problem's; see `dvbench.scoring.measures`.
+        ``"points"`` has a row for each point of the variants of this name.
     judges_unlearning : bool
         Whether the task judges an unlearning method by the models that have unlearned each player.
     judges_selection : bool

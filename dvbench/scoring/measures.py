@@ -1,7 +1,7 @@
 """Measures: test utilities of trained models other than that of the problem. A task names those that it needs.
 
 ``utility`` is the utility of the problem itself, and ``other_model`` is that of another model, trained on the same
-coalitions; see `other_model`.
+coalitions; see `other_model`. ``points`` are several: the negative losses on single points of the validation set.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dvbench.training.losses import model_losses
 from dvbench.training.utilities import model_utilities
 
 OTHER_MODEL = "other_model"
+POINTS = "points"
 HIDDEN = 32  # units of the other model of a problem with logistic regression
 
 
@@ -54,6 +55,30 @@ def measured(name: str, problem: Problem, y: torch.Tensor, outputs: torch.Tensor
         return np.asarray(-np.log(-utilities))
     losses: np.ndarray = model_losses(outputs, y).double().mean(dim=1).cpu().numpy()
     return -losses
+
+
+def measured_on_points(problem: Problem, y: torch.Tensor, outputs: torch.Tensor) -> np.ndarray:
+    """Measure models on single points: the negative log loss on each, or the negative squared error.
+
+    The log loss of a text is the mean over those of its tokens that the loss includes.
+
+    Parameters
+    ----------
+    problem : Problem
+    y : torch.Tensor of shape (n, outputs)
+    outputs : torch.Tensor of shape (models, outputs, n)
+
+    Returns
+    -------
+    numpy.ndarray of shape (n, models)
+
+    Raises
+    ------
+    FloatingPointError
+        If an output or a measure is NaN or infinite.
+    """
+    points = (slice(number, number + 1) for number in range(len(y)))
+    return np.array([measured("log_loss", problem, y[point], outputs[:, :, point]) for point in points])
 
 
 def check_classes(problem: Problem) -> None:

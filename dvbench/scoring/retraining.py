@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
+from dvbench.errors import UserError
 from dvbench.problems.problem import Problem, Split
+from dvbench.problems.variants import single_points
 from dvbench.randomness import integer_seed
-from dvbench.scoring.measures import measured
+from dvbench.scoring.measures import POINTS, measured, measured_on_points
 from dvbench.settings import ModelSettings, Training
 from dvbench.training.build import build_model
 
@@ -66,7 +69,12 @@ class Retraining:
             Split(part.x.to(data_device), part.y.to(data_device)) for part in (problem.train, problem.test)
         )
         self.measures = tuple(measures)
-        self._measured = ("utility", *(name for name in measures if name != "utility"))
+        self._measured = ("utility", *(name for name in measures if name not in ("utility", POINTS)))
+        self._points: Split | None = None
+        if POINTS in measures:
+            with suppress(UserError):  # where there are too few, tasks that need them have failed and others have not
+                rows, split = single_points(problem), problem.validation
+                self._points = Split(split.x[rows].to(data_device), split.y[rows].to(data_device))
         self._known: dict[bytes, np.ndarray] = {}
 
     def __call__(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
@@ -90,14 +98,26 @@ class Retraining:
         return utilities
 
     def measured(self, coalitions: Sequence[np.ndarray], measures: Sequence[str]) -> np.ndarray:
-        """Measure models trained on each coalition, as `__call__` does; returns shape (measures, coalitions)."""
+        """Measure models trained on each coalition, as `__call__` does.
+
+        Returns
+        -------
+        numpy.ndarray of shape (measures, coalitions)
+            The measure ``points`` has a row for each point.
+        """
         # In the order of the data set, so that minibatches do not depend on the order in which a task names players.
         ordered = [np.sort(np.asarray(players, dtype=np.int64)) for players in coalitions]
         keys = [players.tobytes() for players in ordered]
         self._train({key: players for key, players in zip(keys, ordered, strict=True) if key not in self._known})
-        columns = {name: self._measured.index(name) for name in measures}
-        table: np.ndarray = np.array([[self._known[key][column] for key in keys] for column in columns.values()])
+        columns = [column for name in measures for column in self._columns(name)]
+        table: np.ndarray = np.array([[self._known[key][column] for key in keys] for column in columns])
         return table
+
+    def _columns(self, measure: str) -> Sequence[int]:
+        """Where a measure is among the numbers that are known of a coalition."""
+        if measure == POINTS and self._points is not None:
+            return range(len(self._measured), len(self._measured) + len(self._points))
+        return (self._measured.index(measure),)
 
     def know(self, coalitions: Sequence[np.ndarray], utilities: np.ndarray) -> None:
         """Take over test utilities that were computed before; each coalition is sorted, and no measures are known."""
@@ -116,5 +136,8 @@ class Retraining:
         )
         for numbers, stack in trained:
             outputs = stack.all_outputs(self.test.x)
-            table = np.array([measured(name, self.problem, self.test.y, outputs) for name in self._measured]).T
-            self._known.update(zip((keys[number] for number in numbers), table, strict=True))
+            table = np.array([measured(name, self.problem, self.test.y, outputs) for name in self._measured])
+            if self._points is not None:
+                outputs = stack.all_outputs(self._points.x)
+                table = np.concatenate([table, measured_on_points(self.problem, self._points.y, outputs)])
+            self._known.update(zip((keys[number] for number in numbers), table.T, strict=True))

@@ -5,16 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from dvbench.problems.problem import Problem
-from dvbench.scoring.coalitions import half_coalitions, summed
+from dvbench.scoring.coalitions import hundred_halves, summed
 from dvbench.scoring.contract import Outcome, Reference, Valuation, task
 from dvbench.scoring.correlation import rank_correlation
-
-COALITIONS = 100
-
-
-def coalitions(problem: Problem, valuation: Valuation | None = None) -> list[np.ndarray]:
-    """100 random coalitions of half of the players, or all where there are fewer."""
-    return half_coalitions(problem, COALITIONS)
 
 
 @task(
@@ -23,8 +16,8 @@ def coalitions(problem: Problem, valuation: Valuation | None = None) -> list[np.
     higher_is_better=True,
     goal="pay",
     ranges={"lds": (-1, 1), "p_lds": (0, 1), "lds_utility": (-1, 1)},
-    coalitions=coalitions,
-    reference=Reference("log_loss", coalitions, np.asarray, "log_loss"),
+    coalitions=hundred_halves,
+    reference=Reference("log_loss", hundred_halves, np.asarray, "log_loss"),
     measures=("log_loss", "utility"),
     min_players=3,
 )
@@ -45,7 +38,7 @@ def lds(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcom
     S. M. Park, K. Georgiev, A. Ilyas, G. Leclerc, A. Madry. TRAK: attributing model behavior at scale. ICML 2023,
     arXiv:2303.14186. Section 2.
     """
-    sums = summed(valuation.values, coalitions(problem, valuation))
+    sums = summed(valuation.values, hundred_halves(problem))
     log_loss, utility = utilities
     score, p = rank_correlation(sums, log_loss)
     metrics = {"lds": score, "p_lds": p, "lds_utility": rank_correlation(sums, utility)[0]}

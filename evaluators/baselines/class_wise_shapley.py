@@ -51,6 +51,9 @@ class ClassWiseShapley(Baseline, dataval.ClassWiseShapley):
     again, gets NaN for a class that the validation set lacks, and fails on a class with one player. In both variants
     nothing is cached or truncated.
 
+    With a nearest-neighbour model, such as scikit-learn's in ``dvbench.value(..., model=KNeighborsClassifier(5))``, it
+    is a class-wise KNN Shapley. No closed form of that is known to us: it costs as many fits as with any other model.
+
     Values: gain of accuracy on the class, weighted by accuracy on other classes; positive values raise it.
 
     Takes: classifications, points and subsets; neither regressions nor texts.

@@ -132,10 +132,11 @@ def command(words: list[str]) -> str:
 
 def write(page: Path) -> None:
     """Write what the blocks of a page print into the page."""
-    guide = Guide(page.resolve())
+    guide, before = Guide(page.resolve()), page.read_text()
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         guide.run(compare=False)
     text = page.read_text()
+    assert text == before, f"{page} was changed while its blocks were run: run it again"
     for example, printed in reversed(guide.outputs):
         shown = str(example.parsed)
         if not ("..." in shown and matches(shown, printed)):

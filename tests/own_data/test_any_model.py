@@ -10,6 +10,8 @@ from opendataval.model import ClassifierMLP
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from text_problems import TEXTS_ONLY
 from torch import nn
 
@@ -101,6 +103,31 @@ def test_a_class_that_is_absent_has_probability_0_and_no_points_predict_all_alik
     assert torch.allclose(model.fit(x[:0], y[:0]).predict(x), torch.full((4, 3), 1 / 3))
     weighted = model.fit(x, y, sample_weight=torch.tensor([[1.0], [1.0], [0.0], [0.0]]))
     assert weighted.predict(x).tolist() == [[1, 0, 0]] * 4
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_neighbours_are_at_most_all_points_of_a_coalition(scaled: bool) -> None:
+    """scikit-learn refuses more neighbours than points, and coalitions have as few as two."""
+    x, y = torch.tensor([[0.0], [1.0], [5.0], [5.1]]), torch.eye(2)[[0, 0, 1, 1]]
+    neighbours = KNeighborsClassifier(3)
+    model = Estimator(make_pipeline(StandardScaler(), neighbours) if scaled else neighbours, 2)
+    assert model.fit(x[1:3], y[1:3]).predict(x).tolist() == [[0.5, 0.5]] * 4
+    assert model.fit(x, y).predict(x)[:, 1].tolist() == pytest.approx([1 / 3, 1 / 3, 2 / 3, 2 / 3])
+    assert neighbours.n_neighbors == 3
+
+
+@pytest.mark.parametrize("evaluator", ["class_wise_shapley", "data_shapley"])
+def test_coalitions_train_a_model_of_neighbours(evaluator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Class-wise Shapley of it is a class-wise KNN Shapley; wrong labels have low values."""
+    from dvbench.own_data import value
+
+    monkeypatch.setattr(value, "evaluator_parameters", lambda entry, *_, **__: {"permutations": 20})
+    x, y = table()
+    wrong = np.arange(24) % 6 == 1
+    labels = np.where(wrong, 0, y)
+    how = {"evaluator": evaluator, "model": KNeighborsClassifier(3), "validation": (x, y), "progress": False}
+    values = dvbench.value(x, labels, **how).values["value"]
+    assert values[~wrong].mean() > values[wrong].mean() + values.std()
 
 
 def test_a_regression_by_estimators() -> None:

@@ -9,10 +9,20 @@ import numpy as np
 import pytest
 import torch
 from small_problems import a_problem
+from text_problems import a_text_problem
 
 from dvbench.errors import UserError
 from dvbench.problems.problem import Split
-from dvbench.problems.variants import NO_RATE, VARIANTS, array_length, needed, planted, provider
+from dvbench.problems.variants import (
+    FAMILIES,
+    NO_RATE,
+    VARIANTS,
+    array_length,
+    needed,
+    planted,
+    provider,
+    single_points,
+)
 from dvbench.results import ArrayName
 from dvbench.settings import Training
 
@@ -92,6 +102,26 @@ def test_only_planted_players_and_the_validation_set_have_the_shortcut(problem):
     assert not torch.equal(variant.validation.y, problem.validation.y)
 
 
+@pytest.mark.parametrize("problem", [a_problem(), a_text_problem(test=30, answers=True)], ids=["points", "texts"])
+def test_single_points_are_points_of_the_validation_set(problem):
+    chosen = single_points(problem)
+    assert (np.diff(chosen) > 0).all()
+    for number, name in enumerate(FAMILIES["points"]):
+        assert rows(changed(name, problem).validation) == [rows(problem.validation)[chosen[number]]]
+    assert not np.array_equal(single_points(replace(problem, seed=1)), chosen)
+
+
+def test_single_points_need_as_many_points_and_of_texts_those_with_tokens_that_count():
+    problem = a_text_problem(test=30, answers=True)
+    split = problem.validation
+    late = torch.where(torch.arange(30)[:, None] % 3 == 0, 8.0, split.y)  # a text has eight tokens at most
+    texts = replace(problem, validation=Split(split.x, late))
+    assert {int(point) for point in single_points(texts)} == set(range(30)) - set(range(0, 30, 3))
+    few = replace(problem, validation=Split(split.x[:29], late[:29]))
+    with pytest.raises(UserError, match="it has 19: make it larger"):
+        single_points(few)
+
+
 def test_a_shortcut_needs_classes_and_a_feature_for_each():
     with pytest.raises(UserError, match="for classes only"):
         VARIANTS["shortcut"].change(a_problem(kind="regression"))
@@ -123,5 +153,6 @@ def test_a_model_is_not_trained_in_one_variant_only():
 def test_what_tasks_need():
     assert needed({"version": 1}) == []
     assert needed({"repeats": True, "variants": ("copied", "null")}) == ["repeat", "copied", "null"]
+    assert needed({"variants": ("points",)}) == [f"point_{number}" for number in range(20)]
     with pytest.raises(UserError, match="named 'coppied': did you mean 'copied'"):
         needed({"variants": ("coppied",)})

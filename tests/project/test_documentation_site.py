@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import dvbench
 from dvbench.registry import KINDS, entries, library_entries, suite_files
 
 ROOT = Path(__file__).parents[2]
@@ -19,18 +20,23 @@ TEXTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 LISTED = (ROOT / ".ci/docs/outside-links.txt").read_text().splitlines()
 
 
-@pytest.fixture(scope="module")
-def script():
-    """The script that builds the site, as a module."""
+def load(name: str):
+    """A script of the documentation, as a module."""
     folder = str(ROOT / ".ci/docs")
     sys.path.insert(0, folder)
     try:
-        spec = importlib.util.spec_from_file_location("build", ROOT / ".ci/docs/build.py")
+        spec = importlib.util.spec_from_file_location(name, ROOT / f".ci/docs/{name}.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     finally:
         sys.path.remove(folder)
     return module
+
+
+@pytest.fixture(scope="module")
+def script():
+    """The script that builds the site."""
+    return load("build")
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +96,16 @@ def test_links_of_copied_pages_lead_to_copies(pages):
                 assert linked.is_relative_to(pages), (page, target)
 
 
+def test_the_picture_shows_the_published_results():
+    """After new results of quick: python .ci/docs/picture.py."""
+    picture = load("picture")
+    scores = dvbench.load_results(ROOT / "results", "quick")
+    text = (ROOT / "docs/quality-and-cost.svg").read_text()
+    drawn = re.findall(rf"fill: {picture.FRONT}[^>]*>([a-z_]+)</text>", text)
+    fronts = [picture.front(picture.points_of(scores[scores["task"] == task])) for task in picture.PANELS]
+    assert drawn == [name for names in fronts for name in names]
+
+
 def test_outside_links_are_in_the_list():
     """A link is added to the list by somebody who has followed it. This test and the build use no network."""
     found = {link.rstrip(".,;:") for text in TEXTS for link in re.findall(r"https?://[^\s)>\"'`\]]+", text.read_text())}
@@ -101,3 +117,16 @@ def test_outside_links_are_in_the_list():
         assert (parts.scheme, parts.username, parts.port) == ("https", None, None), link
         assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.hostname), link
         assert not parts.query, link
+
+
+def test_what_a_page_loads_from_other_hosts_is_named(script, tmp_path):
+    (tmp_path / "page.html").write_text(
+        '<a href="https://docs.astral.sh/uv/">x</a><a class="y" href="other.html">x</a><a href=https://other.example/>x</a>'
+        '<script src="https://cdn.example/a.js"></script><link rel="stylesheet" href=//cdn.example/a.css>'
+    )
+    named = [line.partition(",")[0] for line in script.outside(tmp_path)]
+    assert named == [
+        "page.html: <a> of https://other.example/",
+        "page.html: <script> of https://cdn.example/a.js",
+        "page.html: <link> of //cdn.example/a.css",
+    ]

@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from dvbench.execution.costs import Measured, estimate, published_costs, setting_of
+from dvbench.execution.costs import Measured, estimate_valuation, published_costs, setting_of
 from dvbench.results import Cell, Store
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def ratios(suite: str, kept: Callable[[Measured, Measured], bool]) -> Iterator[t
     for cell in published(suite):
         own = own_row(cell)
         if own is not None and own.seconds > SHORT:
-            expected = estimate(cell, [row for row in published_costs() if kept(row, own)], own.cuda)
+            expected = estimate_valuation(cell, [row for row in published_costs() if kept(row, own)], own.cuda)
             if expected is not None:
                 yield expected.seconds, own.seconds
 

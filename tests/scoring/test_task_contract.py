@@ -31,8 +31,9 @@ WITH_VARIANTS = {  # scored in test_payout_tasks and test_sanity_tasks
     "replication": ("gain", False, ("copied", "split")),
     "symmetry": ("gap", False, ("copied", "split")),
 }
-WITH_MEASURES = {  # scored in test_utility_robustness and test_lds
+WITH_MEASURES = {  # scored in test_utility_robustness, test_lds and test_lds_per_point
     "lds": ("lds", ("log_loss", "utility")),
+    "lds_per_point": ("lds", ("points",)),
     "utility_robustness": ("wins", ("utility", "log_loss", "f1", "other_model")),
 }
 VERSIONS = {"rank_stability": 2}

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from small_problems import a_problem
 
+from dvbench.scoring.coalitions import HALVES
 from dvbench.scoring.contract import Valuation
 from dvbench.tasks.group_lds import coalitions as group_coalitions
-from dvbench.tasks.lds import COALITIONS, lds
+from dvbench.tasks.lds import lds
 
 WORTH = np.random.default_rng(0).normal(size=30)
 
@@ -34,7 +35,7 @@ def test_random_values_score_0_on_average():
 
 def test_a_hundred_distinct_halves_the_first_of_which_are_those_of_group_lds():
     found, asked = outcome(WORTH)
-    assert len(asked) == len({tuple(players) for players in asked}) == COALITIONS == len(found.curves["summed"])
+    assert len(asked) == len({tuple(players) for players in asked}) == HALVES == len(found.curves["summed"])
     assert {len(players) for players in asked} == {15}
     groups = group_coalitions(a_problem(30), Valuation(WORTH))
     assert all(np.array_equal(*pair) for pair in zip(groups, asked[: len(groups)], strict=True))
