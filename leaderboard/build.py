@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from leaderboard.site import pages
 from leaderboard.site.assets import assets
 from leaderboard.site.catalogue import catalogue_files
 from leaderboard.site.digests import Digest, digest
+from leaderboard.site.front import findings, latest
 from leaderboard.statistics import suite_statistics
 from leaderboard.suite_scores import suite_scores
 from leaderboard.tables import csv_table, suite_tables
@@ -31,7 +33,9 @@ from leaderboard.tables import csv_table, suite_tables
 MANY = 5_000_000  # bytes of plans, from which on several processes are used: about five thousand cells
 
 
-def build(results: Path, out: Path, chosen: Sequence[str] | None = None, repository: str = "") -> list[Path]:
+def build(
+    results: Path, out: Path, chosen: Sequence[str] | None = None, repository: str = "", docs: str = ""
+) -> list[Path]:
     """Write the leaderboard of a folder of results.
 
     Parameters
@@ -44,6 +48,8 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None, reposit
         Suites to show; all by default.
     repository : str, optional
         Address of the repository of dvbench that the pages link to, such as ``https://github.com/OWNER/dvbench``.
+    docs : str, optional
+        Address of the documentation, which may be relative to the front page.
 
     Returns
     -------
@@ -80,7 +86,13 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None, reposit
             cards.append(card)
             digests.append(digested)
     if readable:
-        _write_home(out, cards, digests, list(broken), common)
+        of_home = {
+            "broken": list(broken),
+            "findings": findings(results),
+            "date": latest(results),
+            "docs": docs.rstrip("/"),
+        }
+        _write_home(out, cards, digests, common | of_home)
     if broken:
         first, more = next(iter(broken)), f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         raise UserError(f"the pages of suite '{first}'{more} were not written: {broken[first]}")
@@ -90,15 +102,13 @@ def build(results: Path, out: Path, chosen: Sequence[str] | None = None, reposit
     return [*written, out / "index.html"]
 
 
-def _write_home(
-    out: Path, cards: list[dict[str, Any]], digests: list[Digest], broken: list[str], common: dict[str, Any]
-) -> None:
+def _write_home(out: Path, cards: list[dict[str, Any]], digests: list[Digest], common: dict[str, Any]) -> None:
     for name, content in assets().items():
         _write_once(out / "assets" / name, content)
     templates = pages.environment()
-    for path, content in catalogue_files(templates, digests, common):
+    about = catalogue_files(templates, digests, common)
+    for path, content in chain(about, pages.home_files(templates, cards, digests, common)):
         write_atomically(out / path, content)
-    write_atomically(out / "index.html", pages.home_page(templates, cards, broken, common))
 
 
 def _update_index(store: Store, suite: str) -> str | None:

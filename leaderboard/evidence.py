@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,7 @@ from leaderboard.index import open_index
 from leaderboard.statistics import cost as costs
 from leaderboard.statistics import ranked, seconds
 from leaderboard.suite_scores import COLUMN, SuiteScores, suite_scores
+from leaderboard.tiers import Tiers
 
 NUMBER = re.compile(r"(?P<text>[^\s|(*]+)(?P<bold>\**)<!--=(?P<expression>.*?)-->", re.DOTALL)
 TABLE = re.compile(r"<!--#(?P<expression>.*?)-->\n(?P<text>.*?)<!-- end -->", re.DOTALL)
@@ -72,25 +74,40 @@ class Evidence:
         """Mean seconds of processor time of a valuation."""
         return float(self._suite(suite).seconds[evaluator])
 
+    def tiers(self, suite: str, **columns: str) -> str:
+        """Return a table in Markdown: the evaluators of each tier, and the ranges of their mean scores and seconds."""
+        scored = self._suite(suite)
+        lines = [
+            ["tier", "evaluators", *_headings(columns), "seconds"],
+            ["---:", "---", *["---:"] * (len(columns) + 1)],
+        ]
+        for tier, rows in scored.ranking[scored.ranking["role"] == ""].groupby("tier"):
+            numbers = [scored.by_task.loc[rows.index, task] for task in columns.values()]
+            ranges = [f"{_two(each.min())} to {_two(each.max())}" for each in (*numbers, scored.seconds[rows.index])]
+            lines.append([f"{tier:.0f}", ", ".join(f"`{name}`" for name in rows.index), *ranges])
+        return _markdown(lines)
+
     def table(self, suite: str, **columns: str) -> str:
         """Return a table in Markdown: rank, mean scores of tasks (by the heading of their column) and seconds."""
         scored = self._suite(suite)
-        means = scored.means.groupby(["evaluator", "task"])["value"].mean().unstack()
-        lines = [["evaluator", "rank", *(name.replace("_", " ") for name in columns), "seconds"]]
-        lines.append(["---", *["---:"] * (len(columns) + 2)])
+        means = scored.by_task
+        lines = [["evaluator", "rank", *_headings(columns), "seconds"], ["---", *["---:"] * (len(columns) + 2)]]
         for name in [*scored.ranking.index[scored.ranking["role"] == ""], *scored.scores.roles]:
             rank = "" if name in scored.scores.roles else self.rank(suite, name)
-            cells = [
-                "" if np.isnan(means.loc[name, task]) else f"{means.loc[name, task]:.2f}" for task in columns.values()
-            ]
-            lines.append([f"`{name}`", rank, *cells, f"{scored.seconds[name]:.2f}"])
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+            cells = [_two(means.loc[name, task]) for task in columns.values()]
+            lines.append([f"`{name}`", rank, *cells, _two(scored.seconds[name])])
+        return _markdown(lines)
 
     def rank(self, suite: str, evaluator: str) -> str:
         """Return the interval of the overall rank, such as ``1-4``."""
         row = self._suite(suite).ranking.loc[evaluator]
         first, last = f"{row['first']:.0f}", f"{row['last']:.0f}"
         return first if first == last else f"{first}-{last}"
+
+    def separable(self, suite: str) -> str:
+        """Return how many pairs of evaluators with neighbouring ranks the data tell apart, such as ``3 of 24``."""
+        tiers = self._suite(suite).ranked[1]
+        return f"{tiers.separable} of {tiers.neighbours}"
 
     def problems(self, suite: str) -> int:
         """Return the number of problems of a suite."""
@@ -119,8 +136,16 @@ class _Suite:
         return means.dropna().reset_index()
 
     @cached_property
+    def by_task(self) -> pd.DataFrame:
+        return self.means.groupby(["evaluator", "task"])["value"].mean().unstack()
+
+    @cached_property
+    def ranked(self) -> tuple[pd.DataFrame, Tiers]:
+        return ranked(self.scores.scores, self.scores.roles)
+
+    @property
     def ranking(self) -> pd.DataFrame:
-        return ranked(self.scores.scores, self.scores.roles)[0].set_index("evaluator")
+        return self.ranked[0].set_index("evaluator")
 
     @cached_property
     def seconds(self) -> pd.Series:
@@ -133,6 +158,19 @@ class _Suite:
         frame = self.scores.scores
         upwards = bool(frame.loc[frame["task"] == task, "higher_is_better"].iloc[0])
         return [str(name) for name in by_evaluator.sort_values(ascending=not upwards, kind="stable").index]
+
+
+def _headings(columns: Mapping[str, str]) -> list[str]:
+    return [name.replace("_", " ") for name in columns]
+
+
+def _two(number: float) -> str:
+    """Two decimals, without a sign of zero; empty for NaN."""
+    return "" if np.isnan(number) else f"{round(number, 2) + 0.0:.2f}"
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def updated(text: str, evidence: Evidence) -> tuple[str, list[str]]:
@@ -184,7 +222,7 @@ def _as_before(before: str, value: object) -> str:
         return str(value)
     percent = "%" if before.endswith("%") else ""
     decimals = len(before.rstrip("%").partition(".")[2])
-    return f"{100 * value if percent else value:,.{decimals}f}{percent}"
+    return f"{round(100 * value if percent else value, decimals) + 0.0:,.{decimals}f}{percent}"
 
 
 def main() -> int:

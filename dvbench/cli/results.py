@@ -172,6 +172,9 @@ def build(
             metavar="URL",
         ),
     ] = "",
+    docs: Annotated[
+        str, typer.Option(help="Address of the documentation that pages link to, such as docs.", metavar="URL")
+    ] = "",
 ) -> None:
     """Write Markdown tables, CSV files and a static site from results. The site starts at index.html."""
     from dvbench.errors import UserError
@@ -179,7 +182,7 @@ def build(
 
     if repository and not repository.startswith("https://"):
         raise UserError(f"--repository is an address that begins with https://, not '{repository}'")
-    for path in build_pages(results, out or results / "leaderboard", repository=repository):
+    for path in build_pages(results, out or results / "leaderboard", repository=repository, docs=docs):
         typer.echo(path)
 
 

@@ -5,7 +5,8 @@ results folder are used too, and they are from the user's own machine. An estima
 cell, scaled by what makes the cell larger or smaller: points, players, epochs, the weights of the model and the budget
 of the evaluator. The most similar cell is the one that has to be scaled least. It is for planning. From
 other problems of the published suites half of the cells are estimated within a factor of 1.1 to 1.9, and from other
-suites within 1.3 to 2.1; sums are wrong by up to 2. Much of that is how busy the machines were.
+suites within 1.3 to 2.6; sums are wrong by up to 2, and single cells by up to 9. The rules were chosen on these suites,
+so new ones may be estimated worse. Much of that is how busy the machines were.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import pandas as pd
 
 from leaderboard import statistics
 from leaderboard.index import Index
+from leaderboard.site.front import views
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import groups, marks, rank_interval
@@ -38,6 +39,8 @@ class Digest:
     problems : list of dict
         The settings of each problem, with the mean ``utility`` of the model that is trained on all points, if a task
         measured it.
+    views : list of dict
+        Rankings by goal: see `leaderboard.site.front`.
     """
 
     suite: str
@@ -47,6 +50,7 @@ class Digest:
     places: list[dict[str, Any]]
     ceilings: dict[str, float]
     problems: list[dict[str, Any]]
+    views: list[dict[str, Any]]
 
 
 def digest(index: Index, suite: SuiteScores, numbers: SuiteStatistics, description: str) -> Digest:
@@ -60,6 +64,7 @@ def digest(index: Index, suite: SuiteScores, numbers: SuiteStatistics, descripti
         list(_places(suite, numbers)),
         {str(task): float(value) for task, value in ceilings.items()},
         list(_problems(index, suite)),
+        list(views(suite, numbers)),
     )
 
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from importlib.metadata import version
 from statistics import fmean
 from typing import Any
 
@@ -18,10 +19,14 @@ from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.boards import Board
 from leaderboard.descriptions import Description, describe
 from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
+from leaderboard.goals import IN_WORDS
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
-from leaderboard.site.catalogue import about, plug_in, slug, title
+from leaderboard.site import front
+from leaderboard.site.catalogue import METHODS, PLURALS, about, plug_in, slug, title
+from leaderboard.site.digests import Digest
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
+from leaderboard.site.suite_figures import shown_exhibits
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import (
@@ -92,12 +97,19 @@ def suite_files(
     def page(template: str, **more: Any) -> bytes:
         return templates.get_template(template).render(**common, **more).encode()
 
+    folder = index.store.root / "figures" / home
+    exhibits = shown_exhibits(folder, home)
+    for name in dict.fromkeys(name for exhibit in exhibits for name in exhibit.figures):
+        yield f"{home}/figures/{name}", (folder / name).read_bytes()
     yield f"{home}/data.js", script("receive", suite_data(suite, numbers))
     yield f"{home}/scores.json", download(suite)
     win_rates = statistics.wins(suite.scores).to_csv(float_format="%.4g", lineterminator="\n")
     yield f"{home}/win-rates.csv", win_rates.encode()
     changed = bool(versions) and not versions[0].shows(tables, goals)
-    yield f"{home}/index.html", page("suite.html.jinja", root="../", changed=changed, **_overview(suite, numbers))
+    yield (
+        f"{home}/index.html",
+        page("suite.html.jinja", root="../", changed=changed, exhibits=exhibits, **_overview(suite, numbers)),
+    )
     for board in versions:
         yield f"{home}/boards/{board.version}.html", page("board.html.jinja", root="../../", board=board)
     yield f"{home}/compare.html", page("compare.html.jinja", root="../")
@@ -137,10 +149,19 @@ def _curves(index: Index, evaluator: str, cells: list[dict[str, Any]]) -> Iterat
             yield SeedCurves(cell["problem"], cell["seed"], curves)
 
 
-def home_page(templates: Environment, cards: list[dict[str, Any]], broken: list[str], common: dict[str, Any]) -> bytes:
-    """Render the page that links to all suites, with a card for each; ``broken`` names suites that cannot be read."""
+def home_files(
+    templates: Environment, cards: list[dict[str, Any]], digests: list[Digest], common: dict[str, Any]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of the front page, with a card for each suite, and of the data of its chooser."""
+    all_views = [view for digest in digests for view in digest.views]
+    chosen = front.best_views(all_views, "evaluators") or front.best_views(all_views)
+    goals = front.best_views(all_views)
+    words = {str(goal): text for goal, text in IN_WORDS.items() if goal in goals}
+    shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words, "page_of": about}
+    shown |= {"statements": front.statements(goals), "dvbench_version": version("dvbench")}
     page = templates.get_template("home.html.jinja")
-    return page.render(root="", suite="", cards=cards, broken=broken, **common).encode()
+    yield "front-data.js", script("front", {"views": all_views, "goals": words})
+    yield "index.html", page.render(root="", suite="", cards=cards, **shown, **common).encode()
 
 
 def suite_card(suite: SuiteScores, tables: SuiteTables) -> dict[str, Any]:
@@ -149,8 +170,8 @@ def suite_card(suite: SuiteScores, tables: SuiteTables) -> dict[str, Any]:
         "suite": suite.name,
         "description": tables.description,
         "counts": _counts(suite.cells),
-        "best": [(row[0].text, row[2].text) for row in tables.overall.rows[:5]],
         "separable": tables.separable,
+        "methods": PLURALS[suite.cells["kind"].iloc[0]].lower(),
     }
 
 
@@ -200,6 +221,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     return {
         "rows": rows,
         "facets": facets,
+        "methods": METHODS[cells["kind"].iloc[0]],
         "tasks": _by_task(suite, evaluators),
         "datasets": sorted(cells["dataset"].unique()),
         "counts": _counts(cells),

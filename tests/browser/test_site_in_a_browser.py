@@ -80,6 +80,7 @@ def visit(browser, site) -> Iterator[Callable[..., Page]]:
     def visit(path: str, base: str = "", **how) -> Page:
         context = browser.new_context(**({"viewport": {"width": 1200, "height": 900}} | how))
         contexts.append(context)
+        context.set_default_navigation_timeout(120_000)  # on a machine that does much else
         page = context.new_page()
         page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -176,6 +177,7 @@ def test_win_rates_are_those_of_python(visit, suite):
 def test_a_filter_ranks_anew_and_is_a_link(visit, suite):
     page = visit("quick/index.html")
     assert rows(page)[0][1] == "threshold_knn_shapley"
+    page.locator("#fold summary").click()
     page.locator("select[name=dataset]").select_option("breast_cancer")
     page.locator("select[name=task]").select_option("noisy_feature_detection")
     expected = statistics.overall(chosen(suite, dataset="breast_cancer", task="noisy_feature_detection"), suite.roles)
@@ -204,12 +206,23 @@ def test_a_budget_leaves_the_cheap_ones(visit):
 def test_filters_that_leave_nothing_say_so(visit):
     page = visit("quick/index.html#level=subsets&task=point_removal")
     expect(page.locator("#status")).to_contain_text("No score is left")
+    page.get_by_role("button", name="Remove all filters").click()
+    expect(page.locator("#status")).to_contain_text(f"All {RANKED} evaluators")
 
 
 @pytest.mark.parametrize("view", ["dataset=nowhere", "sort=99-asc", "q=%3Cimg%20src%3Dx%3E", "sort=x&budget=-1"])
 def test_a_link_that_is_wrong_shows_everything(visit, view):
     page = visit(f"quick/index.html#{view}")
     expect(page.locator("#status")).to_contain_text(f"All {RANKED} evaluators")
+    if view.startswith("dataset"):
+        expect(page.locator("#status")).to_contain_text("Not known here, and left out: dataset=nowhere.")
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+def test_the_first_rows_are_above_the_fold(visit, size):
+    page = visit("quick/index.html", viewport={"width": size[0], "height": size[1]})
+    row = page.locator("#ranking tbody tr").first
+    expect(row).to_be_in_viewport(ratio=1)
 
 
 def test_tables_are_searched_and_sorted_by_keyboard(visit):
@@ -253,6 +266,39 @@ def test_an_evaluator_has_all_its_curves(visit):
     for chart in charts.all():
         chart.scroll_into_view_if_needed()
         expect(chart.locator(".scatterlayer .trace").first).to_be_visible(timeout=20_000)
+
+
+def test_the_chooser_leads_to_a_ranking(visit):
+    page = visit("index.html")
+    first = page.locator("#chosen tbody tr").first
+    expect(first).to_contain_text("threshold_knn_shapley")
+    page.get_by_label("a valuation may take").select_option("0.1")
+    seconds = [float(text) for text in page.locator("#chosen tbody td:last-child").all_inner_texts()]
+    assert seconds
+    assert max(seconds) <= 0.1
+    assert "budget=0.1" in page.url
+    page.get_by_label("my data are").select_option("text")
+    expect(page.locator("#status")).to_contain_text("No published suite")
+    page.get_by_role("button", name="Use all kinds of data").click()
+    expect(first).to_be_visible()
+    again = visit("index.html#goal=pay&suite=quick")
+    expect(again.get_by_label("I want to")).to_have_value("pay")
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1440])
+def test_labels_of_the_front_cover_nothing(visit, width):
+    page = visit("index.html", viewport={"width": width, "height": 900})
+    page.locator("#quality-cost").scroll_into_view_if_needed()
+    expect(page.locator("#quality-cost .annotation-text").first).to_be_visible(timeout=60_000)
+    boxes = page.locator("#quality-cost .annotation-text").evaluate_all(
+        "all => all.map((e) => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; })"
+    )
+    chart = page.locator("#quality-cost").bounding_box()
+    for number, box in enumerate(boxes):
+        assert chart["x"] <= box[0] + 1
+        assert box[2] - 1 <= chart["x"] + chart["width"]
+        for other in boxes[:number]:
+            assert box[2] <= other[0] or other[2] <= box[0] or box[3] <= other[1] or other[3] <= box[1]
 
 
 def test_a_task_is_explained_by_curves(visit):

@@ -12,7 +12,7 @@ from leaderboard.evidence import Evidence, updated
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
-DOCUMENTS = [path for path in ROOT.glob("docs/**/*.md") if "<!--=" in path.read_text()]
+DOCUMENTS = [path for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")) if "<!--#" in path.read_text()]
 
 
 @pytest.fixture(scope="module")

@@ -84,11 +84,8 @@ def test_nothing_comes_from_elsewhere_and_scripts_are_files(site):
         parsed = Links(page.read_text(encoding="utf-8"))
         assert all(each.get("src") and not each["src"].startswith("http") for each in parsed.scripts)
         outside = [link for link in parsed.found if re.match(r"[a-z]+:|//", link)]
-        assert set(outside) <= {
-            "https://example.org/x",
-            "https://doi.org/10.24432/C50P49",
-            "https://doi.org/10.24432/C5PC7J",
-        }
+        known = ("https://example.org/x", "https://doi.org/10.24432/", "https://arxiv.org/abs/")
+        assert all(link.startswith(known) for link in outside)
         assert "default-src 'none'" in page.read_text(encoding="utf-8")
 
 

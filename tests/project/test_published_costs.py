@@ -70,4 +70,4 @@ def test_a_suite_is_estimated_from_other_suites(suite: str) -> None:
     total, half = summary(pairs)
     print(f"{suite}: {len(pairs)} settings, total x{total:.2f}, half within x{half:.2f}")
     assert 1 / 3 < total < 3
-    assert half < 2.5
+    assert half < 3

@@ -11,7 +11,6 @@ import tomllib
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -23,7 +22,6 @@ from dvbench.execution.resume import unfinished
 from dvbench.results import Store
 from dvbench.suite import load_suite
 from dvbench.version import __version__
-from leaderboard.console_rows import rows_for_console
 from leaderboard.index import open_index
 from leaderboard.suite_scores import suite_scores
 
@@ -68,20 +66,19 @@ def test_no_host_of_a_registry_is_named(name):
     assert not re.search(r"index-url|simple/|pypi\.org", (ROOT / name).read_text())
 
 
-def test_the_readme_shows_the_published_table():
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.partition("<!-- quick: begin -->\n")[2].partition("<!-- quick: end -->")[0]
-    with open_index(Store(ROOT / "results"), "quick") as index:
-        headers, rows = rows_for_console(suite_scores(index))
-    lines = [headers, ["---"] + ["---:"] * (len(headers) - 1), *rows]
-    assert shown.splitlines() == [f"| {' | '.join(line)} |" for line in lines]
+IN_PARTS = {"board-points"}  # suites whose results are published seed by seed, and budget by budget
 
 
 @pytest.mark.parametrize("suite", Store(ROOT / "results").suites())
 def test_published_results_are_whole(suite):
     """Every planned cell is there, is ok in every task, of today's evaluators and tasks, and matches its hashes."""
-    store, plan = Store(ROOT / "results"), make_plan(load_suite(suite))
-    assert store.plan(suite) == plan
+    store, whole = Store(ROOT / "results"), make_plan(load_suite(suite))
+    plan = store.plan(suite)
+    if suite in IN_PARTS:
+        cells = {cell.key: cell for cell in whole.cells}
+        assert plan == whole.model_copy(update={"cells": tuple(cells[cell.key] for cell in plan.cells)})
+    else:
+        assert plan == whole
     for cell in plan.cells:
         result = store.read(cell.key)
         assert result is not None, cell.key
@@ -248,33 +245,6 @@ def test_renames_are_seen_as_what_they_take_away(tmp_path):
         check_changes(out)
 
 
-def test_the_readmes_evaluator_works(tmp_path, monkeypatch):
-    from dvbench.cli import main
-
-    code = re.search(r"```python\n(# mine\.py\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
-    (tmp_path / "mine.py").write_text(code)
-    monkeypatch.chdir(tmp_path)
-    words = "run quick --evaluator mine:OwnLabelOutput --dataset digits --task noisy_label_detection --seeds 0 --jobs 0"
-    assert main(words.split()) == 0
-    (result,) = Store(tmp_path / "runs").results("quick")
-    assert result.scores["noisy_label_detection"].metrics["auroc"] > 0.8
-
-
-@pytest.mark.slow
-def test_the_readmes_unlearning_method_works(tmp_path, monkeypatch):
-    from dvbench.cli import main
-
-    code = re.search(r"```python\n(# my_method\.py\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
-    (tmp_path / "my_method.py").write_text(code)
-    monkeypatch.chdir(tmp_path)
-    words = "run unlearning-cpu --evaluator my_method:Rehearse --dataset digits --seeds 0 --jobs 0"
-    assert main(words.split()) == 0
-    (result,) = Store(tmp_path / "runs").results("unlearning-cpu")
-    assert result.scores["output_divergence"].value < 0.1
-    assert main(["figures", "unlearning-cpu"]) == 0
-    assert (tmp_path / "runs" / "figures" / "unlearning-cpu" / "loss_densities.svg").is_file()
-
-
 @pytest.fixture
 def readme_python() -> list[str]:
     """Blocks of Python in README that are not files."""
@@ -282,32 +252,15 @@ def readme_python() -> list[str]:
     return [block for block in blocks if not block.startswith("# ")]
 
 
-@pytest.mark.slow
-def test_the_readmes_python_interface_works(readme_python, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (code,) = [block for block in readme_python if "dvbench.run(" in block]
-    names: dict[str, Any] = {}
-    exec(code, names)  # our own README
-    assert set(names["scores"]["evaluator"]) == {"knn_shapley", "lava"}
-    assert set(names["scores"]["status"]) == {"ok"}
-    assert names["page"].is_file()
-    assert names["verification"].ok
-
-
 def test_the_readmes_table_is_valued(readme_python, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     lines = [f"{i % 7},{i % 2 + i % 3 / 10},{'high' if i % 2 else 'low'}" for i in range(40)]
     (tmp_path / "mine.csv").write_text("\n".join(["rooms,size,price_class", *lines]))
     blocks = [block for block in readme_python if "dvbench.value(" in block]
-    assert len(blocks) == 2
+    assert len(blocks) == 1
     for block in blocks:
         exec(f"import dvbench\n{block}", {})  # our own README
-    assert capsys.readouterr().out.count("check the labels of these first, by line: ") == 2
-
-
-def test_the_readmes_evaluators_can_be_made(readme_python):
-    (code,) = [block for block in readme_python if "from evaluators import" in block]
-    exec(code, {})  # our own README
+    assert capsys.readouterr().out.count("check the labels of these first, by line: ") == 1
 
 
 def test_costs_of_all_published_evaluators_come_with_the_package():

@@ -113,9 +113,57 @@ const charts = (() => {
     };
   }
 
+  // Points of mean ranks over seconds: those that no other one beats in both are labelled, and the others are grey.
+  function qualityAndCost(all, width) {
+    const points = all.filter(({ seconds }) => seconds > 0);
+    const front = [...points].sort((a, b) => a.seconds - b.seconds || a.y - b.y).filter((each, i, sorted) => sorted.slice(0, i).every((other) => other.y > each.y));
+    const rest = points.filter((each) => !front.includes(each));
+    const line = { x: front.map(({ seconds }) => seconds), y: front.map(({ y }) => y) };
+    const hover = (list) => ({ text: list.map(({ name }) => name), customdata: list.map(({ seconds }) => seconds.toPrecision(3)), hovertemplate: "%{text}<br>mean rank %{y:.2f}, %{customdata} s<extra></extra>" });
+    const ranks = points.map(({ y }) => y), logs = points.map(({ seconds }) => Math.log10(seconds));
+    const ends = (list, below, above) => {
+      const span = Math.max(...list) - Math.min(...list) || 1;
+      return [Math.min(...list) - below * span, Math.max(...list) + above * span];
+    };
+    const x = ends(logs, 0.08, 0.12), y = ends(ranks, 0.12, 0.08);
+    const frame = { width: width - 72, height: 400 };
+    return {
+      traces: [
+        { ...line, mode: "lines", line: { color: COLOURS[1], width: 1, dash: "dot" }, hoverinfo: "skip" },
+        { x: rest.map(({ seconds }) => seconds), y: rest.map((each) => each.y), mode: "markers", marker: { size: 8, color: "#999" }, ...hover(rest) },
+        { ...line, mode: "markers", marker: { size: 10, color: COLOURS[1] }, ...hover(front) },
+      ],
+      annotations: labels(front, points, x, y, frame),
+      margin: { l: 52, r: 20, t: 24, b: 50 },
+      xaxis: { type: "log", range: x, title: { text: "seconds of a valuation" } }, yaxis: { range: [y[1], y[0]], title: { text: "mean rank (1 is best)" } },
+    };
+  }
+
+  // Places labels where they cover neither points nor each other, nearest places first; all sizes are in pixels.
+  function labels(front, points, x, y, frame) {
+    const at = (each) => [((Math.log10(each.seconds) - x[0]) / (x[1] - x[0])) * frame.width, ((each.y - y[0]) / (y[1] - y[0])) * frame.height];
+    const taken = points.map((each) => { const [left, top] = at(each); return [left - 6, top - 6, left + 6, top + 6]; });
+    return front.map((each) => {
+      const [left, top] = at(each), width = 6.4 * each.name.length + 6, places = [];
+      for (let far = 16; far <= 130; far += 8) for (const turn of [6, 5, 7, 4, 8, 3, 1, 2]) places.push([Math.cos((turn * Math.PI) / 4) * far, Math.sin((turn * Math.PI) / 4) * far]);
+      const box = ([dx, dy]) => {
+        const centre = left + dx + (Math.abs(dx) < 1 ? 0 : (Math.sign(dx) * width) / 2);
+        const inside = Math.min(Math.max(centre, width / 2), frame.width - width / 2);
+        return [inside - width / 2, top + dy - 8, inside + width / 2, top + dy + 8];
+      };
+      const free = (b) => b[1] >= 0 && b[3] <= frame.height && taken.every((t) => b[2] <= t[0] || t[2] <= b[0] || b[3] <= t[1] || t[3] <= b[1]);
+      const chosen = box(places.find((place) => free(box(place))) || places[0]);
+      taken.push(chosen);
+      return {
+        x: Math.log10(each.seconds), y: each.y, text: each.name, font: { size: 11 }, ax: (chosen[0] + chosen[2]) / 2 - left, ay: (chosen[1] + chosen[3]) / 2 - top,
+        showarrow: true, arrowhead: 0, arrowwidth: 0.6, arrowcolor: "#999", standoff: 5, captureevents: false,
+      };
+    });
+  }
+
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const element of drawn.keys()) if (element.dataset.drawn) paint(element);
   });
 
-  return { show, overlay, COLOURS };
+  return { show, overlay, qualityAndCost, COLOURS };
 })();

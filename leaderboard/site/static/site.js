@@ -29,7 +29,7 @@ window.dvbench = (() => {
   function interactive(table, more = {}) {
     const search = all("tbody tr", table).length > 5;
     return new DataTable(table, {
-      paging: false, info: false, order: [], autoWidth: false, language: { search: "Search" },
+      paging: false, info: false, order: [], autoWidth: false, language: { search: "Search", zeroRecords: "No row has this text. Empty the search field to see all." },
       layout: { topStart: search ? "search" : null, topEnd: null, bottomStart: null, bottomEnd: null }, ...more,
     });
   }
@@ -55,6 +55,7 @@ window.dvbench = (() => {
     const hasNormalised = find("thead", ranking).textContent.includes("normalised");
     const names = [...form.elements].filter((field) => field.name).map((field) => field.name);
     const unfiltered = find("#separable").textContent;
+    const methods = form.getAttribute("data-methods");  // form.dataset is the field of that name
     let table = null, chosen = null;
 
     function choose() {
@@ -67,6 +68,12 @@ window.dvbench = (() => {
         return (!value("hardware") || hardware.includes(value("hardware"))) && (!value("budget") || (seconds !== null && seconds <= Number(value("budget"))));
       });
       return { columns, evaluators, entries: rankings.overall(data, columns, evaluators), filtered: names.some(value) };
+    }
+
+    // What is in the address and is no filter, or has a value that this suite does not have.
+    function unknown() {
+      const known = new Set([...names, "q", "sort"]);
+      return [...view()].filter(([name, value]) => value && (!known.has(name) || (names.includes(name) && form.elements[name].value !== value)));
     }
 
     function redraw() {
@@ -86,8 +93,15 @@ window.dvbench = (() => {
       find("#separable").textContent = chosen.filtered && order.size ? `${separable} of ${order.size - 1} neighbouring ranks are separable.` : unfiltered;
       const problems = new Set(chosen.columns.map((column) => column.problem)).size;
       find("#status").textContent = chosen.filtered
-        ? `${order.size} evaluators ranked among each other in ${chosen.columns.length} problem-task pairs of ${problems} problems.` + (order.size ? "" : " No score is left: remove a filter.")
-        : `All ${rows.length} evaluators in all ${data.columns.length} problem-task pairs.`;
+        ? `${order.size} ${methods} ranked among each other in ${chosen.columns.length} problem-task pairs of ${problems} problems.` + (order.size ? "" : " No score is left: remove a filter.")
+        : `All ${rows.length} ${methods} in all ${data.columns.length} problem-task pairs.`;
+      const wrong = unknown().map(([name, value]) => `${name}=${value}`).join(", ");
+      if (wrong) find("#status").prepend(`Not known here, and left out: ${wrong}. `);
+      if (chosen.filtered && !order.size) {
+        const back = element("button", { type: "button" }, "Remove all filters");
+        back.addEventListener("click", () => form.reset());
+        find("#status").append(" ", back);
+      }
     }
 
     function filled(row, entry) {
@@ -118,6 +132,16 @@ window.dvbench = (() => {
       return copy;
     }
 
+    // Shades the cells of every column, from the lowest rank to the highest.
+    function heat(sheet) {
+      const lines = all("tbody tr", sheet).map((row) => all("td", row));
+      for (const column of lines[0]?.keys() ?? []) {
+        const cells = lines.map((line) => line[column]).filter((cell) => cell.textContent.trim()), ranks = cells.map((cell) => Number(cell.textContent));
+        const best = Math.min(...ranks), span = Math.max(...ranks) - best || 1;
+        cells.forEach((cell, i) => { cell.classList.add("heat"); cell.style.setProperty("--heat", String(1 - (ranks[i] - best) / span)); });
+      }
+    }
+
     const original = find("#by-task table").cloneNode(true);
     function tasks() {
       const holder = find("#by-task");
@@ -136,29 +160,14 @@ window.dvbench = (() => {
         });
         sheet = element("table", { class: "grid", "aria-label": "Mean rank by task" }, element("thead", {}, head), element("tbody", {}, ...body));
       }
+      heat(sheet);
       holder.replaceChildren(element("div", { class: "scroll" }, sheet));
       interactive(sheet);
     }
 
     function qualityAndCost() {
-      const points = chosen.entries.map((entry) => ({ ...entry, name: data.evaluators[entry.evaluator].name, seconds: rankings.seconds(data, chosen.columns, entry.evaluator) })).filter((each) => each.seconds > 0);
-      const front = [...points].sort((a, b) => a.seconds - b.seconds).filter((each, i, sorted) => sorted.slice(0, i).every((other) => other.meanRank > each.meanRank));
-      const error = (end) => points.map((each) => Math.max(0, (each.interval[end] - each.meanRank) * (end ? 1 : -1)));
-      return {
-        traces: [
-          { x: front.map((each) => each.seconds), y: front.map((each) => each.meanRank), mode: "lines", line: { color: "#999", width: 1, dash: "dot" }, hoverinfo: "skip" },
-          {
-            x: points.map((each) => each.seconds), y: points.map((each) => each.meanRank), text: points.map((each) => each.name),
-            customdata: points.map((each) => number(each.seconds, 2)),
-            mode: "markers+text", textposition: "top center", textfont: { size: 10 },
-            marker: { size: 9, color: points.map((each) => (front.includes(each) ? charts.COLOURS[1] : charts.COLOURS[0])) },
-            error_y: { type: "data", symmetric: false, array: error(1), arrayminus: error(0), thickness: 0.6, width: 0, color: "#999" },
-            hovertemplate: "%{text}<br>mean rank %{y:.2f}, %{customdata} s<extra></extra>",
-          },
-        ],
-        margin: { l: 60, r: 70, t: 24, b: 50 },
-        xaxis: { type: "log", title: { text: "seconds of a valuation" } }, yaxis: { autorange: "reversed", title: { text: "mean rank" } },
-      };
+      const points = chosen.entries.map((entry) => ({ name: data.evaluators[entry.evaluator].name, y: entry.meanRank, seconds: rankings.seconds(data, chosen.columns, entry.evaluator) }));
+      return charts.qualityAndCost(points, find("#quality-cost").clientWidth);
     }
 
     function winRates() {
@@ -185,6 +194,7 @@ window.dvbench = (() => {
       const state = view();
       for (const name of names) {
         const wanted = state.get(name) || "";
+        if (wanted) find("#fold").open = true;
         form.elements[name].value = [...form.elements[name].options].some((each) => each.value === wanted) ? wanted : "";
       }
       update();
@@ -330,6 +340,7 @@ window.dvbench = (() => {
   });
 
   return {
+    tools: { element, number, remember, view },
     receive: (data) => (find("#ranking") ? overview(data) : comparison(data)),
     curves(evaluator, list) {
       received.set(evaluator, list);

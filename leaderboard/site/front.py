@@ -1,0 +1,164 @@
+"""The front page: what the results say in sentences, a chooser of goal, data and budget, and the tiers by goal.
+
+A view is a ranking of the evaluators of a suite by the tasks of one goal, on one kind of data or on all. Views of
+several suites are not mixed, because an evaluator that is in one of them only could not be compared. For a goal, the
+suite with the most observations, which are problems and seeds, is shown first.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from leaderboard import statistics
+from leaderboard.descriptions import describe
+from leaderboard.goals import GOALS, IN_WORDS, goal_of
+from leaderboard.statistics import SuiteStatistics, records
+from leaderboard.suite_scores import SuiteScores
+from leaderboard.tables import number, rank_interval
+
+WORDS = {str(goal): text for goal, text in IN_WORDS.items()}
+FEWEST = 3  # ranked methods of a view
+FINDINGS = 3  # sentences on the front page
+
+
+@cache
+def data_kind(dataset: str, problem_kind: str) -> str:
+    """Say whether a data set has texts, images or tables, from what its description says."""
+    summary = describe("datasets", re.split(r"[^A-Za-z0-9_.+-]", dataset)[0]).summary
+    if problem_kind == "language" or re.search(r"\b(texts?|articles|reviews)\b", summary):
+        return "text"
+    return "image" if re.search(r"\b(images?|pixels)\b", summary) else "table"
+
+
+def views(suite: SuiteScores, numbers: SuiteStatistics) -> Iterator[dict[str, Any]]:
+    """Yield the views of a suite, each with its rows, best first; reference rows are left out."""
+    cells = suite.cells.drop_duplicates("problem")
+    kinds = {
+        row["problem"]: data_kind(row["dataset"], row["problem_kind"])
+        for row in records(cells[["problem", "dataset", "problem_kind"]])
+    }
+    scores = suite.scores.assign(goal=suite.scores["task"].map(goal_of), data=suite.scores["problem"].map(kinds))
+    plug_ins = suite.cells.drop_duplicates("evaluator").set_index("evaluator")[["kind", "name"]]
+    for goal, of_goal in scores.groupby("goal", sort=False):
+        names = list(of_goal["data"].unique())
+        for data in ["", *names]:
+            part = of_goal if not data or len(names) == 1 else of_goal[of_goal["data"] == data]
+            cost = numbers.cost[numbers.cost["problem"].isin(part["problem"])]
+            rows = list(_rows(part, suite.roles, statistics.seconds(cost), plug_ins))
+            if len(rows) >= FEWEST:
+                observations = len(part.drop_duplicates(["problem", "seed"]))
+                tasks = list(part["task"].unique())
+                yield {
+                    "suite": suite.name,
+                    "goal": goal,
+                    "data": data,
+                    "observations": observations,
+                    "tasks": tasks,
+                } | {
+                    "rows": rows,
+                    "problems": int(part["problem"].nunique()),
+                }
+
+
+def _rows(
+    scores: pd.DataFrame, roles: dict[str, str], seconds: pd.Series, plug_ins: pd.DataFrame
+) -> Iterator[dict[str, Any]]:
+    ranking = statistics.overall(scores, roles)
+    for row in records(ranking[(ranking["role"] == "") & (ranking["n_ok"] > 0)]):
+        label = row["evaluator"]
+        kind, name = plug_ins.loc[label]
+        yield {
+            "label": label,
+            "kind": kind,
+            "name": name,
+            "interval": rank_interval(row),
+            "tier": int(row["tier"]),
+            "rank": round(row["mean_rank"], 3),
+            "seconds": None if math.isnan(seconds[label]) else float(f"{seconds[label]:.4g}"),
+        }
+
+
+def best_views(all_views: Sequence[dict[str, Any]], kind: str = "") -> dict[str, dict[str, Any]]:
+    """Return the view over all data of each goal that has the most observations, in the order of `GOALS`."""
+    whole = [view for view in all_views if not view["data"] and kind in ("", view["rows"][0]["kind"])]
+    chosen: dict[str, dict[str, Any]] = {}
+    for view in sorted(whole, key=lambda view: -view["observations"]):
+        chosen.setdefault(view["goal"], view)
+    return {goal: chosen[goal] for goal in GOALS if goal in chosen}
+
+
+def statements(chosen: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
+    """Say in a sentence what each of the first goals has for a result, with the page that shows it."""
+    said = []
+    for goal, view in chosen.items():
+        rows, first = view["rows"], view["rows"][0]
+        tiers = rows[-1]["tier"]
+        tied = sum(row["tier"] == 1 for row in rows) - 1
+        cheapest = min(
+            (row for row in rows if row["tier"] == 1 and row["seconds"] is not None), key=_seconds, default=None
+        )
+        text = f"{first['label']} has the best mean rank of {len(rows)}"
+        if tiers == 1:
+            text += ", but the data of this suite do not tell the first and the last apart."
+        else:
+            text += "." if not tied else f", and the data do not tell it from {tied} other{'s' if tied > 1 else ''}."
+            if cheapest is first and tied:
+                text += " It is the fastest of these."
+            elif cheapest is not None and tied:
+                text += f" The fastest of these is {cheapest['label']}, {number(cheapest['seconds'], 2)} s."
+        if goal != "check":
+            said.append({"goal": f"To {WORDS[goal]}", "text": text, "suite": view["suite"]})
+    return said
+
+
+def _seconds(row: dict[str, Any]) -> float:
+    return float(row["seconds"])
+
+
+def matrix(chosen: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tabulate the tier and the seconds of each evaluator for each goal; best mean tier first."""
+    rows: dict[str, dict[str, Any]] = {}
+    for goal, view in chosen.items():
+        last = view["rows"][-1]["tier"]
+        for row in view["rows"]:
+            entry = rows.setdefault(row["label"], {"label": row["label"], "kind": row["kind"], "name": row["name"]})
+            shade = 0.0 if last == 1 else 1 - (row["tier"] - 1) / (last - 1)
+            entry[goal] = row | {"tiers": last, "shade": round(shade, 2)}
+
+    def order(entry: dict[str, Any]) -> tuple[float, float, str]:
+        cells = [(goal, entry[goal]) for goal in chosen if goal in entry]
+        tiers = [(cell["tier"] - 1) / max(cell["tiers"] - 1, 1) for _, cell in cells]
+        ranks = [cell["rank"] / len(chosen[goal]["rows"]) for goal, cell in cells]
+        return (sum(tiers) / len(tiers), sum(ranks) / len(ranks), entry["label"])
+
+    return sorted(rows.values(), key=order)
+
+
+def findings(results: Path) -> list[str]:
+    """Read the first sentence below each of the first headings of docs/findings.md beside the results, if there."""
+    path = results.resolve().parent / "docs/findings.md"
+    try:
+        text = re.sub(r"<!--.*?-->", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    except (OSError, UnicodeDecodeError):
+        return []
+    sentences = []
+    for section in re.split(r"^##+ .*$", text, flags=re.MULTILINE)[1:]:
+        paragraph = next((each for each in section.strip().split("\n\n") if re.match(r"[A-Z*_`]", each.strip())), "")
+        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*_`]{1,2}(?=\S)|(?<=\S)[*`]{1,2}", r"\1", " ".join(paragraph.split()))
+        if plain:
+            sentences.append(re.split(r"(?<=[^A-Z\s.][.?]) (?=[A-Z])", plain)[0])
+    return sentences[:FINDINGS]
+
+
+def latest(results: Path) -> str:
+    """Return the day on which a plan of the results was last changed, such as "27 November 2026"."""
+    times = [path.stat().st_mtime for path in results.glob("*/plan.json")]
+    return f"{datetime.fromtimestamp(max(times), UTC):%-d %B %Y}" if times else ""

@@ -1,0 +1,109 @@
+"""The front page: its views, its sentences, and the table of goals."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from made_up import a_cell, a_score, scores_of
+
+from leaderboard.build import build
+from leaderboard.site import front
+from leaderboard.statistics import suite_statistics
+
+DETECT, PAY = "noisy_label_detection", "symmetry"
+
+
+@pytest.fixture
+def store(write):
+    """A finds best and B pays best (lower gaps); six problems tell the last from the first."""
+    found, gaps = {"A": 0.9, "B": 0.6, "C": 0.55, "D": 0.1}, {"A": 3.0, "B": 0.5, "C": 2.0, "D": 1.0}
+    return write(
+        {
+            (f"p{p}", name, 0): {DETECT: a_score(found[name]), PAY: a_score(gaps[name], up=False)}
+            for p in range(6)
+            for name in found
+        },
+        (DETECT, PAY),
+    )
+
+
+@pytest.fixture
+def views(store):
+    suite = scores_of(store)
+    return list(front.views(suite, suite_statistics(suite)))
+
+
+def test_a_goal_ranks_by_its_own_tasks(views):
+    chosen = front.best_views(views)
+    assert {goal: [row["label"] for row in view["rows"]] for goal, view in chosen.items()} == {
+        "find": ["A", "B", "C", "D"],
+        "pay": ["B", "D", "C", "A"],
+    }
+    assert chosen["find"]["observations"] == 6
+    assert chosen["find"]["rows"][0]["seconds"] == 1.0
+
+
+def test_the_suite_with_the_most_observations_is_shown(views):
+    small = [view | {"suite": "other", "observations": 1} for view in views]
+    assert front.best_views([*small, *views])["find"]["suite"] == "small"
+
+
+def test_sentences_say_who_is_first_and_what_is_not_known(views):
+    rows = views[0]["rows"]
+    equal = {"find": views[0] | {"rows": [row | {"tier": 1} for row in rows]}}
+    assert front.statements(equal)[0]["text"] == (
+        "A has the best mean rank of 4, but the data of this suite do not tell the first and the last apart."
+    )
+    tied = [
+        row | {"tier": tier, "seconds": s} for row, tier, s in zip(rows, (1, 1, 2, 3), (5.0, 0.25, 1, 1), strict=True)
+    ]
+    assert front.statements({"find": views[0] | {"rows": tied}})[0]["text"] == (
+        "A has the best mean rank of 4, and the data do not tell it from 1 other. The fastest of these is B, 0.25 s."
+    )
+    assert front.statements({"check": views[0]}) == []
+
+
+def test_the_matrix_has_a_tier_for_each_goal(views):
+    rows = {row["label"]: row for row in front.matrix(front.best_views(views))}
+    assert rows["A"]["find"]["tier"] == 1
+    assert rows["A"]["pay"]["tier"] == rows["A"]["pay"]["tiers"] > 1
+    assert rows["A"]["pay"]["shade"] == 0
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kind", "expected"),
+    [("digits", "", "image"), ("wine", "", "table"), ("imdb:encoder=x", "", "text"), ("x", "language", "text")],
+)
+def test_kinds_of_data(dataset, kind, expected):
+    assert front.data_kind(dataset, kind) == expected
+
+
+def test_findings_beside_the_results_are_the_first_sentences(store, tmp_path):
+    assert front.findings(store.root) == []
+    (store.root.parent / "docs").mkdir()
+    text = "# Findings\n\nIntro.\n\n## One\n\n**LAVA** has 0.93<!--= x --> in [quick](q.md). More.\n\n"
+    text += "## Two\n\n| a |\n\nIs <b>it</b>? No.\n"
+    (store.root.parent / "docs/findings.md").write_text(text)
+    assert front.findings(store.root) == ["LAVA has 0.93 in quick.", "Is <b>it</b>?"]
+    build(store.root, tmp_path / "site", docs="docs")
+    page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
+    assert "Is &lt;b&gt;it&lt;/b&gt;?" in page
+    assert 'href="docs/findings/index.html"' in page
+
+
+def test_the_data_of_the_chooser_are_those_of_the_views(store, views, tmp_path):
+    build(store.root, tmp_path / "site")
+    script = (tmp_path / "site/front-data.js").read_text(encoding="utf-8")
+    told = json.loads(script.removeprefix("dvbench.front(").removesuffix(");\n"))
+    assert told["views"] == json.loads(json.dumps(views))
+    assert list(told["goals"]) == ["find", "pay"]
+
+
+def test_results_without_a_ranking_have_a_front_page(write, tmp_path):
+    store = write({("p", "A", 0): None})
+    assert a_cell("p", "A", 0, ("f",)).tasks == ("f",)
+    build(store.root, tmp_path / "site")
+    page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
+    assert 'id="chooser"' not in page
+    assert "small/index.html" in page
