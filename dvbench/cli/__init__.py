@@ -12,7 +12,7 @@ from typing import Annotated, cast
 
 import typer
 
-from dvbench.cli import cache, corpus_valuation, exact, results, selection, submission, valuation
+from dvbench.cli import advice, cache, corpus_valuation, exact, results, selection, submission, valuation
 from dvbench.cli.plugins import describe_command, list_command
 from dvbench.cli.signals import ending_by_signals
 from dvbench.errors import UserError
@@ -43,6 +43,7 @@ def _options(
 app.command("run")(results.run)
 app.command("value")(valuation.value)
 app.command("select")(selection.select)
+app.command("advise")(advice.advise)
 app.command("value-corpus")(corpus_valuation.value_corpus)
 app.command("submit")(submission.submit)
 app.command("verify")(submission.verify)

@@ -158,7 +158,7 @@ def value_table(
     for number, (players, judges) in enumerate(parts):
         valued, groups = (players, None) if items is None else np.unique(items[players], return_inverse=True)
         problem = _problem(table, validation if judged else None, players, judges, groups, how.seed)
-        output = _valuation(problem, choice, how, number, len(parts))
+        output = valuation_of(problem, choice, how, number, len(parts))
         found[number, valued] = output.arrays["values"]
         if len(parts) == 1 and "standard_errors" in output.arrays:
             errors[valued] = output.arrays["standard_errors"]
@@ -227,7 +227,8 @@ def joined(source: Source, validation: Source) -> Source:
     return replace(source, labels=labels, take=lambda rows: features[rows], groups=None)
 
 
-def _valuation(problem: Problem, choice: Choice, how: How, number: int, count: int) -> ValuationOutput:
+def valuation_of(problem: Problem, choice: Choice, how: How, number: int, count: int) -> ValuationOutput:
+    """Value a problem; a `UserError` says what failed, and in which of the folds."""
     from dvbench.execution.environment import resolve_device
     from dvbench.execution.failures import error_line
     from dvbench.execution.valuation import value_with_model

@@ -1,0 +1,93 @@
+"""The command that advises which evaluator to use for a table: ``advise``."""
+
+from __future__ import annotations
+
+import shlex
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dvbench.cli.options import (
+    DecimalOption,
+    DropOption,
+    FeaturesOption,
+    LabelOption,
+    SeedOption,
+    TableArgument,
+    TypesOption,
+    column_types,
+    parse_duration,
+)
+
+
+class For(Enum):
+    """What values are wanted for."""
+
+    find = "find"
+    select = "select"
+    pay = "pay"
+
+
+def advise(
+    data: TableArgument,
+    goal: Annotated[
+        For,
+        typer.Option(
+            help="What values are for: to find wrong labels, to select the rows to train on, or to pay providers."
+        ),
+    ],
+    label: LabelOption = None,
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="Time for the pilot, such as 90s or 10min. Valuing all rows afterwards may take as long again.",
+            metavar="TIME",
+        ),
+    ] = "10min",
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            help="Results folder whose boards are asked. By default the published ones, a table of which comes with "
+            "dvbench.",
+            metavar="DIR",
+        ),
+    ] = None,
+    features: FeaturesOption = None,
+    drop: DropOption = None,
+    types: TypesOption = None,
+    decimal: DecimalOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Advise which evaluator to use for your own table of classes, or none.
+
+    Boards say which evaluators gain most on the problems that are nearest to the table. A pilot tries these on a part
+    of the table in which labels are flipped. If none is shown to gain something, that is the advice.
+    """
+    from dvbench import console
+    from dvbench.own_data.advise import advise_table
+    from dvbench.own_data.door import read_data
+    from dvbench.results.published_gains import published_gains
+
+    seconds = parse_duration(budget) or 0.0
+    published = published_gains()
+    if results is not None:
+        from leaderboard.published_gains import gains_of_results
+
+        known = {row.dataset: (row.features, row.classes) for row in published}
+        published = tuple(gains_of_results(results, known))
+    reading = {
+        "kind": "classification",
+        "features": features,
+        "drop": drop or (),
+        "types": column_types(types),
+        "decimal": None if decimal is None else decimal.value,
+    }
+    table, _ = read_data(data, None, label, None, None, reading)
+    advice = advise_table(table, goal.value, seconds, published, seed, console)
+    for line in advice.lines:
+        console.say(line)
+    if advice.evaluator is not None:
+        words = ["dvbench", "value", str(data), "--label", table.label, "--evaluator", advice.evaluator]
+        console.say(shlex.join(words) + (" --group COLUMN" if goal is For.pay else ""))

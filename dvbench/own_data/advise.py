@@ -1,0 +1,307 @@
+"""Advises which evaluator to use for a table: by published boards, and by a pilot on the table with planted noise.
+
+The boards say what gained most on the nearest problems, and the pilot (`dvbench.own_data.pilot`) whether it does on
+this table. The advice can be that nothing is better than random values, or than training on all rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from dvbench.errors import UserError
+from dvbench.own_data.door import Report
+from dvbench.own_data.pilot import (
+    LEAST_REPEATS,
+    LEAST_ROWS,
+    MOST_ROWS,
+    PARTS,
+    PROVIDERS,
+    RATE,
+    choice_of,
+    in_words,
+    run_pilot,
+)
+from dvbench.own_data.value import MODEL, TRAINING
+from dvbench.results.published_gains import PublishedGain
+from dvbench.settings import Goal, Noise
+
+if TYPE_CHECKING:
+    from dvbench.tables.reading import Table
+
+GOALS: dict[Goal, tuple[str, str]] = {
+    "find": ("AUROC of finding flipped labels, above 0.5", "random values would do as well"),
+    "select": ("test accuracy without the least valuable fifth of the rows, above that of training on all rows",
+               "training on all rows would do as well"),
+    "pay": ("rank correlation with what models gain from each of ten providers", "paying all alike would do as well"),
+}  # fmt: skip
+CANDIDATES, NEAREST = 6, 3
+FOLDS = 5  # of `dvbench value`, which values all rows
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An evaluator that could be used.
+
+    Parameters
+    ----------
+    name : str
+    published : float
+        Mean gain on the nearest problems.
+    pilot, whole : float
+        Expected seconds of one repeat of the pilot, and of valuing the whole table.
+    """
+
+    name: str
+    published: float
+    pilot: float
+    whole: float
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What is advised.
+
+    Parameters
+    ----------
+    evaluator : str or None
+        None if nothing is better than what needs no values.
+    gain, low, high : float
+        Of the evaluator, or of the best one, in the pilot: the mean over its repeats and its 95% interval, corrected
+        for the number of candidates.
+    gains : dict of str to numpy.ndarray of shape (repeats,)
+    lines : tuple of str
+        The advice in words.
+    """
+
+    evaluator: str | None
+    gain: float
+    low: float
+    high: float
+    gains: dict[str, np.ndarray]
+    lines: tuple[str, ...]
+
+
+def advise_table(
+    table: Table, goal: Goal, budget: float, published: Sequence[PublishedGain], seed: int, report: Report
+) -> Advice:
+    """Advise which evaluator to use for a table.
+
+    Parameters
+    ----------
+    table : Table
+    goal : {"find", "select", "pay"}
+    budget : float
+        Seconds of the pilot; valuing the whole table afterwards may take as long again.
+    published : sequence of PublishedGain
+        See `dvbench.results.published_gains`.
+    seed : int
+    report : Report
+        Shows what was understood, and what is planned, before anything is computed.
+
+    Raises
+    ------
+    UserError
+        If the table is no classification, has too few rows, or the budget is too small.
+    """
+    check(table, goal)
+    for line in (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
+        report.say(line)
+    near = nearest(table, goal, published)
+    for (suite, problem), gap, row in near:
+        report.say(
+            f"near: {problem} of {suite}: {row.rows} rows, {row.features or '?'} features, {row.classes or '?'} "
+            f"classes, {row.noise:.0%} wrong labels (distance {gap:.2f})"
+        )
+    chosen = candidates(table, goal, budget, near, published)
+    names = ", ".join(f"{each.name} ({in_words(each.pilot)})" for each in chosen)
+    rows = min(len(table.rows), MOST_ROWS)
+    report.say(f"pilot: {rows} rows with {RATE:.0%} flipped labels, repeated on other rows: {names}")
+    gains = run_pilot(table, goal, [each.name for each in chosen], budget, seed, report)
+    return conclude(goal, [each for each in chosen if each.name in gains], gains)
+
+
+def check(table: Table, goal: str) -> None:
+    """Raise a `UserError` if no pilot can be made with a table for a goal."""
+    if goal not in GOALS:
+        raise UserError(f"--goal is {', '.join(GOALS)}, not '{goal}'")
+    if table.source.kind != "classification":
+        raise UserError(f"the pilot flips labels of classes, and {table.label} is a number: give a column of classes")
+    if len(table.rows) < LEAST_ROWS:
+        raise UserError(f"{len(table.rows)} rows are too few for a pilot: at least {LEAST_ROWS} are needed")
+
+
+def traits(table: Table) -> dict[str, float]:
+    """Rows, features and classes of a table, and an estimate of the fraction of its wrong labels."""
+    source = table.source
+    features = math.prod(source.take(np.arange(1)).shape[1:])
+    return {
+        "rows": len(source.labels), "features": features, "classes": len(source.classes), "noise": label_noise(table)
+    }  # fmt: skip
+
+
+def label_noise(table: Table) -> float:
+    """Estimate the fraction of wrong labels, by confident learning with logistic regression.
+
+    A label is counted as wrong if the predicted probability of another class, by a model of other rows, is at least
+    the mean that this class has among the rows that are labelled with it.
+
+    References
+    ----------
+    C. G. Northcutt, L. Jiang, I. L. Chuang. Confident learning: estimating uncertainty in dataset labels. Journal of
+    Artificial Intelligence Research 70, 2021. Equations 1 and 2.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from dvbench.randomness import generator
+
+    labels = table.source.labels
+    rows = generator("advise", 0, "noise").permutation(len(labels))[: 5 * MOST_ROWS]
+    kept = rows[np.isin(labels[rows], np.flatnonzero(np.bincount(labels[rows]) >= 3))]
+    if len(np.unique(labels[kept])) < 2:
+        return 0.0
+    x, y = table.source.take(kept).reshape(len(kept), -1), np.unique(labels[kept], return_inverse=True)[1]
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+    predicted = cross_val_predict(model, x, y, cv=StratifiedKFold(3), method="predict_proba")
+    means = np.array([predicted[y == each, each].mean() for each in range(predicted.shape[1])])
+    confident = np.where(predicted >= means, predicted, -1.0)
+    return float(((confident.max(axis=1) >= 0) & (confident.argmax(axis=1) != y)).mean())
+
+
+def nearest(
+    table: Table, goal: Goal, published: Sequence[PublishedGain]
+) -> list[tuple[tuple[str, str], float, PublishedGain]]:
+    """Return the nearest problems of a goal: their names, distances and a row of each.
+
+    The distance is the mean over rows, features and classes of the absolute logarithm (base 10) of the ratio, plus the
+    difference of the fractions of wrong labels; what is not known of a problem does not count.
+
+    Raises
+    ------
+    UserError
+        If no board has the goal.
+    """
+    problems = {(row.suite, row.problem): row for row in published if row.goal == goal}
+    if not problems:
+        raise UserError(
+            f"no board of these results is about the goal '{goal}': leave out --results, or run board-points"
+        )
+    ours = traits(table)
+
+    def distance(row: PublishedGain) -> float:
+        theirs = {"rows": row.rows, "features": row.features, "classes": row.classes}
+        ratios = [abs(math.log10(ours[name] / count)) for name, count in theirs.items() if count]
+        return float(np.mean(ratios)) + abs(ours["noise"] - row.noise)
+
+    found = sorted(((names, distance(row), row) for names, row in problems.items()), key=lambda each: each[1])
+    return found[:NEAREST]
+
+
+def candidates(
+    table: Table,
+    goal: Goal,
+    budget: float,
+    near: Sequence[tuple[tuple[str, str], float, PublishedGain]],
+    published: Sequence[PublishedGain],
+) -> list[Candidate]:
+    """Return the evaluators that gained most on the nearest problems, as many as fit the budget.
+
+    Raises
+    ------
+    UserError
+        If none of them fits.
+    """
+    problems = {names for names, _, _ in near}
+    gains: dict[str, list[float]] = {}
+    for row in published:
+        if row.goal == goal and (row.suite, row.problem) in problems:
+            gains.setdefault(row.evaluator, []).append(row.gain)
+    # An evaluator that was measured on some of the problems only is no candidate: its mean would be one of others.
+    means = {name: float(np.mean(each)) for name, each in gains.items() if len(each) == max(map(len, gains.values()))}
+    rows = min(len(table.rows), MOST_ROWS)
+    fitting, cheapest, left = list[Candidate](), math.inf, budget
+    for name in sorted(means, key=lambda name: -means[name]):
+        pilot, whole = _seconds(table, goal, name, int(rows * PARTS[0])), _seconds(table, goal, name, len(table.rows))
+        if math.isnan(pilot):
+            continue
+        needed = LEAST_REPEATS * pilot
+        if means[name] <= 0:
+            break
+        cheapest = min(cheapest, max(needed, FOLDS * whole))
+        if needed <= left and FOLDS * whole <= budget and len(fitting) < CANDIDATES:
+            fitting.append(Candidate(name, means[name], pilot, FOLDS * whole))
+            left -= needed
+    if not fitting:
+        if math.isinf(cheapest):
+            raise UserError("no evaluator with known costs gained more than random values on the nearest problems")
+        raise UserError(
+            f"--budget {in_words(budget)} is too small: the cheapest evaluator that gains something on the nearest "
+            f"problems is expected to need {in_words(cheapest)}"
+        )
+    return fitting
+
+
+def _seconds(table: Table, goal: Goal, name: str, rows: int) -> float:
+    """Expected seconds of a valuation by an evaluator as `dvbench value` runs it; NaN if it was never measured."""
+    from dvbench.execution.costs import estimate, published_costs
+    from dvbench.results import Cell, CellKey
+    from dvbench.settings import DatasetSettings, Groups, ModelSettings, ProblemSettings, Sizes
+
+    groups = Groups(by="random", count=PROVIDERS) if goal == "pay" else None
+    problem = ProblemSettings(
+        dataset=DatasetSettings(name="table"),
+        sizes=Sizes(train=rows, validation=rows, test=rows),
+        noise=Noise(),
+        groups=groups,
+        model=ModelSettings(name=MODEL),
+        training=TRAINING,
+    )
+    key = CellKey(suite="advise", problem="table", evaluator=name, seed=0)
+    cell = Cell(key=key, suite_version=1, problem=problem, evaluator=choice_of(table, goal, name).settings, tasks=())
+    expected = estimate(cell, published_costs(), cuda=False)
+    return math.nan if expected is None else expected.seconds
+
+
+def conclude(goal: Goal, chosen: Sequence[Candidate], gains: dict[str, np.ndarray]) -> Advice:
+    """Recommend the cheapest evaluator that cannot be told from the best one, or none if the best may gain nothing."""
+    tail = 0.05 / len(gains)
+    best = max(gains, key=lambda name: float(gains[name].mean()))
+    measured, otherwise = GOALS[goal]
+    intervals = {name: _interval(each, tail) for name, each in gains.items()}
+    lines = [
+        f"{each.name}: {_gain(gains[each.name], intervals[each.name])} here, and {each.published:+.3f} on the nearest "
+        "problems by the tasks of their board"
+        for each in chosen
+    ]
+    repeats = len(gains[best])
+    lines.append(f"gain: {measured}; the mean of {repeats} repeats and its interval, 95% for all candidates together")
+    if intervals[best][0] <= 0:
+        lines.append(f"advice: none. It is not shown that any of these gains something on this table: {otherwise}")
+        return Advice(None, float(gains[best].mean()), *intervals[best], gains, tuple(lines))
+    alike = [each for each in chosen if each.name == best or _interval(gains[best] - gains[each.name], tail)[0] <= 0]
+    alike = [each for each in alike if intervals[each.name][0] > 0]
+    pick = min(alike, key=lambda each: each.whole)
+    why = "it gains most" if pick.name == best else f"it cannot be told from {best}, which gains most, and is cheaper"
+    lines.append(f"advice: {pick.name}, because {why}; valuing all rows takes about {in_words(pick.whole)}")
+    return Advice(pick.name, float(gains[pick.name].mean()), *intervals[pick.name], gains, tuple(lines))
+
+
+def _interval(numbers: np.ndarray, tail: float) -> tuple[float, float]:
+    """Student-t interval of a mean; ``tail`` is the probability of being outside."""
+    mean, half = (
+        numbers.mean(),
+        stats.t.ppf(1 - tail / 2, len(numbers) - 1) * numbers.std(ddof=1) / math.sqrt(len(numbers)),
+    )
+    return float(mean - half), float(mean + half)
+
+
+def _gain(numbers: np.ndarray, ends: tuple[float, float]) -> str:
+    return f"{numbers.mean():+.3f} [{ends[0]:.3f}, {ends[1]:.3f}]"

@@ -1,0 +1,163 @@
+"""`dvbench advise`: planted tables where one evaluator is right, or none is, budgets, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dvbench.cli import main
+from dvbench.errors import UserError
+from dvbench.own_data import advise
+from dvbench.own_data.advise import Candidate, advise_table, candidates, conclude, label_noise, nearest
+from dvbench.results import published_gains as table
+from dvbench.results.published_gains import PublishedGain, published_gains, write_gains
+from dvbench.tables.reading import read_arrays
+from leaderboard.published_gains import gains_of_results
+
+ROOT = Path(__file__).parents[2]
+FAST = ("knn_shapley", "hardness_shapley")  # the second values hard points highest: it finds no wrong labels
+
+
+class Lines(list):
+    say = list.append
+
+    @contextmanager
+    def counting(self, _):
+        yield lambda *_: None
+
+
+def row(evaluator: str, gain: float, problem: str = "p", rows: int = 100, goal="find", **more) -> PublishedGain:
+    fields = {"features": 2, "classes": 2, "noise": 0.0} | more
+    return PublishedGain("s", problem, "d", goal, evaluator, gain, 0.1, rows, **fields)
+
+
+def a_table(separable: bool = True, n: int = 200, flipped: int = 0):
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % 2
+    x = rng.normal(size=(n, 2)) + (4 * y[:, None] if separable else 0)
+    y[:flipped] ^= 1
+    return read_arrays(x, y)
+
+
+BOARD = [row(name, 0.4) for name in FAST]
+
+
+@pytest.mark.slow
+def test_the_evaluator_that_finds_planted_noise_is_advised():
+    said = Lines()
+    advice = advise_table(a_table(), "find", 60.0, BOARD, 0, said)
+    assert advice.evaluator == "knn_shapley"
+    assert advice.low > 0.3
+    assert advice.gains["hardness_shapley"].mean() < 0
+    assert any(line.startswith("near: p of s") for line in said)
+    assert advice.lines[-1].startswith("advice: knn_shapley, because it gains most")
+
+
+@pytest.mark.slow
+def test_where_labels_mean_nothing_the_advice_is_none():
+    advice = advise_table(a_table(separable=False), "find", 60.0, BOARD, 0, Lines())
+    assert advice.evaluator is None
+    assert advice.lines[-1].endswith("random values would do as well")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("goal", ["select", "pay"])
+def test_other_goals_have_pilots_too(goal):
+    advice = advise_table(a_table(), goal, 60.0, [row("knn_shapley", 0.4, goal=goal)], 0, Lines())
+    assert len(advice.gains["knn_shapley"]) >= 4
+    assert np.isfinite(advice.low)
+
+
+def test_the_cheapest_of_those_that_cannot_be_told_apart_is_advised():
+    chosen = [Candidate("dear", 0.4, 1.0, 50.0), Candidate("cheap", 0.3, 0.1, 5.0), Candidate("bad", 0.2, 0.1, 1.0)]
+    wave = np.array([0.02, -0.02] * 4)
+    gains = {"dear": 0.301 + wave, "cheap": 0.3 - wave, "bad": 0.1 + wave}
+    advice = conclude("find", chosen, gains)
+    assert advice.evaluator == "cheap"
+    assert "cannot be told from dear" in advice.lines[-1]
+    gains["cheap"] = gains["cheap"] - 0.1
+    assert conclude("find", chosen, gains).evaluator == "dear"
+
+
+def test_who_gains_nothing_is_not_advised():
+    gains = {"a": np.array([0.1, -0.1, 0.05, -0.04]), "b": np.full(4, -0.2)}
+    chosen = [Candidate("a", 0.4, 1.0, 50.0), Candidate("b", 0.3, 0.1, 5.0)]
+    for goal, words in (("find", "random values"), ("select", "training on all rows"), ("pay", "paying all alike")):
+        advice = conclude(goal, chosen, gains)
+        assert advice.evaluator is None
+        assert words in advice.lines[-1]
+
+
+def test_the_nearest_problems_are_those_of_like_size():
+    board = [row("knn_shapley", 0.4, "tiny", 20), row("knn_shapley", 0.4, "like", 210), row("a", 1, "huge", 10**6)]
+    found = nearest(a_table(), "find", board)
+    assert [problem for (_, problem), _, _ in found] == ["like", "tiny", "huge"]
+    assert [gap for _, gap, _ in found] == sorted(gap for _, gap, _ in found)
+    with pytest.raises(UserError, match=r"no board .* goal 'pay'"):
+        nearest(a_table(), "pay", board)
+
+
+def test_wrong_labels_are_estimated():
+    assert label_noise(a_table()) < 0.02
+    assert label_noise(a_table(flipped=40)) == pytest.approx(0.2, abs=0.05)
+
+
+def test_candidates_fit_the_budget_and_gain_something():
+    table, near = a_table(), nearest(a_table(), "find", BOARD)
+    board = [*BOARD, row("random", 0.0), row("data_shapley", 0.45), row("not_measured", 0.5)]
+    names = [each.name for each in candidates(table, "find", 1e6, near, [*board[:-1]])]
+    assert names == ["data_shapley", *FAST]
+    assert "data_shapley" not in [each.name for each in candidates(table, "find", 3.0, near, board[:-1])]
+    with pytest.raises(UserError, match=r"--budget 1e-05 s is too small: .* is expected to need"):
+        candidates(table, "find", 1e-5, near, BOARD)
+    with pytest.raises(UserError, match="no evaluator with known costs gained more"):
+        candidates(table, "find", 1e6, near, [row("knn_shapley", -0.1)])
+
+
+def test_a_budget_that_ends_in_the_pilot_says_what_is_needed(monkeypatch):
+    monkeypatch.setattr(advise, "candidates", lambda *_: [Candidate("knn_shapley", 0.4, 0.1, 0.1)])
+    with pytest.raises(UserError, match=r"--budget 0.001 s is too small: a repeat of the pilot takes .* give about"):
+        advise_table(a_table(), "find", 0.001, BOARD, 0, Lines())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--goal", "find", "--label", "x"], "choose another --label"),
+        (["--goal", "find", "--label", "kind", "--budget", "soon"], "a time is a number with a unit"),
+        (["--goal", "find", "--label", "kind", "--results", "nowhere"], "there is no results folder"),
+        (["--goal", "find", "--label", "kin"], "kin"),
+        (["--goal", "fun", "--label", "kind"], "fun"),
+        (["--label", "kind"], "--goal"),
+    ],
+)
+def test_mistakes_end_in_one_line(tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame({"x": np.arange(80) * 1.7, "kind": ["a", "b"] * 40})
+    frame.to_csv("mine.csv", index=False)
+    assert main(["advise", "mine.csv", *words]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in " ".join(error.split())
+    assert "Traceback" not in error
+
+
+def test_few_rows_are_refused():
+    with pytest.raises(UserError, match="59 rows are too few"):
+        advise_table(a_table(n=59), "find", 60.0, BOARD, 0, Lines())
+
+
+@pytest.mark.slow
+def test_the_table_that_comes_with_dvbench_is_that_of_the_published_results(tmp_path):
+    """If not: ``python tests/benchmarks/advice_tables.py results``."""
+    known = {row.dataset: (row.features, row.classes) for row in published_gains()}
+    made = gains_of_results(ROOT / "results", known)
+    assert tuple(made) == published_gains()
+    write_gains(made, tmp_path / "published_gains.csv")
+    assert (tmp_path / "published_gains.csv").read_bytes() == table.TABLE.read_bytes()
+    assert {row.goal for row in made} == {"find", "select", "pay"}
+    assert all(math.isfinite(row.gain) and row.seconds >= 0 and row.rows > 0 for row in made)
