@@ -143,19 +143,17 @@ def matrix(chosen: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def findings(results: Path) -> list[str]:
-    """Read the first sentence below each of the first headings of docs/findings.md beside the results, if there."""
-    path = results.resolve().parent / "docs/findings.md"
+    """Read the first sentences of the first items that docs/findings.md beside the results lists, if it is there.
+
+    A file of that name whose numbers are not computed from results (see `leaderboard.evidence`) is left out.
+    """
     try:
-        text = re.sub(r"<!--.*?-->", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        text = (results.resolve().parent / "docs/findings.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return []
-    sentences = []
-    for section in re.split(r"^##+ .*$", text, flags=re.MULTILINE)[1:]:
-        paragraph = next((each for each in section.strip().split("\n\n") if re.match(r"[A-Z*_`]", each.strip())), "")
-        plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*_`]{1,2}(?=\S)|(?<=\S)[*`]{1,2}", r"\1", " ".join(paragraph.split()))
-        if plain:
-            sentences.append(re.split(r"(?<=[^A-Z\s.][.?]) (?=[A-Z])", plain)[0])
-    return sentences[:FINDINGS]
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
+    items = re.findall(r"^- (.+(?:\n  .+)*)", plain, flags=re.MULTILINE) if "<!--= " in text else []
+    return [re.split(r"(?<=[^A-Z\s.][.?]) (?=[A-Z])", " ".join(item.split()))[0] for item in items[:FINDINGS]]
 
 
 def latest(results: Path) -> str:
