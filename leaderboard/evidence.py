@@ -10,6 +10,7 @@ results`` says which numbers are outdated and which claims do not hold, and with
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from dvbench.results import Store
 from leaderboard.index import open_index
 from leaderboard.statistics import cost as costs
 from leaderboard.statistics import ranked, seconds
-from leaderboard.suite_scores import COLUMN, SuiteScores, suite_scores
+from leaderboard.suite_scores import SuiteScores, suite_scores
 from leaderboard.tiers import Tiers
 
 NUMBER = re.compile(r"(?P<text>[^\s|(*]+)(?P<bold>\**)<!--=(?P<expression>.*?)-->", re.DOTALL)
@@ -54,13 +55,22 @@ class Evidence:
         return self._suites[name]
 
     def score(self, suite: str, task: str, evaluator: str, problem: str = "") -> float:
-        """Mean score of a task over problems, each of which has the same weight, or of the problems of this prefix."""
-        means = self._suite(suite).means
-        rows = means[(means["task"] == task) & (means["evaluator"] == evaluator)]
-        rows = rows[rows["problem"].str.startswith(problem)]
+        """Mean score of a task over problems, each of which has the same weight, or of the problems of this prefix.
+
+        ``task`` may name another metric than its headline, ``"point_addition:high_against_random"``.
+        """
+        return float(self._by_problem(suite, task, evaluator, problem).mean())
+
+    def below_zero(self, suite: str, task: str, evaluator: str) -> int:
+        """Return the number of problems on which the mean score is below zero."""
+        return int((self._by_problem(suite, task, evaluator) < 0).sum())
+
+    def _by_problem(self, suite: str, task: str, evaluator: str, problem: str = "") -> pd.Series:
+        means = self._suite(suite).means_of(task)
+        rows = means[(means["evaluator"] == evaluator) & means["problem"].str.startswith(problem)]
         if rows.empty:
             raise KeyError(f"{suite} has no score of {evaluator} in {task} on {problem or 'any problem'}")
-        return float(rows["value"].mean())
+        return rows["value"]
 
     def place(self, suite: str, task: str, evaluator: str, problem: str = "") -> int:
         """Place of an evaluator by its mean score in a task, among those that are ranked; 1 is the best."""
@@ -82,7 +92,7 @@ class Evidence:
             ["---:", "---", *["---:"] * (len(columns) + 1)],
         ]
         for tier, rows in scored.ranking[scored.ranking["role"] == ""].groupby("tier"):
-            numbers = [scored.by_task.loc[rows.index, task] for task in columns.values()]
+            numbers = [scored.by_evaluator(task).loc[rows.index] for task in columns.values()]
             ranges = [f"{_two(each.min())} to {_two(each.max())}" for each in (*numbers, scored.seconds[rows.index])]
             lines.append([f"{tier:.0f}", ", ".join(f"`{name}`" for name in rows.index), *ranges])
         return _markdown(lines)
@@ -90,11 +100,10 @@ class Evidence:
     def table(self, suite: str, **columns: str) -> str:
         """Return a table in Markdown: rank, mean scores of tasks (by the heading of their column) and seconds."""
         scored = self._suite(suite)
-        means = scored.by_task
         lines = [["evaluator", "rank", *_headings(columns), "seconds"], ["---", *["---:"] * (len(columns) + 2)]]
         for name in [*scored.ranking.index[scored.ranking["role"] == ""], *scored.scores.roles]:
             rank = "" if name in scored.scores.roles else self.rank(suite, name)
-            cells = [_two(means.loc[name, task]) for task in columns.values()]
+            cells = [_two(scored.by_evaluator(task).get(name, np.nan)) for task in columns.values()]
             lines.append([f"`{name}`", rank, *cells, _two(scored.seconds[name])])
         return _markdown(lines)
 
@@ -104,10 +113,13 @@ class Evidence:
         first, last = f"{row['first']:.0f}", f"{row['last']:.0f}"
         return first if first == last else f"{first}-{last}"
 
-    def separable(self, suite: str) -> str:
-        """Return how many pairs of evaluators with neighbouring ranks the data tell apart, such as ``3 of 24``."""
-        tiers = self._suite(suite).ranked[1]
-        return f"{tiers.separable} of {tiers.neighbours}"
+    def separable(self, suite: str) -> int:
+        """Return how many pairs of evaluators with neighbouring ranks the data tell apart."""
+        return self._suite(suite).ranked[1].separable
+
+    def neighbours(self, suite: str) -> int:
+        """Return how many pairs of evaluators have neighbouring ranks."""
+        return self._suite(suite).ranked[1].neighbours
 
     def problems(self, suite: str) -> int:
         """Return the number of problems of a suite."""
@@ -130,14 +142,18 @@ class _Suite:
 
     scores: SuiteScores
 
-    @cached_property
-    def means(self) -> pd.DataFrame:
-        means = self.scores.scores.groupby([*COLUMN, "evaluator"])["value"].mean()
-        return means.dropna().reset_index()
+    def means_of(self, task: str) -> pd.DataFrame:
+        """Means over seeds by problem and evaluator, of a task's headline metric or of the one after a colon."""
+        name, _, metric = task.partition(":")
+        rows = self.scores.scores
+        rows = rows[(rows["task"] == name) & (rows["status"] == "ok")]
+        if metric:
+            rows = rows.assign(value=[json.loads(metrics)[metric] for metrics in rows["metrics"]])
+        return rows.groupby(["problem", "evaluator"])["value"].mean().reset_index()
 
-    @cached_property
-    def by_task(self) -> pd.DataFrame:
-        return self.means.groupby(["evaluator", "task"])["value"].mean().unstack()
+    def by_evaluator(self, task: str) -> pd.Series:
+        """Means over problems."""
+        return self.means_of(task).groupby("evaluator")["value"].mean()
 
     @cached_property
     def ranked(self) -> tuple[pd.DataFrame, Tiers]:
@@ -153,10 +169,11 @@ class _Suite:
 
     def order(self, task: str, problem: str = "") -> list[str]:
         """Evaluators by their mean score in a task, best first, without reference rows."""
-        rows = self.means[(self.means["task"] == task) & self.means["problem"].str.startswith(problem)]
+        rows = self.means_of(task)
+        rows = rows[rows["problem"].str.startswith(problem)]
         by_evaluator = rows.groupby("evaluator")["value"].mean().drop(list(self.scores.roles), errors="ignore")
         frame = self.scores.scores
-        upwards = bool(frame.loc[frame["task"] == task, "higher_is_better"].iloc[0])
+        upwards = bool(frame.loc[frame["task"] == task.partition(":")[0], "higher_is_better"].iloc[0])
         return [str(name) for name in by_evaluator.sort_values(ascending=not upwards, kind="stable").index]
 
 

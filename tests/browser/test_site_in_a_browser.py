@@ -221,8 +221,8 @@ def test_a_link_that_is_wrong_shows_everything(visit, view):
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
 def test_the_first_rows_are_above_the_fold(visit, size):
     page = visit("quick/index.html", viewport={"width": size[0], "height": size[1]})
-    row = page.locator("#ranking tbody tr").first
-    expect(row).to_be_in_viewport(ratio=1)
+    # The row itself is wider than a phone.
+    expect(page.locator("#ranking tbody tr > *").first).to_be_in_viewport(ratio=1)
 
 
 def test_tables_are_searched_and_sorted_by_keyboard(visit):
