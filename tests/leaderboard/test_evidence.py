@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dvbench.own_data.defaults import FOR_GROUPS, FOR_ROWS
 from dvbench.results import Store
 from leaderboard.evidence import Evidence, updated
 
@@ -43,6 +44,11 @@ def test_numbers_are_those_of_the_results(evidence: Evidence) -> None:
     assert evidence.seconds("quick", "lava") == pytest.approx(np.mean([np.mean(each) for each in seconds.values()]))
     assert evidence.place("quick", "point_removal", evidence.best("quick", "point_removal")) == 1
     assert "random" not in evidence._suite("quick").order("point_removal")
+
+
+def test_reasons_for_defaults_hold(evidence: Evidence) -> None:
+    assert evidence.best("board-points", "noisy_label_detection") == FOR_ROWS
+    assert evidence.best("quick", "partial_agreement") == FOR_GROUPS
 
 
 def test_a_document_is_updated(evidence: Evidence) -> None:
