@@ -39,7 +39,7 @@ def test_rows_with_a_wrong_label_are_the_least_valuable() -> None:
     assert set(result.values.nsmallest(3, "value")["row"]) == {3, 8, 40}
     assert set(result.suspects()[:3]) == {3, 8, 40}
     assert result.evaluator == "knn_shapley"
-    assert "finds wrong labels best on average in the published results of the suite board-points" in result.understood[-1]
+    assert "finds wrong labels best on average in the published results of the suite board" in result.understood[-1]
 
 
 def test_the_name_and_the_format_of_a_file_do_not_change_values(tmp_path: Path) -> None:
