@@ -201,8 +201,8 @@ def nearest(
         ratios = [abs(math.log10(ours[name] / count)) for name, count in theirs.items() if count]
         return float(np.mean(ratios)) + abs(ours["noise"] - row.noise)
 
-    found = sorted(((names, distance(row), row) for names, row in problems.items()), key=lambda each: each[1])
-    return found[:NEAREST]
+    ordered = sorted(((names, distance(row), row) for names, row in problems.items()), key=lambda each: each[1])
+    return ordered[:NEAREST]
 
 
 def candidates(
