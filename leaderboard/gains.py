@@ -76,9 +76,9 @@ def gains(scores: pd.DataFrame, cost: pd.DataFrame, roles: Mapping[str, str]) ->
     observations = "problems" if len(by_problem) >= FEWEST else "seeds"
     table = pd.DataFrame({"gain": by_problem.mean()}).assign(gain_low=np.nan, gain_high=np.nan, front=np.nan)
     drawn, seconds = _draws(by_seed, _seconds(cost, by_problem), observations)
-    if len(drawn):
+    others = (table.index != random_row(roles)) & np.isfinite(drawn).any(axis=0)
+    if others.any():
         means, sizes = table["gain"].to_numpy(), by_seed.groupby(level=0).size()
-        others = (table.index != random_row(roles)) & np.isfinite(drawn).any(axis=0)
         ends = np.nanquantile(drawn[:, others], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
         ends = means[others] + spreading(sizes, observations) * (ends - means[others])
         table.loc[others, ["gain_low", "gain_high"]] = ends.T

@@ -28,7 +28,7 @@ EXPECTED = {
     ],
     "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
     "tasks": [
-        "exact_agreement", "group_lds", "knowledge_retention", "lds", "noisy_feature_detection",
+        "exact_agreement", "group_lds", "knowledge_retention", "lds", "lds_per_point", "noisy_feature_detection",
         "noisy_label_detection", "null_labels", "output_divergence", "partial_agreement", "planted_shortcut",
         "point_addition", "point_removal", "randomised_model", "rank_stability", "replication", "retrained_agreement",
         "selection_accuracy", "symmetry", "unlearning_error", "utility_robustness",

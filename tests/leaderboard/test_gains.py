@@ -44,6 +44,12 @@ def test_a_gain_is_the_distance_from_random_values_in_the_same_seed():
     assert (found.observations, found.columns, found.left_out) == ("problems", 7, 0)
 
 
+def test_random_values_alone_gain_nothing():
+    table = gains(scores({"random": same(0.5)}), costs({"random": 1.0}, 7), ROLES).table
+    assert table.loc["random", "gain"] == 0
+    assert table[["gain_low", "gain_high", "front"]].isna().all(axis=None)
+
+
 def test_lower_is_better_has_a_gain_too():
     frame = scores({"random": same(0.5), "A": same(0.2)}).assign(higher_is_better=False)
     assert gains(frame, costs({}, 0), ROLES).table.loc["A", "gain"] == pytest.approx(0.3)
