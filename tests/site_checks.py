@@ -57,7 +57,15 @@ class _Page(HTMLParser):
             assert dict(attrs).get("src"), "a script that is no file"
 
 
-def check_site(folder: Path, links: tuple[str, ...] = ("https://arxiv.org/abs/", "https://example.org/")) -> None:
+# What dvbench's own plug-ins refer to, and example.org for made-up ones.
+LINKS = (
+    "http://cs231n.stanford.edu/", "https://aclanthology.org/", "https://arxiv.org/abs/", "https://doi.org/",
+    "https://example.org/", "https://huggingface.co/", "https://openreview.net/", "https://www.cs.toronto.edu/",
+    "https://www.openml.org/",
+)  # fmt: skip
+
+
+def check_site(folder: Path, links: tuple[str, ...] = LINKS) -> None:
     """Raise an AssertionError if a file of a site is not safe to show; ``links`` may lead elsewhere."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "assets" not in path.parts:

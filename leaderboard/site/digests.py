@@ -121,9 +121,11 @@ def _utilities(index: Index, suite: SuiteScores) -> dict[str, float]:
     first = suite.cells.drop_duplicates("problem")["evaluator"].unique()
     for evaluator in first:
         for curves in index.curves(str(evaluator)) if "point_removal" in set(suite.scores["task"]) else ():
-            lines = curves.lines
-            if curves.task == "point_removal" and curves.result_id in ids and lines["fraction"][0] == 0:
-                measured.setdefault(ids[curves.result_id], {})[curves.result_id] = float(lines["remove_high"][0])
+            # Curves of a submission may be any lines.
+            fractions, utilities = curves.lines.get("fraction"), curves.lines.get("remove_high")
+            known = curves.task == "point_removal" and curves.result_id in ids
+            if known and fractions and utilities and fractions[0] == 0:
+                measured.setdefault(ids[curves.result_id], {})[curves.result_id] = float(utilities[0])
     for row in records(_selected(suite.scores)):
         accuracy = json.loads(row["metrics"]).get("full")
         if accuracy is not None:
