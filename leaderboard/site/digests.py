@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from leaderboard import statistics
@@ -122,7 +123,7 @@ def _utilities(index: Index, suite: SuiteScores) -> dict[str, float]:
     for evaluator in first:
         for curves in index.curves(str(evaluator)) if "point_removal" in set(suite.scores["task"]) else ():
             # Curves of a submission may be any lines.
-            fractions, utilities = curves.lines.get("fraction", ()), curves.lines.get("remove_high", ())
+            fractions, utilities = (curves.lines.get(name, np.empty(0)) for name in ("fraction", "remove_high"))
             known = curves.task == "point_removal" and curves.result_id in ids
             if known and len(fractions) and len(utilities) and fractions[0] == 0:
                 measured.setdefault(ids[curves.result_id], {})[curves.result_id] = float(utilities[0])
