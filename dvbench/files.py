@@ -1,15 +1,21 @@
-"""The cache folder and its locks, atomic writes of files, and their hashes."""
+"""The cache folder and its locks, atomic writes of files, tables of dataclasses, and hashes."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from dvbench.errors import UserError
+
+Row = TypeVar("Row")
 
 
 def cache_folder() -> Path:
@@ -60,6 +66,23 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def read_rows(path: Path, kind: type[Row]) -> tuple[Row, ...]:
+    """Read a CSV file that `write_rows` wrote; ``kind`` is the dataclass of its rows."""
+    from pydantic import TypeAdapter
+
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(map(TypeAdapter(kind).validate_python, csv.DictReader(file)))
+
+
+def write_rows(path: Path, kind: type, rows: Iterable[Any]) -> None:
+    """Write instances of a dataclass as the rows of a CSV file."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_atomically(path, text.getvalue().encode())
 
 
 def file_sha256(path: Path) -> str:

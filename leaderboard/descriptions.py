@@ -6,6 +6,7 @@ The first line of a docstring is the name for people, a colon and one sentence. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -110,6 +111,11 @@ def describe(kind: Kind, name: str, about: About | None = None) -> Description:
             described.append(paragraph)
     code = _file_in_the_repository(entry)
     return Description(summary, tuple(described), tuple(parameters), tuple(_paragraphs(cited)), about, facts, code)
+
+
+def plug_in(dataset: str) -> str:
+    """Return the name of the plug-in of a data set, which may be followed by its parameters."""
+    return re.split(r"[^A-Za-z0-9_.+-]", dataset)[0]
 
 
 def _file_in_the_repository(entry: Entry | None) -> str:

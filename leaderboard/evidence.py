@@ -25,8 +25,9 @@ from dvbench.files import write_atomically
 from dvbench.results import Store
 from leaderboard.index import open_index
 from leaderboard.statistics import cost as costs
-from leaderboard.statistics import ranked, seconds
+from leaderboard.statistics import ranked, records, seconds
 from leaderboard.suite_scores import SuiteScores, suite_scores
+from leaderboard.tables import rank_interval
 from leaderboard.tiers import Tiers
 
 NUMBER = re.compile(r"(?P<text>[^\s|(*]+)(?P<bold>\**)<!--=(?P<expression>.*?)-->", re.DOTALL)
@@ -66,8 +67,8 @@ class Evidence:
         return int((self._by_problem(suite, task, evaluator) < 0).sum())
 
     def _by_problem(self, suite: str, task: str, evaluator: str, problem: str = "") -> pd.Series:
-        means = self._suite(suite).means_of(task)
-        rows = means[(means["evaluator"] == evaluator) & means["problem"].str.startswith(problem)]
+        means = self._suite(suite).means_of(task, problem)
+        rows = means[means["evaluator"] == evaluator]
         if rows.empty:
             raise KeyError(f"{suite} has no score of {evaluator} in {task} on {problem or 'any problem'}")
         return rows["value"]
@@ -91,9 +92,10 @@ class Evidence:
             ["tier", "evaluators", *_headings(columns), "seconds"],
             ["---:", "---", *["---:"] * (len(columns) + 1)],
         ]
+        numbers = [*(scored.by_evaluator(task) for task in columns.values()), scored.seconds]
         for tier, rows in scored.ranking[scored.ranking["role"] == ""].groupby("tier"):
-            numbers = [scored.by_evaluator(task).loc[rows.index] for task in columns.values()]
-            ranges = [f"{_two(each.min())} to {_two(each.max())}" for each in (*numbers, scored.seconds[rows.index])]
+            of_tier = [each.loc[rows.index] for each in numbers]
+            ranges = [f"{_two(each.min())} to {_two(each.max())}" for each in of_tier]
             lines.append([f"{tier:.0f}", ", ".join(f"`{name}`" for name in rows.index), *ranges])
         return _markdown(lines)
 
@@ -101,17 +103,15 @@ class Evidence:
         """Return a table in Markdown: rank, mean scores of tasks (by the heading of their column) and seconds."""
         scored = self._suite(suite)
         lines = [["evaluator", "rank", *_headings(columns), "seconds"], ["---", *["---:"] * (len(columns) + 2)]]
+        numbers = [*(scored.by_evaluator(task) for task in columns.values()), scored.seconds]
         for name in [*scored.ranking.index[scored.ranking["role"] == ""], *scored.scores.roles]:
-            rank = "" if name in scored.scores.roles else self.rank(suite, name)
-            cells = [_two(scored.by_evaluator(task).get(name, np.nan)) for task in columns.values()]
-            lines.append([f"`{name}`", rank, *cells, _two(scored.seconds[name])])
+            cells = [_two(each.get(name, np.nan)) for each in numbers]
+            lines.append([f"`{name}`", self.rank(suite, name), *cells])
         return _markdown(lines)
 
     def rank(self, suite: str, evaluator: str) -> str:
         """Return the interval of the overall rank, such as ``1-4``."""
-        row = self._suite(suite).ranking.loc[evaluator]
-        first, last = f"{row['first']:.0f}", f"{row['last']:.0f}"
-        return first if first == last else f"{first}-{last}"
+        return rank_interval(records(self._suite(suite).ranking.loc[[evaluator]])[0])
 
     def separable(self, suite: str) -> int:
         """Return how many pairs of evaluators with neighbouring ranks the data tell apart."""
@@ -142,24 +142,24 @@ class _Suite:
 
     scores: SuiteScores
 
-    def means_of(self, task: str) -> pd.DataFrame:
+    def means_of(self, task: str, problem: str = "") -> pd.DataFrame:
         """Means over seeds by problem and evaluator, of a task's headline metric or of the one after a colon."""
         name, _, metric = task.partition(":")
         rows = self.scores.scores
-        rows = rows[(rows["task"] == name) & (rows["status"] == "ok")]
+        rows = rows[(rows["task"] == name) & (rows["status"] == "ok") & rows["problem"].str.startswith(problem)]
         if metric:
             rows = rows.assign(value=[json.loads(metrics)[metric] for metrics in rows["metrics"]])
         return rows.groupby(["problem", "evaluator"])["value"].mean().reset_index()
 
-    def by_evaluator(self, task: str) -> pd.Series:
+    def by_evaluator(self, task: str, problem: str = "") -> pd.Series:
         """Means over problems."""
-        return self.means_of(task).groupby("evaluator")["value"].mean()
+        return self.means_of(task, problem).groupby("evaluator")["value"].mean()
 
     @cached_property
     def ranked(self) -> tuple[pd.DataFrame, Tiers]:
         return ranked(self.scores.scores, self.scores.roles)
 
-    @property
+    @cached_property
     def ranking(self) -> pd.DataFrame:
         return self.ranked[0].set_index("evaluator")
 
@@ -169,9 +169,7 @@ class _Suite:
 
     def order(self, task: str, problem: str = "") -> list[str]:
         """Evaluators by their mean score in a task, best first, without reference rows."""
-        rows = self.means_of(task)
-        rows = rows[rows["problem"].str.startswith(problem)]
-        by_evaluator = rows.groupby("evaluator")["value"].mean().drop(list(self.scores.roles), errors="ignore")
+        by_evaluator = self.by_evaluator(task, problem).drop(list(self.scores.roles), errors="ignore")
         frame = self.scores.scores
         upwards = bool(frame.loc[frame["task"] == task.partition(":")[0], "higher_is_better"].iloc[0])
         return [str(name) for name in by_evaluator.sort_values(ascending=not upwards, kind="stable").index]

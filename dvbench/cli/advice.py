@@ -17,8 +17,8 @@ from dvbench.cli.options import (
     SeedOption,
     TableArgument,
     TypesOption,
-    column_types,
     parse_duration,
+    reading_of,
 )
 
 
@@ -77,13 +77,7 @@ def advise(
 
         known = {row.dataset: (row.features, row.classes) for row in published}
         published = tuple(gains_of_results(results, known))
-    reading = {
-        "kind": "classification",
-        "features": features,
-        "drop": drop or (),
-        "types": column_types(types),
-        "decimal": None if decimal is None else decimal.value,
-    }
+    reading = reading_of("classification", features, drop, types, decimal)
     table, _ = read_data(data, None, label, None, None, reading)
     advice = advise_table(table, goal.value, seconds, published, seed, console)
     for line in advice.lines:

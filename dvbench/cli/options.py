@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -93,6 +93,23 @@ def parse_duration(text: str | None) -> float | None:
     if match is None or not float(match[1]):
         raise UserError(f"a time is a number with a unit, s, min, h or d, such as 30min or 2h, not '{text}'")
     return float(match[1]) * UNITS[match[2]]
+
+
+def reading_of(
+    kind: str | None,
+    features: list[str] | None,
+    drop: list[str] | None,
+    types: list[str] | None,
+    decimal: Decimal | None,
+) -> dict[str, Any]:
+    """How a table is to be read, by the options of a command, as `dvbench.own_data.door.read_data` takes it."""
+    return {
+        "kind": kind,
+        "features": features,
+        "drop": drop or (),
+        "types": column_types(types),
+        "decimal": None if decimal is None else decimal.value,
+    }
 
 
 def column_types(options: list[str] | None) -> dict[str, str]:

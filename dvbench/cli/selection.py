@@ -18,7 +18,7 @@ from dvbench.cli.options import (
     SeedOption,
     TableArgument,
     TypesOption,
-    column_types,
+    reading_of,
 )
 from dvbench.errors import UserError
 
@@ -75,13 +75,7 @@ def select(
         data, data.with_name(f"{data.stem}-kept.csv") if out is None else out, *([valid] if valid else [])
     )
     how = check_settings(strategy, fraction, model, seed, {"epochs": epochs, "every": every})
-    reading = {
-        "kind": "classification",
-        "features": features,
-        "drop": drop or (),
-        "types": column_types(types),
-        "decimal": None if decimal is None else decimal.value,
-    }
+    reading = reading_of("classification", features, drop, types, decimal)
     read = read_data(data, None, label, None, valid, reading)
     params = {} if evaluator is None else {"evaluator": evaluator}
     selection = select_data(read, strategy, params, model, how, seed, device.value, console)

@@ -19,7 +19,7 @@ from dvbench.cli.options import (
     SeedOption,
     TableArgument,
     TypesOption,
-    column_types,
+    reading_of,
 )
 
 
@@ -97,13 +97,7 @@ def value(
 
     path = check_output(data, default_output(data) if out is None else out, *([valid] if valid else []))
     how = settings_of(evaluator, model, None if utility is None else utility.value, folds, seed, None, device.value)
-    reading = {
-        "kind": None if kind is None else kind.value,
-        "features": features,
-        "drop": drop or (),
-        "types": column_types(types),
-        "decimal": None if decimal is None else decimal.value,
-    }
+    reading = reading_of(None if kind is None else kind.value, features, drop, types, decimal)
     values = value_data(data, None, label, group, valid, reading, how, console)
     values.to_csv(path)
     values.plot(path.with_suffix(".png"))

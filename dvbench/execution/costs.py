@@ -12,25 +12,21 @@ so new ones may be estimated worse. Much of that is how busy the machines were.
 from __future__ import annotations
 
 import ast
-import csv
-import io
 import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from dvbench.errors import UserError
 from dvbench.execution.resume import needed_variants
-from dvbench.files import write_atomically
+from dvbench.files import read_rows, write_rows
 from dvbench.registry import find
 from dvbench.results import Cell, Cost, Result, Store
 
@@ -143,18 +139,13 @@ def write_cost_table(results: Path, path: Path = TABLE) -> None:
     """Write ``costs.csv`` from a results folder."""
     store = Store(results)
     rows = measured(each for suite in store.suites() for each in stored(store, suite))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Measured)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    write_atomically(path, text.getvalue().encode())
+    write_rows(path, Measured, rows)
 
 
 @cache
 def published_costs() -> tuple[Measured, ...]:
     """Read ``costs.csv``."""
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        return TypeAdapter(tuple[Measured, ...]).validate_python(tuple(csv.DictReader(file)))
+    return read_rows(TABLE, Measured)
 
 
 def known_costs(store: Store, suite: str) -> list[Measured]:

@@ -27,7 +27,7 @@ from dvbench.own_data.pilot import (
     in_words,
     run_pilot,
 )
-from dvbench.own_data.value import MODEL, TRAINING
+from dvbench.own_data.value import MODEL, TRAINING, How
 from dvbench.results.published_gains import PublishedGain
 from dvbench.settings import Goal, Noise
 
@@ -41,7 +41,7 @@ GOALS: dict[Goal, tuple[str, str]] = {
     "pay": ("rank correlation with what models gain from each of ten providers", "paying all alike would do as well"),
 }  # fmt: skip
 CANDIDATES, NEAREST = 6, 3
-FOLDS = 5  # of `dvbench value`, which values all rows
+FOLDS = How.folds  # of `dvbench value`, which values all rows
 
 
 @dataclass(frozen=True)

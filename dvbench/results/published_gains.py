@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
-from dvbench.files import write_atomically
+from dvbench.files import read_rows, write_rows
 from dvbench.settings import Goal
 
 TABLE = Path(__file__).with_name("published_gains.csv")
@@ -58,14 +54,9 @@ class PublishedGain:
 @cache
 def published_gains() -> tuple[PublishedGain, ...]:
     """Read ``published_gains.csv``."""
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        return TypeAdapter(tuple[PublishedGain, ...]).validate_python(tuple(csv.DictReader(file)))
+    return read_rows(TABLE, PublishedGain)
 
 
 def write_gains(rows: Iterable[PublishedGain], path: Path = TABLE) -> None:
     """Write the table."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(PublishedGain)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    write_atomically(path, text.getvalue().encode())
+    write_rows(path, PublishedGain, rows)

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment
 
 from dvbench.registry import Kind
-from leaderboard.descriptions import Description, describe
+from leaderboard.descriptions import Description, describe, plug_in
 from leaderboard.intervals import metric_range
 from leaderboard.site.digests import Digest
 from leaderboard.tables import number
@@ -220,8 +220,3 @@ def _dataset(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
         if plug_in(problem["dataset"]) == name
     ]
     return {"name": name, "description": describe("datasets", name), "problems": problems}
-
-
-def plug_in(dataset: str) -> str:
-    """Return the name of the plug-in of a data set, which may be followed by its parameters."""
-    return re.split(r"[^A-Za-z0-9_.+-]", dataset)[0]

@@ -119,9 +119,9 @@ def _utilities(index: Index, suite: SuiteScores) -> dict[str, float]:
     """Return the test utility of models that are trained on all points, by problem: means over seeds."""
     ids = dict(zip(suite.cells["id"], suite.cells["problem"], strict=True))
     measured: dict[str, dict[int, float]] = {}
-    first = suite.cells.drop_duplicates("problem")["evaluator"].unique()
-    for evaluator in first:
-        for curves in index.curves(str(evaluator)) if "point_removal" in set(suite.scores["task"]) else ():
+    removed = "point_removal" in set(suite.scores["task"])
+    for evaluator in suite.cells.drop_duplicates("problem")["evaluator"].unique() if removed else ():
+        for curves in index.curves(str(evaluator)):
             # Curves of a submission may be any lines.
             fractions, utilities = (curves.lines.get(name, np.empty(0)) for name in ("fraction", "remove_high"))
             known = curves.task == "point_removal" and curves.result_id in ids

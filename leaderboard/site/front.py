@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from leaderboard import statistics
-from leaderboard.descriptions import describe
+from leaderboard.descriptions import describe, plug_in
 from leaderboard.goals import GOALS, IN_WORDS, goal_of
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
@@ -32,7 +32,7 @@ FINDINGS = 3  # sentences on the front page
 @cache
 def data_kind(dataset: str, problem_kind: str) -> str:
     """Say whether a data set has texts, images or tables, from what its description says."""
-    summary = describe("datasets", re.split(r"[^A-Za-z0-9_.+-]", dataset)[0]).summary
+    summary = describe("datasets", plug_in(dataset)).summary
     if problem_kind == "language" or re.search(r"\b(texts?|articles|reviews)\b", summary):
         return "text"
     return "image" if re.search(r"\b(images?|pixels)\b", summary) else "table"

@@ -17,13 +17,13 @@ from dvbench.results import MARKS, FreshRun
 from leaderboard import statistics
 from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.boards import Board
-from leaderboard.descriptions import Description, describe
+from leaderboard.descriptions import Description, describe, plug_in
 from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
 from leaderboard.goals import IN_WORDS
 from leaderboard.index import Index
 from leaderboard.intervals import interval, metric_range
 from leaderboard.site import front
-from leaderboard.site.catalogue import METHODS, PLURALS, about, plug_in, slug, title
+from leaderboard.site.catalogue import METHODS, PLURALS, about, slug, title
 from leaderboard.site.digests import Digest
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
 from leaderboard.site.suite_figures import shown_exhibits

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from loose_scripts import HEAD
 
+from dvbench.execution import scoring
 from dvbench.results import Store
+from dvbench.scoring.retraining import Retraining
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +25,20 @@ def _private_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def retrainings(monkeypatch: pytest.MonkeyPatch) -> list[Retraining]:
+    """What trains models of coalitions, in the order in which scoring makes them."""
+    made: list[Retraining] = []
+
+    class Seen(Retraining):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(scoring, "Retraining", Seen)
+    return made
 
 
 @pytest.fixture

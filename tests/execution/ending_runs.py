@@ -20,6 +20,12 @@ class Quick(DataEvaluator):
     def train_data_values(self, *args, **kwargs): return self
     def evaluate_data_values(self): return self.random_state.normal(size=len(self.x_train))
 
+class Slow(Quick):
+    def train_data_values(self, *args, **kwargs):
+        with open(os.path.dirname(__file__) + "/slow", "a") as file: file.write(f"{os.getpid()}\\n")
+        time.sleep(2)
+        return self
+
 class Hanging(Quick):
     def train_data_values(self, *args, **kwargs):
         with open("hanging", "a") as file: file.write(f"{os.getpid()}\\n")

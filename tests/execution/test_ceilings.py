@@ -54,18 +54,10 @@ def test_ceilings_are_correlations_of_two_trainings(cell: Cell, store: Store) ->
     assert not np.array_equal(*lds)
 
 
-def test_evaluators_share_the_other_training(cell: Cell, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[Retraining] = []
-
-    class Seen(Retraining):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)
-            made.append(self)
-
-    monkeypatch.setattr(scoring, "Retraining", Seen)
+def test_evaluators_share_the_other_training(cell: Cell, store: Store, retrainings: list[Retraining]) -> None:
     other = made_up_cell("knn_shapley", tasks=TASKS).model_copy(update={"problem": cell.problem})
     first, second = run_cells([cell, other], store, "cpu", 0)
-    assert [retraining.model.fits.count for retraining in made] == [64, 64]
+    assert [retraining.model.fits.count for retraining in retrainings] == [64, 64]
     assert [score.ceiling for score in first.scores.values()] == [score.ceiling for score in second.scores.values()]
 
 

@@ -13,14 +13,6 @@ from living import pids_in, wait_until
 
 pytestmark = pytest.mark.slow
 
-SLOW = """
-class Slow(Quick):
-    def train_data_values(self, *args, **kwargs):
-        with open("slow", "a") as file: file.write(f"{os.getpid()}\\n")
-        time.sleep(2)
-        return self
-"""
-
 
 @pytest.mark.parametrize("runs", [1, 3])
 def test_a_full_disk_ends_runs_in_a_line_and_they_continue_when_there_is_space(tmp_path: Path, runs: int) -> None:
@@ -59,8 +51,6 @@ def test_clocks_that_are_wrong_by_an_hour_change_nothing(
 
 def test_a_run_that_is_cut_off_for_longer_than_its_claims_hold_does_no_damage(tmp_path: Path) -> None:
     write_all(tmp_path, evaluators=("loose_ending:Slow", "random"))
-    with (tmp_path / "loose_ending.py").open("a") as file:
-        file.write(SLOW)
     cut = start_run(tmp_path, "--jobs", 1)
     wait_until(lambda: pids_in(tmp_path / "slow") or cut.poll() is not None, 900)
     halted = [cut.pid, *pids_in(tmp_path / "slow")]
@@ -79,8 +69,6 @@ def test_a_run_that_is_cut_off_for_longer_than_its_claims_hold_does_no_damage(tm
 
 def test_a_shard_that_dies_is_missing_until_it_is_run_again(tmp_path: Path) -> None:
     write_all(tmp_path, evaluators=("loose_ending:Slow", "random"))
-    with (tmp_path / "loose_ending.py").open("a") as file:
-        file.write(SLOW)
     other = start_run(tmp_path, "--jobs", 1, "--shard", "2/2", "--results", "part2")
     dying = start_run(tmp_path, "--jobs", 1, "--shard", "1/2", "--results", "part1")
     wait_until(lambda: list((tmp_path / "part1").rglob("values.npy")) or dying.poll() is not None, 900)

@@ -14,14 +14,6 @@ from ray_clusters import start_cluster
 
 pytestmark = pytest.mark.slow
 
-SLOW = """
-class Slow(Quick):
-    def train_data_values(self, *args, **kwargs):
-        with open(os.path.dirname(__file__) + "/slow", "a") as file: file.write(f"{os.getpid()}\\n")
-        time.sleep(2)
-        return self
-"""
-
 
 @pytest.fixture
 def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
@@ -62,8 +54,6 @@ def test_two_drivers_with_wrong_clocks_on_a_disk_that_was_full(
 
 def test_a_driver_that_is_cut_off_from_the_head_loses_nothing_that_it_wrote(head: Any, tmp_path: Path) -> None:
     write_all(tmp_path, evaluators=("random", "loose_ending:Slow"))
-    with (tmp_path / "loose_ending.py").open("a") as file:
-        file.write(SLOW)
     cut = start_run(tmp_path, "--on", "ray", "--address", head.address, "--device", "cpu")
     wait_until(lambda: pids_in(tmp_path / "slow") or cut.poll() is not None, 900)
     assert cut.poll() is None, cut.communicate()

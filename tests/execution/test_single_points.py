@@ -9,7 +9,7 @@ import pytest
 from changed_cells import with_problem
 from loose_scripts import made_up_cell, run_cell
 
-from dvbench.execution import costs, scoring
+from dvbench.execution import costs
 from dvbench.execution.resume import unfinished
 from dvbench.problems.build import build_from_settings
 from dvbench.problems.variants import FAMILIES
@@ -30,22 +30,14 @@ def small(evaluator: str = "knn_shapley", tasks: tuple[str, ...] = TASKS, **para
 
 
 def test_models_are_trained_once_for_both_tasks_and_once_more_for_ceilings(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, retrainings: list[Retraining]
 ) -> None:
-    made: list[Retraining] = []
-
-    class Seen(Retraining):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)
-            made.append(self)
-
-    monkeypatch.setattr(scoring, "Retraining", Seen)
     result = run_cell(small(), store)
     assert {name: score.error for name, score in result.scores.items()} == dict.fromkeys(TASKS)
-    assert [retraining.model.fits.count for retraining in made] == [100, 100]
+    assert [retraining.model.fits.count for retraining in retrainings] == [100, 100]
     assert {*POINTS} < result.arrays.keys()
     problem = build_from_settings(result.cell.problem, 0)
-    first, again = (each.measured(hundred_halves(problem), ["points"]) for each in made)
+    first, again = (each.measured(hundred_halves(problem), ["points"]) for each in retrainings)
     expected = [rank_correlation(*pair)[0] for pair in zip(first, again, strict=True)]
     assert result.scores["lds_per_point"].ceiling == pytest.approx(np.mean(expected))
     assert not np.array_equal(first, again)
