@@ -35,5 +35,7 @@ def recomputation(network: nn.Module, wanted: bool) -> Iterator[None]:
 
 def recomputes_activations(network: nn.Module) -> bool:
     """Whether a network has activation checkpointing switched on."""
-    names = ("is_activation_checkpointing", "is_gradient_checkpointing")
-    return any(getattr(network, name, False) for name in names)
+    for name in ("is_activation_checkpointing", "is_gradient_checkpointing"):  # where both exist, the second warns
+        if hasattr(type(network), name):
+            return bool(getattr(network, name))
+    return False
