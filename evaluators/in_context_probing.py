@@ -14,7 +14,7 @@ from dvbench.number_checks import whole_number
 from dvbench.problems.perplexity import are_tokens
 from dvbench.randomness import random_state as as_random_state
 from dvbench.training.language_model import LanguageModel
-from dvbench.training.output_chunks import full_precision
+from dvbench.training.output_chunks import full_precision, logits_of
 from dvbench.training.tensors import as_tensor
 from dvbench.training.text_batches import lengths, output_layer
 from evaluators.common.own_evaluator import OwnEvaluator
@@ -125,7 +125,7 @@ def summed_loss(model: LanguageModel, x: torch.Tensor, y: torch.Tensor) -> tuple
     layer, total = output_layer(model.network), 0.0
     for features, tokens in zip(entering.split(CHUNK), targets.split(CHUNK), strict=True):
         with model.autocast():
-            logits = layer(features)
+            logits = logits_of(layer, features)
         total += float(F.cross_entropy(full_precision(logits), tokens, reduction="sum"))
     return total, sum(sizes)
 

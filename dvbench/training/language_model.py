@@ -22,7 +22,7 @@ from dvbench.problems.perplexity import NOT_PREDICTED
 from dvbench.settings import Kind, Precision
 from dvbench.training.checkpoints import Checkpoints, TrainingProgress, run_key, seconds_between
 from dvbench.training.memory import parameter_count
-from dvbench.training.output_chunks import full_precision
+from dvbench.training.output_chunks import full_precision, logits_of
 from dvbench.training.pass_size import PassSize
 from dvbench.training.recompute import recomputation
 from dvbench.training.tensor_model import FitStatistics
@@ -231,7 +231,7 @@ class LanguageModel(GradientModel, TorchModel):
             entering = features(self.network, batch)
             targets = batch.targets.to(entering.device)
             losses = [
-                F.cross_entropy(full_precision(layer(entering[chunk])), targets[chunk], reduction="none")
+                F.cross_entropy(full_precision(logits_of(layer, entering[chunk])), targets[chunk], reduction="none")
                 for chunk in batch.chunks(size.chunk_texts(batch.tokens.shape[1]))
             ]
         log_p = -torch.cat([entering.new_empty(0), *losses]).cpu()

@@ -13,10 +13,16 @@ from functools import partial
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
 from dvbench.training.losses import subtract_one_hot
+
+# A GPU has fast kernels for products in half precision only where dimensions are a multiple of this. GPT-2 has 50,257
+# words: without padding, the three products of the output layer took 23 of the 55 ms of a step of gpt2 on an H200.
+MULTIPLE = 64
+PADDED_ON = ("cuda",)
 
 ChunkGradient = tuple[torch.Tensor | float, torch.Tensor]
 """Loss of a chunk, a scalar, and its gradient with respect to the chunk's logits (tokens, vocabulary)."""
@@ -66,6 +72,20 @@ def token_losses(targets: torch.Tensor) -> ChunkRule:
         return loss, subtract_one_hot(log_p.exp_(), y)
 
     return rule
+
+
+def logits_of(layer: nn.Module, entering: torch.Tensor) -> torch.Tensor:
+    """Logits (tokens, vocabulary) in the precision of the caller's ``torch.autocast``.
+
+    On a GPU in half precision they are a view of logits of a padded vocabulary, which are computed faster.
+    """
+    device = entering.device.type
+    if type(layer) is not nn.Linear or device not in PADDED_ON or not torch.is_autocast_enabled(device):
+        logits: torch.Tensor = layer(entering)
+        return logits
+    words, more = len(layer.weight), -len(layer.weight) % MULTIPLE
+    bias = None if layer.bias is None else F.pad(layer.bias, (0, more))
+    return F.linear(entering, F.pad(layer.weight, (0, 0, 0, more)), bias)[:, :words]
 
 
 def full_precision(logits: torch.Tensor) -> torch.Tensor:
@@ -119,7 +139,7 @@ def _slopes_of_chunk(
     """
     with torch.enable_grad():
         inputs = entering.detach().requires_grad_(wanted[0])
-        outputs = layer(inputs)
+        outputs = logits_of(layer, inputs)
     moving = {number: each for number, each in enumerate([inputs, *parameters]) if wanted[number]}
     with torch.autocast(entering.device.type, enabled=False):
         loss, slope = rule(full_precision(outputs.detach()))

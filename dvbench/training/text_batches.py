@@ -114,7 +114,8 @@ class TextLoss(nn.Module):
 
 def passes(x: torch.Tensor, y: torch.Tensor, size: PassSize) -> Iterator[tuple[slice, TextBatch]]:
     """Split texts into minibatches for one pass each; yield their rows and the minibatch."""
-    texts = size.texts(len(x), x.shape[1])
+    longest = max(2, int(lengths(x).max())) if len(x) else 2
+    texts = size.texts(len(x), longest)
     for start in range(0, len(x), texts):
         rows = slice(start, start + texts)
         yield rows, text_batch(x[rows], y[rows])

@@ -21,7 +21,7 @@ from dvbench.randomness import integer_seed, torch_generator
 from dvbench.training.contract import OutputFunction
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.memory import LOGITS_UNLEARNING
-from dvbench.training.output_chunks import ChunkGradient, chunked_loss
+from dvbench.training.output_chunks import ChunkGradient, chunked_loss, logits_of
 from dvbench.training.pass_size import PassSize
 from dvbench.training.recompute import recomputation
 from dvbench.training.tensor_model import seeded
@@ -30,6 +30,7 @@ from dvbench.training.text_training import adamw, training_bytes
 from dvbench.unlearning.contract import Minibatch, Parameters, Rule, UnlearningMethod
 from dvbench.unlearning.engine import Observer, mean_gradient, require_a_rule, require_convergence
 from dvbench.unlearning.minibatches import Minibatches
+from dvbench.unlearning.text_anchor import adapters_distance, add_distance
 
 _MinibatchOf = Callable[[torch.Tensor, slice], Minibatch]
 
@@ -140,6 +141,7 @@ class LanguageModelUnlearner:
         size = PassSize(network, logits=LOGITS_UNLEARNING, coming=coming)
         optimiser = adamw(network, method.lr, method.weight_decay)
         reset = partial(optimiser.zero_grad, set_to_none=True)
+        anchor = self._anchor(network)
         drawn = ((forget[:, 0], validation) for forget, validation in minibatches.pieces([coalition]))
         for step, (forget, validation) in enumerate(pair for piece in drawn for pair in zip(*piece, strict=True)):
             if observer is not None:
@@ -147,6 +149,8 @@ class LanguageModelUnlearner:
                 network.train()  # computing outputs leaves it in evaluation mode, where it keeps all activations
             with recomputation(network, size.recompute):
                 size.attempt(partial(self._accumulate_step, network, size, (forget, validation), seed, step), reset)
+            if anchor is not None:
+                anchor()
             optimiser.step()
             reset()
         if observer is not None:
@@ -165,8 +169,6 @@ class LanguageModelUnlearner:
             self._accumulate_forget(network, size, forget_rule, rows[0], seed, step)
         if validation_rule is not None:
             self._accumulate_validation(network, size, validation_rule, rows[1])
-        if self.method.anchor:
-            self._accumulate_anchor(network)
 
     def _accumulate_forget(
         self, network: nn.Module, size: PassSize, rule: Rule, rows: torch.Tensor, seed: int, step: int
@@ -227,7 +229,7 @@ class LanguageModelUnlearner:
             @torch.no_grad()
             def full() -> torch.Tensor:
                 with self.model.autocast():
-                    outputs: torch.Tensor = output_layer(self.model.network)(entering_full()[chunk])
+                    outputs = logits_of(output_layer(self.model.network), entering_full()[chunk])
                 return outputs.to(logits).T.unsqueeze(0)
 
             texts = owners[chunk] - owners[chunk][0]
@@ -235,23 +237,17 @@ class LanguageModelUnlearner:
 
         return of_chunk
 
-    def _accumulate_anchor(self, network: nn.Module) -> None:
-        """Add the gradient of the weighted squared distance from the full model's parameters."""
-        weight = self.method.anchor
+    def _anchor(self, network: nn.Module) -> Callable[[], None] | None:
+        """Return what adds the gradient of the weighted squared distance from the full model's parameters, if any."""
+        weight, full = self.method.anchor, self.model.network
+        if not weight:
+            return None
         if self.method.parameters == "lora":
-            torch.autograd.backward(weight * _adapters_squared(network))
-            return
+            return partial(adapters_distance(network), weight)
         if self.method.parameters == "head":
-            pairs = zip(output_layer(network).parameters(), output_layer(self.model.network).parameters(), strict=True)
-        else:
-            pairs = zip(network.parameters(), self.model.network.parameters(), strict=True)
-        with torch.no_grad():
-            for parameter, origin in pairs:
-                difference = parameter - origin
-                if parameter.grad is None:
-                    parameter.grad = difference.mul_(2 * weight)
-                else:
-                    parameter.grad.add_(difference, alpha=2 * weight)
+            network, full = output_layer(network), output_layer(full)
+        origins = [each.detach() for each in full.parameters()]
+        return partial(add_distance, list(network.parameters()), origins, weight)
 
 
 def _trainable_copy(network: nn.Module, parameters: Parameters, seed: int) -> nn.Module:
@@ -282,14 +278,3 @@ def _inner_layers(network: nn.Module) -> dict[str, nn.Module]:
         for name, module in network.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and module is not last
     }
-
-
-def _adapters_squared(network: nn.Module) -> torch.Tensor:
-    """Squared norm of what low-rank adapters add to the weights: ``|s B A|^2 = s^2 tr(B^T B A A^T)``."""
-    total = torch.zeros(())
-    adapted: list[Any] = [module for module in network.modules() if hasattr(module, "lora_A")]
-    for layer in adapted:
-        for name, down in layer.lora_A.items():
-            a, b = down.weight, layer.lora_B[name].weight
-            total = total.to(a) + layer.scaling[name] ** 2 * ((b.T @ b) * (a @ a.T)).sum()
-    return total

@@ -169,21 +169,23 @@ def reset_peak(device: str) -> Callable[[], str]:
     return lambda: f", {torch.cuda.max_memory_allocated() / 1e9:.0f} GB"
 
 
-PARTS: tuple[Callable[[bool, str], Iterator[tuple[str, str, str]]], ...] = (point_rows, text_rows)
+PARTS: dict[str, Callable[[bool, str], Iterator[tuple[str, str, str]]]] = {"points": point_rows, "texts": text_rows}
 
 
 def main() -> None:
     """Measure all parts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="small sizes, on the CPU if there is no GPU")
-    tiny = parser.parse_args().tiny
+    parser.add_argument("--part", choices=PARTS, help="only models of points, or only of texts")
+    given = parser.parse_args()
+    tiny, parts = given.tiny, PARTS if given.part is None else {given.part: PARTS[given.part]}
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu" and not tiny:
         parser.error("there is no GPU; --tiny measures small sizes on a CPU")
     name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
     started = time.perf_counter()
     print(f"{name}, torch {torch.__version__}\n\n| work | measured | compared with |\n|---|---|---|")
-    for part in PARTS:
+    for part in parts.values():
         for row in part(tiny, device):
             print(f"| {' | '.join(row)} |", flush=True)
     print(f"\nThis took {time.perf_counter() - started:.0f} s.")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from plain_texts import made_texts, tiny_model
 from torch import nn
 
-from dvbench.training.output_chunks import chunked_loss, token_losses
+from dvbench.training.output_chunks import chunked_loss, logits_of, token_losses
 from dvbench.training.text_batches import text_batch
 
 TOKENS, WIDTH, VOCABULARY = 11, 5, 13
@@ -50,6 +50,32 @@ def test_half_precision_is_that_of_the_caller(size):
     for one, other in zip(*(torch.autograd.grad(loss, leaves) for loss in (actual, expected)), strict=True):
         assert one.dtype == torch.float32
         torch.testing.assert_close(one, other, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_padded_vocabulary_changes_nothing(bias, monkeypatch):
+    """In half precision on a GPU, for whose fast kernels it is."""
+    monkeypatch.setattr("dvbench.training.output_chunks.MULTIPLE", 8)
+    layer, entering = made(torch.float32, bias=bias)
+    leaves, results, products = [entering, *layer.parameters()], [], []
+    for devices in ((), ("cpu",)):
+        monkeypatch.setattr("dvbench.training.output_chunks.PADDED_ON", devices)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = logits_of(layer, entering)
+            loss = chunked_loss(layer, entering, chunks(4), token_losses(TARGETS))
+        products.append(logits.stride(0))
+        results.append([logits, loss, *torch.autograd.grad(loss, leaves), *torch.autograd.grad(logits.sum(), leaves)])
+    assert products == [VOCABULARY, 16]  # the second is a view of 16 columns
+    for one, other in zip(*results, strict=True):
+        assert one.shape == other.shape
+        torch.testing.assert_close(one, other, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+def test_only_half_precision_is_padded(precision, monkeypatch):
+    monkeypatch.setattr("dvbench.training.output_chunks.PADDED_ON", ("cpu",))
+    layer, entering = made(precision)
+    assert logits_of(layer, entering).stride(0) == VOCABULARY
 
 
 @pytest.mark.parametrize("trained", ["layer", "rest"])
