@@ -295,7 +295,8 @@ class TensorModel(GradientModel, TorchModel):
                 sample_weight=sample_weight,
                 on_epoch=on_epoch,
                 on_gradient=on_gradient,
-                record=recorder(self.network),
+                # Copies of many sizes have steps of many shapes, and to record these takes longer than it saves.
+                record=recorder(self.network) if copies.copies == 1 else None,
             )
 
     @torch.no_grad()

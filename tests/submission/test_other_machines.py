@@ -66,6 +66,11 @@ def test_what_repeats_to_the_bit(changed: dict[str, Any], same: bool) -> None:
     assert (tolerance(None, there, here), tolerance(0.5, there, here)) == (0.01 if same else 0.05, 0.5)
 
 
+def test_a_gpu_does_not_repeat_itself() -> None:
+    gpu = current_environment("cpu").model_copy(update={"device": "A GPU"})
+    assert not repeats(gpu, gpu)
+
+
 @pytest.mark.parametrize("package", ["torch", "numpy"])
 def test_another_version_may_round_in_another_way(package: str) -> None:
     here = current_environment("cpu")

@@ -1,6 +1,6 @@
 """The time that suites of texts should take on a GPU, from their work and speeds that were measured on an H200.
 
-They have not been run. Speeds are those of docs/performance.md: tokens per second of training, and seconds of an
+Speeds are those of docs/performance.md: tokens per second of training, and seconds of an
 unlearning step on 8 texts of the forget set and 8 of the validation set, both with whole minibatches in a pass.
 """
 
@@ -26,7 +26,7 @@ class Speed:
     unlearning_step: float
 
 
-SPEEDS = {"gpt2": Speed(194_000, 0.105), "gpt2_xl": Speed(31_000, 0.422)}
+SPEEDS = {"gpt2": Speed(209_000, 0.068), "gpt2_xl": Speed(34_000, 0.310)}
 
 
 def work(evaluator, problem) -> tuple[float, int]:
@@ -35,7 +35,7 @@ def work(evaluator, problem) -> tuple[float, int]:
     epoch_of_gradients = (sizes.train + sizes.validation) / sizes.train / problem.training.epochs
     match evaluator.name:
         case "unlearning_shapley":
-            return 1, 2**n - 1
+            return 1, 2 * (2**n - 1) + 1  # two draws of minibatches, and all corpora
         case "partial_unlearning_shapley":
             return 1 + 1, n  # the full model, and one on each corpus alone
         case "data_shapley":
@@ -92,9 +92,11 @@ def test_the_hour_is_less_than_half_and_each_cell_less_than_six_minutes() -> Non
 
 
 def test_a_minute_suite_has_all_evaluators_for_texts() -> None:
-    """Those of the tiny suite, which can all be computed on texts, at one rate for all."""
+    """Those of the tiny suite, which can all be computed on texts, at one rate for all; but one takes too long."""
     tiny, minutes = (load_suite(name) for name in ("text-tiny", "text-gpu-minutes"))
-    assert [each.title for each in minutes.evaluators] == [each.title for each in tiny.evaluators]
+    assert [each.title for each in minutes.evaluators] == [
+        each.title for each in tiny.evaluators if each.name != "hessian_influence"
+    ]
     assert minutes.seeds == (0,)
     assert {each.params["method"]["lr"] for each in minutes.evaluators if "method" in each.params} == {2e-5}
 
