@@ -183,7 +183,9 @@ def _drawn(generator: torch.Generator) -> Any:
 
     def rule(logits: torch.Tensor, chunk: slice) -> ChunkGradient:
         p = logits.softmax(dim=1)
-        drawn = torch.multinomial(p.cpu(), 1, generator=generator).to(p.device)
+        # Only random numbers come from the CPU: to move the probabilities of all words there takes a GPU minutes.
+        cumulative, draws = p.cumsum(dim=1), torch.rand(len(p), 1, generator=generator, dtype=p.dtype).to(p.device)
+        drawn = torch.searchsorted(cumulative, draws * cumulative[:, -1:])
         return 0.0, p.scatter_add_(1, drawn, p.new_tensor(-1.0).expand(drawn.shape))
 
     return rule
