@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from dvbench.training.optimisers import BETAS
+from dvbench.training.vector_jacobian import vector_jacobian
 from evaluators.common.replay import Replay, ReplayedEvaluator
 
 
@@ -76,5 +77,5 @@ class AdamTracIn(ReplayedEvaluator):
                 rates = replay.rates(replay.next_state(before, gradient, step).second, step)
                 # What a unit of gradient in this step does to the loss, by this step and by all later ones.
                 carried = [BETAS[0] * c + r * t for c, r, t in zip(carried, rates, towards, strict=True)]
-            (share,) = torch.autograd.grad(gradient, importance, carried)
+            (share,) = vector_jacobian(gradient, carried, [importance])
             yield step, (1 - BETAS[0]) * share.double()

@@ -17,6 +17,7 @@ from dvbench.number_checks import number
 from dvbench.training.heads import all_features_and_logits, output_layer, require_own_weights
 from dvbench.training.language_model import LanguageModel
 from dvbench.training.losses import is_classification, predictions, residuals
+from dvbench.training.vector_jacobian import vector_jacobian
 from evaluators.common.ekfac import ekfac_values
 from evaluators.common.requirements import Layers, checked_layers
 from evaluators.common.stepwise import StepwiseEvaluator
@@ -161,7 +162,7 @@ class Curvature:
 
     def _transposed(self, points: torch.Tensor, logits: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """The transposed Jacobian of the logits times weights of their shape, as one vector with its graph."""
-        parts = torch.autograd.grad(logits, self.parameters, weights, create_graph=True, materialize_grads=True)
+        parts = vector_jacobian([logits], [weights], self.parameters, create_graph=True)
         return torch.cat([part.flatten() for part in parts])
 
     def _moved(self, points: torch.Tensor, logits: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
@@ -171,7 +172,7 @@ class Curvature:
         """
         weights = torch.zeros_like(logits, requires_grad=True)
         transposed = self._transposed(points, logits, weights)
-        return torch.autograd.grad(transposed, weights, direction, retain_graph=True)[0]
+        return vector_jacobian([transposed], [direction], [weights], retain_graph=True)[0]
 
     def mean_gradient(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Gradient of the mean loss of points, shape (parameters,)."""

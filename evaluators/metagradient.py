@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from dvbench.training.vector_jacobian import vector_jacobian
 from evaluators.common.replay import Replay, ReplayedEvaluator
 
 
@@ -70,5 +71,5 @@ class Metagradient(ReplayedEvaluator):
             importance, gradient = replay.gradient(leaves.weights, step)
             after = replay.next_state(leaves, gradient, step)
             inputs = [importance, *leaves.tensors]
-            by_point, *adjoint = torch.autograd.grad(after.tensors, inputs, adjoint, materialize_grads=True)
+            by_point, *adjoint = vector_jacobian(after.tensors, adjoint, inputs)
             yield step, -by_point

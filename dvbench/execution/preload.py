@@ -12,6 +12,7 @@ from dvbench.execution.keeper import end_with_parent
 from dvbench.registry import KINDS, entries
 
 MODULES = (
+    "griffe",
     "opendataval.dataval",
     "opendataval.experiment.util",
     "sklearn.datasets",

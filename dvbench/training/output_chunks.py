@@ -18,6 +18,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from dvbench.training.losses import subtract_one_hot
+from dvbench.training.vector_jacobian import vector_jacobian
 
 # A GPU has fast kernels for products in half precision only where dimensions are a multiple of this. GPT-2 has 50,257
 # words: without padding, the three products of the output layer took 23 of the 55 ms of a step of gpt2 on an H200.
@@ -143,5 +144,5 @@ def _slopes_of_chunk(
     moving = {number: each for number, each in enumerate([inputs, *parameters]) if wanted[number]}
     with torch.autocast(entering.device.type, enabled=False):
         loss, slope = rule(full_precision(outputs.detach()))
-        parts = torch.autograd.grad(outputs, list(moving.values()), slope.to(outputs.dtype)) if moving else ()
+        parts = vector_jacobian([outputs], [slope.to(outputs.dtype)], list(moving.values())) if moving else ()
     return loss, dict(zip(moving, parts, strict=True))

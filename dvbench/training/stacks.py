@@ -21,6 +21,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from dvbench.training.memory import memory_of
 from dvbench.training.pass_size import MARGIN
+from dvbench.training.vector_jacobian import vector_jacobian
 
 LogitGradient = Callable[[torch.Tensor], torch.Tensor]
 
@@ -222,8 +223,7 @@ class FunctionalStack(Stack):
             leaves = [p.detach().requires_grad_() for p in self.parameters]
             logits = self._call(leaves, x)
             downstream = logit_gradient(logits.detach().transpose(1, 2)).transpose(1, 2).to(logits.dtype)
-            new_gradients = torch.autograd.grad(logits, leaves, downstream, materialize_grads=True)
-        for gradient, new in zip(self.gradients, new_gradients, strict=True):
+        for gradient, new in zip(self.gradients, vector_jacobian([logits], [downstream], leaves), strict=True):
             _add(gradient, new, beta)
 
 

@@ -11,7 +11,7 @@ import torch
 from opendataval.model import GradientModel
 from opendataval.model.api import TorchModel
 from torch import nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, vmap
 from torch.utils.data import Dataset
 
 from dvbench.settings import Kind, Precision
@@ -342,19 +342,20 @@ class TensorModel(GradientModel, TorchModel):
         """
         self.eval()
         x, y = as_tensor(x_data).to(self.device), as_tensor(y_data).to(self.device)
-        parameters = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
-        buffers = dict(self.network.named_buffers())
+        named, buffers = dict(self.network.named_parameters()), dict(self.network.named_buffers())
 
-        def loss(weights: dict[str, torch.Tensor], point: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-            logits = functional_call(self.network, (weights, buffers), (point.unsqueeze(0),))
-            return point_losses(logits, target.unsqueeze(0)).squeeze(0)
+        def logits(weights: list[torch.Tensor], point: torch.Tensor) -> torch.Tensor:
+            of_network = dict(zip(named, weights, strict=True))
+            outputs: torch.Tensor = functional_call(self.network, (of_network, buffers), (point.unsqueeze(0),))
+            return outputs.squeeze(0)
 
-        gradients = vmap(grad(loss), in_dims=(None, 0, 0))
-        chunk = max(1, GRADIENT_FLOATS // sum(parameter.numel() for parameter in parameters.values()))
-        for points, targets in zip(x.split(chunk), y.split(chunk), strict=True):
-            batch = gradients(parameters, points, targets)
-            for i in range(len(points)):
-                yield tuple(batch[name][i] for name in parameters)
+        chunk = max(1, GRADIENT_FLOATS // sum(parameter.numel() for parameter in named.values()))
+        for points, targets in zip(x.split(chunk), y.split(chunk), strict=True) if len(x) else ():
+            # Each point has parameters of its own, so that one backward pass gives the gradients of all.
+            own = [p.detach().expand(len(points), *p.shape).requires_grad_() for p in named.values()]
+            with torch.enable_grad():
+                loss = point_losses(vmap(logits)(own, points), targets).sum()
+            yield from zip(*torch.autograd.grad(loss, own, materialize_grads=True), strict=True)
 
 
 def seeded(build: Callable[[], nn.Module], seed: int, device: str = "cpu") -> nn.Module:

@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 from dvbench.errors import UserError
 from dvbench.training.heads import output_layer, require_own_weights
 from dvbench.training.stacks import LinearStack, Stack, view_as_stack
+from dvbench.training.vector_jacobian import vector_jacobian
 from evaluators.common.chain_products import ChainStep
 from evaluators.common.layer_gradients import layer_products, layers_with_parameters
 from evaluators.common.requirements import Layers
@@ -88,7 +89,7 @@ class GhostStep:
         if order == 2:
             of_network = {id(p): g[0] for p, g in zip(self.network.parameters(), stack.gradients, strict=True)}
             step = [of_network[id(p)] for p in self.parameters]
-            curved = torch.autograd.grad(gradient, self.parameters, step, materialize_grads=True)
+            curved = vector_jacobian(gradient, step, self.parameters)
             direction = [first - lr**2 / 2 * second for first, second in zip(direction, curved, strict=True)]
         self.network.train()
         total = self._products(direction, points)

@@ -20,6 +20,7 @@ from dvbench.training.output_chunks import ChunkGradient, chunked_loss, token_lo
 from dvbench.training.pass_size import PassSize
 from dvbench.training.text_batches import features, passes, text_batch
 from dvbench.training.text_batches import output_layer as output_layer_of_texts
+from dvbench.training.vector_jacobian import vector_jacobian
 from evaluators.common.layer_gradients import LayerGradients, linear_weight
 from evaluators.common.requirements import Layers
 
@@ -122,7 +123,7 @@ class LinearLayersOfPoints(_Common):
             for points, targets in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
                 logits = self.network(points)
                 for slope in slopes(logits.detach(), targets.to(logits)):
-                    torch.autograd.grad(logits, self.parameters, slope, retain_graph=True)
+                    vector_jacobian([logits], [slope], self.parameters, retain_graph=True)
         return len(x)
 
 

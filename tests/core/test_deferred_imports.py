@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = "{'torch._dynamo', 'sympy', 'transformers', 'torchvision', 'matplotlib'}"
 
 
@@ -49,6 +51,24 @@ def test_valuing_loads_neither_torchvision_nor_transformers() -> None:
         "import sys, numpy as np, dvbench\n"
         "x = np.random.default_rng(0).normal(size=(40, 2))\n"
         "dvbench.value(x, np.arange(40) % 2, evaluator='data_oob')\n"
+        f"assert not {HEAVY} & set(sys.modules), {HEAVY} & set(sys.modules)"
+    )
+
+
+@pytest.mark.slow
+def test_no_evaluator_of_quick_loads_any_of_them(tmp_path) -> None:
+    """A worker process would load them again for every cell, in the time that is measured."""
+    run(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from dvbench.execution.planning import make_plan\n"
+        "from dvbench.execution.run import run_cells\n"
+        "from dvbench.results import Store\n"
+        "from dvbench.suite import load_suite\n"
+        "cells = make_plan(load_suite('quick')).cells\n"
+        "cells = [each for each in cells if each.key.problem == cells[0].key.problem and each.key.seed == 0]\n"
+        f"results = list(run_cells(cells, Store(Path({str(tmp_path)!r})), 'cpu', 0))\n"
+        "assert len(results) > 20\n"
         f"assert not {HEAVY} & set(sys.modules), {HEAVY} & set(sys.modules)"
     )
 

@@ -78,9 +78,9 @@ def test_gradients_are_taken_in_chunks_that_fit_and_stay_in_order(
     def recording(function, **kwargs):
         mapped = vmap(function, **kwargs)
 
-        def call(parameters, points, targets):
+        def call(parameters, points):
             seen.append(len(points))
-            return mapped(parameters, points, targets)
+            return mapped(parameters, points)
 
         return call
 
