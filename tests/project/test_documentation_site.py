@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-import dvbench
 from dvbench.registry import KINDS, entries, library_entries, suite_files
 
 ROOT = Path(__file__).parents[2]
