@@ -27,6 +27,7 @@ from leaderboard.site.catalogue import METHODS, PLURALS, about, slug, title
 from leaderboard.site.digests import Digest
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
 from leaderboard.site.suite_figures import shown_exhibits
+from leaderboard.site.suite_table import suite_table
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import (
@@ -39,16 +40,12 @@ from leaderboard.tables import (
     REFERENCES_IN_WORDS,
     SCORES_IN_WORDS,
     SECONDS_IN_WORDS,
-    Entry,
     SuiteTables,
     Table,
     arrow,
     between,
-    gaps,
     groups,
-    marks,
     number,
-    rank_interval,
     share,
 )
 from leaderboard.text import clean
@@ -194,62 +191,19 @@ def _mark_counts(cell_marks: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
-    compared = numbers.ranking[numbers.ranking["role"] == ""]
-    evaluators = compared["evaluator"].tolist()
-    last = max(len(evaluators) - 1, 1)
-
-    def percent(rank: float) -> float:
-        """Position of a rank on the drawn interval, from 0 for the first to 100 for the last rank."""
-        return round(100 * (rank - 1) / last, 1)
-
     cells = suite.cells
-    seconds, weakest_marks, fresh_gaps = statistics.seconds(numbers.cost), marks(cells), gaps(suite)
-    rows = [
-        {
-            **row,
-            "interval": rank_interval(row),
-            "percents": [percent(row[name]) for name in ("first", "mean_rank", "last")],
-            "seconds": seconds[row["evaluator"]],
-            "mark": weakest_marks.get(row["evaluator"], ""),
-            "gap": fresh_gaps.get(row["evaluator"], Entry("")),
-        }
-        for row in records(compared)
-    ]
     facets = {name: sorted(cells[name].unique()) for name in ("level", "dataset", "model", "noise")}
     facets["task"] = list(suite.scores["task"].unique())
     facets["hardware"] = sorted(cells.loc[cells["status"] == "ok", "device"].unique())
     return {
-        "rows": rows,
+        **suite_table(suite, numbers),
         "facets": facets,
         "methods": METHODS[cells["kind"].iloc[0]],
-        "tasks": _by_task(suite, evaluators),
         "datasets": sorted(cells["dataset"].unique()),
         "counts": _counts(cells),
         "normalised": "random" in suite.roles.values(),
         "questions": {clean(task): describe("tasks", task).summary for task in facets["task"]},
     }
-
-
-def _by_task(suite: SuiteScores, order: list[str]) -> Table:
-    """Tabulate the mean rank in each task, over its problems and seeds."""
-    scores = statistics.common(suite.scores)
-    ranks = statistics.seed_ranks(scores, dict.fromkeys(set(scores["evaluator"]) - set(order), "not ranked"))
-    means = ranks.groupby([scores["evaluator"], scores["task"], scores["problem"]]).mean()
-    sheet = means.groupby(level=[0, 1]).mean().unstack()
-    tasks = [task for task in suite.scores["task"].unique() if task in sheet]
-    rows = [
-        (
-            Entry(name),
-            *(
-                Entry(number(sheet.loc[name, task], 1), best=sheet.loc[name, task] == sheet[task].min())
-                for task in tasks
-            ),
-        )
-        for name in order
-    ]
-    return Table(
-        "Mean rank by task", (Entry("evaluator"), *(Entry(task.replace("_", " ")) for task in tasks)), tuple(rows)
-    )
 
 
 def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], description: Description) -> dict[str, Any]:

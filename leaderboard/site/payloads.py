@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from leaderboard.index import ScoreCurves
+from leaderboard.reference_models import model_scores
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import CELL, COLUMN, SuiteScores
 from leaderboard.text import clean
@@ -44,7 +45,8 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     dict
         ``columns`` has for every (problem, task) one list of scores per seed, in the order of ``evaluators``: null for
         a planned score that does not exist, false for one that is not planned, and "declined". In the same order every
-        problem has the mean ``seconds`` of the valuations.
+        problem has the mean ``seconds`` of the valuations. Columns of unlearning tasks have the scores per seed of the
+        retrained and the full model as ``models``.
     """
     evaluators = list(suite.cells["evaluator"].unique())
     problems = suite.cells.drop_duplicates("problem")[PROBLEM].rename(columns={"problem": "name"})
@@ -56,6 +58,9 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
         seeds = columns.setdefault((row["problem"], row["task"]), column)["values"]
         value = row["status"] if row["status"] == "declined" else short(row["value"])
         seeds.setdefault(row["seed"], dict.fromkeys(evaluators, False))[row["evaluator"]] = value
+    for row in records(model_scores(suite.scores)):
+        models = columns[row["problem"], row["task"]].setdefault("models", {})
+        models.setdefault(row["model"], []).append(short(row["value"]))
     by_seed = [
         column | {"values": [list(column["values"][seed].values()) for seed in sorted(column["values"])]}
         for column in columns.values()

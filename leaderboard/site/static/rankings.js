@@ -175,14 +175,17 @@ const rankings = (() => {
     return all.includes(null) ? null : mean(all);
   }
 
-  // Mean rank of every evaluator in every task.
-  function byTask(data, columns, evaluators) {
-    const tasks = new Map();
-    for (const sheet of sheets(data, columns, evaluators).counted) {
-      const means = evaluators.map((_, position) => mean(sheet.ranks.map((row) => row[position])));
-      tasks.set(sheet.column.task, [...(tasks.get(sheet.column.task) || []), means]);
+  // The score by task of an evaluator, or of a reference model by its name: means over seeds, then over problems; null if
+  // a problem has no score that has one of another evaluator, unless it is declined.
+  function scores(data, columns, evaluator) {
+    const tasks = new Map(), isNumber = (v) => typeof v === "number";
+    for (const column of columns) {
+      const values = typeof evaluator === "string" ? column.models?.[evaluator] ?? [] : column.values.map((row) => row[evaluator]);
+      const numbers = values.filter(isNumber), left = values.every((v) => v === false) || values.includes("declined");
+      if (!numbers.length && (left || !column.values.some((row) => row.some(isNumber)))) continue;
+      tasks.set(column.task, [...(tasks.get(column.task) || []), numbers.length ? mean(numbers) : null]);
     }
-    return new Map([...tasks].map(([task, all]) => [task, evaluators.map((_, position) => mean(all.map((means) => means[position])))]));
+    return new Map([...tasks].map(([task, means]) => [task, means.includes(null) ? null : mean(means)]));
   }
 
   // The fraction of (column, seed) in which the row's evaluator is better than the column's; where one declines, none.
@@ -193,5 +196,5 @@ const rankings = (() => {
     return evaluators.map((_, i) => evaluators.map((_, j) => (i === j ? null : mean(rows.map((r) => won(r[i], r[j]))))));
   }
 
-  return { overall, byTask, seconds, wins, mean };
+  return { overall, scores, quantile, seconds, wins, mean };
 })();

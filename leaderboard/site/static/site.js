@@ -51,8 +51,9 @@ window.dvbench = (() => {
   function overview(data) {
     const form = find("#filters"), ranking = find("#ranking");
     const positions = new Map(data.evaluators.map((evaluator, e) => [evaluator.name, e]));
-    const rows = all("tbody tr", ranking).map((row) => ({ row, evaluator: positions.get(find("th", row).textContent) }));
-    const hasNormalised = find("thead", ranking).textContent.includes("normalised");
+    const rows = all("tbody tr", ranking).map((row) => ({ row, evaluator: positions.get(find("th a", row).textContent) }));
+    const references = all("tfoot tr", ranking).map((row) => ({ row, evaluator: positions.get(find("th a", row)?.textContent) ?? find("th", row).firstChild.textContent }));
+    const tasks = all("thead th[data-task]", ranking).map((head) => ({ task: head.dataset.task, up: head.dataset.up === "yes" }));
     const names = [...form.elements].filter((field) => field.name).map((field) => field.name);
     const unfiltered = find("#separable").textContent;
     const methods = form.getAttribute("data-methods");  // form.dataset is the field of that name
@@ -82,6 +83,8 @@ window.dvbench = (() => {
       const body = find("tbody", ranking);
       const shown = chosen.filtered ? chosen.entries.map((entry) => filled(rows.find((other) => other.evaluator === entry.evaluator).row, entry)) : rows.map(({ row }) => row);
       body.replaceChildren(...shown);
+      find("tfoot", ranking)?.replaceChildren(...references.map(({ row, evaluator }) => (chosen.filtered ? scored(row.cloneNode(true), evaluator) : row.cloneNode(true))));
+      heat(body);
       const state = view(), [column, direction] = (state.get("sort") || "").split("-");
       table = interactive(ranking, {
         order: /^\d+$/.test(column) && Number(column) < find("thead tr", ranking).children.length ? [[Number(column), direction === "desc" ? "desc" : "asc"]] : [],
@@ -105,69 +108,60 @@ window.dvbench = (() => {
     }
 
     function filled(row, entry) {
-      const copy = row.cloneNode(true), cells = [...copy.children], last = Math.max(chosen.entries.length - 1, 1);
-      const percent = (rank) => Math.min(Math.max((100 * (rank - 1)) / last, 0), 100);
-      const [low, high] = entry.interval;
-      cells[0].textContent = low === high ? low : `${low}-${high}`;
-      cells[0].dataset.order = entry.rank;
-      cells[2].textContent = entry.tier;
-      cells[3].textContent = number(entry.meanRank, 2);
-      cells[3].dataset.order = entry.meanRank;
-      const track = element("span", { class: "track", role: "presentation" }, element("i"), element("b"));
+      const copy = scored(row.cloneNode(true), entry.evaluator), last = Math.max(chosen.entries.length - 1, 1);
+      const cell = (name) => find(`[data-of=${name}]`, copy), percent = (rank) => Math.min(Math.max((100 * (rank - 1)) / last, 0), 100);
+      const put = (name, text, order) => { cell(name).textContent = text; cell(name).dataset.order = order ?? ""; };
+      const [low, high] = entry.interval, seconds = rankings.seconds(data, chosen.columns, entry.evaluator);
+      put("rank", low === high ? low : `${low}-${high}`, entry.rank);
+      put("tier", entry.tier, entry.tier);
+      put("mean", number(entry.meanRank, 2), entry.meanRank);
+      if (cell("normalised")) put("normalised", number(entry.normalised, 2), entry.normalised);
+      put("ok", entry.ok, entry.ok);
+      put("declined", entry.declined, entry.declined);
+      put("seconds", number(seconds, 2), seconds);
+      const lacks = (words) => (entry.lacking ? element("span", { class: "alarm" }, `${entry.lacking}${words}`) : "");
+      cell("lacking").replaceChildren(lacks("") || "0");
+      find("th .alarm", copy)?.remove();
+      find("th", copy).append(" ", lacks(" lacking"));
+      const track = find(".track", copy);
       track.firstChild.style.left = `${percent(low)}%`;
       track.firstChild.style.right = `${100 - percent(high)}%`;
       track.lastChild.style.left = `${percent(entry.meanRank)}%`;
-      cells[4].replaceChildren(track);
-      const rest = cells.slice(hasNormalised ? 6 : 5);
-      if (hasNormalised) {
-        cells[5].textContent = number(entry.normalised, 2);
-        cells[5].dataset.order = entry.normalised ?? "";
-      }
-      rest[0].textContent = entry.ok;
-      rest[2].textContent = entry.declined;
-      const seconds = rankings.seconds(data, chosen.columns, entry.evaluator);
-      rest[3].textContent = number(seconds, 2);
-      rest[3].dataset.order = seconds ?? "";
-      rest[1].replaceChildren(entry.lacking ? element("span", { class: "alarm" }, String(entry.lacking)) : "0");
       return copy;
     }
 
-    // Shades the cells of every column, from the lowest rank to the highest.
-    function heat(sheet) {
-      const lines = all("tbody tr", sheet).map((row) => all("td", row));
-      for (const column of lines[0]?.keys() ?? []) {
-        const cells = lines.map((line) => line[column]).filter((cell) => cell.textContent.trim()), ranks = cells.map((cell) => Number(cell.textContent));
-        const best = Math.min(...ranks), span = Math.max(...ranks) - best || 1;
-        cells.forEach((cell, i) => { cell.classList.add("heat"); cell.style.setProperty("--heat", String(1 - (ranks[i] - best) / span)); });
-      }
+    // Fills the scores by task of a row with those of the chosen columns.
+    function scored(row, evaluator) {
+      const means = rankings.scores(data, chosen.columns, evaluator);
+      all("[data-of=score]", row).forEach((cell, i) => {
+        const value = means.get(tasks[i].task) ?? null;
+        cell.textContent = number(value);
+        value === null ? delete cell.dataset.order : (cell.dataset.order = value);
+      });
+      return row;
     }
 
-    const original = find("#by-task table").cloneNode(true);
-    function tasks() {
-      const holder = find("#by-task");
-      let sheet = original.cloneNode(true);
-      if (chosen.filtered) {
-        const means = rankings.byTask(data, chosen.columns, chosen.evaluators);
-        const head = element("tr", {}, element("th", { scope: "col" }, "evaluator"), ...[...means.keys()].map((task) => element("th", { scope: "col" }, task.replaceAll("_", " "))));
-        const body = chosen.entries.map((entry) => {
-          const e = chosen.evaluators.indexOf(entry.evaluator), { name } = data.evaluators[entry.evaluator];
-          const link = element("a", { href: `evaluators/${encodeURIComponent(name)}.html` }, name);
-          const cells = [...means.values()].map((list) => {
-            const best = list[e] === Math.min(...list.filter((v) => v !== null)), text = number(list[e], 1);
-            return element("td", best ? { class: "best" } : {}, best ? element("strong", {}, text) : text);
-          });
-          return element("tr", {}, element("th", { scope: "row" }, link), ...cells);
+    // Shades the scores of every task from the worst to the best. Scores beyond 1.5 times the range of the middle half
+    // count as the end of the scale, so that one of them does not make all others look the same.
+    function heat(body) {
+      const lines = all("tr", body).map((row) => all("[data-of=score]", row));
+      tasks.forEach(({ up }, i) => {
+        const cells = lines.map((line) => line[i]).filter((cell) => cell.dataset.order), scores = cells.map((cell) => (up ? 1 : -1) * Number(cell.dataset.order));
+        const sorted = [...scores].sort((a, b) => a - b), best = sorted[sorted.length - 1];
+        const [first, third] = [0.25, 0.75].map((level) => (sorted.length ? rankings.quantile(sorted, level) : 0)), reach = 1.5 * (third - first);
+        const low = Math.max(sorted[0], first - reach), high = Math.min(best, third + reach);
+        cells.forEach((cell, j) => {
+          const share = high > low ? Math.min(Math.max((scores[j] - low) / (high - low), 0), 1) : 0;
+          cell.classList.add("heat");
+          cell.style.setProperty("--heat", share.toFixed(3));
+          cell.replaceChildren(scores[j] === best ? element("strong", {}, cell.textContent) : cell.textContent);
         });
-        sheet = element("table", { class: "grid", "aria-label": "Mean rank by task" }, element("thead", {}, head), element("tbody", {}, ...body));
-      }
-      heat(sheet);
-      holder.replaceChildren(element("div", { class: "scroll" }, sheet));
-      interactive(sheet);
+      });
     }
 
     function qualityAndCost() {
       const points = chosen.entries.map((entry) => ({ name: data.evaluators[entry.evaluator].name, y: entry.meanRank, seconds: rankings.seconds(data, chosen.columns, entry.evaluator) }));
-      return charts.qualityAndCost(points, find("#quality-cost").clientWidth);
+      return charts.qualityAndCost(points, find("#quality-cost"));
     }
 
     function winRates() {
@@ -185,7 +179,6 @@ window.dvbench = (() => {
     function update() {
       chosen = choose();
       redraw();
-      tasks();
       charts.show(find("#quality-cost"), qualityAndCost);
       charts.show(find("#win-rates"), winRates);
     }
@@ -205,6 +198,9 @@ window.dvbench = (() => {
     form.addEventListener("change", () => { remember(Object.fromEntries(names.map((name) => [name, form.elements[name].value]))); update(); });
     form.addEventListener("reset", () => { history.replaceState(null, "", "#"); setTimeout(restore); });
     addEventListener("hashchange", restore);
+    const more = find("#more"), fold = (folded) => { ranking.classList.toggle("folded", folded); more.setAttribute("aria-pressed", String(!folded)); };
+    more.addEventListener("click", () => fold(!ranking.classList.contains("folded")));
+    fold(true);
     copies(find("#copy"));
     restore();
   }
