@@ -28,6 +28,7 @@ from leaderboard.site.digests import Digest
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
 from leaderboard.site.suite_figures import shown_exhibits
 from leaderboard.site.suite_table import suite_table
+from leaderboard.site.unlearning_speed import unlearning_speed
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import (
@@ -197,6 +198,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     facets["hardware"] = sorted(cells.loc[cells["status"] == "ok", "device"].unique())
     return {
         **suite_table(suite, numbers),
+        "speed": unlearning_speed(suite),
         "facets": facets,
         "methods": METHODS[cells["kind"].iloc[0]],
         "datasets": sorted(cells["dataset"].unique()),

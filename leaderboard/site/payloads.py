@@ -15,6 +15,7 @@ import numpy as np
 
 from leaderboard.index import ScoreCurves
 from leaderboard.reference_models import model_scores
+from leaderboard.site.unlearning_speed import unlearning_speed
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import CELL, COLUMN, SuiteScores
 from leaderboard.text import clean
@@ -46,7 +47,7 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
         ``columns`` has for every (problem, task) one list of scores per seed, in the order of ``evaluators``: null for
         a planned score that does not exist, false for one that is not planned, and "declined". In the same order every
         problem has the mean ``seconds`` of the valuations. Columns of unlearning tasks have the scores per seed of the
-        retrained and the full model as ``models``.
+        retrained and the full model as ``models``. ``speed`` has the ratios of seconds by size of unlearning methods.
     """
     evaluators = list(suite.cells["evaluator"].unique())
     problems = suite.cells.drop_duplicates("problem")[PROBLEM].rename(columns={"problem": "name"})
@@ -77,6 +78,7 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
             for problem in records(problems)
         ],
         "columns": by_seed,
+        "speed": unlearning_speed(suite)["lines"],
     }
 
 

@@ -1,4 +1,4 @@
-"""The site of the suite quick, and a browser that opens its pages."""
+"""The site of two suites, and a browser that opens its pages."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory) -> Path:
-    """The published results of the suite quick."""
+    """The published results of the suite quick, and of one of the speed of unlearning."""
     folder = tmp_path_factory.mktemp("results")
-    shutil.copytree(ROOT / "results" / "quick", folder / "quick")
+    for name in ("quick", "efficiency-cpu"):
+        shutil.copytree(ROOT / "results" / name, folder / name)
     return folder
 
 

@@ -16,6 +16,7 @@ LABELS = "digits-logistic_regression-labels0.2"
 PAGES = {
     "home": "index.html",
     "suite": "quick/index.html",
+    "efficiency": "efficiency-cpu/index.html",
     "evaluator": "quick/evaluators/chg_shapley.html",
     "dataset": "quick/datasets/digits.html",
     "about": "about/index.html",

@@ -191,3 +191,12 @@ def test_without_scripts_the_tables_are_there(visit):
     assert len(rows(page)) == RANKED
     expect(page.locator("#filters")).to_be_hidden()
     expect(page.locator("noscript").first).to_be_visible()
+
+
+def test_the_speed_of_unlearning_is_drawn_by_size(visit):
+    page = visit("efficiency-cpu/index.html")
+    chart = page.locator("#speed")
+    expect(chart.locator(".scatterlayer .point").first).to_be_visible(timeout=20_000)
+    ratios = page.get_by_role("table", name="Seconds to train and to unlearn").locator("tbody tr")
+    assert chart.locator(".scatterlayer .point").count() == ratios.count()
+    expect(page.locator("#quality-cost")).to_be_hidden()  # with one method there is nothing to compare

@@ -113,6 +113,24 @@ const charts = (() => {
     };
   }
 
+  // Seconds of training over those of unlearning, by size, with a line where both are equal.
+  function speed(lines) {
+    const ends = [Math.min, Math.max].map((of) => of(...lines.flatMap(({ points }) => points)));
+    const style = (line, i) => {
+      if (line.points.length > 1) return { ...look(i, 0, 1, false), mode: "lines+markers" };
+      const color = COLOURS[lines.findIndex(({ dataset }) => dataset === line.dataset) % COLOURS.length];
+      return { mode: "markers", marker: { symbol: "star", size: 11, color } };
+    };
+    return {
+      traces: [
+        { name: "equal", x: ends, y: [1, 1], mode: "lines", line: { color: "#888", width: 1, dash: "dot" }, hoverinfo: "skip" },
+        ...lines.map((line, i) => ({ name: line.name, x: line.points, y: line.ratios, ...style(line, i), hovertemplate: "%{x:,} points: %{y}<extra>%{fullData.name}</extra>" })),
+      ],
+      showlegend: true, legend: { orientation: "h", y: -0.2, font: { size: 11 } }, margin: { l: 52, r: 20, t: 16, b: 50 },
+      xaxis: { type: "log", dtick: 1, title: { text: "points" } }, yaxis: { type: "log", dtick: 1, title: { text: "seconds to train / seconds to unlearn" } },
+    };
+  }
+
   // Points of mean ranks over seconds: those that no other one beats in both are labelled, and the others are grey.
   function qualityAndCost(all, element) {
     const points = all.filter(({ seconds }) => seconds > 0);
@@ -172,5 +190,5 @@ const charts = (() => {
   addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(repaint, 200); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 
-  return { show, overlay, qualityAndCost, COLOURS };
+  return { show, overlay, speed, qualityAndCost, COLOURS };
 })();

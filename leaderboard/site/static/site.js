@@ -201,6 +201,7 @@ window.dvbench = (() => {
     const more = find("#more"), fold = (folded) => { ranking.classList.toggle("folded", folded); more.setAttribute("aria-pressed", String(!folded)); };
     more.addEventListener("click", () => fold(!ranking.classList.contains("folded")));
     fold(true);
+    if (find("#speed")) charts.show(find("#speed"), () => charts.speed(data.speed));
     copies(find("#copy"));
     restore();
   }
