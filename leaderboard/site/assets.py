@@ -6,7 +6,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-OWN = ("site.css", "rankings.js", "charts.js", "site.js", "front.js", "favicon.svg")
+OWN = ("site.css", "rankings.js", "charts.js", "site.js", "compare.js", "front.js", "favicon.svg")
 
 
 def assets() -> dict[str, bytes]:

@@ -19,9 +19,9 @@ from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.boards import Board
 from leaderboard.descriptions import Description, describe, plug_in
 from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
-from leaderboard.goals import IN_WORDS
+from leaderboard.goals import IN_WORDS as GOALS
 from leaderboard.index import Index
-from leaderboard.intervals import interval, metric_range
+from leaderboard.intervals import IN_WORDS, interval, metric_range
 from leaderboard.site import front
 from leaderboard.site.catalogue import METHODS, PLURALS, about, slug, title
 from leaderboard.site.digests import Digest
@@ -74,7 +74,7 @@ def environment() -> Environment:
         "scores": SCORES_IN_WORDS,
     }
     words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
-    words |= {"goals": GOALS_IN_WORDS}
+    words |= {"goals": GOALS_IN_WORDS, "interval": IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug, "linked": linked, "linked_papers": partial(linked, pattern=PAPER)}
     return templates
@@ -110,7 +110,7 @@ def suite_files(
     )
     for board in versions:
         yield f"{home}/boards/{board.version}.html", page("board.html.jinja", root="../../", board=board)
-    yield f"{home}/compare.html", page("compare.html.jinja", root="../")
+    yield f"{home}/compare.html", page("compare.html.jinja", root="../", plural=PLURALS[suite.cells["kind"].iloc[0]])
     about = {submission.evaluator: submission.about for submission in index.store.submissions(index.suite)}
     parts = _rows_by_evaluator(suite, numbers)
     descriptions = {
@@ -154,7 +154,7 @@ def home_files(
     all_views = [view for digest in digests for view in digest.views]
     chosen = front.best_views(all_views, "evaluators") or front.best_views(all_views)
     goals = front.best_views(all_views)
-    words = {str(goal): text for goal, text in IN_WORDS.items() if goal in goals}
+    words = {str(goal): text for goal, text in GOALS.items() if goal in goals}
     shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words, "page_of": about}
     shown |= {"statements": front.statements(goals), "dvbench_version": version("dvbench")}
     page = templates.get_template("home.html.jinja")

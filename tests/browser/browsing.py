@@ -17,6 +17,7 @@ from leaderboard.suite_scores import SuiteScores
 
 ROOT = Path(__file__).parents[2]
 RANKED = len(load_suite("quick").evaluators) - len({"random", "unlearning_shapley-hard"})  # which are reference rows
+LABELS = "digits-logistic_regression-labels0.2"
 TASKS = list(dict.fromkeys(task for cell in Store(ROOT / "results").plan("quick").cells for task in cell.tasks))
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HINT = "no browser: install Chromium, run 'playwright install chromium', or name one in DVBENCH_BROWSER"

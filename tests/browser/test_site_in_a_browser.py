@@ -9,10 +9,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import RANKED
+from browsing import LABELS, RANKED
 from playwright.sync_api import expect
 
-LABELS = "digits-logistic_regression-labels0.2"
 PAGES = {
     "home": "index.html",
     "suite": "quick/index.html",
@@ -24,6 +23,7 @@ PAGES = {
     "about a task": "about/tasks/noisy_label_detection.html",
     "about a data set": "about/datasets/digits.html",
     "compare": f"quick/compare.html#evaluators=knn_shapley,random&problem={LABELS}",
+    "compare on all problems": "quick/compare.html#evaluators=knn_shapley,unlearning_shapley-hard,lava",
 }
 
 
@@ -120,20 +120,6 @@ def test_the_first_column_of_a_table_stays_in_sight(visit):
     scroll.evaluate("element => { element.scrollLeft = 300; }")
     assert scroll.evaluate("element => element.scrollLeft") == 300
     assert scroll.locator("tbody th").first.bounding_box()["x"] == pytest.approx(before, abs=20)
-
-
-def test_curves_are_overlaid_side_by_side(visit):
-    page = visit(PAGES["compare"])
-    heads = page.locator("#side-by-side thead th")
-    assert heads.all_inner_texts() == ["task", "knn_shapley", "random"]
-    chart = page.locator("#overlaid .chart").first
-    expect(chart.locator(".legendtext").first).to_be_visible(timeout=20_000)
-    assert {"knn_shapley", "random"} <= set(chart.locator(".legendtext").all_text_contents())
-    page.get_by_label("lava").check()
-    expect(heads).to_have_text(["task", "knn_shapley", "lava", "random"])
-    assert "lava" in page.url
-    page.get_by_role("button", name="Choose none").click()
-    expect(page.locator("#status")).to_contain_text("Choose evaluators")
 
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES)

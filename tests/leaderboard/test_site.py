@@ -111,10 +111,12 @@ def test_data_have_every_score_of_every_seed(write):
     store = write({("p", "A", 0): {"f": 1 / 3}, ("p", "A", 1): "broke", ("p", "random", 1): {"f": 2.0}})
     scores = scores_of(store)
     data = suite_data(scores, suite_statistics(scores))
-    assert [(each["name"], each["role"]) for each in data["evaluators"]] == [("A", ""), ("random", "random")]
+    shown = [(each["name"], each["role"], each["mark"]) for each in data["evaluators"]]
+    assert shown == [("A", "", "claimed"), ("random", "random", "claimed")]
+    assert data["quantiles"] == {2: pytest.approx(12.7062047)}
     (column,) = data["columns"]
     assert column == {
-        "problem": 0, "task": "f", "metric": "f1", "up": True, "values": [[0.333333333, False], [None, 2.0]],
+        "problem": 0, "task": "f", "metric": "f1", "up": True, "range": [None, None], "values": [[0.333333333, False], [None, 2.0]],
     }  # fmt: skip
     assert data["problems"][0]["level"] == "points"
     # A's second valuation broke: it has no seconds.

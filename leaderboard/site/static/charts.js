@@ -86,10 +86,11 @@ const charts = (() => {
     return names.some((name) => name.includes("loss")) ? "loss" : "value of each line";
   }
 
-  // Curves of several evaluators in one chart. One evaluator has a colour for each line, several have one each.
-  function overlay(title, axis, curves) {
+  // Curves of several evaluators in one chart. One evaluator has a colour for each line, several have one each, which is
+  // that of their place among all that are compared.
+  function overlay(title, axis, curves, compared = curves.map(({ evaluator }) => evaluator)) {
     const names = [...new Set(curves.flatMap(({ chart }) => Object.keys(chart.lines)))];
-    const own = names.filter((name) => !SHARED.has(name)), several = curves.length > 1, points = curves.some(({ chart }) => chart.points);
+    const own = names.filter((name) => !SHARED.has(name)), several = compared.length > 1, points = curves.some(({ chart }) => chart.points);
     const traces = [], counts = [...new Set(curves.map(({ chart }) => chart.seeds))];
     const seeds = (count) => `${count} ${count === 1 ? "seed" : "seeds"}`;
     const shared = names.filter((name) => SHARED.has(name));
@@ -97,7 +98,8 @@ const charts = (() => {
       const { chart } = curves.find(({ chart }) => name in chart.lines);
       traces.push({ name: name.replaceAll("_", " "), x: chart.x, y: chart.lines[name], ...look(0, number, shared.length, points, true) });
     }
-    curves.forEach(({ evaluator, chart }, position) => {
+    curves.forEach(({ evaluator, chart }) => {
+      const position = compared.indexOf(evaluator);
       own.forEach((name, number) => {
         if (!(name in chart.lines)) return;
         const label = [several ? evaluator : "", own.length > 1 || !several ? name.replaceAll("_", " ") : "", counts.length > 1 ? seeds(chart.seeds) : ""];

@@ -2,7 +2,7 @@
 // A score is a number, null if it is planned but does not exist, false if it is not planned, or "declined".
 "use strict";
 const rankings = (() => {
-  const ALPHA = 0.05, FEWEST = 6, ALL_SIGNS = 12, CHANGES = 2000, MOST_NUMBERS = 4e6;
+  const ALPHA = 0.05, FEWEST = 6, ALL_SIGNS = 12, CHANGES = 2000, MOST_NUMBERS = 4e6, EQUAL = 1e-9;
 
   // 1 is best; ties get the average of their ranks, and so do all without a score, which are last. Reference rows and
   // declined scores have none (null), and ranks among fewer are stretched.
@@ -188,6 +188,16 @@ const rankings = (() => {
     return new Map([...tasks].map(([task, means]) => [task, means.includes(null) ? null : mean(means)]));
   }
 
+  // The interval of the mean of some seeds, as in leaderboard/intervals.py; null if their spread is not known. A range
+  // without an end has null there, and `quantiles` are those of Student's t by number of seeds.
+  function interval(numbers, [lowest, highest], quantiles) {
+    if (numbers.length < 2) return null;
+    const centre = mean(numbers), deviation = Math.sqrt(numbers.reduce((sum, v) => sum + (v - centre) ** 2, 0) / (numbers.length - 1));
+    if (!(deviation > EQUAL * Math.abs(centre))) return null;
+    const half = (quantiles[numbers.length] * deviation) / Math.sqrt(numbers.length);
+    return [Math.max(centre - half, Math.min(lowest ?? -Infinity, centre)), Math.min(centre + half, Math.max(highest ?? Infinity, centre))];
+  }
+
   // The fraction of (column, seed) in which the row's evaluator is better than the column's; where one declines, none.
   function wins(data, columns, evaluators) {
     const rows = sheets(data, columns, evaluators).counted.flatMap(({ column, seeds }) =>
@@ -196,5 +206,5 @@ const rankings = (() => {
     return evaluators.map((_, i) => evaluators.map((_, j) => (i === j ? null : mean(rows.map((r) => won(r[i], r[j]))))));
   }
 
-  return { overall, scores, quantile, seconds, wins, mean };
+  return { overall, scores, interval, quantile, seconds, wins, mean };
 })();

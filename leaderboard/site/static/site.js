@@ -262,68 +262,6 @@ window.dvbench = (() => {
     holder.append(button);
   }
 
-  // ---- side by side
-
-  function comparison(data) {
-    const form = find("#comparison"), problem = form.elements.problem, boxes = all("input[type=checkbox]", form);
-    const positions = new Map(data.evaluators.map((evaluator, e) => [evaluator.name, e]));
-    problem.append(...data.problems.map(({ name }) => element("option", {}, name)));
-    let latest = 0;
-
-    function table(names) {
-      const problemIndex = data.problems.findIndex(({ name }) => name === problem.value);
-      const head = element("tr", {}, element("th", { scope: "col" }, "task"), ...names.map((name) => element("th", { scope: "col" }, name)));
-      const body = data.columns.filter((column) => column.problem === problemIndex).map((column) => {
-        const means = names.map((name) => rankings.mean(column.values.map((row) => row[positions.get(name)]).filter((v) => typeof v === "number")));
-        // A mean over some of the seeds cannot be the best.
-        const whole = names.map((name) => column.values.every((row) => typeof row[positions.get(name)] === "number"));
-        const complete = means.filter((v, i) => v !== null && whole[i]), best = column.up ? Math.max(...complete) : Math.min(...complete);
-        const label = `${column.task.replaceAll("_", " ")}, ${column.metric} ${column.up ? "↑" : "↓"}`;
-        const cells = means.map((value, i) => {
-          const text = value === null ? "–" : number(value) + (whole[i] ? "" : " (not all seeds)");
-          return element("td", value === best && whole[i] ? { class: "best" } : {}, value === best && whole[i] ? element("strong", {}, text) : text);
-        });
-        return element("tr", {}, element("th", { scope: "row" }, label), ...cells);
-      });
-      find("#side-by-side").replaceChildren(...(names.length ? [element("thead", {}, head), element("tbody", {}, ...body)] : []));
-    }
-
-    async function update() {
-      const names = boxes.filter((box) => box.checked).map((box) => box.value), turn = ++latest;
-      remember({ evaluators: names.join(","), problem: problem.value });
-      table(names);
-      const status = find("#status"), holder = find("#overlaid");
-      status.textContent = names.length ? `${names.length} side by side on ${problem.value}. Scores are means over seeds; curves are means over the seeds in brackets.` : "Choose evaluators to compare.";
-      try {
-        const lists = await Promise.all(names.map((name) => curvesOf(name, "curves/")));
-        if (turn !== latest) return;
-        holder.replaceChildren();
-        const charted = names.flatMap((evaluator, i) => lists[i].filter((chart) => chart.problem === problem.value).map((chart) => ({ evaluator, chart })));
-        for (const key of new Set(charted.map(({ chart }) => `${chart.task} ${chart.axis}`))) {
-          const curves = charted.filter(({ chart }) => `${chart.task} ${chart.axis}` === key);
-          panel(holder, `${curves[0].chart.task} of ${names.join(", ")}`, () => charts.overlay(curves[0].chart.task, curves[0].chart.axis, curves));
-        }
-      } catch (error) {
-        status.textContent = `${error.message}: build the site again.`;
-      }
-    }
-
-    function restore() {
-      const state = view(), names = (state.get("evaluators") || "").split(",");
-      for (const box of boxes) box.checked = names.includes(box.value);
-      if (!boxes.some((box) => box.checked)) boxes.slice(0, 3).forEach((box) => { box.checked = true; });
-      if (data.problems.some(({ name }) => name === state.get("problem"))) problem.value = state.get("problem");
-      update();
-    }
-
-    form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("change", update);
-    form.addEventListener("reset", () => setTimeout(update));
-    addEventListener("hashchange", restore);
-    copies(find("#copy"));
-    restore();
-  }
-
   // DataTables reads the colour scheme from a class.
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const follow = () => document.documentElement.classList.toggle("dark", dark.matches);
@@ -337,8 +275,8 @@ window.dvbench = (() => {
   });
 
   return {
-    tools: { element, number, remember, view },
-    receive: (data) => (find("#ranking") ? overview(data) : comparison(data)),
+    tools: { find, all, element, number, remember, view, copies, curvesOf, panel },
+    receive: overview,
     curves(evaluator, list) {
       received.set(evaluator, list);
       if (find("#curves")?.dataset.evaluator === evaluator) showCurves(evaluator, list);
