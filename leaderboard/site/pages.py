@@ -25,7 +25,9 @@ from leaderboard.intervals import IN_WORDS, interval, metric_range
 from leaderboard.site import front
 from leaderboard.site.catalogue import METHODS, PLURALS, about, slug, title
 from leaderboard.site.digests import Digest
+from leaderboard.site.glossary import glossary, read_glossary
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
+from leaderboard.site.submissions import COMMANDS, published, submitted
 from leaderboard.site.suite_figures import shown_exhibits
 from leaderboard.site.suite_table import suite_table
 from leaderboard.site.unlearning_speed import unlearning_speed
@@ -150,25 +152,39 @@ def _curves(index: Index, evaluator: str, cells: list[dict[str, Any]]) -> Iterat
 def home_files(
     templates: Environment, cards: list[dict[str, Any]], digests: list[Digest], common: dict[str, Any]
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of the front page, with a card for each suite, and of the data of its chooser."""
+    """Yield path and content of the pages of the whole site, and of the data of the chooser on the front page."""
     all_views = [view for digest in digests for view in digest.views]
     chosen = front.best_views(all_views, "evaluators") or front.best_views(all_views)
     goals = front.best_views(all_views)
     words = {str(goal): text for goal, text in GOALS.items() if goal in goals}
-    shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words, "page_of": about}
+    shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words}
     shown |= {"statements": front.statements(goals), "dvbench_version": version("dvbench")}
     page = templates.get_template("home.html.jinja")
     yield "front-data.js", script("front", {"views": all_views, "goals": words})
-    yield "index.html", page.render(root="", suite="", cards=cards, **shown, **common).encode()
+    common = common | {"root": "", "suite": "", "cards": cards, "page_of": about}
+    yield "index.html", page.render(**shown, **common).encode()
+    sections = glossary(read_glossary())
+    if sections:
+        yield (
+            "glossary.html",
+            templates.get_template("glossary.html.jinja").render(sections=sections, **common).encode(),
+        )
+    guide = "guides/submit-an-evaluator"
+    docs, repository = common["docs"], common["repository"]
+    of_guide = f"{docs}/{guide}/index.html" if docs else f"{repository}/blob/HEAD/docs/{guide}.md" if repository else ""
+    checks = [(str(term).lower(), words) for _, terms in sections for _, term, words in terms if term.lower() in MARKS]
+    sent = {"submitted": submitted(digests, cards), "commands": COMMANDS, "guide": of_guide, "checks": checks}
+    yield "submissions.html", templates.get_template("submissions.html.jinja").render(**sent, **common).encode()
 
 
-def suite_card(suite: SuiteScores, tables: SuiteTables) -> dict[str, Any]:
-    """Collect what the home page shows of a suite."""
+def suite_card(suite: SuiteScores, tables: SuiteTables, boards: Sequence[Board]) -> dict[str, Any]:
+    """Collect what the pages of the whole site show of a suite."""
     return {
         "suite": suite.name,
         "description": tables.description,
         "counts": _counts(suite.cells),
         "separable": tables.separable,
+        "boards": published(boards),
         "methods": PLURALS[suite.cells["kind"].iloc[0]].lower(),
     }
 

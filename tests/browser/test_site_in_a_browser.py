@@ -14,6 +14,8 @@ from playwright.sync_api import expect
 
 PAGES = {
     "home": "index.html",
+    "submissions": "submissions.html",
+    "glossary": "glossary.html",
     "suite": "quick/index.html",
     "efficiency": "efficiency-cpu/index.html",
     "evaluator": "quick/evaluators/chg_shapley.html",
