@@ -81,8 +81,12 @@ def build(
         errors = dict(zip(shown, map_suites(partial(_update_index, store), shown), strict=True))
         broken = {suite: error for suite, error in errors.items() if error is not None}
         readable = [suite for suite in shown if suite not in broken]
-        common = {"suites": readable, "repository": repository.rstrip("/"), "docs": docs.rstrip("/")}
-        common["has_glossary"] = bool(read_glossary())
+        common = {
+            "suites": readable,
+            "repository": repository.rstrip("/"),
+            "docs": docs.rstrip("/"),
+            "has_glossary": bool(read_glossary()),
+        }
         for paths, card, digested in map_suites(partial(_write, store, out, common), readable):
             written += paths
             cards.append(card)

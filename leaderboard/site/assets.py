@@ -21,6 +21,7 @@ def assets() -> dict[str, bytes]:
     packaged = Path(str(files("itables"))) / "html" / "dt_bundle.js"
     contents["datatables.js"] = _as_script(packaged.read_text(encoding="utf-8")).encode()
     contents["datatables.css"] = packaged.with_suffix(".css").read_bytes()
+    # The whole of plotly: its Python package has no smaller bundle. It is loaded only when a chart comes into sight.
     contents["plotly.js"] = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
     return contents
 

@@ -47,7 +47,7 @@ def suite_table(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
             "seconds": seconds[row["evaluator"]],
             "mark": weakest.get(row["evaluator"], ""),
             "gap": fresh_gaps.get(row["evaluator"], Entry("")),
-            "scores": _entries(means.loc[row["evaluator"]], columns),
+            "scores": _entries(means.T[row["evaluator"]], columns),
         }
         for row in records(ranking)
     ]
@@ -79,7 +79,7 @@ def _models(scores: pd.DataFrame, columns: list[dict[str, Any]]) -> list[dict[st
     by_problem = known.groupby(["model", "task", "problem"])["value"].mean()
     means = by_problem.groupby(level=[0, 1]).mean().unstack()
     return [
-        {"evaluator": model, "role": words, "page": False, "scores": _entries(means.loc[model], columns)}
+        {"evaluator": model, "role": words, "page": False, "scores": _entries(means.T[model], columns)}
         for model, words in MODELS.items()
         if model in means.index
     ]

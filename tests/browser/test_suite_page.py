@@ -107,7 +107,29 @@ def test_scores_are_shaded_from_the_worst_to_the_best(visit):
         heats = [heat for _, heat, _ in by_score]
         assert heats == sorted(heats)
         assert (heats[0], heats[-1]) == (0, 1)
-        assert {score for score, _, bold in by_score if bold} == {by_score[-1][0]}
+        best = by_score[-1][0]
+        assert [bold for _, _, bold in by_score] == [best - score < 1e-12 for score, _, _ in by_score]
+
+
+@pytest.mark.parametrize(
+    ("scores", "up", "heats"),
+    [
+        ([0.0, 1.0, 0.5], True, [0, 1, 0.5]),
+        ([0.0, 1.0, 0.5], False, [1, 0, 0.5]),
+        (
+            [1.0, 2.0, 3.0, 4.0, 1000.0],
+            False,
+            [1, 0.833, 0.667, 0.5, 0],
+        ),  # the last is beyond the scale, which ends at 7
+        ([1.0, 1.0, 1.0, 1.0, 0.2], True, [1, 1, 1, 1, 0]),
+        ([1.0, 1.0], True, [1, 1]),
+    ],
+    ids=["up", "down", "one far away", "all but one equal", "all equal"],
+)
+def test_shades_are_those_of_the_scores(visit, scores, up, heats):
+    page = visit("quick/index.html")
+    actual = page.evaluate("([scores, up]) => dvbench.tools.shades(scores, up)", [scores, up])
+    assert actual == pytest.approx(heats, abs=1e-3)
 
 
 def test_more_columns_are_shown_when_asked_for(visit):

@@ -48,6 +48,17 @@ window.dvbench = (() => {
 
   // ---- the overview of a suite
 
+  const ROUNDING = 1e-12;  // scores that differ by less are equal
+
+  // Where scores are between the worst (0) and the best (1). Those further from the middle half than 1.5 times its width
+  // count as the end of the scale, so that one of them does not make all others look the same.
+  function shades(scores, up) {
+    const upwards = scores.map((v) => (up ? v : -v)), sorted = [...upwards].sort((a, b) => a - b), best = sorted[sorted.length - 1];
+    const [first, third] = [0.25, 0.75].map((level) => rankings.quantile(sorted, level)), reach = 1.5 * (third - first);
+    const cut = [Math.max(sorted[0], first - reach), Math.min(best, third + reach)], [low, high] = cut[1] > cut[0] ? cut : [sorted[0], best];
+    return upwards.map((v) => (high > low ? Math.min(Math.max((v - low) / (high - low), 0), 1) : 1));
+  }
+
   function overview(data) {
     const form = find("#filters"), ranking = find("#ranking");
     const positions = new Map(data.evaluators.map((evaluator, e) => [evaluator.name, e]));
@@ -141,20 +152,17 @@ window.dvbench = (() => {
       return row;
     }
 
-    // Shades the scores of every task from the worst to the best. Scores beyond 1.5 times the range of the middle half
-    // count as the end of the scale, so that one of them does not make all others look the same.
+    // Shades the scores of every task, and makes the best bold.
     function heat(body) {
       const lines = all("tr", body).map((row) => all("[data-of=score]", row));
       tasks.forEach(({ up }, i) => {
-        const cells = lines.map((line) => line[i]).filter((cell) => cell.dataset.order), scores = cells.map((cell) => (up ? 1 : -1) * Number(cell.dataset.order));
-        const sorted = [...scores].sort((a, b) => a - b), best = sorted[sorted.length - 1];
-        const [first, third] = [0.25, 0.75].map((level) => (sorted.length ? rankings.quantile(sorted, level) : 0)), reach = 1.5 * (third - first);
-        const low = Math.max(sorted[0], first - reach), high = Math.min(best, third + reach);
+        const cells = lines.map((line) => line[i]).filter((cell) => cell.dataset.order), scores = cells.map((cell) => Number(cell.dataset.order));
+        if (!cells.length) return;
+        const best = (up ? Math.max : Math.min)(...scores), shares = shades(scores, up);
         cells.forEach((cell, j) => {
-          const share = high > low ? Math.min(Math.max((scores[j] - low) / (high - low), 0), 1) : 0;
           cell.classList.add("heat");
-          cell.style.setProperty("--heat", share.toFixed(3));
-          cell.replaceChildren(scores[j] === best ? element("strong", {}, cell.textContent) : cell.textContent);
+          cell.style.setProperty("--heat", shares[j].toFixed(3));
+          cell.replaceChildren(Math.abs(best - scores[j]) < ROUNDING ? element("strong", {}, cell.textContent) : cell.textContent);
         });
       });
     }
@@ -275,7 +283,7 @@ window.dvbench = (() => {
   });
 
   return {
-    tools: { find, all, element, number, remember, view, copies, curvesOf, panel },
+    tools: { find, all, element, number, remember, view, copies, curvesOf, panel, shades },
     receive: overview,
     curves(evaluator, list) {
       received.set(evaluator, list);
