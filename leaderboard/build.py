@@ -26,6 +26,7 @@ from leaderboard.site.assets import assets
 from leaderboard.site.catalogue import catalogue_files
 from leaderboard.site.digests import Digest, digest
 from leaderboard.site.front import findings, latest
+from leaderboard.site.glossary import read_glossary
 from leaderboard.statistics import suite_statistics
 from leaderboard.suite_scores import suite_scores
 from leaderboard.tables import csv_table, suite_tables
@@ -80,7 +81,12 @@ def build(
         errors = dict(zip(shown, map_suites(partial(_update_index, store), shown), strict=True))
         broken = {suite: error for suite, error in errors.items() if error is not None}
         readable = [suite for suite in shown if suite not in broken]
-        common = {"suites": readable, "repository": repository.rstrip("/")}
+        common = {
+            "suites": readable,
+            "repository": repository.rstrip("/"),
+            "docs": docs.rstrip("/"),
+            "has_glossary": bool(read_glossary()),
+        }
         for paths, card, digested in map_suites(partial(_write, store, out, common), readable):
             written += paths
             cards.append(card)
@@ -90,7 +96,6 @@ def build(
             "broken": list(broken),
             "findings": findings(results),
             "date": latest(results),
-            "docs": docs.rstrip("/"),
         }
         _write_home(out, cards, digests, common | of_home)
     if broken:
@@ -137,7 +142,7 @@ def _write(store: Store, out: Path, common: dict[str, Any], name: str) -> tuple[
         made = pages.suite_files(pages.environment(), index, suite, numbers, shown, common)
         for path_on_site, content in made:
             write_atomically(out / path_on_site, content)
-        return list(files), pages.suite_card(suite, tables), digest(index, suite, numbers, tables.description)
+        return list(files), pages.suite_card(suite, tables, shown[2]), digest(index, suite, numbers, tables.description)
 
 
 @contextmanager

@@ -95,8 +95,8 @@ def goal_view(suite: SuiteScores, goal: Goal) -> GoalView:
     }
     summary = statistics.summary(scores, roles)
     gained = gains(scores, cost, roles)
-    table = table.merge(_means(summary, "mean")[list(tasks)].reset_index(), on="evaluator", how="left")
-    shares = _means(summary.assign(task="ceiling_share"), "share").reset_index()
+    table = table.merge(task_means(summary, "mean")[list(tasks)].reset_index(), on="evaluator", how="left")
+    shares = task_means(summary.assign(task="ceiling_share"), "share").reset_index()
     table = table.merge(shares, on="evaluator", how="left").merge(
         gained.table.rename_axis("evaluator").reset_index(), on="evaluator", how="left"
     )
@@ -104,7 +104,7 @@ def goal_view(suite: SuiteScores, goal: Goal) -> GoalView:
     return GoalView(goal, tasks, table, separation, gained, scores["problem"].nunique())
 
 
-def _means(summary: pd.DataFrame, name: str) -> pd.DataFrame:
+def task_means(summary: pd.DataFrame, name: str) -> pd.DataFrame:
     """Average a column over the problems of each evaluator (rows) and task (columns).
 
     NaN if a problem has no number that has one for another evaluator, unless it is declined.

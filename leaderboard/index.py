@@ -29,7 +29,7 @@ from dvbench.settings import ProblemSettings
 from leaderboard.plans import merged_plan
 from leaderboard.text import clean
 
-VERSION = 6  # of the tables below; each version has its own file
+VERSION = 7  # of the tables below; each version has its own file
 TABLES = """
 CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT, digest TEXT);
 CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
@@ -38,7 +38,8 @@ CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version 
 CREATE TABLE results (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, stamp TEXT, sha256 TEXT, problem TEXT,
   evaluator TEXT, seed INTEGER, settings TEXT, valued TEXT, error TEXT, revision TEXT, problem_kind TEXT,
   train INTEGER, validation INTEGER, test INTEGER, seconds REAL, fits REAL, unlearned REAL, peak_memory REAL,
-  peak_cuda_memory REAL, machine TEXT, device TEXT, object TEXT, object_version TEXT, digest TEXT);
+  peak_cuda_memory REAL, train_seconds REAL, unlearn_seconds REAL, machine TEXT, device TEXT, object TEXT,
+  object_version TEXT, digest TEXT);
 CREATE INDEX by_evaluator ON results (evaluator);
 CREATE TABLE scores (id INTEGER, task TEXT, version INTEGER, metric TEXT, higher_is_better INTEGER, value REAL,
   ceiling REAL, error TEXT, metrics TEXT, lengths TEXT, points BLOB, axes TEXT, PRIMARY KEY (id, task));
@@ -358,6 +359,8 @@ def _result(result: Result) -> dict[str, Any]:
         **sizes,
         **kind,
         **(result.cost.model_dump(exclude={"processor_seconds"}) | {"seconds": result.seconds} if result.cost else {}),
+        # Of unlearning methods: of the full model, and of unlearning all players at once.
+        **{name: result.diagnostics.get(name) for name in ("train_seconds", "unlearn_seconds")},
         "machine": clean(f"{environment.processor} ({environment.cores} cores, {environment.device})"),
         "device": clean(environment.device),
         "object": clean(result.evaluator_object),

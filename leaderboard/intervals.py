@@ -71,11 +71,12 @@ def intervals(means: pd.Series, deviations: pd.Series, n: pd.Series, limits: Seq
 def _cut(mean: float, deviation: float, n: int, lowest: float, highest: float) -> tuple[float, float]:
     if n < 2 or not deviation > EQUAL * abs(mean):
         return math.nan, math.nan
-    half = _quantile(n) * deviation / math.sqrt(n)
+    half = quantile(n) * deviation / math.sqrt(n)
     # A claimed score can be outside of the range; its interval is not empty.
     return max(mean - half, min(lowest, mean)), min(mean + half, max(highest, mean))
 
 
 @cache
-def _quantile(n: int) -> float:
+def quantile(n: int) -> float:
+    """Return the quantile of Student's t that an interval over n numbers reaches to."""
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))

@@ -6,7 +6,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-OWN = ("site.css", "rankings.js", "charts.js", "site.js", "front.js", "favicon.svg")
+OWN = ("site.css", "rankings.js", "charts.js", "site.js", "compare.js", "front.js", "favicon.svg")
 
 
 def assets() -> dict[str, bytes]:
@@ -21,6 +21,7 @@ def assets() -> dict[str, bytes]:
     packaged = Path(str(files("itables"))) / "html" / "dt_bundle.js"
     contents["datatables.js"] = _as_script(packaged.read_text(encoding="utf-8")).encode()
     contents["datatables.css"] = packaged.with_suffix(".css").read_bytes()
+    # The whole of plotly: its Python package has no smaller bundle. It is loaded only when a chart comes into sight.
     contents["plotly.js"] = files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
     return contents
 

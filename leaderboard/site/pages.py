@@ -19,14 +19,18 @@ from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.boards import Board
 from leaderboard.descriptions import Description, describe, plug_in
 from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
-from leaderboard.goals import IN_WORDS
+from leaderboard.goals import IN_WORDS as GOALS
 from leaderboard.index import Index
-from leaderboard.intervals import interval, metric_range
+from leaderboard.intervals import IN_WORDS, interval, metric_range
 from leaderboard.site import front
 from leaderboard.site.catalogue import METHODS, PLURALS, about, slug, title
 from leaderboard.site.digests import Digest
+from leaderboard.site.glossary import glossary, read_glossary
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
+from leaderboard.site.submissions import COMMANDS, published, submitted
 from leaderboard.site.suite_figures import shown_exhibits
+from leaderboard.site.suite_table import suite_table
+from leaderboard.site.unlearning_speed import unlearning_speed
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import (
@@ -39,16 +43,12 @@ from leaderboard.tables import (
     REFERENCES_IN_WORDS,
     SCORES_IN_WORDS,
     SECONDS_IN_WORDS,
-    Entry,
     SuiteTables,
     Table,
     arrow,
     between,
-    gaps,
     groups,
-    marks,
     number,
-    rank_interval,
     share,
 )
 from leaderboard.text import clean
@@ -76,7 +76,7 @@ def environment() -> Environment:
         "scores": SCORES_IN_WORDS,
     }
     words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
-    words |= {"goals": GOALS_IN_WORDS}
+    words |= {"goals": GOALS_IN_WORDS, "interval": IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug, "linked": linked, "linked_papers": partial(linked, pattern=PAPER)}
     return templates
@@ -112,7 +112,7 @@ def suite_files(
     )
     for board in versions:
         yield f"{home}/boards/{board.version}.html", page("board.html.jinja", root="../../", board=board)
-    yield f"{home}/compare.html", page("compare.html.jinja", root="../")
+    yield f"{home}/compare.html", page("compare.html.jinja", root="../", plural=PLURALS[suite.cells["kind"].iloc[0]])
     about = {submission.evaluator: submission.about for submission in index.store.submissions(index.suite)}
     parts = _rows_by_evaluator(suite, numbers)
     descriptions = {
@@ -152,25 +152,39 @@ def _curves(index: Index, evaluator: str, cells: list[dict[str, Any]]) -> Iterat
 def home_files(
     templates: Environment, cards: list[dict[str, Any]], digests: list[Digest], common: dict[str, Any]
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of the front page, with a card for each suite, and of the data of its chooser."""
+    """Yield path and content of the pages of the whole site, and of the data of the chooser on the front page."""
     all_views = [view for digest in digests for view in digest.views]
     chosen = front.best_views(all_views, "evaluators") or front.best_views(all_views)
     goals = front.best_views(all_views)
-    words = {str(goal): text for goal, text in IN_WORDS.items() if goal in goals}
-    shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words, "page_of": about}
+    words = {str(goal): text for goal, text in GOALS.items() if goal in goals}
+    shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words}
     shown |= {"statements": front.statements(goals), "dvbench_version": version("dvbench")}
     page = templates.get_template("home.html.jinja")
     yield "front-data.js", script("front", {"views": all_views, "goals": words})
-    yield "index.html", page.render(root="", suite="", cards=cards, **shown, **common).encode()
+    common = common | {"root": "", "suite": "", "cards": cards, "page_of": about}
+    yield "index.html", page.render(**shown, **common).encode()
+    sections = glossary(read_glossary())
+    if sections:
+        yield (
+            "glossary.html",
+            templates.get_template("glossary.html.jinja").render(sections=sections, **common).encode(),
+        )
+    guide = "guides/submit-an-evaluator"
+    docs, repository = common["docs"], common["repository"]
+    of_guide = f"{docs}/{guide}/index.html" if docs else f"{repository}/blob/HEAD/docs/{guide}.md" if repository else ""
+    checks = [(str(term).lower(), words) for _, terms in sections for _, term, words in terms if term.lower() in MARKS]
+    sent = {"submitted": submitted(digests, cards), "commands": COMMANDS, "guide": of_guide, "checks": checks}
+    yield "submissions.html", templates.get_template("submissions.html.jinja").render(**sent, **common).encode()
 
 
-def suite_card(suite: SuiteScores, tables: SuiteTables) -> dict[str, Any]:
-    """Collect what the home page shows of a suite."""
+def suite_card(suite: SuiteScores, tables: SuiteTables, boards: Sequence[Board]) -> dict[str, Any]:
+    """Collect what the pages of the whole site show of a suite."""
     return {
         "suite": suite.name,
         "description": tables.description,
         "counts": _counts(suite.cells),
         "separable": tables.separable,
+        "boards": published(boards),
         "methods": PLURALS[suite.cells["kind"].iloc[0]].lower(),
     }
 
@@ -194,62 +208,20 @@ def _mark_counts(cell_marks: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
-    compared = numbers.ranking[numbers.ranking["role"] == ""]
-    evaluators = compared["evaluator"].tolist()
-    last = max(len(evaluators) - 1, 1)
-
-    def percent(rank: float) -> float:
-        """Position of a rank on the drawn interval, from 0 for the first to 100 for the last rank."""
-        return round(100 * (rank - 1) / last, 1)
-
     cells = suite.cells
-    seconds, weakest_marks, fresh_gaps = statistics.seconds(numbers.cost), marks(cells), gaps(suite)
-    rows = [
-        {
-            **row,
-            "interval": rank_interval(row),
-            "percents": [percent(row[name]) for name in ("first", "mean_rank", "last")],
-            "seconds": seconds[row["evaluator"]],
-            "mark": weakest_marks.get(row["evaluator"], ""),
-            "gap": fresh_gaps.get(row["evaluator"], Entry("")),
-        }
-        for row in records(compared)
-    ]
     facets = {name: sorted(cells[name].unique()) for name in ("level", "dataset", "model", "noise")}
     facets["task"] = list(suite.scores["task"].unique())
     facets["hardware"] = sorted(cells.loc[cells["status"] == "ok", "device"].unique())
     return {
-        "rows": rows,
+        **suite_table(suite, numbers),
+        "speed": unlearning_speed(suite),
         "facets": facets,
         "methods": METHODS[cells["kind"].iloc[0]],
-        "tasks": _by_task(suite, evaluators),
         "datasets": sorted(cells["dataset"].unique()),
         "counts": _counts(cells),
         "normalised": "random" in suite.roles.values(),
         "questions": {clean(task): describe("tasks", task).summary for task in facets["task"]},
     }
-
-
-def _by_task(suite: SuiteScores, order: list[str]) -> Table:
-    """Tabulate the mean rank in each task, over its problems and seeds."""
-    scores = statistics.common(suite.scores)
-    ranks = statistics.seed_ranks(scores, dict.fromkeys(set(scores["evaluator"]) - set(order), "not ranked"))
-    means = ranks.groupby([scores["evaluator"], scores["task"], scores["problem"]]).mean()
-    sheet = means.groupby(level=[0, 1]).mean().unstack()
-    tasks = [task for task in suite.scores["task"].unique() if task in sheet]
-    rows = [
-        (
-            Entry(name),
-            *(
-                Entry(number(sheet.loc[name, task], 1), best=sheet.loc[name, task] == sheet[task].min())
-                for task in tasks
-            ),
-        )
-        for name in order
-    ]
-    return Table(
-        "Mean rank by task", (Entry("evaluator"), *(Entry(task.replace("_", " ")) for task in tasks)), tuple(rows)
-    )
 
 
 def _evaluator(evaluator: str, part: dict[str, list[dict[str, Any]]], description: Description) -> dict[str, Any]:

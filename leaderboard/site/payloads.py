@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 
 from leaderboard.index import ScoreCurves
+from leaderboard.intervals import quantile
+from leaderboard.reference_models import model_scores
+from leaderboard.site.unlearning_speed import unlearning_speed
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import CELL, COLUMN, SuiteScores
+from leaderboard.tables import marks
 from leaderboard.text import clean
 
 PROBLEM = ["problem", "dataset", "model", "noise", "players", "level"]
@@ -23,6 +27,7 @@ PROBLEM = ["problem", "dataset", "model", "noise", "players", "level"]
 AXIS_LABELS = {"fraction": "fraction of players", "log10_loss": "log10 of the loss", "step": "steps of unlearning"}
 # One player, or coalition, of a seed is not the same as that of another seed.
 PER_SEED = ("player", "coalition")
+_OF_SCORES = [*COLUMN, "evaluator", "seed", "value", "status", "metric", "higher_is_better", "lowest", "highest"]
 # Curves by player or coalition that others are compared with: they are the x axis of points.
 COMPARED = {"value": "data value", "summed": "sum of data values"}
 
@@ -44,18 +49,24 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     dict
         ``columns`` has for every (problem, task) one list of scores per seed, in the order of ``evaluators``: null for
         a planned score that does not exist, false for one that is not planned, and "declined". In the same order every
-        problem has the mean ``seconds`` of the valuations.
+        problem has the mean ``seconds`` of the valuations. Columns of unlearning tasks have the scores per seed of the
+        retrained and the full model as ``models``. ``speed`` has the ratios of seconds by size of unlearning methods,
+        and ``quantiles`` those of intervals by number of seeds.
     """
     evaluators = list(suite.cells["evaluator"].unique())
     problems = suite.cells.drop_duplicates("problem")[PROBLEM].rename(columns={"problem": "name"})
     positions = {name: position for position, name in enumerate(problems["name"])}
     columns: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in records(suite.scores[[*COLUMN, "evaluator", "seed", "value", "status", "metric", "higher_is_better"]]):
+    for row in records(suite.scores[_OF_SCORES]):
         names = {name: row[name] for name in ("task", "metric")} | {"problem": positions[row["problem"]]}
-        column = names | {"up": bool(row["higher_is_better"]), "values": {}}
+        column = names | {"up": bool(row["higher_is_better"]), "range": [short(row["lowest"]), short(row["highest"])]}
+        column |= {"values": {}}
         seeds = columns.setdefault((row["problem"], row["task"]), column)["values"]
         value = row["status"] if row["status"] == "declined" else short(row["value"])
         seeds.setdefault(row["seed"], dict.fromkeys(evaluators, False))[row["evaluator"]] = value
+    for row in records(model_scores(suite.scores)):
+        models = columns[row["problem"], row["task"]].setdefault("models", {})
+        models.setdefault(row["model"], []).append(short(row["value"]))
     by_seed = [
         column | {"values": [list(column["values"][seed].values()) for seed in sorted(column["values"])]}
         for column in columns.values()
@@ -72,13 +83,22 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
             for problem in records(problems)
         ],
         "columns": by_seed,
+        "speed": unlearning_speed(suite)["lines"],
+        "quantiles": {n: short(quantile(n)) for n in range(2, suite.cells["seed"].nunique() + 1)},
     }
 
 
 def _evaluators(suite: SuiteScores, names: list[str]) -> list[dict[str, Any]]:
     devices = suite.cells[suite.cells["status"] == "ok"].groupby("evaluator")["device"].unique()
+    weakest = marks(suite.cells)
     return [
-        {"name": name, "hardware": sorted(devices.get(name, [])), "role": suite.roles.get(name, "")} for name in names
+        {
+            "name": name,
+            "hardware": sorted(devices.get(name, [])),
+            "role": suite.roles.get(name, ""),
+            "mark": weakest.get(name, ""),
+        }
+        for name in names
     ]
 
 

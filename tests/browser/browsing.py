@@ -1,4 +1,4 @@
-"""Finds a browser: one that is installed, or playwright's own."""
+"""Finds a browser, one that is installed or playwright's own, and says what its pages should show."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from playwright.sync_api import Browser, Error, sync_playwright
+import pandas as pd
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
+from dvbench.results import Store
+from dvbench.suite import load_suite
+from leaderboard.suite_scores import SuiteScores
+
+ROOT = Path(__file__).parents[2]
+RANKED = len(load_suite("quick").evaluators) - len({"random", "unlearning_shapley-hard"})  # which are reference rows
+LABELS = "digits-logistic_regression-labels0.2"
+TASKS = list(dict.fromkeys(task for cell in Store(ROOT / "results").plan("quick").cells for task in cell.tasks))
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HINT = "no browser: install Chromium, run 'playwright install chromium', or name one in DVBENCH_BROWSER"
 
@@ -25,3 +35,19 @@ def open_browser() -> Iterator[Browser | None]:
             return
         yield browser
         browser.close()
+
+
+def rows(page: Page) -> list[list[str]]:
+    """All rows of the ranking, read at one moment."""
+    return page.locator("#ranking tbody").evaluate(
+        "body => [...body.rows].map(row => [...row.cells].map(c => c.innerText))"
+    )
+
+
+def chosen(suite: SuiteScores, **where: str) -> pd.DataFrame:
+    """What Python says of a part of the suite."""
+    problems = suite.cells
+    for name, value in where.items():
+        problems = problems[problems[name] == value] if name != "task" else problems
+    scores = suite.scores[suite.scores["problem"].isin(problems["problem"])]
+    return scores[scores["task"] == where["task"]] if "task" in where else scores

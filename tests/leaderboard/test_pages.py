@@ -148,7 +148,7 @@ def test_reference_rows_are_set_apart(write, tmp_path):
     ]  # fmt: skip
     build(store.root, tmp_path / "out")
     page = (tmp_path / "out/small/index.html").read_text(encoding="utf-8")
-    overall, _, apart = page.partition('<h2 id="references">')
+    overall, _, apart = page.partition('<tfoot id="references">')
     assert "evaluators/random.html" not in overall
     assert "evaluators/random.html" in apart
     assert "### Reference rows" in (tmp_path / "out/small.md").read_text(encoding="utf-8")

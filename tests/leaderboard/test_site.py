@@ -68,9 +68,9 @@ def test_every_link_leads_to_a_file_of_the_site(site):
     assert [str(page.relative_to(site)) for page in pages] == [
         "about/datasets/digits.html", "about/datasets/wine.html", "about/evaluators/A.html", "about/evaluators/B.html",
         "about/evaluators/Mine.html", "about/evaluators/random.html", "about/index.html", "about/tasks/f.html",
-        "about/tasks/loss.html", "index.html", "small/compare.html", "small/datasets/digits.html",
+        "about/tasks/loss.html", "glossary.html", "index.html", "small/compare.html", "small/datasets/digits.html",
         "small/datasets/wine.html", "small/evaluators/A.html", "small/evaluators/B.html", "small/evaluators/Mine.html",
-        "small/evaluators/random.html", "small/index.html",
+        "small/evaluators/random.html", "small/index.html", "submissions.html",
     ]  # fmt: skip
     for page in pages:
         for link in Links(page.read_text(encoding="utf-8")).found:
@@ -111,10 +111,13 @@ def test_data_have_every_score_of_every_seed(write):
     store = write({("p", "A", 0): {"f": 1 / 3}, ("p", "A", 1): "broke", ("p", "random", 1): {"f": 2.0}})
     scores = scores_of(store)
     data = suite_data(scores, suite_statistics(scores))
-    assert [(each["name"], each["role"]) for each in data["evaluators"]] == [("A", ""), ("random", "random")]
+    shown = [(each["name"], each["role"], each["mark"]) for each in data["evaluators"]]
+    assert shown == [("A", "", "claimed"), ("random", "random", "claimed")]
+    assert data["quantiles"] == {2: pytest.approx(12.7062047)}
     (column,) = data["columns"]
     assert column == {
-        "problem": 0, "task": "f", "metric": "f1", "up": True, "values": [[0.333333333, False], [None, 2.0]],
+        "problem": 0, "task": "f", "metric": "f1", "up": True, "range": [None, None],
+        "values": [[0.333333333, False], [None, 2.0]],
     }  # fmt: skip
     assert data["problems"][0]["level"] == "points"
     # A's second valuation broke: it has no seconds.

@@ -86,10 +86,11 @@ const charts = (() => {
     return names.some((name) => name.includes("loss")) ? "loss" : "value of each line";
   }
 
-  // Curves of several evaluators in one chart. One evaluator has a colour for each line, several have one each.
-  function overlay(title, axis, curves) {
+  // Curves of several evaluators in one chart. One evaluator has a colour for each line, several have one each, which is
+  // that of their place among all that are compared.
+  function overlay(title, axis, curves, compared = curves.map(({ evaluator }) => evaluator)) {
     const names = [...new Set(curves.flatMap(({ chart }) => Object.keys(chart.lines)))];
-    const own = names.filter((name) => !SHARED.has(name)), several = curves.length > 1, points = curves.some(({ chart }) => chart.points);
+    const own = names.filter((name) => !SHARED.has(name)), several = compared.length > 1, points = curves.some(({ chart }) => chart.points);
     const traces = [], counts = [...new Set(curves.map(({ chart }) => chart.seeds))];
     const seeds = (count) => `${count} ${count === 1 ? "seed" : "seeds"}`;
     const shared = names.filter((name) => SHARED.has(name));
@@ -97,7 +98,8 @@ const charts = (() => {
       const { chart } = curves.find(({ chart }) => name in chart.lines);
       traces.push({ name: name.replaceAll("_", " "), x: chart.x, y: chart.lines[name], ...look(0, number, shared.length, points, true) });
     }
-    curves.forEach(({ evaluator, chart }, position) => {
+    curves.forEach(({ evaluator, chart }) => {
+      const position = compared.indexOf(evaluator);
       own.forEach((name, number) => {
         if (!(name in chart.lines)) return;
         const label = [several ? evaluator : "", own.length > 1 || !several ? name.replaceAll("_", " ") : "", counts.length > 1 ? seeds(chart.seeds) : ""];
@@ -113,8 +115,26 @@ const charts = (() => {
     };
   }
 
+  // Seconds of training over those of unlearning, by size, with a line where both are equal.
+  function speed(lines) {
+    const ends = [Math.min, Math.max].map((of) => of(...lines.flatMap(({ points }) => points)));
+    const style = (line, i) => {
+      if (line.points.length > 1) return { ...look(i, 0, 1, false), mode: "lines+markers" };
+      const color = COLOURS[lines.findIndex(({ dataset }) => dataset === line.dataset) % COLOURS.length];
+      return { mode: "markers", marker: { symbol: "star", size: 11, color } };
+    };
+    return {
+      traces: [
+        { name: "equal", x: ends, y: [1, 1], mode: "lines", line: { color: "#888", width: 1, dash: "dot" }, hoverinfo: "skip" },
+        ...lines.map((line, i) => ({ name: line.name, x: line.points, y: line.ratios, ...style(line, i), hovertemplate: "%{x:,} points: %{y}<extra>%{fullData.name}</extra>" })),
+      ],
+      showlegend: true, legend: { orientation: "h", y: -0.2, font: { size: 11 } }, margin: { l: 52, r: 20, t: 16, b: 50 },
+      xaxis: { type: "log", dtick: 1, title: { text: "points" } }, yaxis: { type: "log", dtick: 1, title: { text: "seconds to train / seconds to unlearn" } },
+    };
+  }
+
   // Points of mean ranks over seconds: those that no other one beats in both are labelled, and the others are grey.
-  function qualityAndCost(all, width) {
+  function qualityAndCost(all, element) {
     const points = all.filter(({ seconds }) => seconds > 0);
     const front = [...points].sort((a, b) => a.seconds - b.seconds || a.y - b.y).filter((each, i, sorted) => sorted.slice(0, i).every((other) => other.y > each.y));
     const rest = points.filter((each) => !front.includes(each));
@@ -126,7 +146,8 @@ const charts = (() => {
       return [Math.min(...list) - below * span, Math.max(...list) + above * span];
     };
     const x = ends(logs, 0.08, 0.12), y = ends(ranks, 0.12, 0.08);
-    const frame = { width: width - 72, height: 400 };
+    // Margins do not grow with the text, so that the places of labels are known before the chart is drawn.
+    const margin = { l: 52, r: 20, t: 24, b: 50 }, frame = { width: element.clientWidth - margin.l - margin.r, height: element.clientHeight - margin.t - margin.b };
     return {
       traces: [
         { ...line, mode: "lines", line: { color: COLOURS[1], width: 1, dash: "dot" }, hoverinfo: "skip" },
@@ -134,36 +155,42 @@ const charts = (() => {
         { ...line, mode: "markers", marker: { size: 10, color: COLOURS[1] }, ...hover(front) },
       ],
       annotations: labels(front, points, x, y, frame),
-      margin: { l: 52, r: 20, t: 24, b: 50 },
-      xaxis: { type: "log", range: x, title: { text: "seconds of a valuation" } }, yaxis: { range: [y[1], y[0]], title: { text: "mean rank (1 is best)" } },
+      margin, width: element.clientWidth, height: element.clientHeight,
+      xaxis: { type: "log", range: x, automargin: false, title: { text: "seconds of a valuation" } }, yaxis: { range: [y[1], y[0]], automargin: false, title: { text: "mean rank (1 is best)" } },
     };
   }
 
-  // Places labels where they cover neither points nor each other, nearest places first; all sizes are in pixels.
+  // Places labels where they cover neither points nor each other, nearest places first; all sizes are in pixels. A label
+  // for which there is no such place is left out: the name is shown when the point is pointed at.
   function labels(front, points, x, y, frame) {
     const at = (each) => [((Math.log10(each.seconds) - x[0]) / (x[1] - x[0])) * frame.width, ((each.y - y[0]) / (y[1] - y[0])) * frame.height];
     const taken = points.map((each) => { const [left, top] = at(each); return [left - 6, top - 6, left + 6, top + 6]; });
-    return front.map((each) => {
-      const [left, top] = at(each), width = 6.4 * each.name.length + 6, places = [];
-      for (let far = 16; far <= 130; far += 8) for (const turn of [6, 5, 7, 4, 8, 3, 1, 2]) places.push([Math.cos((turn * Math.PI) / 4) * far, Math.sin((turn * Math.PI) / 4) * far]);
+    const context = document.createElement("canvas").getContext("2d");
+    context.font = "11px system-ui, sans-serif";
+    const places = [];
+    for (let far = 16; far <= 240; far += 8) for (const turn of [6, 5, 7, 4, 8, 3, 1, 2]) places.push([Math.cos((turn * Math.PI) / 4) * far, Math.sin((turn * Math.PI) / 4) * far]);
+    return front.flatMap((each) => {
+      const [left, top] = at(each), width = context.measureText(each.name).width + 8;
       const box = ([dx, dy]) => {
         const centre = left + dx + (Math.abs(dx) < 1 ? 0 : (Math.sign(dx) * width) / 2);
         const inside = Math.min(Math.max(centre, width / 2), frame.width - width / 2);
-        return [inside - width / 2, top + dy - 8, inside + width / 2, top + dy + 8];
+        return [inside - width / 2, top + dy - 9, inside + width / 2, top + dy + 9];
       };
       const free = (b) => b[1] >= 0 && b[3] <= frame.height && taken.every((t) => b[2] <= t[0] || t[2] <= b[0] || b[3] <= t[1] || t[3] <= b[1]);
-      const chosen = box(places.find((place) => free(box(place))) || places[0]);
+      const chosen = places.map(box).find(free);
+      if (!chosen) return [];
       taken.push(chosen);
-      return {
+      return [{
         x: Math.log10(each.seconds), y: each.y, text: each.name, font: { size: 11 }, ax: (chosen[0] + chosen[2]) / 2 - left, ay: (chosen[1] + chosen[3]) / 2 - top,
         showarrow: true, arrowhead: 0, arrowwidth: 0.6, arrowcolor: "#999", standoff: 5, captureevents: false,
-      };
+      }];
     });
   }
 
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    for (const element of drawn.keys()) if (element.dataset.drawn) paint(element);
-  });
+  const repaint = () => { for (const element of drawn.keys()) if (element.dataset.drawn) paint(element); };
+  let resized = 0;
+  addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(repaint, 200); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 
-  return { show, overlay, qualityAndCost, COLOURS };
+  return { show, overlay, speed, qualityAndCost, COLOURS };
 })();

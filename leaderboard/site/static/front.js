@@ -42,7 +42,7 @@
       const link = element("a", { href: `${chosen.suite}/index.html` }, chosen.suite);
       const tasks = chosen.tasks.map((task) => task.replaceAll("_", " ")).join(", ");
       status.replaceChildren("From ", link, `, ${chosen.problems} ${chosen.problems === 1 ? "problem" : "problems"}, by ${tasks}. Ranks are among all ${chosen.rows.length}.`);
-      charts.show(chart, () => charts.qualityAndCost(rows.map((row) => ({ name: row.label, y: row.rank, seconds: row.seconds })), chart.clientWidth));
+      charts.show(chart, () => charts.qualityAndCost(rows.map((row) => ({ name: row.label, y: row.rank, seconds: row.seconds })), chart));
     }
 
     const state = view();

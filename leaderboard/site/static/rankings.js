@@ -2,7 +2,7 @@
 // A score is a number, null if it is planned but does not exist, false if it is not planned, or "declined".
 "use strict";
 const rankings = (() => {
-  const ALPHA = 0.05, FEWEST = 6, ALL_SIGNS = 12, CHANGES = 2000, MOST_NUMBERS = 4e6;
+  const ALPHA = 0.05, FEWEST = 6, ALL_SIGNS = 12, CHANGES = 2000, MOST_NUMBERS = 4e6, EQUAL = 1e-9;
 
   // 1 is best; ties get the average of their ranks, and so do all without a score, which are last. Reference rows and
   // declined scores have none (null), and ranks among fewer are stretched.
@@ -175,14 +175,27 @@ const rankings = (() => {
     return all.includes(null) ? null : mean(all);
   }
 
-  // Mean rank of every evaluator in every task.
-  function byTask(data, columns, evaluators) {
-    const tasks = new Map();
-    for (const sheet of sheets(data, columns, evaluators).counted) {
-      const means = evaluators.map((_, position) => mean(sheet.ranks.map((row) => row[position])));
-      tasks.set(sheet.column.task, [...(tasks.get(sheet.column.task) || []), means]);
+  // The score by task of an evaluator, or of a reference model by its name: means over seeds, then over problems; null if
+  // a problem has no score that has one of another evaluator, unless it is declined.
+  function scores(data, columns, evaluator) {
+    const tasks = new Map(), isNumber = (v) => typeof v === "number";
+    for (const column of columns) {
+      const values = typeof evaluator === "string" ? column.models?.[evaluator] ?? [] : column.values.map((row) => row[evaluator]);
+      const numbers = values.filter(isNumber), left = values.every((v) => v === false) || values.includes("declined");
+      if (!numbers.length && (left || !column.values.some((row) => row.some(isNumber)))) continue;
+      tasks.set(column.task, [...(tasks.get(column.task) || []), numbers.length ? mean(numbers) : null]);
     }
-    return new Map([...tasks].map(([task, all]) => [task, evaluators.map((_, position) => mean(all.map((means) => means[position])))]));
+    return new Map([...tasks].map(([task, means]) => [task, means.includes(null) ? null : mean(means)]));
+  }
+
+  // The interval of the mean of some seeds, as in leaderboard/intervals.py; null if their spread is not known. A range
+  // without an end has null there, and `quantiles` are those of Student's t by number of seeds.
+  function interval(numbers, [lowest, highest], quantiles) {
+    if (numbers.length < 2) return null;
+    const centre = mean(numbers), deviation = Math.sqrt(numbers.reduce((sum, v) => sum + (v - centre) ** 2, 0) / (numbers.length - 1));
+    if (!(deviation > EQUAL * Math.abs(centre))) return null;
+    const half = (quantiles[numbers.length] * deviation) / Math.sqrt(numbers.length);
+    return [Math.max(centre - half, Math.min(lowest ?? -Infinity, centre)), Math.min(centre + half, Math.max(highest ?? Infinity, centre))];
   }
 
   // The fraction of (column, seed) in which the row's evaluator is better than the column's; where one declines, none.
@@ -193,5 +206,5 @@ const rankings = (() => {
     return evaluators.map((_, i) => evaluators.map((_, j) => (i === j ? null : mean(rows.map((r) => won(r[i], r[j]))))));
   }
 
-  return { overall, byTask, seconds, wins, mean };
+  return { overall, scores, interval, quantile, seconds, wins, mean };
 })();

@@ -48,11 +48,23 @@ window.dvbench = (() => {
 
   // ---- the overview of a suite
 
+  const ROUNDING = 1e-12;  // scores that differ by less are equal
+
+  // Where scores are between the worst (0) and the best (1). Those further from the middle half than 1.5 times its width
+  // count as the end of the scale, so that one of them does not make all others look the same.
+  function shades(scores, up) {
+    const upwards = scores.map((v) => (up ? v : -v)), sorted = [...upwards].sort((a, b) => a - b), best = sorted[sorted.length - 1];
+    const [first, third] = [0.25, 0.75].map((level) => rankings.quantile(sorted, level)), reach = 1.5 * (third - first);
+    const cut = [Math.max(sorted[0], first - reach), Math.min(best, third + reach)], [low, high] = cut[1] > cut[0] ? cut : [sorted[0], best];
+    return upwards.map((v) => (high > low ? Math.min(Math.max((v - low) / (high - low), 0), 1) : 1));
+  }
+
   function overview(data) {
     const form = find("#filters"), ranking = find("#ranking");
     const positions = new Map(data.evaluators.map((evaluator, e) => [evaluator.name, e]));
-    const rows = all("tbody tr", ranking).map((row) => ({ row, evaluator: positions.get(find("th", row).textContent) }));
-    const hasNormalised = find("thead", ranking).textContent.includes("normalised");
+    const rows = all("tbody tr", ranking).map((row) => ({ row, evaluator: positions.get(find("th a", row).textContent) }));
+    const references = all("tfoot tr", ranking).map((row) => ({ row, evaluator: positions.get(find("th a", row)?.textContent) ?? find("th", row).firstChild.textContent }));
+    const tasks = all("thead th[data-task]", ranking).map((head) => ({ task: head.dataset.task, up: head.dataset.up === "yes" }));
     const names = [...form.elements].filter((field) => field.name).map((field) => field.name);
     const unfiltered = find("#separable").textContent;
     const methods = form.getAttribute("data-methods");  // form.dataset is the field of that name
@@ -82,6 +94,8 @@ window.dvbench = (() => {
       const body = find("tbody", ranking);
       const shown = chosen.filtered ? chosen.entries.map((entry) => filled(rows.find((other) => other.evaluator === entry.evaluator).row, entry)) : rows.map(({ row }) => row);
       body.replaceChildren(...shown);
+      find("tfoot", ranking)?.replaceChildren(...references.map(({ row, evaluator }) => (chosen.filtered ? scored(row.cloneNode(true), evaluator) : row.cloneNode(true))));
+      heat(body);
       const state = view(), [column, direction] = (state.get("sort") || "").split("-");
       table = interactive(ranking, {
         order: /^\d+$/.test(column) && Number(column) < find("thead tr", ranking).children.length ? [[Number(column), direction === "desc" ? "desc" : "asc"]] : [],
@@ -105,69 +119,57 @@ window.dvbench = (() => {
     }
 
     function filled(row, entry) {
-      const copy = row.cloneNode(true), cells = [...copy.children], last = Math.max(chosen.entries.length - 1, 1);
-      const percent = (rank) => Math.min(Math.max((100 * (rank - 1)) / last, 0), 100);
-      const [low, high] = entry.interval;
-      cells[0].textContent = low === high ? low : `${low}-${high}`;
-      cells[0].dataset.order = entry.rank;
-      cells[2].textContent = entry.tier;
-      cells[3].textContent = number(entry.meanRank, 2);
-      cells[3].dataset.order = entry.meanRank;
-      const track = element("span", { class: "track", role: "presentation" }, element("i"), element("b"));
+      const copy = scored(row.cloneNode(true), entry.evaluator), last = Math.max(chosen.entries.length - 1, 1);
+      const cell = (name) => find(`[data-of=${name}]`, copy), percent = (rank) => Math.min(Math.max((100 * (rank - 1)) / last, 0), 100);
+      const put = (name, text, order) => { cell(name).textContent = text; cell(name).dataset.order = order ?? ""; };
+      const [low, high] = entry.interval, seconds = rankings.seconds(data, chosen.columns, entry.evaluator);
+      put("rank", low === high ? low : `${low}-${high}`, entry.rank);
+      put("tier", entry.tier, entry.tier);
+      put("mean", number(entry.meanRank, 2), entry.meanRank);
+      if (cell("normalised")) put("normalised", number(entry.normalised, 2), entry.normalised);
+      put("ok", entry.ok, entry.ok);
+      put("declined", entry.declined, entry.declined);
+      put("seconds", number(seconds, 2), seconds);
+      const lacks = (words) => (entry.lacking ? element("span", { class: "alarm" }, `${entry.lacking}${words}`) : "");
+      cell("lacking").replaceChildren(lacks("") || "0");
+      find("th .alarm", copy)?.remove();
+      find("th", copy).append(" ", lacks(" lacking"));
+      const track = find(".track", copy);
       track.firstChild.style.left = `${percent(low)}%`;
       track.firstChild.style.right = `${100 - percent(high)}%`;
       track.lastChild.style.left = `${percent(entry.meanRank)}%`;
-      cells[4].replaceChildren(track);
-      const rest = cells.slice(hasNormalised ? 6 : 5);
-      if (hasNormalised) {
-        cells[5].textContent = number(entry.normalised, 2);
-        cells[5].dataset.order = entry.normalised ?? "";
-      }
-      rest[0].textContent = entry.ok;
-      rest[2].textContent = entry.declined;
-      const seconds = rankings.seconds(data, chosen.columns, entry.evaluator);
-      rest[3].textContent = number(seconds, 2);
-      rest[3].dataset.order = seconds ?? "";
-      rest[1].replaceChildren(entry.lacking ? element("span", { class: "alarm" }, String(entry.lacking)) : "0");
       return copy;
     }
 
-    // Shades the cells of every column, from the lowest rank to the highest.
-    function heat(sheet) {
-      const lines = all("tbody tr", sheet).map((row) => all("td", row));
-      for (const column of lines[0]?.keys() ?? []) {
-        const cells = lines.map((line) => line[column]).filter((cell) => cell.textContent.trim()), ranks = cells.map((cell) => Number(cell.textContent));
-        const best = Math.min(...ranks), span = Math.max(...ranks) - best || 1;
-        cells.forEach((cell, i) => { cell.classList.add("heat"); cell.style.setProperty("--heat", String(1 - (ranks[i] - best) / span)); });
-      }
+    // Fills the scores by task of a row with those of the chosen columns.
+    function scored(row, evaluator) {
+      const means = rankings.scores(data, chosen.columns, evaluator);
+      all("[data-of=score]", row).forEach((cell, i) => {
+        const value = means.get(tasks[i].task) ?? null;
+        cell.textContent = number(value);
+        value === null ? delete cell.dataset.order : (cell.dataset.order = value);
+      });
+      return row;
     }
 
-    const original = find("#by-task table").cloneNode(true);
-    function tasks() {
-      const holder = find("#by-task");
-      let sheet = original.cloneNode(true);
-      if (chosen.filtered) {
-        const means = rankings.byTask(data, chosen.columns, chosen.evaluators);
-        const head = element("tr", {}, element("th", { scope: "col" }, "evaluator"), ...[...means.keys()].map((task) => element("th", { scope: "col" }, task.replaceAll("_", " "))));
-        const body = chosen.entries.map((entry) => {
-          const e = chosen.evaluators.indexOf(entry.evaluator), { name } = data.evaluators[entry.evaluator];
-          const link = element("a", { href: `evaluators/${encodeURIComponent(name)}.html` }, name);
-          const cells = [...means.values()].map((list) => {
-            const best = list[e] === Math.min(...list.filter((v) => v !== null)), text = number(list[e], 1);
-            return element("td", best ? { class: "best" } : {}, best ? element("strong", {}, text) : text);
-          });
-          return element("tr", {}, element("th", { scope: "row" }, link), ...cells);
+    // Shades the scores of every task, and makes the best bold.
+    function heat(body) {
+      const lines = all("tr", body).map((row) => all("[data-of=score]", row));
+      tasks.forEach(({ up }, i) => {
+        const cells = lines.map((line) => line[i]).filter((cell) => cell.dataset.order), scores = cells.map((cell) => Number(cell.dataset.order));
+        if (!cells.length) return;
+        const best = (up ? Math.max : Math.min)(...scores), shares = shades(scores, up);
+        cells.forEach((cell, j) => {
+          cell.classList.add("heat");
+          cell.style.setProperty("--heat", shares[j].toFixed(3));
+          cell.replaceChildren(Math.abs(best - scores[j]) < ROUNDING ? element("strong", {}, cell.textContent) : cell.textContent);
         });
-        sheet = element("table", { class: "grid", "aria-label": "Mean rank by task" }, element("thead", {}, head), element("tbody", {}, ...body));
-      }
-      heat(sheet);
-      holder.replaceChildren(element("div", { class: "scroll" }, sheet));
-      interactive(sheet);
+      });
     }
 
     function qualityAndCost() {
       const points = chosen.entries.map((entry) => ({ name: data.evaluators[entry.evaluator].name, y: entry.meanRank, seconds: rankings.seconds(data, chosen.columns, entry.evaluator) }));
-      return charts.qualityAndCost(points, find("#quality-cost").clientWidth);
+      return charts.qualityAndCost(points, find("#quality-cost"));
     }
 
     function winRates() {
@@ -185,7 +187,6 @@ window.dvbench = (() => {
     function update() {
       chosen = choose();
       redraw();
-      tasks();
       charts.show(find("#quality-cost"), qualityAndCost);
       charts.show(find("#win-rates"), winRates);
     }
@@ -205,6 +206,10 @@ window.dvbench = (() => {
     form.addEventListener("change", () => { remember(Object.fromEntries(names.map((name) => [name, form.elements[name].value]))); update(); });
     form.addEventListener("reset", () => { history.replaceState(null, "", "#"); setTimeout(restore); });
     addEventListener("hashchange", restore);
+    const more = find("#more"), fold = (folded) => { ranking.classList.toggle("folded", folded); more.setAttribute("aria-pressed", String(!folded)); };
+    more.addEventListener("click", () => fold(!ranking.classList.contains("folded")));
+    fold(true);
+    if (find("#speed")) charts.show(find("#speed"), () => charts.speed(data.speed));
     copies(find("#copy"));
     restore();
   }
@@ -265,68 +270,6 @@ window.dvbench = (() => {
     holder.append(button);
   }
 
-  // ---- side by side
-
-  function comparison(data) {
-    const form = find("#comparison"), problem = form.elements.problem, boxes = all("input[type=checkbox]", form);
-    const positions = new Map(data.evaluators.map((evaluator, e) => [evaluator.name, e]));
-    problem.append(...data.problems.map(({ name }) => element("option", {}, name)));
-    let latest = 0;
-
-    function table(names) {
-      const problemIndex = data.problems.findIndex(({ name }) => name === problem.value);
-      const head = element("tr", {}, element("th", { scope: "col" }, "task"), ...names.map((name) => element("th", { scope: "col" }, name)));
-      const body = data.columns.filter((column) => column.problem === problemIndex).map((column) => {
-        const means = names.map((name) => rankings.mean(column.values.map((row) => row[positions.get(name)]).filter((v) => typeof v === "number")));
-        // A mean over some of the seeds cannot be the best.
-        const whole = names.map((name) => column.values.every((row) => typeof row[positions.get(name)] === "number"));
-        const complete = means.filter((v, i) => v !== null && whole[i]), best = column.up ? Math.max(...complete) : Math.min(...complete);
-        const label = `${column.task.replaceAll("_", " ")}, ${column.metric} ${column.up ? "↑" : "↓"}`;
-        const cells = means.map((value, i) => {
-          const text = value === null ? "–" : number(value) + (whole[i] ? "" : " (not all seeds)");
-          return element("td", value === best && whole[i] ? { class: "best" } : {}, value === best && whole[i] ? element("strong", {}, text) : text);
-        });
-        return element("tr", {}, element("th", { scope: "row" }, label), ...cells);
-      });
-      find("#side-by-side").replaceChildren(...(names.length ? [element("thead", {}, head), element("tbody", {}, ...body)] : []));
-    }
-
-    async function update() {
-      const names = boxes.filter((box) => box.checked).map((box) => box.value), turn = ++latest;
-      remember({ evaluators: names.join(","), problem: problem.value });
-      table(names);
-      const status = find("#status"), holder = find("#overlaid");
-      status.textContent = names.length ? `${names.length} side by side on ${problem.value}. Scores are means over seeds; curves are means over the seeds in brackets.` : "Choose evaluators to compare.";
-      try {
-        const lists = await Promise.all(names.map((name) => curvesOf(name, "curves/")));
-        if (turn !== latest) return;
-        holder.replaceChildren();
-        const charted = names.flatMap((evaluator, i) => lists[i].filter((chart) => chart.problem === problem.value).map((chart) => ({ evaluator, chart })));
-        for (const key of new Set(charted.map(({ chart }) => `${chart.task} ${chart.axis}`))) {
-          const curves = charted.filter(({ chart }) => `${chart.task} ${chart.axis}` === key);
-          panel(holder, `${curves[0].chart.task} of ${names.join(", ")}`, () => charts.overlay(curves[0].chart.task, curves[0].chart.axis, curves));
-        }
-      } catch (error) {
-        status.textContent = `${error.message}: build the site again.`;
-      }
-    }
-
-    function restore() {
-      const state = view(), names = (state.get("evaluators") || "").split(",");
-      for (const box of boxes) box.checked = names.includes(box.value);
-      if (!boxes.some((box) => box.checked)) boxes.slice(0, 3).forEach((box) => { box.checked = true; });
-      if (data.problems.some(({ name }) => name === state.get("problem"))) problem.value = state.get("problem");
-      update();
-    }
-
-    form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("change", update);
-    form.addEventListener("reset", () => setTimeout(update));
-    addEventListener("hashchange", restore);
-    copies(find("#copy"));
-    restore();
-  }
-
   // DataTables reads the colour scheme from a class.
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const follow = () => document.documentElement.classList.toggle("dark", dark.matches);
@@ -340,8 +283,8 @@ window.dvbench = (() => {
   });
 
   return {
-    tools: { element, number, remember, view },
-    receive: (data) => (find("#ranking") ? overview(data) : comparison(data)),
+    tools: { find, all, element, number, remember, view, copies, curvesOf, panel, shades },
+    receive: overview,
     curves(evaluator, list) {
       received.set(evaluator, list);
       if (find("#curves")?.dataset.evaluator === evaluator) showCurves(evaluator, list);

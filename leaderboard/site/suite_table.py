@@ -1,0 +1,85 @@
+"""The table of a suite: one row for each method with its score in every task, and reference rows set apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from leaderboard import statistics
+from leaderboard.goals import task_means
+from leaderboard.reference_models import MODELS, model_scores
+from leaderboard.statistics import SuiteStatistics, records
+from leaderboard.suite_scores import SuiteScores
+from leaderboard.tables import Entry, arrow, gaps, marks, number, rank_interval
+from leaderboard.text import clean
+
+
+def suite_table(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
+    """Collect the columns and the rows of the table.
+
+    Returns
+    -------
+    dict
+        ``columns``: the tasks, each with the name and the direction of its metric. ``rows``: what is ranked, best
+        first, and ``reference_rows``: what is not, then the models in `MODELS`, which have no page. The ``scores`` of a
+        row have a number and a text for each task: means over seeds, then over problems.
+    """
+    columns = list(_columns(suite.scores))
+    means = task_means(numbers.summary, "mean")
+    seconds, weakest, fresh_gaps = statistics.seconds(numbers.cost), marks(suite.cells), gaps(suite)
+    ranking = numbers.ranking
+    last = max(int((ranking["role"] == "").sum()) - 1, 1)
+
+    def percent(rank: float) -> float:
+        """Position of a rank on the drawn interval, from 0 for the first to 100 for the last rank."""
+        return round(100 * (rank - 1) / last, 1)
+
+    rows = [
+        {
+            **row,
+            "page": True,
+            "interval": rank_interval(row),
+            "percents": [] if row["role"] else [percent(row[name]) for name in ("first", "mean_rank", "last")],
+            "lacking": row["n_failed"] + row["n_missing"],
+            "seconds": seconds[row["evaluator"]],
+            "mark": weakest.get(row["evaluator"], ""),
+            "gap": fresh_gaps.get(row["evaluator"], Entry("")),
+            "scores": _entries(means.T[row["evaluator"]], columns),
+        }
+        for row in records(ranking)
+    ]
+    references = [row for row in rows if row["role"]] + _models(suite.scores, columns)
+    return {"columns": columns, "rows": [row for row in rows if not row["role"]], "reference_rows": references}
+
+
+def _columns(scores: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    for row in records(scores[scores["metric"] != ""].drop_duplicates("task")):
+        metric, up = clean(row["metric"]), bool(row["higher_is_better"])
+        yield {
+            "task": row["task"],
+            "title": clean(row["task"]).replace("_", " "),
+            "metric": f"{metric} {arrow(up)}",
+            "up": up,
+        }
+
+
+def _entries(means: pd.Series, columns: list[dict[str, Any]]) -> list[tuple[float, str]]:
+    values = [float(means.get(column["task"], math.nan)) for column in columns]
+    return [(value, number(value)) for value in values]
+
+
+def _models(scores: pd.DataFrame, columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Make the rows of the retrained and the full model, of a suite of unlearning methods."""
+    known = model_scores(scores)
+    if known.empty:
+        return []
+    by_problem = known.groupby(["model", "task", "problem"])["value"].mean()
+    means = by_problem.groupby(level=[0, 1]).mean().unstack()
+    return [
+        {"evaluator": model, "role": words, "page": False, "scores": _entries(means.T[model], columns)}
+        for model, words in MODELS.items()
+        if model in means.index
+    ]
