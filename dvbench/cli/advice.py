@@ -63,7 +63,8 @@ def advise(
     """Advise which evaluator to use for your own table of classes, or none.
 
     Boards say which evaluators gain most on the problems that are nearest to the table. A pilot tries these on a part
-    of the table in which labels are flipped. If none is shown to gain something, that is the advice.
+    of the table: it finds flipped labels, trains on the rows that values choose, or pays made-up providers. If none is
+    shown to gain something, that is the advice.
     """
     from dvbench import console
     from dvbench.own_data.advise import advise_table

@@ -1,5 +1,7 @@
 """A pilot on a user's table: labels of some rows are flipped, which gives a truth that the table itself lacks.
 
+To select rows, nothing is flipped: how good a model of the kept rows is can be measured on the table as it is.
+
 Each repeat draws other rows, divides them, flips labels, and values the training rows by each evaluator in the way in
 which `dvbench value` does.
 """
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from dvbench.problems.problem import Problem
     from dvbench.tables.reading import Table
 
-RATE = 0.2  # of labels that are flipped, and of rows that are left out
+RATE = 0.2  # of labels that are flipped
+KEPT = (0.1, 0.3, 0.5)  # fractions of rows that are kept, as in the task point_addition
+RANDOM_CHOICES = 5  # of as many rows, which those that are kept are compared with
 MOST_ROWS, LEAST_ROWS = 600, 60
 PARTS = (0.6, 0.2)  # of training and validation rows; the rest is the test set
 LEAST_REPEATS, MOST_REPEATS = 4, 12
@@ -127,10 +131,14 @@ class _Measure:
         return float(score - 0.5 if self.goal == "find" else score)
 
     def _kept(self, values: np.ndarray) -> float:
-        """Accuracy without the least valuable rows, minus that with all."""
-        order = np.argsort(values, kind="stable")
-        kept, every = self.retrain([order[int(RATE * len(order)) :], order])
-        return float(kept - every)
+        """Accuracy with the most valuable rows alone, minus that with as many random rows; mean over `KEPT`."""
+        from dvbench.randomness import generator
+
+        order, counts = np.argsort(-values, kind="stable"), [max(1, round(part * len(values))) for part in KEPT]
+        rng = generator("advise", self.seed, f"random rows {self.repeat}")
+        others = [rng.permutation(len(values)) for _ in range(RANDOM_CHOICES)]
+        utilities = self.retrain([rows[:count] for rows in (order, *others) for count in counts])
+        return float(utilities[: len(KEPT)].mean() - utilities[len(KEPT) :].mean())
 
     def retrain(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
         """Test utilities of models that are trained on coalitions."""
@@ -144,7 +152,7 @@ class _Measure:
 
 
 def pilot_problem(table: Table, goal: Goal, seed: int, repeat: int) -> Problem:
-    """Draw rows of a table, divide them, and flip labels of the training rows."""
+    """Draw rows of a table, divide them, and flip labels of the training rows, but not for the goal ``select``."""
     from dvbench.problems.build import assemble
     from dvbench.randomness import generator, integer_seed
 
@@ -153,7 +161,9 @@ def pilot_problem(table: Table, goal: Goal, seed: int, repeat: int) -> Problem:
     ends = np.cumsum([int(part * len(rows)) for part in PARTS])
     train, judges, test = np.split(rows, ends)
     groups = np.arange(len(train)) % PROVIDERS if goal == "pay" else None
-    noise = Noise(kind="labels", rate=0.5, draw="graded") if goal == "pay" else Noise(kind="labels", rate=RATE)
+    noise = {
+        "find": Noise(kind="labels", rate=RATE), "pay": Noise(kind="labels", rate=0.5, draw="graded")
+    }.get(goal, Noise())  # fmt: skip
     source = replace(table.source, groups=None)
     noise_seed = integer_seed("advise", seed, str(repeat))
     return assemble(source, "advise", (train, judges, test), noise, noise_seed, groups)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,22 @@ def test_numbers_are_those_of_the_results(evidence: Evidence) -> None:
     assert evidence.seconds("quick", "lava") == pytest.approx(np.mean([np.mean(each) for each in seconds.values()]))
     assert evidence.place("quick", "point_removal", evidence.best("quick", "point_removal")) == 1
     assert "random" not in evidence._suite("quick").order("point_removal")
+
+
+def test_goals_are_ranked_by_their_own_tasks(evidence: Evidence) -> None:
+    """A table of a goal has the ranks of that goal, and those above zero are who the interval says."""
+    view = evidence._suite("board-points").view("select")
+    ranked = [name for name, role in zip(view.table["evaluator"], view.table["role"], strict=True) if not role]
+    lines = evidence.goal_table("board-points", "select", kept="point_addition").splitlines()
+    assert lines[0] == "| evaluator | rank | gain | kept | seconds |"
+    assert [line.split("`")[1] for line in lines[2:]] == ranked
+    shown = [line.split("`")[1] for line in lines[2:] if re.search(r"\| \+[\d.]+ \[\d", line)]
+    assert evidence.better_than_random("board-points", "select") == shown != ranked
+    by_goal = [line.split(" | ")[0] for line in evidence.tiers("quick", find="noisy_label_detection").splitlines()[2:]]
+    assert set(by_goal) == {"| find"}
+    assert evidence.neighbours("board-points", "select") == len(ranked) - 1
+    with pytest.raises(ValueError, match="no score for the goal pay"):
+        evidence.separable("board-points", "pay")
 
 
 def test_reasons_for_defaults_hold(evidence: Evidence) -> None:
