@@ -22,6 +22,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from dvbench.errors import UserError, one_line
 from dvbench.files import write_atomically
 from dvbench.results import Store
 from dvbench.settings import Goal
@@ -247,10 +248,15 @@ def updated(text: str, evidence: Evidence) -> tuple[str, list[str]]:
             # Documents are the project's own code.
             return eval(" ".join(expression.split()), {"__builtins__": {}, **names})  # noqa: S307
         except Exception as error:
-            raise ValueError(f"{' '.join(expression.split())}: {error}") from error
+            raise ValueError(f"{' '.join(expression.split())}: {one_line(error)}") from error
 
-    if len(COMMENT.findall(text)) != sum(len(kind.findall(text)) for kind in (NUMBER, CLAIM, TABLE)):
-        raise ValueError("a comment that begins with <!--=, <!--! or <!--# is not closed, or follows no number")
+    read = {text.index("<!--", match.start()) for kind in (NUMBER, CLAIM, TABLE) for match in kind.finditer(text)}
+    if others := [match.start() for match in COMMENT.finditer(text) if match.start() not in read]:
+        line = 1 + text.count("\n", 0, others[0])
+        raise ValueError(
+            f"line {line}: a comment that begins with <!--=, <!--! or <!--# is not closed here or above, follows no "
+            "number, or is a table without <!-- end -->"
+        )
     claims = [match["expression"] for match in CLAIM.finditer(text)]
     failed = [" ".join(claim.split()) for claim in claims if not value_of(claim)]
 
@@ -272,16 +278,20 @@ def _as_before(before: str, value: object) -> str:
 
 
 def main() -> int:
-    """Check documents; returns the exit code."""
+    """Check a document; returns the exit code: 1 if it is outdated, 2 if it cannot be checked, and is not changed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("document", type=Path)
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--write", action="store_true", help="replace numbers that are outdated")
     given = parser.parse_args()
-    before = given.document.read_text(encoding="utf-8")
-    after, failed = updated(before, Evidence(given.results))
-    if given.write and after != before:
-        write_atomically(given.document, after.encode())
+    try:
+        before = given.document.read_text(encoding="utf-8")
+        after, failed = updated(before, Evidence(given.results))
+        if given.write and after != before:
+            write_atomically(given.document, after.encode())
+    except (OSError, UserError, ValueError) as error:
+        sys.stderr.write(f"error: {given.document}: {one_line(error)}\n")
+        return 2
     pairs = [pair for kind in (NUMBER, TABLE) for pair in zip(kind.finditer(before), kind.finditer(after), strict=True)]
     for old, new in pairs:
         if old["text"] != new["text"]:

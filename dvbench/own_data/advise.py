@@ -224,8 +224,8 @@ def imbalance(table: Table, goal: Goal) -> list[str]:
     if goal == "select" or share < MAJORITY:
         return []
     return [
-        f"note: {share:.0%} of the rows have the label '{largest}': flipped labels are easy to find among them, and the "
-        "pilot says little"
+        f"note: {share:.0%} of the rows have the label '{largest}': flipped labels are easy to find among them, and "
+        "the pilot says little"
     ]
 
 
