@@ -7,7 +7,8 @@ than computed again, because an old board must not change with the code or with 
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -39,6 +40,9 @@ class Board:
     suite_version : int
     tables : SuiteTables
     goals : tuple of GoalTable
+    digest : str
+        SHA-256 of the other fields, by which a change after publishing is seen; boards of before there was one have
+        none.
     """
 
     version: int
@@ -47,6 +51,11 @@ class Board:
     suite_version: int
     tables: SuiteTables
     goals: tuple[GoalTable, ...]
+    digest: str = ""
+
+    def computed_digest(self) -> str:
+        """Compute the digest of the board as it is."""
+        return hashlib.sha256(BOARD.dump_json(replace(self, digest=""))).hexdigest()
 
     def shows(self, tables: SuiteTables, goals: tuple[GoalTable, ...]) -> bool:
         """Whether the board shows these tables."""
@@ -62,10 +71,13 @@ def boards(results: Path, suite: str) -> list[Board]:
     Raises
     ------
     UserError
-        If a file is no board, or not of this suite or version.
+        If a file is no board, was changed after it was published, is not of this suite or version, or one is missing.
     """
-    read = [_read(path, suite) for path in (results / FOLDER / suite).glob("[!.]*.json")]
-    return sorted(read, key=lambda board: -board.version)
+    folder = results / FOLDER / suite
+    read = sorted((_read(path, suite) for path in folder.glob("[!.]*.json")), key=lambda board: -board.version)
+    if read and (missing := {*range(1, read[0].version)} - {board.version for board in read}):
+        raise UserError(f"{folder / f'{min(missing)}.json'} is missing, and later versions are there: restore it")
+    return read
 
 
 def publish(results: Path, suite: str, changes: str, today: datetime.date) -> Path:
@@ -88,7 +100,8 @@ def publish(results: Path, suite: str, changes: str, today: datetime.date) -> Pa
     Raises
     ------
     UserError
-        If there are no such results, nothing is said of the changes, or the board is the one of the last version.
+        If there are no such results, nothing is said of the changes, the board is the one of the last version, or that
+        is of a later day.
     """
     store = results_store(results)
     if suite not in suite_names(store):
@@ -103,7 +116,10 @@ def publish(results: Path, suite: str, changes: str, today: datetime.date) -> Pa
     known = boards(results, suite)
     if known and known[0].shows(tables, goals):
         raise UserError(f"the board of '{suite}' has not changed since version {known[0].version}: nothing to publish")
+    if known and today < known[0].date:
+        raise UserError(f"version {known[0].version} is of {known[0].date}, after today, {today}: set the clock right")
     board = Board(known[0].version + 1 if known else 1, today, said, scores.version, tables, goals)
+    board = replace(board, digest=board.computed_digest())
     path = results / FOLDER / suite / f"{board.version}.json"
     write_atomically(path, BOARD.dump_json(board, indent=1) + b"\n")
     return path
@@ -116,4 +132,6 @@ def _read(path: Path, suite: str) -> Board:
         raise UserError(f"{path} is no board: {validation_message(error)}; restore it, or delete it") from error
     if board.tables.suite != suite or path.stem != str(board.version) or board.version < 1:
         raise UserError(f"{path} is version {board.version} of the board of '{clean(board.tables.suite)}': rename it")
+    if board.digest and board.digest != board.computed_digest():
+        raise UserError(f"{path} was changed after it was published: restore it")
     return board

@@ -14,15 +14,20 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from dvbench.errors import UserError, one_line
 from dvbench.files import write_atomically
 from dvbench.results import Store
+from dvbench.settings import Goal
+from leaderboard.goal_tables import gain
+from leaderboard.goals import GoalView, goal_view
 from leaderboard.index import open_index
 from leaderboard.statistics import cost as costs
 from leaderboard.statistics import ranked, records, seconds
@@ -85,41 +90,57 @@ class Evidence:
         """Mean seconds of processor time of a valuation."""
         return float(self._suite(suite).seconds[evaluator])
 
-    def tiers(self, suite: str, **columns: str) -> str:
-        """Return a table in Markdown: the evaluators of each tier, and the ranges of their mean scores and seconds."""
-        scored = self._suite(suite)
-        lines = [
-            ["tier", "evaluators", *_headings(columns), "seconds"],
-            ["---:", "---", *["---:"] * (len(columns) + 1)],
-        ]
-        numbers = [*(scored.by_evaluator(task) for task in columns.values()), scored.seconds]
-        for tier, rows in scored.ranking[scored.ranking["role"] == ""].groupby("tier"):
-            of_tier = [each.loc[rows.index] for each in numbers]
-            ranges = [f"{_two(each.min())} to {_two(each.max())}" for each in of_tier]
-            lines.append([f"{tier:.0f}", ", ".join(f"`{name}`" for name in rows.index), *ranges])
+    def tiers(self, suite: str, **goals: str) -> str:
+        """Return a table in Markdown: the tiers of each goal, and the ranges of a task's mean scores and of seconds.
+
+        The task of a goal follows its name, ``find="noisy_label_detection"``.
+        """
+        lines = [["goal", "tier", "evaluators", "score", "seconds"], ["---", "---:", "---", "---:", "---:"]]
+        for goal, task in goals.items():
+            view = self._suite(suite).view(goal)
+            rows = view.table[view.table["role"] == ""].set_index("evaluator")
+            score = self._suite(suite).by_evaluator(task).reindex(rows.index)
+            for tier, of_tier in rows.groupby("tier"):
+                ranges = [_range(each.loc[of_tier.index]) for each in (score, rows["seconds"])]
+                lines.append([goal, f"{tier:.0f}", ", ".join(f"`{name}`" for name in of_tier.index), *ranges])
         return _markdown(lines)
 
     def table(self, suite: str, **columns: str) -> str:
         """Return a table in Markdown: rank, mean scores of tasks (by the heading of their column) and seconds."""
         scored = self._suite(suite)
-        lines = [["evaluator", "rank", *_headings(columns), "seconds"], ["---", *["---:"] * (len(columns) + 2)]]
-        numbers = [*(scored.by_evaluator(task) for task in columns.values()), scored.seconds]
-        for name in [*scored.ranking.index[scored.ranking["role"] == ""], *scored.scores.roles]:
-            cells = [_two(each.get(name, np.nan)) for each in numbers]
-            lines.append([f"`{name}`", self.rank(suite, name), *cells])
+        names = [*scored.ranking.index[scored.ranking["role"] == ""], *scored.scores.roles]
+        return self._table(suite, {name: [self.rank(suite, name)] for name in names}, ["rank"], columns)
+
+    def goal_table(self, suite: str, goal: str, **columns: str) -> str:
+        """Return a table in Markdown, as `table`, of the ranks of a goal and the gains over random values."""
+        view = self._suite(suite).view(goal)
+        rows = {row["evaluator"]: [rank_interval(row), gain(row)] for row in records(view.table) if not row["role"]}
+        return self._table(suite, rows, ["rank", "gain"], columns)
+
+    def _table(self, suite: str, rows: Mapping[str, list[str]], first: list[str], columns: Mapping[str, str]) -> str:
+        headings = ["evaluator", *first, *(name.replace("_", " ") for name in columns), "seconds"]
+        lines = [headings, ["---", *["---:"] * (len(headings) - 1)]]
+        numbers = [*(self._suite(suite).by_evaluator(task) for task in columns.values()), self._suite(suite).seconds]
+        for name, begin in rows.items():
+            lines.append([f"`{name}`", *begin, *(_two(each.get(name, np.nan)) for each in numbers)])
         return _markdown(lines)
+
+    def better_than_random(self, suite: str, goal: str) -> list[str]:
+        """Return the evaluators whose gain over random values has an interval above zero, by their rank."""
+        table = self._suite(suite).view(goal).table
+        return [str(name) for name in table.loc[(table["role"] == "") & (table["gain_low"] > 0), "evaluator"]]
 
     def rank(self, suite: str, evaluator: str) -> str:
         """Return the interval of the overall rank, such as ``1-4``."""
         return rank_interval(records(self._suite(suite).ranking.loc[[evaluator]])[0])
 
-    def separable(self, suite: str) -> int:
-        """Return how many pairs of evaluators with neighbouring ranks the data tell apart."""
-        return self._suite(suite).ranked[1].separable
+    def separable(self, suite: str, goal: str = "") -> int:
+        """Return how many pairs of evaluators with neighbouring ranks differ, of a goal or of all tasks."""
+        return self._suite(suite).tiers(goal).separable
 
-    def neighbours(self, suite: str) -> int:
+    def neighbours(self, suite: str, goal: str = "") -> int:
         """Return how many pairs of evaluators have neighbouring ranks."""
-        return self._suite(suite).ranked[1].neighbours
+        return self._suite(suite).tiers(goal).neighbours
 
     def problems(self, suite: str) -> int:
         """Return the number of problems of a suite."""
@@ -141,6 +162,17 @@ class _Suite:
     """Tables of a suite that are computed when they are first asked for."""
 
     scores: SuiteScores
+    views: dict[str, GoalView] = field(default_factory=dict)
+
+    def view(self, goal: str) -> GoalView:
+        """Return the ranking of a goal."""
+        if goal not in self.views:
+            self.views[goal] = goal_view(self.scores, cast("Goal", goal))
+        return self.views[goal]
+
+    def tiers(self, goal: str) -> Tiers:
+        """Return the tiers of a goal, or without one those over all tasks."""
+        return self.view(goal).tiers if goal else self.ranked[1]
 
     def means_of(self, task: str, problem: str = "") -> pd.DataFrame:
         """Means over seeds by problem and evaluator, of a task's headline metric or of the one after a colon."""
@@ -175,8 +207,8 @@ class _Suite:
         return [str(name) for name in by_evaluator.sort_values(ascending=not upwards, kind="stable").index]
 
 
-def _headings(columns: Mapping[str, str]) -> list[str]:
-    return [name.replace("_", " ") for name in columns]
+def _range(numbers: pd.Series) -> str:
+    return f"{_two(numbers.min())} to {_two(numbers.max())}"
 
 
 def _two(number: float) -> str:
@@ -216,10 +248,15 @@ def updated(text: str, evidence: Evidence) -> tuple[str, list[str]]:
             # Documents are the project's own code.
             return eval(" ".join(expression.split()), {"__builtins__": {}, **names})  # noqa: S307
         except Exception as error:
-            raise ValueError(f"{' '.join(expression.split())}: {error}") from error
+            raise ValueError(f"{' '.join(expression.split())}: {one_line(error)}") from error
 
-    if len(COMMENT.findall(text)) != sum(len(kind.findall(text)) for kind in (NUMBER, CLAIM, TABLE)):
-        raise ValueError("a comment that begins with <!--=, <!--! or <!--# is not closed, or follows no number")
+    read = {text.index("<!--", match.start()) for kind in (NUMBER, CLAIM, TABLE) for match in kind.finditer(text)}
+    if others := [match.start() for match in COMMENT.finditer(text) if match.start() not in read]:
+        line = 1 + text.count("\n", 0, others[0])
+        raise ValueError(
+            f"line {line}: a comment that begins with <!--=, <!--! or <!--# is not closed here or above, follows no "
+            "number, or is a table without <!-- end -->"
+        )
     claims = [match["expression"] for match in CLAIM.finditer(text)]
     failed = [" ".join(claim.split()) for claim in claims if not value_of(claim)]
 
@@ -241,16 +278,20 @@ def _as_before(before: str, value: object) -> str:
 
 
 def main() -> int:
-    """Check documents; returns the exit code."""
+    """Check a document; returns the exit code: 1 if it is outdated, 2 if it cannot be checked, and is not changed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("document", type=Path)
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--write", action="store_true", help="replace numbers that are outdated")
     given = parser.parse_args()
-    before = given.document.read_text(encoding="utf-8")
-    after, failed = updated(before, Evidence(given.results))
-    if given.write and after != before:
-        write_atomically(given.document, after.encode())
+    try:
+        before = given.document.read_text(encoding="utf-8")
+        after, failed = updated(before, Evidence(given.results))
+        if given.write and after != before:
+            write_atomically(given.document, after.encode())
+    except (OSError, UserError, ValueError) as error:
+        sys.stderr.write(f"error: {given.document}: {one_line(error)}\n")
+        return 2
     pairs = [pair for kind in (NUMBER, TABLE) for pair in zip(kind.finditer(before), kind.finditer(after), strict=True)]
     for old, new in pairs:
         if old["text"] != new["text"]:

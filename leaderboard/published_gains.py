@@ -10,7 +10,7 @@ from typing import Any
 
 from dvbench.errors import UserError
 from dvbench.registry import entries, find
-from dvbench.results.published_gains import PublishedGain
+from dvbench.results.published_gains import PublishedGain, published_gains
 from dvbench.settings import DatasetSettings, Goal, ProblemSettings
 from leaderboard import statistics
 from leaderboard.gains import gains
@@ -21,6 +21,14 @@ from leaderboard.suite_scores import SuiteScores, suite_scores
 
 GOALS: tuple[Goal, ...] = ("find", "select", "pay")
 Shapes = Mapping[str, tuple[int, int]]
+
+
+def gains_of_boards(results: Path | None) -> tuple[PublishedGain, ...]:
+    """Return the gains that come with dvbench, or those of a results folder; see `gains_of_results`."""
+    published = published_gains()
+    if results is None:
+        return published
+    return tuple(gains_of_results(results, {row.dataset: (row.features, row.classes) for row in published}))
 
 
 def gains_of_results(results: Path, known: Shapes) -> list[PublishedGain]:

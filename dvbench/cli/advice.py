@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -63,25 +64,22 @@ def advise(
     """Advise which evaluator to use for your own table of classes, or none.
 
     Boards say which evaluators gain most on the problems that are nearest to the table. A pilot tries these on a part
-    of the table in which labels are flipped. If none is shown to gain something, that is the advice.
+    of the table: it finds flipped labels, trains on the rows that values choose, or pays made-up providers. If none is
+    shown to gain something, that is the advice.
     """
     from dvbench import console
-    from dvbench.own_data.advise import advise_table
-    from dvbench.own_data.door import read_data
-    from dvbench.results.published_gains import published_gains
+    from dvbench.own_data.advise import advise_data
+    from leaderboard.published_gains import gains_of_boards
 
     seconds = parse_duration(budget) or 0.0
-    published = published_gains()
-    if results is not None:
-        from leaderboard.published_gains import gains_of_results
-
-        known = {row.dataset: (row.features, row.classes) for row in published}
-        published = tuple(gains_of_results(results, known))
-    reading = reading_of("classification", features, drop, types, decimal)
-    table, _ = read_data(data, None, label, None, None, reading)
-    advice = advise_table(table, goal.value, seconds, published, seed, console)
+    reading = reading_of(None, features, drop, types, decimal)
+    boards = partial(gains_of_boards, results)
+    advice = advise_data((data, None, label), reading, goal.value, seconds, boards, seed, console)
     for line in advice.lines:
         console.say(line)
     if advice.evaluator is not None:
-        words = ["dvbench", "value", str(data), "--label", table.label, "--evaluator", advice.evaluator]
+        words = ["dvbench", "value", str(data), "--label", advice.label, "--evaluator", advice.evaluator]
+        repeated = {"--features": features, "--drop": drop, "--as": types}
+        words += [word for option, given in repeated.items() for each in given or () for word in (option, each)]
+        words += [] if decimal is None else ["--decimal", decimal.value]
         console.say(shlex.join(words) + (" --group COLUMN" if goal is For.pay else ""))

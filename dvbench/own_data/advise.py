@@ -1,21 +1,21 @@
-"""Advises which evaluator to use for a table: by published boards, and by a pilot on the table with planted noise.
+"""Advises which evaluator to use for a table: by published boards, and by a pilot on the table.
 
 The boards say what gained most on the nearest problems, and the pilot (`dvbench.own_data.pilot`) whether it does on
-this table. The advice can be that nothing is better than random values, or than training on all rows.
+this table. The advice can be that nothing is better than random values, or than random rows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 from dvbench.errors import UserError
-from dvbench.own_data.door import Report
+from dvbench.own_data.door import Report, Worded, check_seed, read_data
 from dvbench.own_data.pilot import (
     LEAST_REPEATS,
     LEAST_ROWS,
@@ -23,6 +23,7 @@ from dvbench.own_data.pilot import (
     PARTS,
     PROVIDERS,
     RATE,
+    Trial,
     choice_of,
     in_words,
     run_pilot,
@@ -36,11 +37,18 @@ if TYPE_CHECKING:
 
 GOALS: dict[Goal, tuple[str, str]] = {
     "find": ("AUROC of finding flipped labels, above 0.5", "random values would do as well"),
-    "select": ("test accuracy without the least valuable fifth of the rows, above that of training on all rows",
-               "training on all rows would do as well"),
+    "select": ("test accuracy with the most valuable 10, 30 and 50% of the rows, above that with as many random rows",
+               "random rows would do as well"),
     "pay": ("rank correlation with what models gain from each of ten providers", "paying all alike would do as well"),
 }  # fmt: skip
+PLANTED: dict[Goal, str] = {
+    "find": f" with {RATE:.0%} flipped labels",
+    "select": "",
+    "pay": f" of {PROVIDERS} random providers, of whose labels up to half are flipped",
+}
+MOST_GAIN: dict[Goal, float] = {"find": 0.5, "select": 1.0, "pay": 1.0}
 CANDIDATES, NEAREST = 6, 3
+MAJORITY = 0.9  # of one class, from which on flipped labels stand out by their class alone
 FOLDS = How.folds  # of `dvbench value`, which values all rows
 
 
@@ -63,7 +71,7 @@ class Candidate:
     whole: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Advice:
     """What is advised.
 
@@ -77,6 +85,10 @@ class Advice:
     gains : dict of str to numpy.ndarray of shape (repeats,)
     lines : tuple of str
         The advice in words.
+    understood : tuple of str
+        What was shown before: how the table was read, the nearest problems, and what the pilot tried.
+    label : str
+        The column that was read as the label.
     """
 
     evaluator: str | None
@@ -85,6 +97,68 @@ class Advice:
     high: float
     gains: dict[str, np.ndarray]
     lines: tuple[str, ...]
+    understood: tuple[str, ...] = ()
+    label: str = ""
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def summary(self) -> str:
+        """Return what was understood and tried, and the advice, in words."""
+        return "\n".join((*self.understood, *self.lines))
+
+
+def advise_data(
+    given: tuple[Any, Any, str | None],
+    reading: Mapping[str, Any],
+    goal: Goal,
+    budget: float,
+    boards: Callable[[], Sequence[PublishedGain]],
+    seed: int,
+    report: Report | None,
+    words: Callable[[str], str] = str,
+) -> Advice:
+    """Read a table and advise which evaluator to use for it; see `dvbench.advise`.
+
+    Parameters
+    ----------
+    given : tuple
+        X, y and label of `dvbench.advise`.
+    reading : mapping
+        Other arguments of `dvbench.tables.reading.read_arrays`.
+    goal : {"find", "select", "pay"}
+    budget : float
+    boards : callable
+        Returns what boards say.
+    seed : int
+    report : Report, optional
+        Without it nothing is shown.
+    words : callable
+        Rewrites lines and errors; see `dvbench.own_data.door.value_data`.
+
+    Raises
+    ------
+    UserError
+        If the table or a setting cannot be used.
+    """
+    X, y, label = given
+    try:
+        check_settings(goal, budget)
+        check_seed(seed)
+        table, _ = read_data(X, y, label, None, None, reading)
+        said = Worded(report, words)
+        advice = advise_table(table, goal, budget, boards(), seed, said)
+    except UserError as error:
+        raise UserError(words(str(error))) from error
+    return replace(advice, lines=tuple(map(words, advice.lines)), understood=tuple(said.lines), label=table.label)
+
+
+def check_settings(goal: object, budget: object) -> None:
+    """Raise a `UserError` if there is no such goal, or a budget is no time."""
+    if goal not in list(GOALS):
+        raise UserError(f"--goal is {', '.join(GOALS)}, not {goal!r}")
+    if isinstance(budget, bool) or not isinstance(budget, float | int) or not 0 < budget < math.inf:
+        raise UserError(f"--budget is a time above 0, not {budget!r}")
 
 
 def advise_table(
@@ -109,8 +183,10 @@ def advise_table(
     UserError
         If the table is no classification, has too few rows, or the budget is too small.
     """
-    check(table, goal)
     for line in (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
+        report.say(line)
+    check(table)
+    for line in imbalance(table, goal):
         report.say(line)
     near = nearest(table, goal, published)
     for (suite, problem), gap, row in near:
@@ -119,21 +195,38 @@ def advise_table(
             f"classes, {row.noise:.0%} wrong labels (distance {gap:.2f})"
         )
     chosen = candidates(table, goal, budget, near, published)
+    chosen.sort(key=lambda each: each.pilot)
     names = ", ".join(f"{each.name} ({in_words(each.pilot)})" for each in chosen)
-    rows = min(len(table.rows), MOST_ROWS)
-    report.say(f"pilot: {rows} rows with {RATE:.0%} flipped labels, repeated on other rows: {names}")
-    gains = run_pilot(table, goal, [each.name for each in chosen], budget, seed, report)
-    return conclude(goal, [each for each in chosen if each.name in gains], gains)
+    report.say(f"pilot: {min(len(table.rows), MOST_ROWS)} rows{PLANTED[goal]}, repeated on other rows: {names}")
+    trials = run_pilot(table, goal, [each.name for each in chosen], budget, seed, report)
+    measured = [_measured(each, trials[each.name]) for each in chosen if each.name in trials]
+    return conclude(goal, measured, {name: np.array(trial.gains) for name, trial in trials.items()})
 
 
-def check(table: Table, goal: str) -> None:
-    """Raise a `UserError` if no pilot can be made with a table for a goal."""
-    if goal not in GOALS:
-        raise UserError(f"--goal is {', '.join(GOALS)}, not '{goal}'")
+def _measured(candidate: Candidate, trial: Trial) -> Candidate:
+    """Correct the expected seconds by those of the pilot."""
+    pilot = float(np.median(trial.seconds))
+    return replace(candidate, pilot=pilot, whole=candidate.whole * pilot / candidate.pilot)
+
+
+def check(table: Table) -> None:
+    """Raise a `UserError` if no pilot can be made with a table."""
     if table.source.kind != "classification":
-        raise UserError(f"the pilot flips labels of classes, and {table.label} is a number: give a column of classes")
+        raise UserError(f"the pilot needs classes, and '{table.label}' is a number: choose another --label")
     if len(table.rows) < LEAST_ROWS:
         raise UserError(f"{len(table.rows)} rows are too few for a pilot: at least {LEAST_ROWS} are needed")
+
+
+def imbalance(table: Table, goal: Goal) -> list[str]:
+    """Say where the pilot is too easy: flipped labels of a large class are found by their class alone."""
+    counts = np.bincount(table.source.labels)
+    share, largest = counts.max() / counts.sum(), table.source.classes[int(counts.argmax())]
+    if goal == "select" or share < MAJORITY:
+        return []
+    return [
+        f"note: {share:.0%} of the rows have the label '{largest}': flipped labels are easy to find among them, and "
+        "the pilot says little"
+    ]
 
 
 def traits(table: Table) -> dict[str, float]:
@@ -275,7 +368,7 @@ def conclude(goal: Goal, chosen: Sequence[Candidate], gains: dict[str, np.ndarra
     tail = 0.05 / len(gains)
     best = max(gains, key=lambda name: float(gains[name].mean()))
     measured, otherwise = GOALS[goal]
-    intervals = {name: _interval(each, tail) for name, each in gains.items()}
+    intervals = {name: _interval(each, tail, MOST_GAIN[goal]) for name, each in gains.items()}
     lines = [
         f"{each.name}: {_gain(gains[each.name], intervals[each.name])} here, and {each.published:+.3f} on the nearest "
         "problems by the tasks of their board"
@@ -294,13 +387,11 @@ def conclude(goal: Goal, chosen: Sequence[Candidate], gains: dict[str, np.ndarra
     return Advice(pick.name, float(gains[pick.name].mean()), *intervals[pick.name], gains, tuple(lines))
 
 
-def _interval(numbers: np.ndarray, tail: float) -> tuple[float, float]:
-    """Student-t interval of a mean; ``tail`` is the probability of being outside."""
-    mean, half = (
-        numbers.mean(),
-        stats.t.ppf(1 - tail / 2, len(numbers) - 1) * numbers.std(ddof=1) / math.sqrt(len(numbers)),
-    )
-    return float(mean - half), float(mean + half)
+def _interval(numbers: np.ndarray, tail: float, most: float = 2.0) -> tuple[float, float]:
+    """Student-t interval of a mean, within -most and most; ``tail`` is the probability of being outside."""
+    mean, deviation = numbers.mean(), numbers.std(ddof=1)
+    half = stats.t.ppf(1 - tail / 2, len(numbers) - 1) * deviation / math.sqrt(len(numbers))
+    return max(float(mean - half), -most), min(float(mean + half), most)
 
 
 def _gain(numbers: np.ndarray, ends: tuple[float, float]) -> str:

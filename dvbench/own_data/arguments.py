@@ -10,7 +10,7 @@ _OPTION = re.compile(
     r"|--drop '(?P<dropped>[^'\n]+)'"
     r"|--decimal (?P<mark>[.,])"
     r"|--folds (?P<folds>\d+)"
-    r"|--(?P<other>label|group|evaluator|model|utility|kind|features|drop|as|valid|folds|seed|device|fraction|strategy)\b"
+    r"|--(?P<other>label|group|evaluator|model|utility|kind|features|drop|as|valid|folds|seed|device|fraction|strategy|goal|budget|results)\b"
 )
 _ARGUMENTS = {"group": "groups", "as": "types", "valid": "validation"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +25,35 @@ class Report(Protocol):
 
     def counting(self, what: str, /) -> AbstractContextManager[Observer]:
         """Show how many of some parts are done."""
+
+
+class Worded:
+    """Rewrites lines, keeps them, and shows them in a report if there is one.
+
+    Parameters
+    ----------
+    report : Report, optional
+    words : callable
+        Rewrites a line.
+
+    Attributes
+    ----------
+    lines : list of str
+    """
+
+    def __init__(self, report: Report | None, words: Callable[[str], str]) -> None:
+        self._report, self._words = report, words
+        self.lines: list[str] = []
+
+    def say(self, line: str, /) -> None:
+        """Keep a line, and print it."""
+        self.lines.append(self._words(line))
+        if self._report is not None:
+            self._report.say(self.lines[-1])
+
+    def counting(self, what: str, /) -> AbstractContextManager[Observer]:
+        """Show how many of some parts are done."""
+        return nullcontext(lambda *_: None) if self._report is None else self._report.counting(what)
 
 
 def settings_of(

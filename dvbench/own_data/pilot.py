@@ -1,19 +1,23 @@
 """A pilot on a user's table: labels of some rows are flipped, which gives a truth that the table itself lacks.
 
+To select rows, nothing is flipped: how good a model of the kept rows is can be measured on the table as it is.
+
 Each repeat draws other rows, divides them, flips labels, and values the training rows by each evaluator in the way in
 which `dvbench value` does.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dvbench.errors import UserError
+from dvbench.execution.limits import Limits, TimedOutError, enforced
 from dvbench.own_data.door import Report
 from dvbench.own_data.value import MODEL, TRAINING, Choice, How, choose, valuation_of
 from dvbench.registry import find
@@ -23,11 +27,14 @@ if TYPE_CHECKING:
     from dvbench.problems.problem import Problem
     from dvbench.tables.reading import Table
 
-RATE = 0.2  # of labels that are flipped, and of rows that are left out
+RATE = 0.2  # of labels that are flipped
+KEPT = (0.1, 0.3, 0.5)  # fractions of rows that are kept, as in the task point_addition
+RANDOM_CHOICES = 5  # of as many rows, which those that are kept are compared with
 MOST_ROWS, LEAST_ROWS = 600, 60
 PARTS = (0.6, 0.2)  # of training and validation rows; the rest is the test set
 LEAST_REPEATS, MOST_REPEATS = 4, 12
 PROVIDERS = 10
+LEAST_SECONDS = 2.0  # that an evaluator is given, so that its time says what budget is needed
 
 
 def choice_of(table: Table, goal: Goal, name: str) -> Choice:
@@ -35,18 +42,35 @@ def choice_of(table: Table, goal: Goal, name: str) -> Choice:
     return choose(replace(table, group="provider" if goal == "pay" else None), How(evaluator=name))
 
 
+@dataclass
+class Trial:
+    """What the pilot measured of an evaluator.
+
+    Parameters
+    ----------
+    gains : list of float
+        Of each repeat.
+    seconds : list of float
+        Of the valuation in each repeat.
+    """
+
+    gains: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+
 def run_pilot(
     table: Table, goal: Goal, names: Sequence[str], budget: float, seed: int, report: Report
-) -> dict[str, np.ndarray]:
-    """Return the gains of evaluators, (repeats,) each, of as many repeats as fit; one that fails is left out.
+) -> dict[str, Trial]:
+    """Return what evaluators gain in as many repeats as fit; one that fails or is too slow is left out.
 
     Parameters
     ----------
     table : Table
     goal : {"find", "select", "pay"}
     names : sequence of str
+        The fastest first. In the first repeat each may take as long as leaves time for `LEAST_REPEATS` of all.
     budget : float
-        Seconds. The first repeat is always made.
+        Seconds.
     seed : int
     report : Report
         Shows progress, and what failed.
@@ -54,51 +78,65 @@ def run_pilot(
     Raises
     ------
     UserError
-        If all fail, or fewer than `LEAST_REPEATS` repeats fit.
+        If all fail, or for none there is time for `LEAST_REPEATS` repeats.
     """
-    import dvbench.execution.valuation
-    import dvbench.scoring.contract  # noqa: F401  imports take seconds, which say nothing about evaluators
-
     for name in names:
         find("evaluators", name).load()
-    gains: dict[str, list[float]] = {name: [] for name in names}
-    seconds = dict.fromkeys(names, 0.0)
-    begun = time.perf_counter()
+    _Measure(table, goal, seed, 0)("random")  # imports take seconds, which say nothing about evaluators
+    begun, kept = time.perf_counter(), {name: Trial() for name in names}
+    late, slow = list[str](), list[float]()  # those that the budget left out, and seconds of those that finished
+
+    def left() -> float:
+        return budget - (time.perf_counter() - begun)
+
+    def leave_out(name: str, why: object) -> None:
+        del kept[name]
+        report.say(f"note: {name} is left out: {why}")
+
+    def attempt(measure: _Measure, name: str, limit: float) -> float:
+        """Measure an evaluator once; returns the seconds, and NaN if it is left out."""
+        clock = time.perf_counter()
+        try:
+            with enforced(Limits(seconds=limit)):
+                gain, seconds = measure(name)
+        except (UserError, FloatingPointError) as error:
+            ended = any(isinstance(each, TimedOutError) for each in (error, error.__cause__))
+            late.extend([name] if ended else [])
+            leave_out(name, f"it takes longer than {in_words(limit)}, too long for the budget" if ended else error)
+            return math.nan
+        kept[name].gains.append(gain)
+        kept[name].seconds.append(seconds)
+        return time.perf_counter() - clock
+
     with report.counting("repeat") as observe:
-        for repeat in range(MOST_REPEATS):
-            taken = time.perf_counter() - begun
-            if repeat and taken + sum(seconds[name] for name in gains) > budget:
+        measure, taken = _Measure(table, goal, seed, 0), 0.0
+        for name in names:
+            # With each that is kept, the least number of repeats of all fits what is left.
+            limit = max((left() - (LEAST_REPEATS - 1) * taken) / LEAST_REPEATS, LEAST_SECONDS)
+            seconds = attempt(measure, name, limit)
+            if not math.isnan(seconds) and (LEAST_REPEATS - 1) * (taken + seconds) > left():
+                leave_out(name, f"it took {in_words(seconds)}, too long for the budget")
+                slow.append(seconds)
+                late.append(name)
+            elif not math.isnan(seconds):
+                taken += seconds
+        for repeat in range(1, MOST_REPEATS):
+            if not kept:
+                break
+            observe(repeat, MOST_REPEATS, budget - left())
+            if repeat >= LEAST_REPEATS and taken > left():
                 break
             measure = _Measure(table, goal, seed, repeat)
-            for name in list(gains):
-                clock = time.perf_counter()
-                try:
-                    gains[name].append(measure(name))
-                except (UserError, FloatingPointError) as error:
-                    del gains[name]
-                    report.say(f"note: {name} is left out: {error}")
-                seconds[name] = time.perf_counter() - clock
-            observe(repeat + 1, MOST_REPEATS, time.perf_counter() - begun)
-            if not repeat:
-                _leave_out_slow(gains, seconds, budget - (time.perf_counter() - begun), report)
-    if not gains:
-        raise UserError("every candidate failed on this table; 'dvbench value DATA --evaluator NAME' says more")
-    done = len(next(iter(gains.values())))
-    if done < LEAST_REPEATS:
-        each = (time.perf_counter() - begun) / done
+            taken = sum(seconds for name in list(kept) if (seconds := attempt(measure, name, budget)) >= 0)
+    if not kept and late:
+        needed = max(1.2 * LEAST_REPEATS * min(slow, default=budget), 2 * budget)
         raise UserError(
-            f"--budget {in_words(budget)} is too small: a repeat of the pilot takes {in_words(each)}, and at least "
-            f"{LEAST_REPEATS} are needed; give about {in_words(1.2 * each * LEAST_REPEATS)}"
+            f"--budget {in_words(budget)} is too small: no candidate can repeat the pilot {LEAST_REPEATS} times in it; "
+            f"give {in_words(needed)} or more"
         )
-    return {name: np.array(each) for name, each in gains.items()}
-
-
-def _leave_out_slow(gains: dict[str, list[float]], seconds: dict[str, float], left: float, report: Report) -> None:
-    """Leave out the slowest evaluators until the least number of repeats fits the time that is left."""
-    while len(gains) > 1 and (LEAST_REPEATS - 1) * sum(seconds[name] for name in gains) > left:
-        slowest = max(gains, key=lambda name: seconds[name])
-        del gains[slowest]
-        report.say(f"note: {slowest} is left out: it took {in_words(seconds[slowest])}, too long for the budget")
+    if not kept:
+        raise UserError("every candidate failed on this table; 'dvbench value DATA --evaluator NAME' says more")
+    return kept
 
 
 class _Measure:
@@ -109,16 +147,20 @@ class _Measure:
         self.problem = pilot_problem(table, goal, seed, repeat)
         self._retrain: Any = None
 
-    def __call__(self, name: str) -> float:
-        """Return the gain of an evaluator."""
-        from dvbench.scoring.contract import Valuation
-
+    def __call__(self, name: str) -> tuple[float, float]:
+        """Return the gain of an evaluator, and the seconds of its valuation."""
         how = How(evaluator=name, seed=self.seed)
         choice = choice_of(self.table, self.goal, name)
-        output = valuation_of(self.problem, choice, how, self.repeat, MOST_REPEATS)
-        values = output.arrays["values"]
+        clock = time.perf_counter()
+        values = valuation_of(self.problem, choice, how, self.repeat, MOST_REPEATS).arrays["values"]
+        seconds = time.perf_counter() - clock
+        return self._gain(values), seconds
+
+    def _gain(self, values: np.ndarray) -> float:
         if self.goal == "select":
             return self._kept(values)
+        from dvbench.scoring.contract import Valuation
+
         task = find("tasks", "noisy_label_detection" if self.goal == "find" else "partial_agreement").load()
         valuation = Valuation(values)
         coalitions = task.wanted_coalitions(self.problem, valuation)
@@ -127,10 +169,14 @@ class _Measure:
         return float(score - 0.5 if self.goal == "find" else score)
 
     def _kept(self, values: np.ndarray) -> float:
-        """Accuracy without the least valuable rows, minus that with all."""
-        order = np.argsort(values, kind="stable")
-        kept, every = self.retrain([order[int(RATE * len(order)) :], order])
-        return float(kept - every)
+        """Accuracy with the most valuable rows alone, minus that with as many random rows; mean over `KEPT`."""
+        from dvbench.randomness import generator
+
+        order, counts = np.argsort(-values, kind="stable"), [max(1, round(part * len(values))) for part in KEPT]
+        rng = generator("advise", self.seed, f"random rows {self.repeat}")
+        others = [rng.permutation(len(values)) for _ in range(RANDOM_CHOICES)]
+        utilities = self.retrain([rows[:count] for rows in (order, *others) for count in counts])
+        return float(utilities[: len(KEPT)].mean() - utilities[len(KEPT) :].mean())
 
     def retrain(self, coalitions: Sequence[np.ndarray]) -> np.ndarray:
         """Test utilities of models that are trained on coalitions."""
@@ -144,7 +190,7 @@ class _Measure:
 
 
 def pilot_problem(table: Table, goal: Goal, seed: int, repeat: int) -> Problem:
-    """Draw rows of a table, divide them, and flip labels of the training rows."""
+    """Draw rows of a table, divide them, and flip labels of the training rows, but not for the goal ``select``."""
     from dvbench.problems.build import assemble
     from dvbench.randomness import generator, integer_seed
 
@@ -153,7 +199,9 @@ def pilot_problem(table: Table, goal: Goal, seed: int, repeat: int) -> Problem:
     ends = np.cumsum([int(part * len(rows)) for part in PARTS])
     train, judges, test = np.split(rows, ends)
     groups = np.arange(len(train)) % PROVIDERS if goal == "pay" else None
-    noise = Noise(kind="labels", rate=0.5, draw="graded") if goal == "pay" else Noise(kind="labels", rate=RATE)
+    noise = {
+        "find": Noise(kind="labels", rate=RATE), "pay": Noise(kind="labels", rate=0.5, draw="graded")
+    }.get(goal, Noise())  # fmt: skip
     source = replace(table.source, groups=None)
     noise_seed = integer_seed("advise", seed, str(repeat))
     return assemble(source, "advise", (train, judges, test), noise, noise_seed, groups)

@@ -23,13 +23,24 @@ METHOD = ("parameters", "steps", "batch_size", "lr", "weight_decay", "lambda1", 
 SAMPLING = ("permutations", "seconds", "target_standard_error", "antithetic", "truncation")
 UNLEARNING_EVALUATORS = ("unlearning_shapley", "partial_unlearning_shapley")
 DIAGNOSTICS = {"performance_full": "utility_full", "performance_unlearned": "utility_unlearned"}
+KEPT = {1: "kept_0.1", 5: "kept_0.3", 9: "kept_0.5"}  # metrics of point addition by their position in its curves
 X_CURVES = ("fraction", "log10_loss", "step")  # the curves of version 1 that others are drawn over
 
 
 def upgrade_result(data: Any) -> Any:
-    """Turn the content of a ``result.json`` of version 1 into one of version 2; anything else is returned as it is."""
-    if not _is_first(data):
+    """Turn the content of a ``result.json`` of version 1 into one of version 2; anything else is returned as it is.
+
+    A score of an earlier version of its task, whose curves hold what the task measures now, gets the newer metrics.
+    """
+    if _is_first(data):
+        data = _second(data)
+    scores = data.get("scores") if isinstance(data, dict) else None
+    if not isinstance(scores, dict) or "point_addition" not in scores:
         return data
+    return {**data, "scores": {**scores, "point_addition": _with_kept(scores["point_addition"])}}
+
+
+def _second(data: dict[str, Any]) -> dict[str, Any]:
     changes: dict[str, Any] = {"schema_version": 2, "cell": _cell(data.get("cell"))}
     if isinstance(data.get("dataset"), dict):
         changes["dataset"] = _renamed(data["dataset"])
@@ -114,6 +125,25 @@ def _axis(name: str, curves: dict[str, list[Any]]) -> str:
         if same_length and (axis != "step" or name.startswith("unlearning_")):
             return axis
     return "player"
+
+
+def _with_kept(score: Any) -> Any:
+    """Compare the most valuable points with random ones, as version 2 of point addition does."""
+    if not isinstance(score, dict) or score.get("version") != 1 or score.get("headline") != "early_gap":
+        return score
+    curves, metrics = score.get("curves"), score.get("metrics")
+    if not isinstance(curves, dict) or not isinstance(metrics, dict):
+        return score
+    high, chance = curves.get("add_high"), curves.get("random")
+    if not all(isinstance(curve, list) and len(curve) == 20 for curve in (high, chance)):
+        return score
+    try:
+        kept = {name: high[step] - chance[step] for step, name in KEPT.items()}
+    except TypeError:
+        return score
+    headline = "kept_against_random"
+    metrics = {headline: sum(kept.values()) / len(kept), **kept, **metrics}
+    return {**score, "version": 2, "headline": headline, "metrics": metrics}
 
 
 def _renamed(sizes: dict[str, Any]) -> dict[str, Any]:

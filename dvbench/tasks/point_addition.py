@@ -10,6 +10,7 @@ from dvbench.scoring.player_orders import ranked_orders, removal_counts
 
 FRACTIONS = np.arange(1, 21) / 20
 EARLY = FRACTIONS <= 0.5
+KEPT = {1: "kept_0.1", 5: "kept_0.3", 9: "kept_0.5"}  # metrics by their position in the curves
 
 
 def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
@@ -19,11 +20,13 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
 
 
 @task(
-    version=1,
-    headline="early_gap",
+    version=2,
+    headline="kept_against_random",
     higher_is_better=True,
     goal="select",
     ranges={
+        "kept_against_random": "difference",
+        "kept_*": "difference",
         "early_gap": "difference",
         "early_area_high": "utility",
         "early_area_low": "utility",
@@ -34,13 +37,16 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     coalitions=coalitions,
 )
 def point_addition(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
-    """Point addition: how fast does the model get better when the most, or the least, valuable points come first?
+    """Point addition: is a model that is trained on the most valuable points better than one of as many random points?
 
-    Points are added in steps of 5%, and the model is trained anew each time. An addition curve read backwards is a
-    removal curve, so over the whole range this task measures what point removal measures; it adds the beginning of the
-    curves. Headline: ``early_gap``, the mean test utility of models trained on the most valuable 5 to 50% minus that of
-    models trained on the least valuable 5 to 50%; higher is better, 0 is chance. Further metrics: the early areas (mean
-    utilities) of both curves and of a random order that is the same for all evaluators, and both differences to it.
+    Points are added in steps of 5%, the most valuable first, the least valuable first, and in a random order that is
+    the same for all evaluators; the model is trained anew each time. Headline: ``kept_against_random``, the test
+    utility of the model trained on the most valuable points minus that of the model trained on the random ones, the
+    mean over 10, 30 and 50% of the points; higher is better, 0 is chance. ``kept_0.1``, ``kept_0.3`` and ``kept_0.5``
+    are these three differences. Further metrics are of the first half of the curves, 5 to 50% of the points: the areas
+    (mean utilities) of the three curves, ``early_gap``, that of the most valuable points minus that of the least
+    valuable ones, and the differences of both to that of random ones. Version 1 had the headline ``early_gap``, which
+    an evaluator wins that knows the bad points alone; its scores are read as those of version 2, by their curves.
 
     References
     ----------
@@ -48,7 +54,10 @@ def point_addition(problem: Problem, valuation: Valuation, utilities: np.ndarray
     """
     high, low, chance = utilities.reshape(3, -1)
     early_high, early_low, early_random = (float(curve[EARLY].mean()) for curve in (high, low, chance))
+    kept = {name: float(high[step] - chance[step]) for step, name in KEPT.items()}
     metrics = {
+        "kept_against_random": float(np.mean(list(kept.values()))),
+        **kept,
         "early_gap": early_high - early_low,
         "early_area_high": early_high,
         "early_area_low": early_low,

@@ -21,7 +21,7 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
     version=1,
     headline="gap",
     higher_is_better=True,
-    goal="select",
+    goal="check",
     ranges={
         "gap": "difference",
         "area_high": "utility",
@@ -34,6 +34,9 @@ def coalitions(problem: Problem, valuation: Valuation) -> list[np.ndarray]:
 )
 def point_removal(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Point removal: how good is the model without the most, and without the least, valuable points?
+
+    This is a property of values, and no answer to who selects data: an evaluator that knows the bad points alone does
+    well. Point addition compares what is kept with random points.
 
     Points are removed in steps of 5%, up to 95%, and the model is trained anew each time. Headline: ``gap``, the mean
     test utility with the least valuable points removed minus that with the most valuable removed, over 5 to 95%;

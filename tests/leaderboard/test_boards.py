@@ -61,6 +61,7 @@ def test_texts_of_a_board_are_escaped(write, tmp_path):
     path = publish(store.root, "small", f"First {EVIL}.", DAY)
     changed = json.loads(path.read_text())
     changed["tables"]["overall"]["rows"][0][0]["text"] = EVIL
+    changed["digest"] = ""  # as boards of before there was one
     path.write_text(json.dumps(changed))
     build(store.root, tmp_path / "site")
     for name in ("index.html", "boards/1.html"):
@@ -75,12 +76,39 @@ def _renamed(path):
     path.rename(path.with_name("7.json"))
 
 
-@pytest.mark.parametrize(("damage", "message"), [(_cut, "is no board"), (_renamed, "is version 1 of the board")])
+def _edited(path):
+    path.write_text(path.read_text().replace("First publication.", "Another publication."))
+
+
+def _later(path):
+    """Versions 1 and 3 without 2."""
+    third = json.loads(path.read_text()) | {"version": 3, "digest": ""}
+    path.with_name("3.json").write_text(json.dumps(third))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_cut, "is no board"),
+        (_renamed, "is version 1 of the board"),
+        (_edited, r"1\.json was changed after it was published: restore it"),
+        (_later, r"2\.json is missing, and later versions are there"),
+    ],
+)
 def test_a_damaged_board_is_named(write, tmp_path, damage, message):
     store = write(table(0.75))
     damage(publish(store.root, "small", "First publication.", DAY))
     with pytest.raises(UserError, match=message):
         build(store.root, tmp_path / "site")
+
+
+def test_a_day_before_the_last_version_is_refused(write):
+    store = write(table(0.75))
+    publish(store.root, "small", "First publication.", DAY)
+    write(table(0.25))
+    with pytest.raises(UserError, match="version 1 is of 2026-11-27, after today, 2026-11-26"):
+        publish(store.root, "small", "A was corrected.", DAY - datetime.timedelta(days=1))
+    assert [board.version for board in boards(store.root, "small")] == [1]
 
 
 def test_the_command(write, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from dvbench.own_data.defaults import FOR_GROUPS, FOR_ROWS
 from dvbench.results import Store
 from leaderboard.evidence import Evidence, updated
+from leaderboard.evidence import main as evidence_command
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -46,6 +48,22 @@ def test_numbers_are_those_of_the_results(evidence: Evidence) -> None:
     assert "random" not in evidence._suite("quick").order("point_removal")
 
 
+def test_goals_are_ranked_by_their_own_tasks(evidence: Evidence) -> None:
+    """A table of a goal has the ranks of that goal, and those above zero are who the interval says."""
+    view = evidence._suite("board-points").view("select")
+    ranked = [name for name, role in zip(view.table["evaluator"], view.table["role"], strict=True) if not role]
+    lines = evidence.goal_table("board-points", "select", kept="point_addition").splitlines()
+    assert lines[0] == "| evaluator | rank | gain | kept | seconds |"
+    assert [line.split("`")[1] for line in lines[2:]] == ranked
+    shown = [line.split("`")[1] for line in lines[2:] if re.search(r"\| \+[\d.]+ \[\d", line)]
+    assert evidence.better_than_random("board-points", "select") == shown != ranked
+    by_goal = [line.split(" | ")[0] for line in evidence.tiers("quick", find="noisy_label_detection").splitlines()[2:]]
+    assert set(by_goal) == {"| find"}
+    assert evidence.neighbours("board-points", "select") == len(ranked) - 1
+    with pytest.raises(ValueError, match="no score for the goal pay"):
+        evidence.separable("board-points", "pay")
+
+
 def test_reasons_for_defaults_hold(evidence: Evidence) -> None:
     assert evidence.best("board-points", "noisy_label_detection") == FOR_ROWS
     assert evidence.best("quick", "partial_agreement") == FOR_GROUPS
@@ -69,6 +87,10 @@ def test_a_document_is_updated(evidence: Evidence) -> None:
     [
         (" <!--= 1 -->", "follows no number"),
         ("5<!--= 1", "is not closed"),
+        ("\n5<!--= 1\n2<!--= 3 -->", "line 3: a comment .* is not closed here or above"),
+        ("<!--# 'x' -->\n| a |\n", "line 1: .* a table without <!-- end -->"),
+        ("5<!--= 1 / 0 -->", "1 / 0: division by zero"),
+        ("5<!--= ) -->", r"\): "),
         ('5<!--= score("quick", "point_removal", "nobody") -->', "quick has no score of nobody in point_removal"),
         ('5<!--= __import__("os") -->', "'__import__' is not defined"),
         ('<!--! score("nowhere", "point_removal", "lava") > 0 -->', "nowhere"),
@@ -77,3 +99,35 @@ def test_a_document_is_updated(evidence: Evidence) -> None:
 def test_what_cannot_be_read_is_an_error(text: str, message: str, evidence: Evidence) -> None:
     with pytest.raises(ValueError, match=message):
         updated(text, evidence)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file"),
+        (b"\xff\xfe", "can't decode"),
+        (b"1<!--= 2 --> and 5<!--= 1", "line 1: a comment"),
+        (b'1<!--= 2 -->, 5<!--= seconds("nowhere", "lava") -->', "nowhere"),
+        (b"1<!--= 2 -->, 5<!--= 1 / 0 -->", "division by zero"),
+    ],
+)
+def test_an_error_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys, content, message) -> None:
+    document = tmp_path / "page.md"
+    if content is not None:
+        document.write_bytes(content)
+    monkeypatch.setattr("sys.argv", ["evidence", str(document), "--results", str(RESULTS), "--write"])
+    assert evidence_command() == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert content is None or document.read_bytes() == content
+
+
+def test_the_exit_code_says_whether_a_document_is_outdated(tmp_path, monkeypatch) -> None:
+    document = tmp_path / "page.md"
+    document.write_text("1<!--= 2 -->")
+    words = ["evidence", str(document), "--results", str(RESULTS)]
+    for options, code in (([], 1), (["--write"], 0), ([], 0)):
+        monkeypatch.setattr("sys.argv", [*words, *options])
+        assert evidence_command() == code
+    assert document.read_text() == "2<!--= 2 -->"

@@ -19,7 +19,7 @@ from leaderboard.goals import IN_WORDS, goal_of, goal_view, suite_goals
 from leaderboard.statistics import suite_statistics
 from leaderboard.tables import suite_tables
 
-FIND, SELECT = ("noisy_label_detection", "auroc"), ("point_removal", "gap")
+FIND, SELECT = ("noisy_label_detection", "auroc"), ("point_addition", "kept_against_random")
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_each_goal_ranks_by_its_own_tasks(suite):
 
 def test_a_mean_that_lacks_a_problem_is_not_shown(suite):
     rows = goal_view(scores_of(suite), "select").table.set_index("evaluator")
-    assert rows["point_removal"].isna().to_dict() == {"A": False, "B": False, "random": False, "Mine": True}
+    assert rows["point_addition"].isna().to_dict() == {"A": False, "B": False, "random": False, "Mine": True}
 
 
 def test_tables_say_what_is_not_better_than_random(suite):

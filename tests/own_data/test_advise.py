@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import dvbench
 from dvbench.cli import main
 from dvbench.errors import UserError
 from dvbench.own_data import advise
 from dvbench.own_data.advise import Candidate, advise_table, candidates, conclude, label_noise, nearest
+from dvbench.own_data.pilot import Trial, _Measure, run_pilot
 from dvbench.results import published_gains as table
 from dvbench.results.published_gains import PublishedGain, published_gains, write_gains
 from dvbench.tables.reading import read_arrays
@@ -73,6 +77,26 @@ def test_other_goals_have_pilots_too(goal):
     assert np.isfinite(advice.low)
 
 
+def test_kept_rows_are_compared_with_as_many_random_ones():
+    """A model of rows is worth the mean of theirs, of 120 training rows: 0 to 119. Nothing is flipped."""
+    measure = _Measure(a_table(), "select", 0, 0)
+    worth = np.random.default_rng(0).permutation(120).astype(float)
+    sizes = []
+
+    def retrain(coalitions):
+        sizes.extend(map(len, coalitions))
+        return np.array([worth[rows].mean() for rows in coalitions])
+
+    measure._retrain = retrain
+    right, wrong, guessed = (measure._kept(values) for values in (worth, -worth, np.random.default_rng(1).random(120)))
+    assert set(sizes) == {12, 36, 60}
+    assert right + wrong == pytest.approx(2 * (59.5 - (np.mean([113.5, 101.5, 89.5]) - right)))  # 59.5: of all rows
+    assert 30 < right < 55
+    assert abs(guessed) < 12
+    assert not measure.problem.corrupted.any()
+    assert _Measure(a_table(), "find", 0, 0).problem.corrupted.sum() == 24
+
+
 def test_the_cheapest_of_those_that_cannot_be_told_apart_is_advised():
     chosen = [Candidate("dear", 0.4, 1.0, 50.0), Candidate("cheap", 0.3, 0.1, 5.0), Candidate("bad", 0.2, 0.1, 1.0)]
     wave = np.array([0.02, -0.02] * 4)
@@ -87,7 +111,7 @@ def test_the_cheapest_of_those_that_cannot_be_told_apart_is_advised():
 def test_who_gains_nothing_is_not_advised():
     gains = {"a": np.array([0.1, -0.1, 0.05, -0.04]), "b": np.full(4, -0.2)}
     chosen = [Candidate("a", 0.4, 1.0, 50.0), Candidate("b", 0.3, 0.1, 5.0)]
-    for goal, words in (("find", "random values"), ("select", "training on all rows"), ("pay", "paying all alike")):
+    for goal, words in (("find", "random values"), ("select", "random rows"), ("pay", "paying all alike")):
         advice = conclude(goal, chosen, gains)
         assert advice.evaluator is None
         assert words in advice.lines[-1]
@@ -119,9 +143,37 @@ def test_candidates_fit_the_budget_and_gain_something():
         candidates(table, "find", 1e6, near, [row("knn_shapley", -0.1)])
 
 
+SLOW = """
+import time
+import numpy as np
+from opendataval.dataval import DataEvaluator
+
+class Slow(DataEvaluator):
+    def train_data_values(self, *args, **kwargs): time.sleep({seconds})
+    def evaluate_data_values(self): return np.arange(len(self.x_train), dtype=float)
+"""
+
+
+def test_an_evaluator_that_takes_longer_than_expected_ends_in_time(tmp_path, monkeypatch):
+    """It costs a fourth of the budget at most, and the others are tried all the same."""
+    (tmp_path / "slow_one.py").write_text(SLOW.format(seconds=600))
+    monkeypatch.syspath_prepend(tmp_path)
+    said, begun = Lines(), time.monotonic()
+    trials = run_pilot(a_table(), "find", ["slow_one:Slow", "knn_shapley"], 8.0, 0, said)
+    assert time.monotonic() - begun < 60
+    assert list(trials) == ["knn_shapley"]
+    assert len(trials["knn_shapley"].gains) >= 4
+    assert any(line.startswith("note: slow_one:Slow is left out: it takes longer than 2") for line in said)
+
+
+def test_expected_seconds_are_corrected_by_the_pilot():
+    corrected = advise._measured(Candidate("a", 0.4, 0.5, 10.0), Trial([0.1] * 4, [9.0, 2.0, 2.0, 2.0]))
+    assert (corrected.pilot, corrected.whole) == (2.0, 40.0)
+
+
 def test_a_budget_that_ends_in_the_pilot_says_what_is_needed(monkeypatch):
     monkeypatch.setattr(advise, "candidates", lambda *_: [Candidate("knn_shapley", 0.4, 0.1, 0.1)])
-    with pytest.raises(UserError, match=r"--budget 0.001 s is too small: a repeat of the pilot takes .* give about"):
+    with pytest.raises(UserError, match=r"--budget 0.001 s is too small: .* give .* s or more"):
         advise_table(a_table(), "find", 0.001, BOARD, 0, Lines())
 
 
@@ -144,6 +196,94 @@ def test_mistakes_end_in_one_line(tmp_path, capsys, monkeypatch, words, message)
     error = capsys.readouterr().err.strip()
     assert message in " ".join(error.split())
     assert "Traceback" not in error
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """A table file in the working folder, and boards of fast evaluators."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("leaderboard.published_gains.published_gains", lambda: BOARD)
+    rng = np.random.default_rng(0)
+    y = np.arange(150) % 2
+    frame = pd.DataFrame({"x": rng.normal(size=150) + 4 * y, "noise": rng.normal(size=150), "kind": y})
+    frame.to_csv("mine.csv", index=False)
+    return frame
+
+
+@pytest.mark.slow
+def test_the_function_does_what_the_command_does(planted, capsys):
+    asked = ["--label", "kind", "--goal", "find", "--budget", "20s", "--drop", "noise", "--as", "x=number"]
+    assert main(["advise", "mine.csv", *asked]) == 0
+    said = capsys.readouterr().out
+    advice = dvbench.advise("mine.csv", label="kind", goal="find", budget=20, drop=["noise"], types={"x": "number"})
+    assert capsys.readouterr() == ("", "")
+    assert advice.evaluator == "knn_shapley"
+    assert advice.label == "kind"
+    understood = "classification by column 'kind'"
+    assert understood in said
+    assert advice.understood[0].startswith(understood)
+    assert "--kind" not in advice.summary()
+    assert repr(advice) == advice.summary()
+    assert advice.summary().endswith(advice.lines[-1])
+    command = "dvbench value mine.csv --label kind --evaluator knn_shapley --drop noise --as x=number"
+    assert command in " ".join(said.split())
+    frame = dvbench.advise(planted, label="kind", goal="find", budget=20, drop=["noise"])
+    arrays = dvbench.advise(planted[["x"]].to_numpy(), planted["kind"].to_numpy(), goal="find", budget=20)
+    assert frame.gain == pytest.approx(advice.gain, abs=0.05)
+    assert arrays.evaluator == advice.evaluator
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"goal": "fun"}, "`goal` is find, select, pay, not 'fun'"),
+        ({"goal": ["find"]}, "`goal` is find, select, pay, not"),
+        ({"budget": 0}, "`budget` is a time above 0, not 0"),
+        ({"budget": math.nan}, "`budget` is a time above 0, not nan"),
+        ({"budget": math.inf}, "`budget` is a time above 0, not inf"),
+        ({"budget": "10min"}, "`budget` is a time above 0, not '10min'"),
+        ({"budget": True}, "`budget` is a time above 0, not True"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"label": "x"}, "choose another `label`"),
+        ({"results": "nowhere"}, "there is no results folder"),
+    ],
+)
+def test_errors_name_the_arguments_of_the_function(planted, arguments, message):
+    with pytest.raises(UserError, match=re.escape(message)) as raised:
+        dvbench.advise("mine.csv", **{"label": "kind", "goal": "find"} | arguments)
+    assert "--" not in str(raised.value)
+
+
+def test_a_time_that_is_asked_for_is_longer_than_the_one_given(tmp_path, monkeypatch):
+    (tmp_path / "slow_two.py").write_text(SLOW.format(seconds=600))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"--budget 4 s is too small: .* give 19 s or more"):
+        run_pilot(a_table(), "find", ["slow_two:Slow"], 4.0, 0, Lines())
+
+
+def test_targets_of_a_regression_are_refused(tmp_path, monkeypatch, capsys):
+    """Prices that repeat are no classes."""
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"x": np.arange(200) * 0.7, "price": np.arange(200) % 60 + 0.5}).to_csv("mine.csv", index=False)
+    assert main(["advise", "mine.csv", "--label", "price", "--goal", "find"]) == 2
+    assert "'price' is a number: choose another --label" in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(UserError, match="'price' is a number: choose another `label`"):
+        dvbench.advise("mine.csv", label="price", goal="find")
+
+
+def test_intervals_stay_within_the_range_of_the_gain():
+    wide = {"a": np.array([0.5, 0.5, 0.5, 0.1])}
+    chosen = [Candidate("a", 0.4, 1.0, 50.0)]
+    assert (conclude("find", chosen, wide).high, conclude("select", chosen, wide).high > 0.5) == (0.5, True)
+
+
+def test_a_pilot_that_is_too_easy_is_said():
+    """Nearly all labels are equal, so a flipped one is found by its class."""
+    y = np.arange(200) // 195
+    table = read_arrays(np.random.default_rng(0).normal(size=(200, 2)), y)
+    (line,) = advise.imbalance(table, "find")
+    assert line.startswith("note: 98% of the rows have the label '0'")
+    assert advise.imbalance(table, "select") == advise.imbalance(a_table(), "find") == []
 
 
 def test_few_rows_are_refused():

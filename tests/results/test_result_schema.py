@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 from result_samples import sample_cell, sample_plan, sample_result
@@ -14,6 +15,7 @@ from dvbench.results import About, CellKey, Environment, Plan, Result, Score
 from dvbench.results.schema import as_json
 from dvbench.settings import DatasetSettings
 from dvbench.suite import load_suite
+from dvbench.tasks.point_addition import point_addition
 
 
 def test_round_trip() -> None:
@@ -197,6 +199,56 @@ def test_axes_of_scores_of_version_1() -> None:
     assert upgraded.scores["lds"].curves == {"summed": [1.0], "utility": [2.0]}
     assert upgraded.diagnostics == {"utility_full": 0.5, "metric_full": 0.25}
     assert {name: score.axes for name, score in upgraded.scores.items()} == expected
+
+
+def addition(**changes: object) -> dict:
+    """A result with a score of point addition of version 1."""
+    rising, straight = [(step / 20) ** 0.5 for step in range(1, 21)], [step / 20 for step in range(1, 21)]
+    curves = {"fraction": straight, "add_high": rising, "add_low": straight, "random": straight}
+    score = {
+        "version": 1, "headline": "early_gap", "higher_is_better": True, "metrics": {"early_gap": 0.2},
+        "curves": curves, "axes": dict.fromkeys(("add_high", "add_low", "random"), "fraction"),
+    }  # fmt: skip
+    return sample_result().model_dump(mode="json") | {"scores": {"point_addition": score | changes}}
+
+
+def test_scores_of_point_addition_of_version_1_are_read_by_their_curves() -> None:
+    """As the task itself computes them, so that nothing is trained again."""
+    content = addition()
+    curves = content["scores"]["point_addition"]["curves"]
+    utilities = np.array([curves[name] for name in ("add_high", "add_low", "random")])
+    outcome = point_addition.score(None, None, utilities)  # type: ignore[arg-type]
+    score = Result.model_validate(content).scores["point_addition"]
+    assert (score.version, score.headline) == (point_addition.version, point_addition.headline)
+    assert score.metrics.keys() <= outcome.metrics.keys()
+    kept = [name for name in outcome.metrics if name.startswith("kept_")]
+    assert {name: score.metrics[name] for name in kept} == pytest.approx({name: outcome.metrics[name] for name in kept})
+    assert score.metrics["early_gap"] == 0.2
+    assert Result.model_validate(Result.model_validate(content).model_dump()).scores["point_addition"] == score
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"curves": {}, "axes": {}},
+        {"curves": {"add_high": [0.5], "random": [0.5], "fraction": [1.0]}, "axes": {"add_high": "fraction"}},
+        {"version": 3},
+        {"metrics": {}, "curves": {}, "axes": {}, "error": "boom"},
+    ],
+    ids=["without curves", "short", "newer", "failed"],
+)
+def test_other_scores_of_point_addition_stay_as_they_are(changes: dict) -> None:
+    content = addition(**changes)
+    score = Result.model_validate(content).scores["point_addition"]
+    assert (score.version, score.headline) == (changes.get("version", 1), "early_gap")
+
+
+@pytest.mark.parametrize("curve", [None, "abc", ["a"] * 20, [[0.5]] * 20, [{}] * 20])
+def test_curves_that_are_none_are_refused_like_any_other(curve: object) -> None:
+    content = addition()
+    content["scores"]["point_addition"]["curves"]["random"] = curve
+    with pytest.raises(ValidationError):
+        Result.model_validate(content)
 
 
 def test_what_a_result_lacks() -> None:

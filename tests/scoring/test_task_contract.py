@@ -20,7 +20,7 @@ HEADLINES = {
     "noisy_feature_detection": ("auroc", "features", False),
     "noisy_label_detection": ("auroc", "labels", False),
     "partial_agreement": ("spearman_exact", None, False),
-    "point_addition": ("early_gap", None, False),
+    "point_addition": ("kept_against_random", None, False),
     "point_removal": ("gap", None, False),
     "rank_stability": ("spearman", None, True),
 }
@@ -36,7 +36,7 @@ WITH_MEASURES = {  # scored in test_utility_robustness, test_lds and test_lds_pe
     "lds_per_point": ("lds", ("points",)),
     "utility_robustness": ("wins", ("utility", "log_loss", "f1", "other_model")),
 }
-VERSIONS = {"rank_stability": 2}
+VERSIONS = {"rank_stability": 2, "point_addition": 2}
 MOST = {"exact_agreement": 12}  # players, where a task takes no more
 
 

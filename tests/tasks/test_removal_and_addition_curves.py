@@ -51,6 +51,22 @@ def test_addition_curves_and_early_areas_by_hand(shuffled):
     assert outcome.metrics["early_gap"] == pytest.approx(3.575)
 
 
+def test_what_is_kept_is_compared_with_as_many_random_players(shuffled):
+    outcome = run(point_addition, shuffled)
+    best = np.array([37, 99, 145]) / 20  # of 2, 6 and 10 players
+    chance = np.array([outcome.curves["random"][step] for step in (1, 5, 9)])
+    assert [outcome.metrics[f"kept_{part}"] for part in (0.1, 0.3, 0.5)] == pytest.approx(best - chance)
+    assert outcome.metrics["kept_against_random"] == pytest.approx((best - chance).mean())
+
+
+def test_knowing_the_bad_players_alone_gains_little(shuffled):
+    """The five worst players are known, and the others are in no order: the gap is large, and what is kept is not."""
+    values = np.where(shuffled < 5, -1.0, np.random.default_rng(3).random(20))
+    known, every = run(point_addition, values, shuffled).metrics, run(point_addition, shuffled).metrics
+    assert known["early_gap"] > every["early_gap"] / 2
+    assert known["kept_0.1"] < every["kept_0.1"] / 2
+
+
 def test_weighted_drop_counts_early_drops_more():
     worth = np.zeros(20)
     worth[7] = 20.0
@@ -154,7 +170,7 @@ def test_ties_are_in_an_order_of_their_own():
     assert tied.tolist() != ascending(a_problem(50, seed=1), np.zeros(50)).tolist()
 
 
-@pytest.mark.parametrize(("task", "gap"), [(point_removal, "gap"), (point_addition, "early_gap")])
+@pytest.mark.parametrize(("task", "gap"), [(point_removal, "gap"), (point_addition, "kept_against_random")])
 def test_constant_values_do_not_profit_from_sorted_rows(task, gap):
     worth = np.arange(200)
     best = run(task, worth).metrics[gap]
