@@ -21,25 +21,25 @@ ROOT = Path(__file__).parents[2]
 Offset = tuple[float, float, str]  # of a name from its point: right, up (points), and its alignment
 RIGHT: Offset = (7, -3, "left")
 ABOVE: Offset = (5, 6, "left")
-BELOW: Offset = (0, -15, "center")
+LEFT: Offset = (-7, -3, "right")
 PANELS: dict[str, tuple[str, str, str, dict[str, Offset]]] = {
     "noisy_label_detection": (
         "board-points",
         "Find wrong labels among 1,000 rows",
         "AUROC",
-        {"chg_shapley": RIGHT, "unlearning_shapley": RIGHT, "leave_one_out": RIGHT, "data_shapley": RIGHT},
+        {
+            "threshold_knn_shapley": (-2, -28, "left"),
+            "chg_shapley": RIGHT,
+            "unlearning_shapley": RIGHT,
+            "data_shapley": LEFT,
+            "leave_one_out": LEFT,
+        },
     ),
     "exact_agreement": (
         "quick",
         "Value ten providers",
         "Rank correlation with exact Shapley values",
-        {
-            "chg_shapley": BELOW,
-            "data_oob": BELOW,
-            "lava": (0, 6, "center"),
-            "leave_one_out": RIGHT,
-            "threshold_knn_shapley": (-6, -15, "left"),
-        },
+        {"data_oob": RIGHT, "lava": RIGHT, "leave_one_out": RIGHT},
     ),
 }
 INK, GREY, FRONT = "#767b85", "#9aa0a8", "#d9662b"
