@@ -135,7 +135,7 @@ def _with_kept(score: Any) -> Any:
     if not isinstance(curves, dict) or not isinstance(metrics, dict):
         return score
     high, chance = curves.get("add_high"), curves.get("random")
-    if not all(isinstance(curve, list) and len(curve) == 20 for curve in (high, chance)):
+    if not isinstance(high, list) or not isinstance(chance, list) or not len(high) == len(chance) == 20:
         return score
     try:
         kept = {name: high[step] - chance[step] for step, name in KEPT.items()}
