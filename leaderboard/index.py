@@ -183,7 +183,7 @@ class Index:
         self._database.execute("UPDATE plan SET digest = ?", (_plan_digest(self._database),))
 
     def _update_results(self) -> None:
-        known = dict(self._database.execute("SELECT folder, stamp FROM results"))
+        known, inserted = dict(self._database.execute("SELECT folder, stamp FROM results")), list[int | None]()
         for folder, path, stamp in _result_files(self.store.root, self.suite):
             if known.pop(folder, None) == stamp:
                 continue
@@ -193,10 +193,13 @@ class Index:
             row = _result(result) | {"folder": folder, "stamp": stamp, "sha256": hashlib.sha256(content).hexdigest()}
             (result_id,) = self._insert("results", [row])
             self._insert("scores", [{"id": result_id, **score} for score in _scores(result)])
-            digest = _result_digests(self._database, "WHERE id = ?", (result_id,))[result_id]
-            self._database.execute("UPDATE results SET digest = ? WHERE id = ?", (digest, result_id))
+            inserted.append(result_id)
         for folder in known:
             self._delete(folder)
+        if inserted:
+            digests = _result_digests(self._database)
+            updates = [(digests[result_id], result_id) for result_id in inserted]
+            self._database.executemany("UPDATE results SET digest = ? WHERE id = ?", updates)
 
     def _delete(self, folder: str) -> None:
         self._database.execute("DELETE FROM scores WHERE id = (SELECT id FROM results WHERE folder = ?)", (folder,))
@@ -270,11 +273,11 @@ def _plan_digest(database: sqlite3.Connection) -> str:
     return _digest(rows)
 
 
-def _result_digests(database: sqlite3.Connection, where: str = "", values: tuple[Any, ...] = ()) -> dict[Any, str]:
+def _result_digests(database: sqlite3.Connection) -> dict[Any, str]:
     """Hash each result with its scores; scores of results that do not exist have a hash too."""
     rows: defaultdict[Any, list[tuple[Any, ...]]] = defaultdict(list)
     for table in ("results", "scores"):
-        cursor = database.execute(f"SELECT * FROM {table} {where} ORDER BY rowid", values)  # noqa: S608
+        cursor = database.execute(f"SELECT * FROM {table} ORDER BY rowid")  # noqa: S608
         columns = [number for number, column in enumerate(cursor.description) if column[0] != "digest"]
         for row in cursor:
             rows[row[0]].append(tuple(row[number] for number in columns))
