@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, get_args
 
 import numpy as np
@@ -67,10 +67,10 @@ class SuiteScores:
     remarks: tuple[str, ...]
     fresh: dict[str, FreshRun] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def roles(self) -> dict[str, str]:
         """The role of each evaluator that is a reference row; see `dvbench.settings.Role`."""
-        rows = self.cells[self.cells["role"] != ""]
+        rows = self.cells.loc[self.cells["role"] != "", ["evaluator", "role"]].drop_duplicates()
         return dict(zip(rows["evaluator"], rows["role"], strict=True))
 
 

@@ -17,7 +17,7 @@ from leaderboard import statistics
 from leaderboard.intervals import IN_WORDS
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import COLUMN, SuiteScores, weakest
-from leaderboard.text import clean
+from leaderboard.text import OF_DESCRIPTION, clean
 from leaderboard.tiers import FEWEST, Tiers
 
 MEGABYTE = 1e6
@@ -133,7 +133,7 @@ def suite_tables(suite: SuiteScores, numbers: SuiteStatistics) -> SuiteTables:
     order = _order(numbers)
     return SuiteTables(
         suite=suite.name,
-        description=clean(suite.description),
+        description=clean(suite.description, OF_DESCRIPTION),
         overall=_overall_table(numbers, marks(suite.cells), gaps(suite)),
         references=_reference_table(numbers, marks(suite.cells)),
         separable=separable(numbers.tiers),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 LENGTH = 400
+OF_DESCRIPTION = 1000  # of a suite
 
 
-def clean(text: str) -> str:
-    """Put a text on one line without control and direction characters, and cut it after `LENGTH` characters."""
-    line = " ".join("".join(character if character.isprintable() else " " for character in text[: 10 * LENGTH]).split())
-    return line if len(line) <= LENGTH else line[: LENGTH - 1] + "…"
+def clean(text: str, length: int = LENGTH) -> str:
+    """Put a text on one line without control and direction characters, and cut it after ``length`` characters."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text[: 10 * length]).split())
+    return line if len(line) <= length else line[: length - 1] + "…"

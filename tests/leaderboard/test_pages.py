@@ -7,6 +7,7 @@ import dataclasses
 import math
 import subprocess
 import sys
+import tomllib
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
 from dvbench.errors import UserError
+from dvbench.registry import suite_files
 from dvbench.results import Verified
 from leaderboard import markdown, tables
 from leaderboard.build import build
@@ -74,6 +76,12 @@ def test_an_interval_stands_in_brackets(mean, low, high, expected):
 def test_clean_keeps_to_one_short_line():
     assert tables.clean("a\n\t b\u202ec\x00d") == "a b c d"
     assert tables.clean("x" * 1000) == "x" * 399 + "…"
+
+
+def test_no_description_of_a_suite_is_cut():
+    descriptions = [tomllib.loads(path.read_text())["description"] for path in suite_files().values()]
+    assert len(descriptions) > 20
+    assert [tables.clean(text, tables.OF_DESCRIPTION) for text in descriptions] == descriptions
 
 
 def test_problem_table(store):
