@@ -69,7 +69,7 @@ def text_batch(x: torch.Tensor, y: torch.Tensor) -> TextBatch:
     """
     x, y = x.cpu(), y.cpu()
     is_token = are_tokens(x)
-    width = max(2, int(is_token.sum(dim=1).max())) if len(x) else 2
+    width = _longest(is_token.sum(dim=1))
     is_token, tokens = is_token[:, :width], x[:, :width].long()
     counts = is_token & (torch.arange(width) >= y)
     return TextBatch(torch.where(is_token, tokens, 0), counts[:, 1:])
@@ -78,6 +78,11 @@ def text_batch(x: torch.Tensor, y: torch.Tensor) -> TextBatch:
 def lengths(x: torch.Tensor) -> torch.Tensor:
     """Number of tokens of each text: int64 of shape (n,)."""
     return are_tokens(x).sum(dim=1)
+
+
+def _longest(sizes: torch.Tensor) -> int:
+    """Tokens of the longest text, and at least 2: the first token is not predicted."""
+    return max(2, int(sizes.max())) if len(sizes) else 2
 
 
 def output_layer(network: nn.Module) -> nn.Module:
@@ -114,8 +119,7 @@ class TextLoss(nn.Module):
 
 def passes(x: torch.Tensor, y: torch.Tensor, size: PassSize) -> Iterator[tuple[slice, TextBatch]]:
     """Split texts into minibatches for one pass each; yield their rows and the minibatch."""
-    longest = max(2, int(lengths(x).max())) if len(x) else 2
-    texts = size.texts(len(x), longest)
+    texts = size.texts(len(x), _longest(lengths(x)))
     for start in range(0, len(x), texts):
         rows = slice(start, start + texts)
         yield rows, text_batch(x[rows], y[rows])

@@ -103,7 +103,7 @@ def test_plans(store: Store) -> None:
 
 
 def test_cells_of_one_problem_share_its_settings(store: Store) -> None:
-    """In what is read from a file; plans of 100,000 cells would take three times the memory."""
+    """In what is read from a file, because large plans would take much more memory."""
     cells = sample_plan().cells
     other = cells[1].model_copy(
         update={"problem": cells[1].problem.model_copy(update={"noise": Noise(kind="labels", rate=0.3)})}
