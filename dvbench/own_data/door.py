@@ -132,13 +132,11 @@ def value_data(
     try:
         table, judges = read_data(X, y, label, groups, validation, reading)
         choice = choose(table, how, validated=judges is not None)
-        if report is None:
-            values = value_table(table, choice, how, judges)
-        else:
-            for line in (*table.understood, *choice.lines, *(f"note: {remark}" for remark in table.remarks)):
-                report.say(words(line))
-            with report.counting("fold") as observe:
-                values = value_table(table, choice, how, judges, observe)
+        shown = Worded(report, words)
+        for line in (*table.understood, *choice.lines, *(f"note: {remark}" for remark in table.remarks)):
+            shown.say(line)
+        with shown.counting("fold") as observe:
+            values = value_table(table, choice, how, judges, observe)
     except UserError as error:
         raise UserError(words(str(error))) from error
     return replace(values, understood=tuple(map(words, values.understood)), remarks=tuple(map(words, values.remarks)))
