@@ -67,7 +67,7 @@ def plain(text: object, longest: int = 300) -> str:
     """
     start = str.__getitem__(str(text), slice(0, 10 * longest))  # of a str, whatever class the text has
     words = " ".join(start.split())
-    line = "".join(character if character.isprintable() else "?" for character in words)
+    line = words if words.isprintable() else "".join(one if one.isprintable() else "?" for one in words)
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 

@@ -130,7 +130,7 @@ def _update_index(store: Store, suite: str) -> str | None:
 
 def _write(store: Store, out: Path, common: dict[str, Any], name: str) -> tuple[list[Path], dict[str, Any], Digest]:
     """Write all files of a suite; return the paths of Markdown and CSV, and what other pages show of the suite."""
-    with open_index(store, name) as index:
+    with open_index(store, name, is_current=True) as index:  # `_update_index` has just run
         suite = suite_scores(index)
         numbers = suite_statistics(suite)
         tables, goals = suite_tables(suite, numbers), goal_tables(suite)

@@ -101,6 +101,8 @@ class Index:
     ----------
     store : Store
     suite : str
+    is_current : bool
+        The file was updated a moment ago by this program: it is read without comparing it with the results again.
 
     Raises
     ------
@@ -108,9 +110,12 @@ class Index:
         If there is no such suite, its plan belongs to another suite or plans no score, or a file cannot be read.
     """
 
-    def __init__(self, store: Store, suite: str) -> None:
+    def __init__(self, store: Store, suite: str, is_current: bool = False) -> None:
         self.store, self.suite = store, suite
         path = index_path(store.root, suite)
+        if is_current and path.exists():
+            self._database = _connect(path)
+            return
         try:
             self._database = self._updated(path)
         except (sqlite3.Error, OSError) as error:
@@ -215,9 +220,9 @@ class Index:
 
 
 @contextmanager
-def open_index(store: Store, suite: str) -> Iterator[Index]:
-    """Open the index of a suite, and close it at the end; raises the same errors as `Index`."""
-    with closing(Index(store, suite)) as index:
+def open_index(store: Store, suite: str, is_current: bool = False) -> Iterator[Index]:
+    """Open the index of a suite, and close it at the end; the parameters and errors are those of `Index`."""
+    with closing(Index(store, suite, is_current)) as index:
         yield index
 
 
@@ -231,8 +236,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
     """Open an index, or create it; without a path, in memory."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path or ":memory:", timeout=60, isolation_level=None)
-    database.text_factory = lambda content: content.decode(errors="replace")  # bytes that are no text: a wrong hash
+    database = _connect(path or ":memory:")
     try:
         database.execute("PRAGMA synchronous = OFF")  # after a power failure the index is made again
         if database.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
@@ -245,6 +249,12 @@ def _open(path: Path | None) -> sqlite3.Connection:
     except BaseException:
         database.close()
         raise
+    return database
+
+
+def _connect(path: Path | str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=60, isolation_level=None)
+    database.text_factory = lambda content: content.decode(errors="replace")  # bytes that are no text: a wrong hash
     return database
 
 

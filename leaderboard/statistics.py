@@ -304,5 +304,5 @@ def upwards(scores: pd.DataFrame) -> pd.Series:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows as dictionaries by column name; several times faster than pandas for columns of text."""
-    columns = [frame[name].to_numpy(dtype=object).tolist() for name in frame]
-    return [dict(zip(map(str, frame), row, strict=True)) for row in zip(*columns, strict=True)]
+    columns = {str(name): frame[name].to_numpy(dtype=object).tolist() for name in frame}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
