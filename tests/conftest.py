@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from dvbench.training.tensor_model import TensorModel
 
-SHAPES = {"logistic_regression": (4,), "mlp": (4,), "cnn": (1, 4, 4), "resnet18": (3, 10, 10)}
-PARAMS = {"mlp": {"hidden": [6]}, "cnn": {"channels": 2}}
+SHAPES = {"logistic_regression": (4,), "mlp": (4,), "cnn": (1, 4, 4), "resnet18": (3, 10, 10), "resnet9": (3, 10, 10)}
+PARAMS = {"mlp": {"hidden": [6]}, "cnn": {"channels": 2}, "resnet9": {"channels": 2}}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dvbench.problems.hub import read_images
 from dvbench.problems.image_encoder import encode_images
-from dvbench.problems.source import Source
+from dvbench.problems.source import Source, keep_classes
 
 
 def cifar10(
@@ -12,6 +12,7 @@ def cifar10(
     encoder_size: int | None = None,
     standardise: bool | None = None,
     encoder_components: int | None = None,
+    classes: str | None = None,
 ) -> Source:
     """Objects and animals in colour images of 32 × 32 pixels; 50,000 + 10,000 rows, 3,072 features, 10 classes.
 
@@ -32,6 +33,8 @@ def cifar10(
         pixels are not.
     encoder_components : int, optional
         Number of principal components of the training set that replace the encoder's features; by default all stay.
+    classes : str, optional
+        Classes to keep, such as ``"cat,dog"``; by default all.
 
     References
     ----------
@@ -39,4 +42,6 @@ def cifar10(
     2009, https://www.cs.toronto.edu/~kriz/learning-features-2009-TR.pdf.
     """
     images = read_images("uoft-cs/cifar10", image="img", label="label")
+    if classes is not None:
+        images = keep_classes(images, classes.split(","))
     return encode_images(images, encoder, encoder_size, standardise, encoder_components)

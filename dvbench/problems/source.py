@@ -24,11 +24,12 @@ with labels as such features.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from dvbench.errors import unknown
 from dvbench.settings import Kind
 
 
@@ -150,3 +151,41 @@ def regression(features: np.ndarray, targets: np.ndarray) -> Source:
         If a target is infinite or not a number.
     """
     return Source("regression", targets.astype(np.float64), lambda rows: features[rows])
+
+
+def keep_classes(source: Source, names: Sequence[str]) -> Source:
+    """Leave out the rows of all other classes.
+
+    Parameters
+    ----------
+    source : Source
+        A classification data set.
+    names : sequence of str
+        Class ``k`` of the result is ``names[k]``.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    UserError
+        If there is no such class.
+    """
+    for name in names:
+        if name not in source.classes:
+            raise unknown("class", name, source.classes)
+    numbers = np.array([source.classes.index(name) for name in names])
+    rows = np.flatnonzero(np.isin(source.labels, numbers))
+    new_numbers = np.full(len(source.classes), -1)
+    new_numbers[numbers] = np.arange(len(numbers))
+    take, fingerprint = source.take, source.fingerprint
+    return replace(
+        source,
+        labels=new_numbers[source.labels[rows]],
+        classes=tuple(names),
+        take=lambda chosen: take(rows[chosen]),
+        fingerprint=None if fingerprint is None else lambda chosen: fingerprint(rows[chosen]),
+        test_rows=None if source.test_rows is None else np.flatnonzero(np.isin(rows, source.test_rows)),
+        groups=None if source.groups is None else source.groups[rows],
+    )

@@ -26,7 +26,7 @@ EXPECTED = {
         "bbc_news", "breast_cancer", "cifar10", "cifar100", "csv", "diabetes", "digits", "fashion_mnist", "imdb",
         "opendataval", "openml", "text_corpus", "tiny_imagenet", "tiny_text", "wiki_web_stories", "wine",
     ],
-    "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18"],
+    "models": ["cnn", "gpt2", "gpt2_tiny", "gpt2_xl", "logistic_regression", "mlp", "resnet18", "resnet9"],
     "tasks": [
         "exact_agreement", "group_lds", "knowledge_retention", "lds", "lds_per_point", "noisy_feature_detection",
         "noisy_label_detection", "null_labels", "output_divergence", "partial_agreement", "planted_shortcut",

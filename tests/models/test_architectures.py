@@ -20,7 +20,7 @@ def build(name, shape, outputs=3, **params):
 
 def test_every_registered_model_is_tried_here():
     of_points, of_texts = (
-        {"logistic_regression", "mlp", "cnn", "resnet18"},
+        {"logistic_regression", "mlp", "cnn", "resnet18", "resnet9"},
         {"gpt2", "gpt2_tiny", "gpt2_xl"},
     )
     assert set(entries("models")) == of_points | of_texts
@@ -58,7 +58,7 @@ def test_hidden_layers_are_not_linear_together():
         assert not torch.allclose(model(x) - model(0 * x), model(0 * x) - model(-x), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet18"])
+@pytest.mark.parametrize("name", ["cnn", "resnet18", "resnet9"])
 @pytest.mark.parametrize("shape", [(10,), (8, 8), (3, 3, 8), (1, 8, 3)])
 def test_image_models_refuse_other_points(name, shape):
     with pytest.raises(UserError, match=f"'{name}' needs images.*use 'mlp'"):
@@ -90,9 +90,10 @@ def test_resnet18_keeps_small_images_large_and_takes_any_channels():
     assert shapes == [(1, 64, 10, 10)]  # stride-free stem without pooling
 
 
-def test_resnet18_fits_and_predicts(make_points):
-    model = build("resnet18", (3, 10, 10))
-    x, y = (tensor.float() for tensor in make_points("resnet18", 6))
+@pytest.mark.parametrize("name", ["resnet18", "resnet9"])
+def test_resnets_fit_and_predict(name, make_points):
+    model = build(name, (3, 10, 10))
+    x, y = (tensor.float() for tensor in make_points(name, 6))
     untrained = model.predict(x)
     statistics = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     model.fit(x, y, batch_size=3, epochs=1, lr=1e-3)
@@ -105,9 +106,19 @@ def test_resnet18_fits_and_predicts(make_points):
     assert {int(module.num_batches_tracked) for module in statistics} == {2}
 
 
-def test_resnet18_fits_a_single_point(make_points):
-    x, y = (tensor.float() for tensor in make_points("resnet18", 1))
-    assert build("resnet18", (3, 10, 10)).fit(x, y, epochs=1).predict(x).isfinite().all()
+@pytest.mark.parametrize("name", ["resnet18", "resnet9"])
+def test_resnets_fit_a_single_point(name, make_points):
+    x, y = (tensor.float() for tensor in make_points(name, 1))
+    assert build(name, (3, 10, 10)).fit(x, y, epochs=1).predict(x).isfinite().all()
+
+
+def test_resnet9_has_the_layers_of_its_kind():
+    """Eight convolutions and a linear layer; the published network for 32 x 32 images has 6.6 million parameters."""
+    model = build("resnet9", (3, 32, 32), 10)
+    convolutions = [tuple(p.shape[:2]) for p in model.parameters() if p.ndim == 4]
+    doubled = [(64, 3), (128, 64), (128, 128), (128, 128), (256, 128), (512, 256), (512, 512), (512, 512)]
+    assert convolutions == doubled
+    assert 6.5e6 < sum(p.numel() for p in model.parameters()) < 6.7e6
 
 
 def test_images_too_small_for_resnet18_are_fitted_or_refused():

@@ -146,7 +146,7 @@ def test_resnets_are_unlearned_one_after_the_other_with_frozen_statistics(layout
     assert not torch.allclose(actual[0], actual[1], atol=0.1)
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet18"])
+@pytest.mark.parametrize("name", ["cnn", "resnet18", "resnet9"])
 def test_channels_last_trains_the_same_models(name, make_model, make_points, monkeypatch):
     """The layout in memory of weights, gradients and moments, which changes rounding only."""
     models = []
