@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch.func import functional_call
 
-from dvbench.errors import UserError
+from dvbench.errors import DeclinedError, UserError
 from dvbench.training.losses import point_losses
 from dvbench.training.optimisers import BETAS, EPSILON
 from dvbench.training.stack_training import stacked_minibatches
@@ -100,8 +100,10 @@ class Replay:
 
     Raises
     ------
+    DeclinedError
+        If a point's loss depends on its minibatch or on chance.
     UserError
-        If the states of the training do not fit into 2 GiB, or a point's loss depends on its minibatch or on chance.
+        If the states of the training do not fit into 2 GiB.
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class Replay:
         lr: float,
     ) -> None:  # fmt: skip
         if mixes_points(model.network.train(), x):
-            raise UserError(
+            raise DeclinedError(
                 f"{evaluator} goes through the training backwards, which batch normalisation and dropout do not allow; "
                 "choose another model or another evaluator"
             )

@@ -10,7 +10,7 @@ from stepwise_problems import make, points
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from dvbench.errors import UserError
+from dvbench.errors import DeclinedError, UserError
 from dvbench.training.losses import point_losses
 from dvbench.training.stack_training import stacked_minibatches
 from dvbench.training.tensor_model import TensorModel
@@ -125,7 +125,7 @@ def test_what_cannot_be_replayed_is_refused(evaluator, monkeypatch):
     train, validation = points(3), points(3, 9, seed=1)
     for layer in (nn.BatchNorm1d(6), nn.Dropout(0.5)):
         network = nn.Sequential(nn.Linear(5, 6), layer, nn.Linear(6, 3)).double()
-        with pytest.raises(UserError, match="which batch normalisation and dropout do not allow; choose another model"):
+        with pytest.raises(DeclinedError, match="which batch normalisation and dropout do not allow; choose"):
             values(evaluator, TensorModel(network, "classification", 3, seed=1), train, validation)
     with pytest.raises(UserError, match="there are none: set epochs"):
         values(evaluator, make("chain"), train, validation, {**HOW, "epochs": 0})
