@@ -1,9 +1,9 @@
 """How far values repeat between processors: prints a table with a row for each evaluator of a suite.
 
 The suite is run with the instruction sets that older processors have, which the numerical libraries choose by
-environment variables, and the values are compared with those that this processor computes by default. With
-``--published`` the published results are compared too; they may come from another processor and other package versions.
-Finished cells are kept in ``--folder``. Run ``python tests/benchmarks/processors.py quick`` on an x86 processor.
+environment variables, and the values are compared with those that this processor computes by default. Finished
+cells are kept in ``--folder``. Run ``python tests/benchmarks/processors.py quick`` on an x86 processor. With
+``--folders ONE OTHER`` nothing is run, and the results of two machines are compared.
 """
 
 from __future__ import annotations
@@ -58,19 +58,20 @@ def compared(cells: list[Cell], base: Store, other: Store) -> list[str]:
 
 
 def main() -> None:
-    """Run the suite with every set of instructions, and print the table as Markdown."""
+    """Run the suite with every set of instructions, or compare two folders, and print the table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suite", nargs="?", default="quick")
     parser.add_argument("--folder", type=Path, default=Path("runs/processors"))
     parser.add_argument("--evaluator", action="append", default=[])
-    parser.add_argument("--published", type=Path, help="a results folder to compare with too")
+    parser.add_argument("--folders", type=Path, nargs=2, help="results folders of two machines to compare")
     options = parser.parse_args()
-    stores = {
-        name: run(options.suite, options.folder / name, variables, options.evaluator)
-        for name, variables in INSTRUCTIONS.items()
-    }
-    if options.published:
-        stores["published"] = Store(options.published)
+    if options.folders:
+        stores = dict(zip(("all", "another machine"), map(Store, options.folders), strict=True))
+    else:
+        stores = {
+            name: run(options.suite, options.folder / name, variables, options.evaluator)
+            for name, variables in INSTRUCTIONS.items()
+        }
     base = stores.pop("all")
     plan = base.plan(options.suite)
     assert plan is not None
