@@ -76,9 +76,7 @@ def plan_tasks(
         If no cost is known and no number of tasks is given, or tasks have too little time.
     """
     if seconds < SHORTEST:
-        raise UserError(
-            f"a task takes a while to start and to stop: give it a --time of {SHORTEST / 60:.0f}min or more"
-        )
+        raise UserError(f"a task takes a while to start and to stop: its --time is {SHORTEST / 60:.0f}min or more")
     known = [cost for cost in costs if cost is not None]
     if tasks is None and not known:
         raise UserError("what these cells cost has not been measured; say how many tasks to submit with --tasks")

@@ -1,8 +1,8 @@
 """Saves checkpoints of long training, so that it can be resumed, and is not repeated once it is complete.
 
 A checkpoint is a folder with the state of a run after some step: tensors in safetensors files, which contain no code,
-and ``state.json`` with the hashes of these files and of itself, which is written last. A run is identified by a hash of everything
-that its result depends on, so that only the same run can resume it.
+and ``state.json`` with the hashes of these files and of itself, which is written last. A run is identified by a hash of
+everything that its result depends on, so that only the same run can resume it.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ class Checkpoints:
         path = checkpoint / STATE
         with suppress(ValueError):
             state = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(state, dict) and set(state) == STATE_KEYS and isinstance(state["sha256"], dict):
-                if state["sha256"].pop("state", None) == _state_sha256(state) and "weights" in state["sha256"]:
-                    return state
+            known = isinstance(state, dict) and set(state) == STATE_KEYS and isinstance(state["sha256"], dict)
+            if known and state["sha256"].pop("state", None) == _state_sha256(state) and "weights" in state["sha256"]:
+                return state
         raise UserError(f"{path} is damaged: delete {checkpoint.parent} to train from the start")
 
     @staticmethod
