@@ -103,7 +103,7 @@ class Checkpoints:
     def _read_state(checkpoint: Path) -> dict[str, Any]:
         path = checkpoint / STATE
         with suppress(ValueError):
-            state = json.loads(path.read_text(encoding="utf-8"))
+            state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             known = isinstance(state, dict) and set(state) == STATE_KEYS and isinstance(state["sha256"], dict)
             if known and state["sha256"].pop("state", None) == _state_sha256(state) and "weights" in state["sha256"]:
                 return state
