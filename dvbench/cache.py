@@ -22,6 +22,7 @@ NAMES = {
     "features": r"features/[0-9a-f]{64}\.sqlite",
     "tokens": r"tokens/[0-9a-f]{64}\.(json|npy)",
     "openml": r"openml/openml",
+    "opendataval": r"opendataval/[\w.-]+",
     "locks": r"locks/[0-9a-f]{64}\.lock",
     "indices": r"index-[0-9]+-[0-9a-f]{32}\.sqlite",
 }

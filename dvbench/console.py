@@ -281,7 +281,11 @@ class RunDisplay:
 
     def on_waiting(self, cells: Sequence[Cell]) -> None:
         """Say how many cells other runs are computing."""
-        say(f"waiting for {len(cells)} that other runs on this folder are computing; Ctrl-C ends this run only")
+        count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+        say(
+            f"waiting for {count} that other runs on this folder have begun; those of a run that was killed are taken "
+            "after two minutes; Ctrl-C ends this run only"
+        )
 
     def on_interrupt(self, results: object) -> None:
         """Print what is kept in a results folder after Ctrl-C; nothing if no cell had been started."""

@@ -14,6 +14,7 @@ WORDS = {
     "features": "features of frozen encoders",
     "tokens": "texts as tokens",
     "openml": "tables of OpenML",
+    "opendataval": "data sets of OpenDataVal",
     "locks": "locks, of what one process makes at a time",
     "indices": "indices of results folders",
 }

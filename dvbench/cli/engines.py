@@ -71,6 +71,9 @@ SbatchOption = Annotated[
 # Options that the runs which are submitted do not get.
 OWN = ("on", "address", "partition", "time", "tasks", "sbatch", "jobs", "fresh", "dry_run")
 
+# Options of sbatch that follow from options of ours.
+INSTEAD = {"time": "--time", "partition": "--partition", "array": "--tasks", "cpus-per-task": "--jobs"}
+
 
 def check_options(context: typer.Context, on: Where) -> None:
     """Refuse options of an engine that is not used."""
@@ -84,7 +87,7 @@ def submit_run(context: typer.Context, suite: Suite, results: Path, options: Run
     """Submit what the command asks for, and say how to follow it."""
     from dvbench import console
     from dvbench.execution.costs import estimate, known_costs
-    from dvbench.execution.run import prepare_run
+    from dvbench.execution.run import planned_cells, prepare_run
     from dvbench.execution.slurm import LOGS, check_installed, plan_tasks, submit
     from dvbench.results import Store
 
@@ -98,18 +101,20 @@ def submit_run(context: typer.Context, suite: Suite, results: Path, options: Run
     check_installed()
     cuda = options.device == "cuda"
     jobs = options.jobs or (1 if cuda else JOBS)
-    cells = prepare_run(suite, results, options)
+    _, cells = planned_cells(suite, results, options)
     if not cells:
         console.say(f"{suite.name}: nothing to do, all cells are done")
         return
     known = known_costs(Store(results), suite.name)
     costs = [estimate(cell, known, cuda) for cell in cells]
     resources = plan_tasks(costs, jobs, seconds, cuda, given["tasks"])
+    prepare_run(suite, results, options)  # which removes results with --fresh, so all that may be refused comes before
     submitted = submit([*_words(context), "--jobs", str(jobs)], results, resources, further)
     job = submitted[0].job_id.partition("_")[0]
     longest = max((cost.seconds for cost in costs if cost), default=0.0)
-    each = f"each with {jobs} cores, {resources.memory / 1e9:.0f} GB and {given['time']}"
-    console.say(f"{suite.name}: job {job} is submitted for {len(cells)} cells: {resources.tasks} tasks, {each}")
+    tasks = "1 task" if resources.tasks == 1 else f"{resources.tasks} tasks, each"
+    each = f"with {jobs} cores, {resources.memory / 1e9:.0f} GB and {given['time']}"
+    console.say(f"{suite.name}: job {job} is submitted for {len(cells)} cells: {tasks} {each}")
     if longest > seconds:
         console.say(f"remark: a cell may take {longest / 3600:.1f} hours, more than a task has; use a longer --time")
     console.say(f"state: squeue --job {job}; what is left: the same command with --dry-run")
@@ -132,4 +137,6 @@ def _option(text: str) -> tuple[str, str | bool]:
     name, equals, value = text.removeprefix("--").partition("=")
     if not name.replace("-", "").isalnum() or (equals and not value):
         raise UserError(f"--sbatch is an option of sbatch, such as account=NAME or exclusive, not '{text}'")
+    if name in INSTEAD:
+        raise UserError(f"use {INSTEAD[name]} instead of --sbatch {name}")
     return name, value if equals else True

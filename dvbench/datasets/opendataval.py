@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dvbench.errors import UserError, one_line, type_name, unknown
-from dvbench.files import cache_folder
+from dvbench.files import cache_folder, one_process_at_a_time
 from dvbench.problems.encoders import check_flag
 from dvbench.problems.source import Source
 from dvbench.randomness import isolated_generators
@@ -54,7 +54,8 @@ def opendataval(name: str | None = None, standardise: bool = True) -> Source:
         )
     if name not in names:
         raise unknown("data set of OpenDataVal", str(name), names, "See 'dvbench describe opendataval'.")
-    parts = _loaded(name)
+    with one_process_at_a_time(f"opendataval {name}"):  # OpenDataVal would read what another process has half written
+        parts = _loaded(name)
     half = len(parts) // 2
     features, labels = parts[:half], [np.asarray(part) for part in parts[half:]]
     numbers, classes = _targets(name, np.concatenate(labels), one_hot=labels[0].ndim == 2)
@@ -81,10 +82,15 @@ def _loaded(name: str) -> tuple[Any, ...]:
     of_set, before = folder / name, (folder / name).exists()
     try:
         # Some data sets are drawn from numpy's global generator: the same rows must come in every call.
-        with isolated_generators(0), warnings.catch_warnings(), Path(devnull).open("w") as nowhere:
+        with (
+            isolated_generators(0),
+            warnings.catch_warnings(),
+            Path(devnull).open("w") as nowhere,
+            redirect_stdout(nowhere),
+            redirect_stderr(nowhere),
+        ):
             warnings.simplefilter("ignore")
-            with redirect_stdout(nowhere), redirect_stderr(nowhere):
-                fetcher = DataFetcher(name, cache_dir=str(folder))
+            fetcher = DataFetcher(name, cache_dir=str(folder))
     except (Exception, SystemExit) as error:  # failures of networks, servers and parsers are of many families
         if not before:
             shutil.rmtree(of_set, ignore_errors=True)

@@ -37,6 +37,8 @@ MORE_MEMORY = 2.0
 PACKAGES_MEMORY = 1e9  # bytes of a task, which imports torch and OpenDataVal
 MOST = 1 << 60
 UNKNOWN_MEMORY = int(1e9)  # of a cell that is unlike all measured ones
+# Both sides of HTTP/2 begin with a frame of settings, whose fourth byte is 4. The client's frame is empty here.
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no reports to Ray's authors
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # no `uv run` on nodes
@@ -88,10 +90,17 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 def _check_address(address: str | None) -> None:
-    """Raise an `OSError` if nothing listens at ``HOST:PORT``, where Ray would try for minutes."""
+    """Raise an `OSError` if no server of HTTP/2 listens at ``HOST:PORT``, where Ray would try for minutes.
+
+    A head of Ray is one, and its dashboard is not.
+    """
     host, colon, port = (address or "").rpartition(":")
     if colon and port.isdigit() and "//" not in host:
-        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+        with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") == "0":
+                connection.sendall(GREETING)
+                if connection.recv(4)[3:] != b"\x04":
+                    raise ConnectionError("what listens there is no head of a Ray cluster")
 
 
 def _check_nodes(ray: Any) -> None:

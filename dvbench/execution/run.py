@@ -170,6 +170,7 @@ def run_suite(suite: Suite, results: Path, options: RunOptions, observer: RunObs
 
 def planned_cells(suite: Suite, results: Path, options: RunOptions) -> tuple[list[Cell], list[Cell]]:
     """Return the cells that a run of a suite, or of a shard of it, is about, and those of them that are unfinished."""
+    _limits(suite, options)
     cells = _cells(make_plan(suite), options)
     return cells, [cell for cell in cells if options.fresh or unfinished(cell, Store(results))]
 

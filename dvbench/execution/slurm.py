@@ -26,8 +26,10 @@ from dvbench.execution.costs import Estimate
 
 LOGS = ".slurm"  # folder in a results folder
 SLACK = 2.0  # estimates are wrong by a factor of 1.5 to 2 in half of the cells
+GIGABYTE = 10**9
 PACKAGES_MEMORY = 2e9  # bytes of a run and of the server of its workers, which import torch and OpenDataVal
 STOPPING = 60.0  # seconds that a run has to stop, of the 90 that submitit lets SLURM announce the end before
+SHORTEST = 300.0  # seconds of a task: one that is stopped before it has finished a cell is queued again for ever
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Resources:
     seconds : float
         Time limit of a task.
     memory : int
-        Bytes.
+        Bytes; a whole number of GB.
     cuda : bool
         Whether a task gets a GPU.
     """
@@ -71,13 +73,15 @@ def plan_tasks(
     Raises
     ------
     UserError
-        If no cost is known and no number of tasks is given.
+        If no cost is known and no number of tasks is given, or tasks have too little time.
     """
+    if seconds < SHORTEST:
+        raise UserError(f"a task takes a while to start and to stop: its --time is {SHORTEST / 60:.0f}min or more")
     known = [cost for cost in costs if cost is not None]
     if tasks is None and not known:
         raise UserError("what these cells cost has not been measured; say how many tasks to submit with --tasks")
     largest = max((cost.memory for cost in known), default=0)
-    memory = int(PACKAGES_MEMORY + jobs * SLACK * (largest + PACKAGES_MEMORY / 4))
+    memory = GIGABYTE * math.ceil((PACKAGES_MEMORY + jobs * SLACK * (largest + PACKAGES_MEMORY / 4)) / GIGABYTE)
     if tasks is None:
         total = len(costs) * sum(cost.seconds for cost in known) / len(known)
         tasks = min(math.ceil(SLACK * total / (jobs * seconds)), math.ceil(len(costs) / jobs))
@@ -133,12 +137,12 @@ def submit(
         nodes=1,
         tasks_per_node=1,
         cpus_per_task=resources.jobs,
-        mem_gb=math.ceil(resources.memory / 1e9),
-        gpus_per_node=int(resources.cuda),
+        mem_gb=resources.memory // GIGABYTE,
         slurm_array_parallelism=resources.tasks,
         stderr_to_stdout=True,
         slurm_srun_args=[f"--cpus-per-task={resources.jobs}"],  # which srun does not take from sbatch since 22.05
         slurm_additional_parameters={"requeue": True, **options},
+        **({"gpus_per_node": 1} if resources.cuda else {}),  # clusters without GPUs may not know the option
     )
     try:
         with redirect_stderr(io.StringIO()), executor.batch():  # the error is repeated below

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from heapq import heapreplace
 
 from dvbench.execution.costs import Measured, estimate
 from dvbench.results import Cell
@@ -24,6 +25,21 @@ def most_informative_first(cells: Sequence[Cell]) -> list[Cell]:
         return seeds.index(cell.key.seed), diagonal
 
     return sorted(cells, key=turn)
+
+
+def fit_together(cells: Sequence[Cell], seconds: float, jobs: int, known: Sequence[Measured], cuda: bool) -> list[Cell]:
+    """Return about which cells a run of so many seconds will value, ``jobs`` at a time.
+
+    Cells of unknown cost are taken to need no time, as a run starts them as long as any time is left.
+    """
+    free, chosen = [0.0] * jobs, []  # when each of the processes is free
+    for cell in most_informative_first(cells):
+        expected = estimate(cell, known, cuda)
+        end = free[0] + (0.0 if expected is None else expected.seconds)
+        if end <= seconds:
+            heapreplace(free, end)
+            chosen.append(cell)
+    return chosen
 
 
 def fits_until(seconds: float, known: Sequence[Measured], cuda: bool) -> Callable[[Cell], bool]:

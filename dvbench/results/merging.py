@@ -38,7 +38,7 @@ def merge(sources: Sequence[Store], target: Store) -> list[Merged]:
     """Copy all results to one results folder.
 
     Of a cell that several folders have, a valuation that worked is kept rather than one that failed, and the result
-    with the most scores. Nothing is written if folders contradict each other.
+    with the most scores that worked. Nothing is written if folders contradict each other.
 
     Parameters
     ----------
@@ -54,8 +54,12 @@ def merge(sources: Sequence[Store], target: Store) -> list[Merged]:
     Raises
     ------
     UserError
-        If a file cannot be read; if the plans of a suite, or two valuations of a cell, differ.
+        If a source is no results folder or a file cannot be read; if the plans of a suite, or two valuations of a
+        cell, differ.
     """
+    for source in sources:
+        if not source.suites():
+            raise UserError(f"{source.root} has no plan of a suite: it is no results folder, or no run has begun there")
     stores = [store for store in (target, *sources) if store.suites()]
     plans = {suite: _plan(suite, stores) for suite in sorted({suite for store in stores for suite in store.suites()})}
     kept = {suite: {cell.key.folder: _kept(cell, stores) for cell in plan.cells} for suite, plan in plans.items()}
@@ -119,5 +123,5 @@ def _kept(cell: Cell, stores: Sequence[Store]) -> _Kept | None:
         )
     if not found:
         return None
-    result, store = max(valued or found, key=lambda pair: len(pair[0].scores))
+    result, store = max(valued or found, key=lambda pair: sum(not score.error for score in pair[0].scores.values()))
     return _Kept(store, result.status == "failed")

@@ -1,8 +1,8 @@
 """Saves checkpoints of long training, so that it can be resumed, and is not repeated once it is complete.
 
 A checkpoint is a folder with the state of a run after some step: tensors in safetensors files, which contain no code,
-and ``state.json`` with the hashes of these files, which is written last. A run is identified by a hash of everything
-that its result depends on, so that only the same run can resume it.
+and ``state.json`` with the hashes of these files and of itself, which is written last. A run is identified by a hash of
+everything that its result depends on, so that only the same run can resume it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ MIXING = tuple(  # the constants of SplitMix64, as signed numbers
 STATE = "state.json"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 STATE_KEYS = {"step", "seconds", "epoch_results", "sha256"}
-FORMAT = b"3"  # part of every key: a checkpoint in another format is never resumed
+FORMAT = b"4"  # part of every key: a checkpoint in another format is never resumed
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,9 @@ class Checkpoints:
     def _read_state(checkpoint: Path) -> dict[str, Any]:
         path = checkpoint / STATE
         with suppress(ValueError):
-            state = json.loads(path.read_text(encoding="utf-8"))
-            if isinstance(state, dict) and set(state) == STATE_KEYS and "weights" in state["sha256"]:
+            state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            known = isinstance(state, dict) and set(state) == STATE_KEYS and isinstance(state["sha256"], dict)
+            if known and state["sha256"].pop("state", None) == _state_sha256(state) and "weights" in state["sha256"]:
                 return state
         raise UserError(f"{path} is damaged: delete {checkpoint.parent} to train from the start")
 
@@ -150,6 +151,7 @@ class Checkpoints:
                 save_file(named_tensors, temporary / f"{name}.safetensors")
             hashes = {name: file_sha256(temporary / f"{name}.safetensors") for name in tensors}
             state = {**asdict(progress), "sha256": hashes}
+            hashes["state"] = _state_sha256(state)
             (temporary / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
             shutil.rmtree(checkpoint, ignore_errors=True)
             temporary.replace(checkpoint)
@@ -162,6 +164,11 @@ class Checkpoints:
         for path in self.folder.glob("[0-9]*"):
             if path != checkpoint:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _state_sha256(state: Mapping[str, Any]) -> str:
+    """Hash of what ``state.json`` holds besides this hash."""
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def seconds_between(network: nn.Module) -> float:

@@ -20,7 +20,7 @@ HEX = "0123456789abcdef" * 4
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache with features and an index that are 2 days old, a checkpoint of now, and files of somebody else."""
+    """A cache with features, an index and data that are 2 days old, a checkpoint of now, and files of somebody else."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("DVBENCH_CACHE", str(folder))
     monkeypatch.delenv("DVBENCH_CACHE_LIMIT", raising=False)
@@ -28,11 +28,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     read_or_encode(features, [b"a"], lambda _: [([b"a"], lambda: np.ones((1, 3)))])
     index = folder / f"index-1-{HEX[:32]}.sqlite"
     index.write_bytes(b"x" * 5000)
+    data = folder / "opendataval" / "challenge-iris" / "iris.csv"
+    data.parent.mkdir(parents=True)
+    data.write_text("1,2")
     Checkpoints(HEX[::-1]).save(TrainingProgress(1, 0.0), torch.nn.Linear(2, 2), None)
     for name in ("notes.txt", "features/mine.sqlite", "checkpoints/best/weights.bin", "index.sqlite"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("keep me")
-    for path in (features, index):
+    for path in (features, index, data):
         os.utime(path, (time.time() - 48 * HOUR,) * 2)
     return folder
 
@@ -42,17 +45,17 @@ def kinds() -> list[str]:
 
 
 def test_what_dvbench_writes_is_listed_and_nothing_else(cache: Path, dvbench) -> None:
-    assert sorted(kinds()) == ["checkpoints", "features", "indices"]
+    assert sorted(kinds()) == ["checkpoints", "features", "indices", "opendataval"]
     said = dvbench("cache", "list")
     assert said.code == 0
-    for kind in ("checkpoints", "features", "indices"):
+    for kind in ("checkpoints", "features", "indices", "opendataval"):
         assert kind in said.out
     assert str(cache) in said.out.replace("\n", "")
 
 
 def test_what_was_used_lately_stays(cache: Path, dvbench) -> None:
     said = dvbench("cache", "clean", "--kind", "indices")
-    assert (said.code, kinds()) == (0, ["features", "checkpoints"])
+    assert (said.code, kinds()) == (0, ["features", "opendataval", "checkpoints"])
     assert "removed 1 of indices" in said.out
     dvbench("cache", "clean")
     assert kinds() == ["checkpoints"]
@@ -67,9 +70,9 @@ def test_what_was_used_lately_stays(cache: Path, dvbench) -> None:
 def test_the_oldest_go_first_until_the_rest_is_small_enough(cache: Path, dvbench) -> None:
     whole = sum(entry.size for entry in entries())
     assert "nothing" in dvbench("cache", "clean", "--keep", "1GB").out
-    assert len(kinds()) == 3
+    assert len(kinds()) == 4
     dvbench("cache", "clean", "--keep", f"{(whole - 1) / 1e6}MB")
-    assert len(kinds()) == 2
+    assert len(kinds()) == 3
 
 
 def test_a_limit_is_kept_before_a_run(cache: Path, dvbench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,4 +97,4 @@ def test_what_is_refused(cache: Path, refused) -> None:
     assert "did you mean 'features'?" in refused("cache", "clean", "--kind", "feature")
     assert "a size is a number with a unit" in refused("cache", "clean", "--keep", "5")
     assert "a time is a number with a unit" in refused("cache", "clean", "--older-than", "soon")
-    assert len(kinds()) == 3
+    assert len(kinds()) == 4

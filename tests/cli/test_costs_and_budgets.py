@@ -22,12 +22,32 @@ def test_a_dry_run_computes_and_writes_nothing(dvbench, here: Path) -> None:
 def test_a_dry_run_knows_what_is_done_and_what_it_took(dvbench) -> None:
     assert dvbench(*RUN).code == 0
     said = dvbench(*RUN, "--dry-run")
-    assert " 0 to do: 0.00 core hours" in said.out
+    assert " 0 to do: 0.0000 core hours" in said.out
     more = dvbench("run", "tiny.toml", "--seeds", "0-4", "--results", "r", "--dry-run", "--jobs", 3)
     assert "3 at a time" in more.out
     assert "?" not in more.out.split("\n? means")[0].rpartition("MB on disk")[0]
     fresh = dvbench(*RUN, "--dry-run", "--fresh")
     assert "0 done before" in fresh.out
+
+
+def test_what_fits_into_a_budget_is_said(dvbench, here: Path) -> None:
+    assert "about 6 of 6 cells fit" in dvbench(*RUN, "--dry-run", "--budget", "1h").out
+    assert "about 0 of 6 cells fit" in dvbench(*RUN, "--dry-run", "--budget", "0.000001s").out
+    assert " fit into" not in dvbench(*RUN, "--dry-run").out
+    assert not (here / "r").exists()
+
+
+def test_small_suites_have_hours_that_are_not_all_zero(dvbench) -> None:
+    said = dvbench("run", "quick", "--evaluator", "data_shapley", "--dry-run")
+    (row,) = [line.split() for line in said.out.splitlines() if line.startswith("data_shapley")]
+    assert 0 < float(row[3]) < 1
+
+
+def test_a_machine_without_a_gpu_plans_for_one_that_has_it(dvbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    said = dvbench(*RUN, "--dry-run", "--device", "cuda")
+    assert (said.code, "GPU hours" in said.out) == (0, True)
+    assert dvbench(*RUN, "--device", "cuda").code == 2
 
 
 def test_a_shard_is_counted_alone(dvbench) -> None:
@@ -54,4 +74,5 @@ def test_what_is_no_time_is_refused(refused, here: Path, text: str) -> None:
 
 
 def test_a_time_that_is_too_long_is_refused(refused) -> None:
-    assert "the time budget of a run is above 0" in refused("run", "tiny.toml", "--budget", "99999999d", "--jobs", 0)
+    for more in (["--jobs", 0], ["--dry-run"]):
+        assert "the time budget of a run is above 0" in refused("run", "tiny.toml", "--budget", "99999999d", *more)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_inputs import tree
 
 from dvbench.results import Store
 
@@ -40,7 +41,9 @@ def test_the_script_asks_for_what_the_command_says(dvbench, here: Path, script: 
     lines = script.read_text().splitlines()
     flags = {line.removeprefix("#SBATCH --") for line in lines if line.startswith("#SBATCH")}
     assert {"array=0-4%5", "partition=long", "time=90", "cpus-per-task=3", "account=lab", "requeue", "nodes=1"} <= flags
-    assert any(flag.startswith("mem=") for flag in flags)
+    (memory,) = [flag.removeprefix("mem=").removesuffix("GB") for flag in flags if flag.startswith("mem=")]
+    assert f"each with 3 cores, {memory} GB and 90min" in said.out
+    assert not any(flag.startswith("gpus") for flag in flags)
     (command,) = [line for line in lines if line.startswith("srun")]
     words = shlex.split(command)
     assert "--cpus-per-task=3" in words
@@ -83,6 +86,18 @@ def test_what_slurm_refuses_is_one_line(refused, here: Path, script: Path) -> No
 
 @pytest.mark.slow
 @has_submitit
+@pytest.mark.parametrize("words", [("--time", "2min"), ("--time", "1h", "--evaluator", "loose_engines:Unknown")])
+def test_nothing_is_removed_for_a_job_that_cannot_be_planned(dvbench, refused, here: Path, script, words) -> None:
+    assert dvbench("run", "tiny.toml", "--results", "shared", "--jobs", 0).code == 0
+    (here / "loose_engines.py").write_text("class Unknown:\n    pass\n")
+    before = tree(here / "shared")
+    assert "--t" in refused(*RUN, *words, "--fresh")
+    assert tree(here / "shared") == before
+    assert not script.exists()
+
+
+@pytest.mark.slow
+@has_submitit
 def test_without_slurm_is_one_line(refused, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     assert "no commands sbatch and srun here" in refused(*RUN, "--time", "1h")
@@ -97,6 +112,7 @@ def test_without_slurm_is_one_line(refused, here: Path, monkeypatch: pytest.Monk
         (["--time", "4h", "--sbatch", "=x"], "an option of sbatch"),
         (["--time", "4h", "--sbatch", "qos="], "an option of sbatch"),
         (["--time", "4h", "--sbatch", "a b"], "an option of sbatch"),
+        (["--time", "4h", "--sbatch", "time=5"], "use --time instead of --sbatch time"),
         (["--time", "4h", "--tasks", "0"], "range"),
     ],
 )

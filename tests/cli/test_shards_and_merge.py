@@ -116,6 +116,20 @@ def test_a_valuation_that_worked_is_kept_rather_than_one_that_failed(dvbench, he
     assert np.isfinite(Store(here / "c").array(result, "values")).all()
 
 
-def test_a_folder_that_does_not_exist_is_refused(dvbench, here: Path) -> None:
-    said = dvbench("merge", "nowhere", "--into", "c")
-    assert (said.code, "there is no results folder nowhere" in said.err) == (2, True)
+def test_a_score_that_worked_is_kept_rather_than_one_that_failed(dvbench, here: Path) -> None:
+    for folder in ("a", "b"):
+        dvbench("run", "tiny.toml", "--seeds", "0", "--jobs", 0, "--results", folder)
+    store = Store(here / "a")
+    result = next(iter(store.results("tiny")))
+    nothing = {"error": "no power", "metrics": {}, "curves": {}, "axes": {}, "ceiling": None}
+    failed = {name: score.model_copy(update=nothing) for name, score in result.scores.items()}
+    store.write(result.model_copy(update={"scores": failed}))
+    assert dvbench("merge", "a", "b", "--into", "c").code == 0
+    assert Store(here / "c").read(result.cell.key).scores == result.scores
+
+
+def test_what_is_no_results_folder_is_refused(refused, dvbench, here: Path) -> None:
+    dvbench("run", "tiny.toml", "--seeds", "0", "--jobs", 0, "--results", "a")
+    assert "there is no results folder nowhere" in refused("merge", "nowhere", "--into", "c")
+    assert "a/tiny has no plan of a suite" in refused("merge", "a", "a/tiny", "--into", "c")
+    assert not (here / "c").exists()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -82,6 +84,30 @@ def test_a_data_set_with_its_own_test_set(monkeypatch):
     np.testing.assert_array_equal(source.take(np.array([25, 3, 11])), x[[25, 3, 11]])
     np.testing.assert_array_equal(source.labels, np.arange(30) % 3)
     np.testing.assert_array_equal(source.test_rows, np.arange(20, 30))
+
+
+def test_one_at_a_time_downloads(monkeypatch, tmp_path):
+    """Others would read files that are half written."""
+    inside, most = [], []
+
+    class Fetcher:
+        datasets_available = staticmethod(DataFetcher.datasets_available)
+
+        def __init__(self, name, cache_dir):
+            inside.append(name)
+            most.append(len(inside))
+            time.sleep(0.2)
+            inside.pop()
+            self.covar, self.labels = np.zeros((4, 2)), np.eye(2)[[0, 1, 0, 1]]
+
+    monkeypatch.setattr(sys.modules["opendataval.dataloader"], "DataFetcher", Fetcher)
+    monkeypatch.setenv("DVBENCH_CACHE", str(tmp_path))
+    threads = [threading.Thread(target=find("datasets", "opendataval").load(), args=("iris",)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1]
 
 
 def test_images_and_embeddings_are_read_point_by_point(monkeypatch):

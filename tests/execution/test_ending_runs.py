@@ -81,8 +81,8 @@ def test_two_runs_in_one_folder_write_the_same_results(tmp_path: Path) -> None:
     for run in runs:
         _, said = run.communicate(timeout=600)
         assert (run.returncode, said) == (0, "")
-    results = list(Store(tmp_path / "runs").results("ending"))
-    assert [result.status for result in results] == ["ok"] * 4
-    for result in results:
-        assert len(Store(tmp_path / "runs").array(result, "values")) == 30
+    assert [result.status for result in Store(tmp_path / "runs").results("ending")] == ["ok"] * 4
     assert not list((tmp_path / "runs").rglob(".*"))  # no temporary files
+    alone = start_run(tmp_path, "--jobs", 0, "--results", "alone")
+    alone.communicate(timeout=600)
+    assert arrays(tmp_path / "runs") == arrays(tmp_path / "alone")

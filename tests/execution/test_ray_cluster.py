@@ -6,6 +6,7 @@ import io
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -113,6 +114,17 @@ def test_a_cluster_that_does_not_exist_is_one_line() -> None:
     pytest.importorskip("ray", reason="ray (dvbench[ray]) is not installed")
     with pytest.raises(UserError, match="cannot use the Ray cluster 127"), connected("127.0.0.1:9"):
         pass
+
+
+@pytest.mark.slow
+def test_a_server_that_is_no_cluster_is_one_line() -> None:
+    pytest.importorskip("ray", reason="ray (dvbench[ray]) is not installed")
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:  # such as a dashboard
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        with pytest.raises(UserError, match=f"{address}: what listens there is no head"), connected(address):
+            pass
+        server.shutdown()
 
 
 def test_memory_is_estimated() -> None:

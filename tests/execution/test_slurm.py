@@ -25,7 +25,7 @@ def test_tasks_have_time_for_twice_the_estimate() -> None:
 
 
 def test_there_are_no_more_tasks_than_cells_keep_busy() -> None:
-    assert plan_tasks([Estimate(HOUR, GB, 0)] * 6, jobs=4, seconds=60, cuda=False).tasks == 2
+    assert plan_tasks([Estimate(HOUR, GB, 0)] * 6, jobs=4, seconds=300, cuda=False).tasks == 2
     assert plan_tasks([Estimate(0.1, GB, 0)], jobs=4, seconds=HOUR, cuda=False).tasks == 1
 
 

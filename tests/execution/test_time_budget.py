@@ -10,7 +10,7 @@ from loose_scripts import made_up_cell
 
 from dvbench.execution import costs, time_budget
 from dvbench.execution.costs import Measured, estimate, published_costs
-from dvbench.execution.time_budget import fits_until, most_informative_first
+from dvbench.execution.time_budget import fit_together, fits_until, most_informative_first
 from dvbench.results import Cell
 from dvbench.settings import DatasetSettings, EvaluatorSettings, Groups, ModelSettings, Sizes
 
@@ -129,6 +129,15 @@ def test_what_fits_is_started_and_nothing_when_the_time_is_over(monkeypatch: pyt
     assert fits(unknown)
     now[0] = 110.0
     assert not fits(unknown)
+
+
+def test_what_will_fit_depends_on_how_many_run_at_a_time() -> None:
+    cells = [cell(), cell(150), cell(), cell()]  # of 2, 3, 2 and 2 seconds
+    assert fit_together(cells, 1.9, 1, [ROW], cuda=False) == []
+    assert fit_together(cells, 4.5, 1, [ROW], cuda=False) == [cells[0], cells[2]]
+    assert fit_together(cells, 4.5, 2, [ROW], cuda=False) == cells[:3]
+    unknown = cell(model="resnet18")
+    assert fit_together([unknown, *cells], 1.9, 1, [ROW], cuda=False) == [unknown]
 
 
 def test_costs_that_come_with_the_package_are_read() -> None:

@@ -191,6 +191,18 @@ def test_a_state_that_cannot_be_read_is_refused(text, model, kept):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("change", [{"step": 2}, {"epoch_results": [0.1]}, {"seconds": 0.0}, {"sha256": "weights"}, {}])
+def test_a_state_that_was_altered_is_refused(change, model, kept):
+    interrupted(model.clone(), kept)
+    (position,) = kept.folder.iterdir()
+    state = json.loads((position / "state.json").read_text())
+    if not change:  # training that has come to its end has no moments
+        del state["sha256"]["moments"]
+    (position / "state.json").write_text(json.dumps(state | change))
+    with pytest.raises(UserError, match=r"state.json is damaged: delete .* to train from the start"):
+        train(model, kept)
+
+
 def test_killed_while_saving_leaves_nothing_that_is_taken_up(model, kept, monkeypatch):
     expected = model.clone()
     train(expected)
