@@ -108,8 +108,8 @@ def submit_run(context: typer.Context, suite: Suite, results: Path, options: Run
     known = known_costs(Store(results), suite.name)
     costs = [estimate(cell, known, cuda) for cell in cells]
     resources = plan_tasks(costs, jobs, seconds, cuda, given["tasks"])
-    prepare_run(suite, results, options)  # which removes results with --fresh, so all that may be refused comes before
-    submitted = submit([*_words(context), "--jobs", str(jobs)], results, resources, further)
+    words = [*_words(context), "--jobs", str(jobs)]
+    submitted = prepare_run(suite, results, options, lambda: submit(words, results, resources, further))
     job = submitted[0].job_id.partition("_")[0]
     longest = max((cost.seconds for cost in costs if cost), default=0.0)
     tasks = "1 task" if resources.tasks == 1 else f"{resources.tasks} tasks, each"

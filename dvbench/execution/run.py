@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from dvbench.cache import keep_within_limit
 from dvbench.errors import UserError
@@ -36,6 +36,7 @@ from dvbench.suite import LONGEST_TIMEOUT, Suite
 
 LANGUAGE_MODELS = ("transformers.models.gpt2.modeling_gpt2", "dvbench.training.language_model")
 CLAIMS = ".claims"  # folder in a results folder
+Started = TypeVar("Started")
 
 
 class RunObserver(Protocol):
@@ -175,17 +176,21 @@ def planned_cells(suite: Suite, results: Path, options: RunOptions) -> tuple[lis
     return cells, [cell for cell in cells if options.fresh or unfinished(cell, Store(results))]
 
 
-def prepare_run(suite: Suite, results: Path, options: RunOptions) -> list[Cell]:
-    """Check a suite, write its plan and return its unfinished cells, for runs that other machines start.
+def prepare_run(suite: Suite, results: Path, options: RunOptions, start: Callable[[], Started]) -> Started:
+    """Start runs on other machines, after a check of the suite, and write its plan, which they wait for.
 
-    With ``options.fresh`` earlier results are removed, so these runs are not to do that.
+    With ``options.fresh`` earlier results are removed, so these runs are not to do that. Nothing is removed or written
+    if ``start`` fails.
     """
     _limits(suite, options)
     with mirror_variable(options.mirror):
         check_suite(suite)
         store, plan = Store(results), make_plan(suite)
         with Claims(store.root / CLAIMS) as claims, claims.held(f"{suite.name}: plan"):
-            return _prepare(plan, _cells(plan, options), store, options.fresh)
+            merged(plan, store.plan(suite.name))
+            started = start()
+            _prepare(plan, _cells(plan, options), store, options.fresh)
+            return started
 
 
 def run_cells(

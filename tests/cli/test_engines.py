@@ -78,10 +78,13 @@ def test_what_is_done_is_not_submitted(dvbench, script: Path) -> None:
 
 @pytest.mark.slow
 @has_submitit
-def test_what_slurm_refuses_is_one_line(refused, here: Path, script: Path) -> None:
+def test_what_slurm_refuses_is_one_line_and_nothing_is_removed(dvbench, refused, here: Path, script: Path) -> None:
+    assert dvbench("run", "tiny.toml", "--results", "shared", "--jobs", 0).code == 0
+    before = tree(here / "shared")
     said = "echo sbatch: error: invalid partition specified: x >&2\nexit 1\n"
     (here / "programs/sbatch").write_text(SBATCH.format(before=said, script=script))
-    assert "invalid partition" in refused(*RUN, "--time", "1h", "--partition", "x")
+    assert "invalid partition" in refused(*RUN, "--time", "1h", "--partition", "x", "--fresh")
+    assert before.items() <= tree(here / "shared").items()
 
 
 @pytest.mark.slow
