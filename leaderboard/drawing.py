@@ -18,6 +18,7 @@ from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import StrMethodFormatter
 from sklearn.isotonic import IsotonicRegression
@@ -104,39 +105,48 @@ def name_lines(figure: Figure, axes: dict[str, Axes]) -> None:
     if all(len(axis.get_legend_handles_labels()[1]) <= MOST_IN_LEGEND for axis in axes.values()):
         legend(figure, axes)
         return
-    rows = len({axis.get_position().y0 for axis in axes.values()})
-    height = figure.get_figheight() / rows - 0.6  # inches without title and labels of the x axis
+    labels = {label for axis in axes.values() for label in axis.get_legend_handles_labels()[1]}
+    room = 0.2 + 0.055 * max(map(len, labels))  # inches for the longest label
+    columns, rows = (
+        len({round(getattr(axis.get_position(), side), 3) for axis in axes.values()}) for side in ("x0", "y0")
+    )
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(wspace=room / WIDTH * columns, rect=(0, 0, 1 - room / WIDTH, 1))
+    height = figure.get_figheight() / rows - 0.7  # inches without title and labels of the x axis
     for axis in axes.values():
-        _label_ends(axis, 1.4 * SMALL / 72 / height)
+        _label_ends(axis, 1.3 * SMALL / 72 / height)
 
 
 def _label_ends(axis: Axes, distance: float) -> None:
     """Write the name of each line at its right end, in its colour; names are moved up and down until none overlap."""
     axis.autoscale_view()
     to_axes = axis.transData + axis.transAxes.inverted()
-    lines = {}
+    ends = {}
     for line in axis.get_lines():
         known = line.get_xydata()[np.isfinite(line.get_xydata()).all(axis=1)]
         if len(known) and not str(line.get_label()).startswith("_"):
-            lines[line] = to_axes.transform(known[-1])
-    ordered = sorted(lines, key=lambda line: float(lines[line][1]))
-    wanted = np.array([lines[line][1] for line in ordered])
+            ends[line] = to_axes.transform(known[-1])
+    ordered = sorted(ends, key=lambda line: float(ends[line][1]))
+    wanted = np.array([ends[line][1] for line in ordered])
     # Of all places in this order and at this distance from each other, those nearest to the ends of the lines.
     steps = distance * np.arange(len(wanted))
-    places = IsotonicRegression().fit_transform(steps, wanted - steps) + steps
-    for line, place in zip(ordered, places, strict=True):
-        axis.annotate(
+    outside = min(1 - steps[-1], 0) / 2
+    places = IsotonicRegression(y_min=outside, y_max=max(1 - steps[-1], outside)).fit_transform(steps, wanted - steps)
+    for line, place in zip(ordered, places + steps, strict=True):
+        label = axis.annotate(
             str(line.get_label()),
-            lines[line],
-            (1.06, place),
+            ends[line],
+            (1.08, place),
             xycoords="axes fraction",
             textcoords="axes fraction",
             fontsize=SMALL,
             va="center",
             color=line.get_color(),
             parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": line.get_color(), "lw": 0.5},
+            arrowprops={"arrowstyle": "-", "color": line.get_color(), "lw": 0.5, "relpos": (0, 0.5)},
         )
+        label.set_in_layout(False)  # its room is reserved
 
 
 def label_points(

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import StrMethodFormatter
 
 from leaderboard import statistics
-from leaderboard.drawing import SMALL, label_points, markers, panels, plain_ticks
+from leaderboard.drawing import SMALL, label_points, legend, markers, panels, plain_ticks
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.gains import on_front
 from leaderboard.suite_scores import COSTS as COLUMNS
@@ -38,8 +38,6 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     table = overall[columns].merge(cost, on="evaluator")
     table["peak_memory_mb"] = table.pop("peak_memory") / MEGABYTE
     table["gpu_memory_mb"] = table.pop("peak_cuda_memory") / MEGABYTE
-    if len(table) < 2:
-        return []
     cells = results.scores.cells
     caption = (
         f"Mean rank over {cells['problem'].nunique()} problem(s), their tasks and {cells['seed'].nunique()} seed(s); "
@@ -49,7 +47,8 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         "and peak memory, which is the growth of the process plus what was allocated on the GPU. An evaluator with a "
         "failed or missing valuation has no cost."
     )
-    return [Exhibit("cost_and_quality", "Cost against quality", caption, table, {"": _draw(table)})]
+    figures = {"": _draw(table)} if len(table) > 1 else {}  # one alone has the rank 1
+    return [Exhibit("cost_and_quality", "Cost against quality", caption, table, figures)]
 
 
 def _draw(table: pd.DataFrame) -> Figure:
@@ -60,6 +59,7 @@ def _draw(table: pd.DataFrame) -> Figure:
         labelled.append((axis, _draw_panel(axis, known), known["cost"].tolist(), known["mean_rank"].tolist()))
         axis.set_title("")
         axis.set_xlabel(label, fontsize=8)
+    legend(figure, axes)
     label_points(figure, labelled)
     return figure
 
@@ -71,7 +71,8 @@ def _draw_panel(axis: Axes, known: pd.DataFrame) -> list[Text]:
     for first, row in zip(front, known.to_dict("records"), strict=True):
         ends = [[max(row["mean_rank"] - row["rank_first"], 0)], [max(row["rank_last"] - row["mean_rank"], 0)]]
         look = {"marker": "o", "ms": 4, "lw": 0.8, "color": colour if first else "0.7", "zorder": 2 + first}
-        axis.errorbar(row["cost"], row["mean_rank"], yerr=ends, **look)
+        label = "no other one is both better and cheaper" if first else "others"
+        axis.errorbar(row["cost"], row["mean_rank"], yerr=ends, ls="", label=label, **look)
     line = known[front].sort_values("cost")
     axis.step(line["cost"], line["mean_rank"], where="post", color=colour, lw=1)
     if (known["cost"] > 0).all():

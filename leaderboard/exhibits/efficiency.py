@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from dvbench.results import Result
 from leaderboard.drawing import SMALL, legend, markers, panels, plain_ticks, styles
-from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults, published_name
+from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, published_name
 from leaderboard.published import published
 
 RATIO = "train_over_unlearn"
+LOWEST, HIGHEST = f"{RATIO}_lowest", f"{RATIO}_highest"
 SECONDS = ["train_seconds", "unlearn_seconds"]
 OF_LANGUAGE_MODELS = ["tokens_per_second", "flop_utilisation", "peak_gigabytes"]
 
@@ -26,8 +27,8 @@ def efficiency(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     figure = _draw_growth(table) if sizes.max() > 1 else _draw_one_size(table)
     caption = (
         "Seconds to train the full model, and to unlearn all of its data at once, measured separately: means over "
-        "seeds. train_over_unlearn is the ratio of both means, and in brackets are the lowest and the highest ratio of "
-        "a seed, which the lines through the points show."
+        "seeds. train_over_unlearn is the ratio of both means, and lowest and highest are those of single seeds, which "
+        "the lines through the points show."
     )
     if "tokens_per_second" in table:
         caption += (
@@ -84,7 +85,7 @@ def _draw_one_size(table: pd.DataFrame) -> Figure:
 
 
 def _ends(rows: pd.DataFrame) -> list[pd.Series]:
-    return [(rows[RATIO] - rows[RATIO + LOW]).clip(lower=0), (rows[RATIO + HIGH] - rows[RATIO]).clip(lower=0)]
+    return [(rows[RATIO] - rows[LOWEST]).clip(lower=0), (rows[HIGHEST] - rows[RATIO]).clip(lower=0)]
 
 
 def _published_datasets(table: pd.DataFrame, results: SuiteResults) -> list[str]:
@@ -123,9 +124,7 @@ def _seconds(results: SuiteResults) -> pd.DataFrame | None:
     measured = [*SECONDS, *(name for name in OF_LANGUAGE_MODELS if name in table)]
     groups = table.groupby(keys, sort=False)
     ratios = (table["train_seconds"] / table["unlearn_seconds"]).groupby([table[key] for key in keys], sort=False)
-    means = (
-        groups[measured].mean().assign(seeds=groups.size(), **{RATIO + LOW: ratios.min(), RATIO + HIGH: ratios.max()})
-    )
+    means = groups[measured].mean().assign(seeds=groups.size(), **{LOWEST: ratios.min(), HIGHEST: ratios.max()})
     ours = means.reset_index().assign(source="")
     paper = published()["efficiency"]
     theirs = [

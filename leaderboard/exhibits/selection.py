@@ -49,7 +49,7 @@ def selection(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
 
 
 def _draw(data: pd.DataFrame, problems: list[str], line: str) -> Figure:
-    figure, axes = panels(problems)
+    figure, axes = panels(problems, height=2.9)
     looks = styles_beside(REFERENCES, data["evaluator"])
     for problem, axis in axes.items():
         part = data[(data["problem"] == problem) & (data["line"] == line)]

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dvbench.results import Cell
-from leaderboard.drawing import name_lines, panels, styles_beside
+from leaderboard.drawing import SMALL, name_lines, panels, styles_beside
 from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults, metric_table
 from leaderboard.intervals import IN_WORDS
 
@@ -108,9 +108,10 @@ def _rows(published: PublishedTable, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _draw(table: pd.DataFrame, order: Sequence[str], fractions: Sequence[float], columns: list[str]) -> Figure:
-    figure, axes = panels(order)
+    figure, axes = panels(order, height=2.4)
     looks = styles_beside(REFERENCES, table["evaluator"])
     for problem, axis in axes.items():
+        axis.set_title(problem.replace(": ", ":\n"), fontsize=SMALL, parse_math=False)
         rows = table[table["problem"] == problem].set_index("evaluator")[columns].astype(float)
         for evaluator, accuracies in rows.iterrows():
             axis.plot(fractions, accuracies, marker=".", ms=4, lw=1.2, label=evaluator, **looks[str(evaluator)])

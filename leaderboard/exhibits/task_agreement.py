@@ -82,7 +82,7 @@ def _draw(table: pd.DataFrame) -> Figure:
     shown = table.iloc[::-1]
     ends = [abs(shown["spearman" + end] - shown["spearman"]) for end in (LOW, HIGH)]
     y = np.arange(len(shown))
-    axis.errorbar(shown["spearman"], y, xerr=ends, ls="", ms=4, lw=1, **markers([""])[""])
+    axis.errorbar(shown["spearman"], y, xerr=ends, ls="", ms=4, lw=1, label="a pair of tasks", **markers([""])[""])
     axis.axvline(0, color="0.7", lw=0.8)
     axis.set_yticks(y, shown["task"] + ", " + shown["other_task"])
     axis.set_xlim(-1.05, 1.05)
