@@ -277,7 +277,7 @@ def test_a_line_whose_seeds_have_other_x_is_the_mean_of_those_of_the_first():
 
 
 def test_panels_of_curves_are_in_the_order_of_the_ranks(suite):
-    name, _, results, made = suite
+    _, _, results, made = suite
     scores = results.scores.scores
     for exhibit, _ in made:
         if exhibit.name == "point_removal":
