@@ -81,8 +81,8 @@ def test_unlearning_is_compared_with_the_retrained_and_the_full_model(unlearning
     assert rows == {RETRAINED: ["0.000", "0.000", "1.000"], FULL: ["0.200", "1.200", ""]}
     # Both methods have 0.5 in the first task, and 0.1 in the second: the full model is better in the first one only.
     assert made["doing_nothing"] == [
-        "By output divergence, the full model, which has unlearned nothing, is nearer to the retrained models than 2 of 2 "
-        "methods."
+        "By output divergence, the full model, which has unlearned nothing, is nearer to the retrained models than "
+        "2 of 2 methods."
     ]
     suite = scores_of(unlearning)
     columns = suite_data(suite, suite_statistics(suite))["columns"]
