@@ -40,7 +40,7 @@ def panels(
     lines = -(-len(names) // columns)
     figure = Figure(figsize=(WIDTH, height * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharex=shared, sharey=shared).flatten()
-    letters = int(WIDTH / columns / 0.068)
+    letters = int(WIDTH / columns / (0.068 if columns > 2 else 0.09))
     for axis, name in zip(axes, names, strict=False):
         title = "\n".join(wrapped(line, letters) for line in name.split("\n"))
         axis.set_title(title, fontsize=SMALL + (columns < 3), parse_math=False)

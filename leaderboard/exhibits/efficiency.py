@@ -65,15 +65,15 @@ def _draw_one_size(table: pd.DataFrame) -> Figure:
     """Draw the ratio of each method, where each data set has one number of points."""
     ours = table[table["source"] == ""]
     names = list(ours["evaluator"].unique())[::-1]
-    figure, axes = panels(list(table["dataset"].unique()), 3, 0.9 + 0.15 * len(names), shared=True)
-    for dataset, axis in axes.items():
-        part = ours[ours["dataset"] == dataset]
+    figure, axes = panels(list(ours["problem"].unique()), 3, 0.9 + 0.15 * len(names), shared=True)
+    for problem, axis in axes.items():
+        part = ours[ours["problem"] == problem]
         y = [names.index(name) for name in part["evaluator"]]
-        label = f"{dataset}, {part['points'].iloc[0]:,.0f} points"
-        axis.set_title(label, fontsize=SMALL, parse_math=False)
+        axis.set_title(f"{axis.get_title()},\n{part['points'].iloc[0]:,.0f} points", fontsize=SMALL, parse_math=False)
         axis.errorbar(part[RATIO], y, xerr=_ends(part), ls="", ms=4, lw=1, label="measured", **markers([""])[""])
-        for row in table[(table["dataset"] == dataset) & (table["source"] != "")].to_dict("records"):
-            axis.axvline(row[RATIO], color="k", ls="--", lw=1, label="published, of more points and another model")
+        reported = table[(table["dataset"] == part["dataset"].iloc[0]) & (table["source"] != "")]
+        for value in reported[RATIO]:
+            axis.axvline(value, color="k", ls="--", lw=1, label="published, of more points and another model")
         axis.axvline(1, color="0.7", lw=0.8)
         axis.set_xscale("log")
         axis.set_yticks(range(len(names)), names)
