@@ -124,9 +124,10 @@ def _label_ends(axis: Axes, distance: float) -> None:
     to_axes = axis.transData + axis.transAxes.inverted()
     ends = {}
     for line in axis.get_lines():
-        known = line.get_xydata()[np.isfinite(line.get_xydata()).all(axis=1)]
+        points = np.asarray(line.get_xydata(), float)
+        known = points[np.isfinite(points).all(axis=1)]
         if len(known) and not str(line.get_label()).startswith("_"):
-            ends[line] = to_axes.transform(known[-1])
+            ends[line] = tuple(to_axes.transform(known[-1]))
     ordered = sorted(ends, key=lambda line: float(ends[line][1]))
     wanted = np.array([ends[line][1] for line in ordered])
     # Of all places in this order and at this distance from each other, those nearest to the ends of the lines.
