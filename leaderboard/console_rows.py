@@ -12,7 +12,7 @@ from leaderboard.text import clean
 
 CONSOLE_IN_WORDS = (
     "Means over problems and seeds (*: over some of them). rank: the ranks that the data leave possible, over "
-    "problems, tasks and seeds; reference rows have none. sec: seconds of a valuation."
+    "problems, tasks and seeds; reference rows and one evaluator alone have none. sec: seconds of a valuation."
 )
 
 
@@ -41,11 +41,12 @@ def rows_for_console(suite: SuiteScores) -> tuple[list[str], list[list[str]]]:
             }
         )
     overall = statistics.overall(scores, suite.roles)
+    alone = (overall["role"] == "").sum() < 2
     counts = [count for count in COUNTS[1:] if overall[count].any()]
     rows = [
         [
             row["evaluator"],
-            rank_interval(row),
+            "" if alone else rank_interval(row),
             *(column.get(row["evaluator"], "") for column in means),
             "" if math.isnan(seconds[row["evaluator"]]) else f"{seconds[row['evaluator']]:.1f}",
             *(str(row[count]) for count in counts),

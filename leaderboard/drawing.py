@@ -1,34 +1,50 @@
-"""The style of figures: panels side by side, one legend, and for every series a style that no other series has."""
+"""The style of figures: panels side by side, labelled lines, and for every series a style that no other series has.
+
+A figure is as wide as the text of a page, so that no text in it is smaller than 7 points in print.
+"""
 
 from __future__ import annotations
 
 import io
+import re
+import textwrap
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
+from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.text import Text
 from matplotlib.ticker import StrMethodFormatter
+from sklearn.isotonic import IsotonicRegression
 
 # Without black and greys. Eight colours that differ in hue and lightness, also to most colour-blind readers.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#6a3d9a")
+WIDTH = 7.0  # inches, the width of the text of a page
+SMALL = 7  # points
+ITERATIONS = 300  # of moving labels apart; a time limit would make figures depend on the machine
+MOST_IN_LEGEND = 6  # lines; more are labelled at their ends
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 
 
 def panels(
-    names: Sequence[str], columns: int = 2, size: tuple[float, float] = (4.6, 3.4), *, shared: bool = False
+    names: Sequence[str], columns: int = 2, height: float = 2.6, *, shared: bool = False
 ) -> tuple[Figure, dict[str, Axes]]:
-    """Make a figure with one panel per name and room for a legend; sizes are in inches."""
+    """Make a figure with one panel per name; the height of a panel is in inches."""
     columns = min(columns, len(names))
     lines = -(-len(names) // columns)
-    figure = Figure(figsize=(size[0] * columns + 2.2, size[1] * lines), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharex=shared, sharey=shared).flatten()
+    letters = int(WIDTH / columns / (0.068 if columns > 2 else 0.09))
     for axis, name in zip(axes, names, strict=False):
-        axis.set_title(name, fontsize=8, parse_math=False)
-        axis.tick_params(labelsize=8)
+        title = "\n".join(wrapped(line, letters) for line in name.split("\n"))
+        axis.set_title(title, fontsize=SMALL + (columns < 3), parse_math=False)
+        axis.tick_params(labelsize=SMALL)
         axis.grid(visible=True, color="0.93")
         axis.spines[["top", "right"]].set_visible(False)
     for position, axis in enumerate(axes[len(names) :], len(names)):
@@ -45,20 +61,103 @@ def logarithmic(axis: Axes) -> None:
 
 def plain_ticks(axis: Axis) -> None:
     """Write the ticks of a logarithmic axis as plain numbers, also the minor ones if it spans less than a decade."""
-    axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+    axis.set_major_formatter(StrMethodFormatter("{x:.6g}"))
     axis.set_minor_formatter(StrMethodFormatter("{x:.3g}") if np.ptp(np.log10(axis.get_view_interval())) < 1 else "")
-    axis.set_tick_params(which="minor", labelsize=6)
+    axis.set_tick_params(which="minor", labelsize=SMALL)
+
+
+def wrapped(name: str, letters: int) -> str:
+    """Break a name after underscores and hyphens, so that no line is longer than a number of letters."""
+    if len(name) <= letters:
+        return name
+    parts = textwrap.wrap(re.sub("(?<=[_-])", " ", name), letters + 3)  # three of them are the spaces
+    return "\n".join(re.sub("(?<=[_-]) ", "", part) for part in parts)
+
+
+def draw_line(axis: Axes, points: pd.DataFrame, label: str, **look: Any) -> None:
+    """Draw a line of `leaderboard.exhibit.mean_lines`, with a band from the lowest to the highest seed."""
+    axis.plot(points["x"], points["y"], label=label, **look)
+    if (points["highest"] > points["lowest"]).any():
+        axis.fill_between(points["x"], points["lowest"], points["highest"], color=look["color"], alpha=0.15, lw=0)
 
 
 def legend(figure: Figure, axes: dict[str, Axes]) -> None:
-    """Add one legend for all panels at the side; labels are never read as mathematics."""
+    """Add one legend for all panels above them; labels are never read as mathematics."""
     handles: dict[str, Any] = {}
     for axis in axes.values():
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    added = figure.legend(list(handles.values()), list(handles), loc="outside right upper", fontsize=7, frameon=False)
+    columns = max(1, int(WIDTH / (0.5 + 0.06 * max(map(len, handles), default=1))))
+    added = figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside upper center",
+        fontsize=SMALL,
+        frameon=False,
+        ncols=min(columns, MOST_IN_LEGEND),
+    )
     for text in added.get_texts():
         text.set_parse_math(False)
+
+
+def name_lines(figure: Figure, axes: dict[str, Axes]) -> None:
+    """Name the lines in a legend, or, if there are many, each line at its right end."""
+    if all(len(axis.get_legend_handles_labels()[1]) <= MOST_IN_LEGEND for axis in axes.values()):
+        legend(figure, axes)
+        return
+    labels = {label for axis in axes.values() for label in axis.get_legend_handles_labels()[1]}
+    room = 0.2 + 0.055 * max(map(len, labels))  # inches for the longest label
+    columns, rows = (
+        len({round(getattr(axis.get_position(), side), 3) for axis in axes.values()}) for side in ("x0", "y0")
+    )
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(wspace=room / WIDTH * columns, rect=(0, 0, 1 - room / WIDTH, 1))
+    height = figure.get_figheight() / rows - 0.7  # inches without title and labels of the x axis
+    for axis in axes.values():
+        _label_ends(axis, 1.3 * SMALL / 72 / height)
+
+
+def _label_ends(axis: Axes, distance: float) -> None:
+    """Write the name of each line at its right end, in its colour; names are moved up and down until none overlap."""
+    axis.autoscale_view()
+    to_axes = axis.transData + axis.transAxes.inverted()
+    ends = {}
+    for line in axis.get_lines():
+        points = np.asarray(line.get_xydata(), float)
+        known = points[np.isfinite(points).all(axis=1)]
+        if len(known) and not str(line.get_label()).startswith("_"):
+            ends[line] = tuple(to_axes.transform(known[-1]))
+    ordered = sorted(ends, key=lambda line: float(ends[line][1]))
+    wanted = np.array([ends[line][1] for line in ordered])
+    # Of all places in this order and at this distance from each other, those nearest to the ends of the lines.
+    steps = distance * np.arange(len(wanted))
+    outside = min(1 - steps[-1], 0) / 2
+    places = IsotonicRegression(y_min=outside, y_max=max(1 - steps[-1], outside)).fit_transform(steps, wanted - steps)
+    for line, place in zip(ordered, places + steps, strict=True):
+        label = axis.annotate(
+            str(line.get_label()),
+            ends[line],
+            (1.08, place),
+            xycoords="axes fraction",
+            textcoords="axes fraction",
+            fontsize=SMALL,
+            va="center",
+            color=line.get_color(),
+            parse_math=False,
+            arrowprops={"arrowstyle": "-", "color": line.get_color(), "lw": 0.5, "relpos": (0, 0.5)},
+        )
+        label.set_in_layout(False)  # its room is reserved
+
+
+def label_points(
+    figure: Figure, labelled: Sequence[tuple[Axes, Sequence[Text], Sequence[float], Sequence[float]]]
+) -> None:
+    """Move the labels of each panel off each other and off its points, which are at x and y."""
+    figure.draw_without_rendering()  # sizes of axes and labels are known from here on
+    arrow = {"arrowstyle": "-", "color": "0.5", "lw": 0.6}
+    for axis, texts, x, y in labelled:
+        adjust_text(list(texts), x=list(x), y=list(y), ax=axis, iter_lim=ITERATIONS, arrowprops=arrow)
 
 
 def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -194,8 +194,9 @@ def mean_lines(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``y`` by problem, evaluator, line and ``x``, and ``seeds``: the number of seeds in the mean. Only seeds with the
-        same x as the first seed of the line are averaged, so that all points of a line are means over the same seeds.
+        ``y`` by problem, evaluator, line and ``x``, its lowest and highest value over seeds, and ``seeds``: the number
+        of seeds in the mean. Only seeds with the same x as the first seed of the line are averaged, so that all points
+        of a line are means over the same seeds.
     """
     keys = ["problem", "evaluator", "line"]
     points: dict[tuple[str, ...], dict[int, tuple[list[float], list[float]]]] = {}
@@ -208,8 +209,11 @@ def mean_lines(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     for line, seeds in points.items():
         first = next(iter(seeds.values()))[0]
         same = [y for x, y in seeds.values() if x == first]
-        means = zip(first, np.mean(same, axis=0), strict=True)
-        averaged += [dict(zip(keys, line, strict=True)) | {"x": x, "y": y, "seeds": len(same)} for x, y in means]
+        points_of_line = zip(first, *(of(same, axis=0) for of in (np.mean, np.min, np.max)), strict=True)
+        averaged += [
+            dict(zip(keys, line, strict=True)) | {"x": x, "y": y, "lowest": low, "highest": high, "seeds": len(same)}
+            for x, y, low, high in points_of_line
+        ]
     return pd.DataFrame(averaged)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from statistics import fmean
 from typing import Any
 
@@ -21,6 +22,7 @@ from leaderboard.text import OF_DESCRIPTION, clean
 from leaderboard.tiers import FEWEST, Tiers
 
 MEGABYTE = 1e6
+ROUNDING = 1e-12  # smaller numbers are zeros that were summed in another order
 COUNTS = [f"n_{status}" for status in statistics.STATUSES]
 SCORES_IN_WORDS = (
     f"Mean [interval] over the n seeds that are ok; the interval is {IN_WORDS}. The rank (#) is that of the mean rank "
@@ -167,11 +169,16 @@ def arrow(higher_is_better: bool) -> str:
 def number(value: float, decimals: int = 3) -> str:
     """Format a number; NaN gives an empty text.
 
-    Numbers that ``decimals`` would show as 0 have an exponent, and numbers from 1000 on have no decimals.
+    Numbers that ``decimals`` would show as 0 have two digits, and those below ``ROUNDING`` are 0, up to which sums are
+    rounded. Numbers from 1000 on have no decimals.
     """
     if math.isnan(value):
         return ""
-    if value and (abs(value) < 0.5 * 10**-decimals or abs(value) >= 1e7):
+    if abs(value) < ROUNDING:
+        value = 0.0
+    if value and abs(value) < 0.5 * 10**-decimals:
+        return f"{Decimal(f'{value:.2g}'):f}" if abs(value) >= 1e-6 else f"{value:.1e}"
+    if abs(value) >= 1e7:
         return f"{value:.2e}"
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.{decimals}f}"
 

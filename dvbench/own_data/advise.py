@@ -191,8 +191,8 @@ def advise_table(
     near = nearest(table, goal, published)
     for (suite, problem), gap, row in near:
         report.say(
-            f"near: {problem} of {suite}: {row.rows} rows, {row.features or '?'} features, {row.classes or '?'} "
-            f"classes, {row.noise:.0%} wrong labels (distance {gap:.2f})"
+            f"near: {problem} of {suite}: {row.rows} rows, {row.features or 'an unknown number of'} features, "
+            f"{row.classes or 'unknown'} classes, {row.noise:.0%} wrong labels (distance {gap:.2f})"
         )
     chosen = candidates(table, goal, budget, near, published)
     chosen.sort(key=lambda each: each.pilot)

@@ -11,6 +11,8 @@ from dvbench.settings import Kind
 Utility = Literal["accuracy", "log_loss", "mse"]
 UTILITIES: dict[Kind, tuple[Utility, ...]] = {"classification": ("accuracy", "log_loss"), "regression": ("mse",)}
 FOR_ROWS, FOR_GROUPS, FOR_REGRESSION = "knn_shapley", "partial_unlearning_shapley", "data_oob"
+ENUMERATING = ("beta_shapley", "data_shapley")  # exact with as many permutations as all coalitions cost
+FEW_GROUPS = 10  # all coalitions of so many are about a thousand trainings
 FOLD_PERMUTATIONS = 2  # in each fold; the least with standard errors
 # These train models and predict with them, or use none. All others need gradients of a network.
 WITH_ANY_MODEL = (
@@ -71,8 +73,8 @@ def _takes(entry: Entry, name: str) -> bool:
     return any(parameter.name == name for parameter in entry.definition.parameters or ())
 
 
-def evaluator_parameters(entry: Entry, utility: Utility, rows_in_folds: bool) -> dict[str, Any]:
-    """Return the parameters of an evaluator that the utility and the folds decide.
+def evaluator_parameters(entry: Entry, utility: Utility, rows_in_folds: bool, groups: int = 0) -> dict[str, Any]:
+    """Return the parameters of an evaluator that the utility, the folds and the number of groups decide.
 
     Parameters
     ----------
@@ -80,7 +82,11 @@ def evaluator_parameters(entry: Entry, utility: Utility, rows_in_folds: bool) ->
     utility : {"accuracy", "log_loss", "mse"}
     rows_in_folds : bool
         Whether rows are valued, by folds. Every row is then valued several times, so fewer permutations are enough.
+    groups : int
+        Number of groups that are valued; a few permutations of them would be noise, and their exact values cost little.
     """
+    if entry.name in ENUMERATING and 1 < groups <= FEW_GROUPS:
+        return {"permutations": -(-(2**groups) // (groups - 1))}
     if not takes_utility(entry):
         return {}
     params: dict[str, Any] = {"utility": "log_loss" if utility == "log_loss" else "metric"}

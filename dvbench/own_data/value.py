@@ -105,7 +105,10 @@ def choose(table: Table, how: How, validated: bool = False) -> Choice:
     utility, why_utility = chosen_utility(how.utility, kind, entry)
     if why_utility:
         lines.append(f"utility: {utility}, because {why_utility}; --utility chooses another")
-    params = evaluator_parameters(entry, utility, rows_in_folds=not grouped and not validated)
+    groups = 0 if table.source.groups is None else len(np.unique(table.source.groups))
+    params = evaluator_parameters(entry, utility, not grouped and not validated, groups)
+    if "permutations" in params:
+        lines.append(f"values are exact for this model: it is trained on all {2**groups:,} coalitions of the groups")
     if "sampling" in params:
         lines.append(f"sampling: {params['sampling']['permutations']} permutations of the rows in each fold")
     settings = EvaluatorSettings(name=evaluator, params=params)

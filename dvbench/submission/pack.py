@@ -15,12 +15,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dvbench.errors import UserError, validation_message
+from dvbench.execution.resume import evaluator_version
 from dvbench.files import write_atomically
 from dvbench.registry import suite_files
 from dvbench.results import About, Cell, Plan, Store, Submission
 from dvbench.results.schema import as_json
 from dvbench.settings import EvaluatorSettings
-from dvbench.submission.bundle import read_bundle, refusing
+from dvbench.submission.bundle import Bundle, read_bundle, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, fault_of, planned_cells, remarks
 from dvbench.submission.folder import suites_of
 from dvbench.submission.plain_text import counted
@@ -87,7 +88,7 @@ def pack(results: Path, evaluator: str, about: Path, out: Path | None = None) ->
             check_plans(submission)
             check_cells(bundle)
             check_identity(bundle)
-        packed.remarks += remarks(bundle)
+        packed.remarks += [*_outdated(bundle), *remarks(bundle)]
     write_atomically(packed.path, content)
     packed.bytes = len(content)
     return packed
@@ -126,6 +127,20 @@ def zipped(files: dict[str, bytes]) -> bytes:
             entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
             archive.writestr(entry, files[path], zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+def _outdated(bundle: Bundle) -> list[str]:
+    """Say how many results are of another version of the evaluator than the one that is installed here, if one is."""
+    results = list(bundle.results())
+    try:
+        installed = {evaluator_version(result.cell.evaluator) for result in results}
+    except UserError:
+        return []
+    old = [result for result in results if result.evaluator_version not in installed]
+    if not old:
+        return []
+    suites = ", ".join(dict.fromkeys(f"'{result.cell.key.suite}'" for result in old))
+    return [f"{counted(len(old), 'cell')} of suite {suites} came before the last change of the evaluator: run again"]
 
 
 def _gather(store: Store, title: str, packed: Packed) -> tuple[list[Plan], dict[str, bytes]]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import StrMethodFormatter
 
 from leaderboard import statistics
-from leaderboard.drawing import markers, panels, plain_ticks
+from leaderboard.drawing import SMALL, label_points, legend, markers, panels, plain_ticks
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults
+from leaderboard.gains import on_front
 from leaderboard.suite_scores import COSTS as COLUMNS
 from leaderboard.tables import COUNTS, MEGABYTE, RANKS_IN_WORDS
 
 COSTS = {
-    "seconds": ("seconds",),
+    "seconds of a valuation": ("seconds",),
     "models trained or unlearned": ("fits", "unlearned"),
     "peak memory, MB": ("peak_memory_mb", "gpu_memory_mb"),
 }
@@ -32,33 +38,57 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     table = overall[columns].merge(cost, on="evaluator")
     table["peak_memory_mb"] = table.pop("peak_memory") / MEGABYTE
     table["gpu_memory_mb"] = table.pop("peak_cuda_memory") / MEGABYTE
-    figure, axes = panels(list(COSTS), columns=1, size=(7.5, 4.0))
-    for label, axis in axes.items():
-        for evaluator, style in markers(table["evaluator"]).items():
-            row = table[table["evaluator"] == evaluator].iloc[0]
-            point = sum(row[name] for name in COSTS[label]), row["mean_rank"]
-            if np.isnan(point[0]):
-                continue
-            ends = [[max(row["mean_rank"] - row["rank_first"], 0)], [max(row["rank_last"] - row["mean_rank"], 0)]]
-            axis.errorbar(*point, yerr=ends, ls="", lw=0.8, alpha=0.7, label=evaluator, **style)
-            axis.annotate(evaluator, point, (5, 3), textcoords="offset points", fontsize=7)
-        if (table[list(COSTS[label])].dropna().sum(axis=1) > 0).all():
-            axis.set_xscale("log")
-            plain_ticks(axis.xaxis)
-        else:
-            axis.set_xscale("symlog", linthresh=1)
-            axis.set_xlim(left=-0.1)
-        axis.invert_yaxis()
-        axis.set_ylabel("mean rank (better is up)", fontsize=8)
     cells = results.scores.cells
     caption = (
         f"Mean rank over {cells['problem'].nunique()} problem(s), their tasks and {cells['seed'].nunique()} seed(s); "
-        f"the line through it is the interval of the rank. {RANKS_IN_WORDS} Against it the cost of a valuation without "
+        f"the line through it is the interval of the rank. Blue: no other evaluator is both better and cheaper; the "
+        f"table has the names of all. {RANKS_IN_WORDS} Against it the cost of a valuation without "
         "scoring, means over seeds, then over problems: seconds; trained models plus unlearned ones (fits + unlearned) "
         "and peak memory, which is the growth of the process plus what was allocated on the GPU. An evaluator with a "
         "failed or missing valuation has no cost."
     )
-    return [Exhibit("cost_and_quality", "Cost against quality", caption, table, {"": figure})]
+    figures = {"": _draw(table)} if len(table) > 1 else {}  # one alone has the rank 1
+    return [Exhibit("cost_and_quality", "Cost against quality", caption, table, figures)]
+
+
+def _draw(table: pd.DataFrame) -> Figure:
+    figure, axes = panels(list(COSTS), columns=1, height=2.8)
+    labelled = []
+    for label, axis in axes.items():
+        known = table.assign(cost=table[list(COSTS[label])].sum(axis=1, skipna=False)).dropna(subset="cost")
+        labelled.append((axis, _draw_panel(axis, known), known["cost"].tolist(), known["mean_rank"].tolist()))
+        axis.set_title("")
+        axis.set_xlabel(label, fontsize=8)
+    legend(figure, axes)
+    label_points(figure, labelled)
+    return figure
+
+
+def _draw_panel(axis: Axes, known: pd.DataFrame) -> list[Text]:
+    """Draw the points and the line of the front; return the labels."""
+    front = on_front(1 / known["mean_rank"].to_numpy()[np.newaxis], known["cost"].to_numpy()[np.newaxis])[0]
+    colour = markers(["front"])["front"]["color"]
+    for first, row in zip(front, known.to_dict("records"), strict=True):
+        ends = [[max(row["mean_rank"] - row["rank_first"], 0)], [max(row["rank_last"] - row["mean_rank"], 0)]]
+        look = {"marker": "o", "ms": 4, "lw": 0.8, "color": colour if first else "0.7", "zorder": 2 + first}
+        label = "no other one is both better and cheaper" if first else "others"
+        axis.errorbar(row["cost"], row["mean_rank"], yerr=ends, ls="", label=label, **look)
+    line = known[front].sort_values("cost")
+    axis.step(line["cost"], line["mean_rank"], where="post", color=colour, lw=1)
+    if (known["cost"] > 0).all():
+        axis.set_xscale("log")
+        plain_ticks(axis.xaxis)
+    else:
+        axis.set_xscale("symlog", linthresh=1)
+        axis.set_xlim(left=-0.1)
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axis.margins(x=0.1)
+    axis.invert_yaxis()
+    axis.set_ylabel("mean rank (better is up)", fontsize=8)
+    return [
+        axis.text(x, y, name, fontsize=SMALL, parse_math=False)
+        for name, x, y in line[["evaluator", "cost", "mean_rank"]].itertuples(index=False, name=None)
+    ]
 
 
 EXHIBITS = (ExhibitMaker(cost_and_quality, tasks=(), position=60),)

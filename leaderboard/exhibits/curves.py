@@ -1,7 +1,7 @@
 """Curves of a task over another curve of it, such as accuracy over the fraction of players removed.
 
 Every task with such curves is drawn, unless another exhibit declares it. Each problem has a figure with one panel per
-evaluator.
+evaluator, the best one first.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dvbench.results import Score
-from leaderboard.drawing import legend, panels, reference_styles, styles
+from leaderboard.drawing import draw_line, legend, panels, reference_styles, styles
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, mean_lines, metric_table
 from leaderboard.intervals import IN_WORDS
+from leaderboard.statistics import seed_ranks
 from leaderboard.text import clean
 from leaderboard.wording import players
 
@@ -29,6 +30,10 @@ class Labels:
     title, x, y : str
     lines : dict of str to str
         Label of each curve, in the order in which they are drawn; other curves follow.
+    apart : dict of str to str
+        Curves that have another unit than the others and so a figure of their own, and the label of its y axis.
+    joined : bool
+        Whether the points of a curve are joined by lines; not if x only numbers them.
     in_paper : bool
         Whether the Unlearning Shapley paper has figures of it: Figure 1 for points and Figure 2 for subsets.
     """
@@ -37,6 +42,8 @@ class Labels:
     x: str = ""
     y: str = ""
     lines: dict[str, str] = field(default_factory=dict)
+    apart: dict[str, str] = field(default_factory=dict)
+    joined: bool = True
     in_paper: bool = False
 
 
@@ -53,6 +60,16 @@ LABELS = {
         "Removal of players", "fraction of players removed", "test utility", REMOVED, in_paper=True
     ),
     "point_addition": Labels("Addition of players", "fraction of players added", "test utility", ADDED),
+    "utility_robustness": Labels(
+        "Other utilities than that of the values",
+        "fraction of players kept",
+        "most valuable minus least valuable players",
+        {"margin_utility": "accuracy", "margin_f1": "F1 score", "margin_other_model": "accuracy of another model"},
+        apart={"margin_log_loss": "negative log loss, most minus least valuable players"},
+    ),
+    "lds_per_point": Labels(
+        "LDS of single points", "number of the point in the validation set", "Spearman's correlation", joined=False
+    ),
 }
 REFERENCE = "random"  # a curve that does not depend on the evaluator: grey and dashed
 
@@ -77,10 +94,17 @@ def _task_curves(results: SuiteResults, task: str) -> list[Exhibit]:
             ]
         )
         x_label = labels.x or _words(axis)
-        figures = {f"-{problem}": _draw(part, labels, x_label) for problem, part in data.groupby("problem", sort=False)}
+        figures: dict[str, Figure] = {}
+        for problem, part in data.groupby("problem", sort=False):
+            order = _best_first(results, task, str(problem), list(part["evaluator"].unique()))
+            figures[f"-{problem}"] = _draw(part[~part["line"].isin(labels.apart)], order, labels, x_label, labels.y)
+            for line, y_label in labels.apart.items():
+                other = part[part["line"] == line]
+                figures[f"-{problem}-{line}"] = _draw(other, order, labels, x_label, y_label)
         caption = (
-            f"Players: {players(results, [task])}. The curves are over the {x_label}, means over seeds. In the table, "
-            f"means over seeds, each with {IN_WORDS}."
+            f"Players: {players(results, [task])}. The curves are over the {x_label}, means over seeds; bands reach "
+            "from the lowest to the highest seed. Panels are in the order of the mean rank in this task and problem, "
+            f"the best first, and reference rows last. In the table, means over seeds, each with {IN_WORDS}."
         )
         # Names of curves come from results, and are no part of a file's name.
         name = task if number == 1 else f"{task}-{number}"
@@ -114,18 +138,27 @@ def _in_order(lines: list[str], labels: Labels) -> list[str]:
     return sorted(lines, key=lambda line: known.index(line) if line in known else len(known))
 
 
-def _draw(data: pd.DataFrame, labels: Labels, x_label: str) -> Figure:
-    figure, axes = panels(list(data["evaluator"].unique()), columns=5, size=(1.9, 1.6), shared=True)
+def _best_first(results: SuiteResults, task: str, problem: str, evaluators: list[str]) -> list[str]:
+    scores = results.scores.scores
+    ranks = seed_ranks(scores, results.scores.roles)[(scores["task"] == task) & (scores["problem"] == problem)]
+    means = ranks.groupby(scores["evaluator"]).mean().fillna(float("inf"))
+    return sorted(evaluators, key=lambda name: means.get(name, float("inf")))
+
+
+def _draw(data: pd.DataFrame, order: Sequence[str], labels: Labels, x_label: str, y_label: str) -> Figure:
+    figure, axes = panels(order, columns=4, height=1.3, shared=True)
     lines = list(data["line"].unique())
     look = styles(line for line in lines if line != REFERENCE) | reference_styles([REFERENCE])
     for evaluator, axis in axes.items():
         for line in lines:
             part = data[(data["evaluator"] == evaluator) & (data["line"] == line)]
             label = labels.lines.get(line) or _words(line)
-            axis.plot(part["x"], part["y"], lw=1.3, label=label, **look[line])
-    figure.supylabel(labels.y, fontsize=8)
+            style = look[line] if labels.joined else look[line] | {"ls": "", "marker": ".", "ms": 4}
+            draw_line(axis, part, label, lw=1.2, **style)
+    figure.supylabel(y_label, fontsize=8)
     figure.supxlabel(x_label, fontsize=8, parse_math=False)
-    legend(figure, axes)
+    if len(lines) > 1:
+        legend(figure, axes)
     return figure
 
 

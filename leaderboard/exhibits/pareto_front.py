@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from adjustText import adjust_text
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
-from leaderboard.drawing import markers, panels, plain_ticks
+from leaderboard.drawing import SMALL, label_points, markers, panels, plain_ticks
 from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.gains import on_front
 from leaderboard.goal_tables import GOALS_IN_WORDS, probability
 from leaderboard.goals import IN_WORDS, goal_view, suite_goals
 from leaderboard.tables import COUNTS
 
-ITERATIONS = 300  # of moving labels apart; a time limit would make figures depend on the machine
 COLUMNS = ["evaluator", "role", "tier", "seconds", "gain", "gain" + LOW, "gain" + HIGH, "front", *COUNTS]
 
 
@@ -37,18 +36,17 @@ def pareto_front(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
 
 
 def _draw(parts: dict[str, pd.DataFrame]) -> Figure:
-    figure, axes = panels(list(parts), columns=1, size=(7.0, 4.0))
-    labels = {title: _draw_panel(axes[title], table[table["front"].notna()]) for title, table in parts.items()}
-    figure.draw_without_rendering()  # sizes of axes and labels are known from here on
-    for title, texts in labels.items():
-        axis, table = axes[title], parts[title]
-        arrow = {"arrowstyle": "-", "color": "0.5", "lw": 0.6}
-        x, y = table["seconds"].dropna(), table.loc[table["seconds"].notna(), "gain"]
-        adjust_text(texts, x=x.tolist(), y=y.tolist(), ax=axis, iter_lim=ITERATIONS, arrowprops=arrow)
+    figure, axes = panels(list(parts), columns=1, height=3.0)
+    labelled = []
+    for title, table in parts.items():
+        known = table[table["seconds"].notna()]
+        texts = _draw_panel(axes[title], table[table["front"].notna()])
+        labelled.append((axes[title], texts, known["seconds"].tolist(), known["gain"].tolist()))
+    label_points(figure, labelled)
     return figure
 
 
-def _draw_panel(axis: Axes, table: pd.DataFrame) -> list[object]:
+def _draw_panel(axis: Axes, table: pd.DataFrame) -> list[Text]:
     """Draw the points of a goal and the line of the front; return the labels."""
     front = on_front(*(table[name].to_numpy()[np.newaxis] for name in ("gain", "seconds")))[0]
     seconds, gain = table["seconds"], table["gain"]
@@ -67,7 +65,7 @@ def _draw_panel(axis: Axes, table: pd.DataFrame) -> list[object]:
     axis.set_xlabel("seconds of a valuation", fontsize=8)
     axis.set_ylabel("gain over random values", fontsize=8)
     return [
-        axis.text(x, y, f"{name} {probability(p)}", fontsize=7, parse_math=False)
+        axis.text(x, y, f"{name} {probability(p)}", fontsize=SMALL, parse_math=False)
         for name, x, y, p in line[["evaluator", "seconds", "gain", "front"]].itertuples(index=False, name=None)
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from leaderboard.drawing import legend, markers, panels
+from leaderboard.drawing import legend, markers, panels, wrapped
 from leaderboard.exhibit import (
     HIGH,
     LOW,
@@ -20,7 +20,8 @@ from leaderboard.exhibit import (
 from leaderboard.intervals import IN_WORDS
 from leaderboard.wording import players, utility
 
-CORRELATIONS = ("spearman_exact", "spearman_without")
+WORDS = {"spearman_exact": "with exact Shapley values", "spearman_without": "with models without the player"}
+CORRELATIONS = tuple(WORDS)
 
 
 def partial_valuation(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
@@ -35,20 +36,21 @@ def partial_valuation(results: SuiteResults, tasks: Sequence[str]) -> list[Exhib
     table = metric_table(results, tasks, CORRELATIONS[::-1], ("p_without", "p_exact"))
     table = with_published(table, results, "partial_valuation")
     shown = table[table["source"] == ""]
-    figure, axes = panels(list(shown["problem"].unique()), size=(5.5, 3.0))
+    tallest = int(shown.groupby("problem", sort=False).size().max())
+    figure, axes = panels(list(shown["problem"].unique()), height=0.7 + 0.27 * tallest)
     for problem, axis in axes.items():
         rows = shown[shown["problem"] == problem].iloc[::-1]
         for offset, (name, style) in zip((0.15, -0.15), markers(CORRELATIONS).items(), strict=True):
             y = np.arange(len(rows)) + offset
             # One seed has no interval.
             ends = [abs(rows[name + end] - rows[name]).fillna(0.0) for end in (LOW, HIGH)]
-            axis.errorbar(rows[name], y, xerr=ends, ls="", ms=4, label=name, **style)
+            axis.errorbar(rows[name], y, xerr=ends, ls="", ms=3, lw=1, label=WORDS[name], **style)
         reported = table[(table["problem"] == problem) & (table["source"] != "")]
         for name, style in markers(CORRELATIONS).items():
             for value in reported[name]:
-                axis.axvline(value, color=style["color"], ls="--", lw=1, label=f"{name}, published")
+                axis.axvline(value, color=style["color"], ls="--", lw=1, label=f"{WORDS[name]}, published")
         axis.axvline(0, color="0.7", lw=0.8)
-        axis.set_yticks(range(len(rows)), rows["evaluator"])
+        axis.set_yticks(range(len(rows)), [wrapped(name, 22) for name in rows["evaluator"]])
         axis.set_xlim(-1.05, 1.05)
         axis.set_xlabel("Spearman's correlation", fontsize=8)
     legend(figure, axes)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dvbench.results import Result
-from leaderboard.drawing import legend, panels, styles_beside
+from leaderboard.drawing import draw_line, name_lines, panels, styles_beside
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, mean_lines, metric_table
 from leaderboard.intervals import IN_WORDS
 
@@ -20,7 +20,7 @@ REFERENCES = ("full", "random", "adaptive_random")  # grey: what others are comp
 
 
 def selection(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
-    """Tabulate and draw accuracies of selection strategies, means over seeds, one panel a problem."""
+    """Tabulate and draw accuracies of selection strategies, one figure a data set, one panel a problem."""
     data = mean_lines(
         [
             cell.key.model_dump(include={"problem", "evaluator", "seed"}) | {"line": line, "x": x, "y": y}
@@ -31,12 +31,17 @@ def selection(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
     )
     table = metric_table(results, [TASK]).merge(_seconds(results), on=["problem", "evaluator"], how="left")
     noisy = data.loc[(data["line"] == "mislabelled") & (data["y"] > 0), "problem"].unique()
-    figures = {"": _draw(data, list(data["problem"].unique()), "accuracy")}
-    if len(noisy):
-        figures["-mislabelled"] = _draw(data, list(noisy), "mislabelled")
+    datasets = {cell.key.problem: cell.problem.dataset.name for cell, _ in results.cells}
+    figures = {}
+    for dataset, part in data.groupby(data["problem"].map(datasets), sort=False):
+        problems = list(part["problem"].unique())
+        figures[f"-{dataset}"] = _draw(part, problems, "accuracy")
+        if mislabelled := [problem for problem in problems if problem in noisy]:
+            figures[f"-{dataset}-mislabelled"] = _draw(part, mislabelled, "mislabelled")
     caption = (
         "Models are trained on a fraction of the points only, which a strategy chooses anew every few epochs. Curves "
-        f"are means over seeds; in the table, means over seeds, each with {IN_WORDS}. area is the mean accuracy over "
+        "are means over seeds, and bands reach from the lowest to the highest seed; in the table, means over seeds, "
+        f"each with {IN_WORDS}. area is the mean accuracy over "
         "the range of fractions, full the accuracy of training on all points. relative_seconds is the time to train, "
         "with selection and without evaluation, relative to training on all points: means over seeds."
     )
@@ -44,15 +49,15 @@ def selection(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
 
 
 def _draw(data: pd.DataFrame, problems: list[str], line: str) -> Figure:
-    figure, axes = panels(problems)
+    figure, axes = panels(problems, height=2.9)
     looks = styles_beside(REFERENCES, data["evaluator"])
     for problem, axis in axes.items():
         part = data[(data["problem"] == problem) & (data["line"] == line)]
         for evaluator, points in part.groupby("evaluator", sort=False):
-            axis.plot(points["x"], points["y"], marker=".", label=evaluator, **looks[str(evaluator)])
-        axis.set_xlabel("fraction of points kept")
-        axis.set_ylabel(DRAWN[line])
-    legend(figure, axes)
+            draw_line(axis, points, str(evaluator), marker=".", ms=4, lw=1.2, **looks[str(evaluator)])
+        axis.set_xlabel("fraction of points kept", fontsize=8)
+        axis.set_ylabel(DRAWN[line], fontsize=8)
+    name_lines(figure, axes)
     return figure
 
 

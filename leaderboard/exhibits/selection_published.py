@@ -12,13 +12,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dvbench.results import Cell
-from leaderboard.drawing import legend, panels, styles_beside
+from leaderboard.drawing import SMALL, name_lines, panels, styles_beside
 from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults, metric_table
 from leaderboard.intervals import IN_WORDS
 
 TASK = "selection_accuracy"
 REFERENCES = ("full", "random", "adaptive_random")  # grey: what others are compared with
-PANELS_IN_A_ROW = 4
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,11 @@ def selection_published(results: SuiteResults, tasks: Sequence[str]) -> list[Exh
         "paper: 30% of the labels, also in the validation set, are drawn from all classes."
     )
     title = "Accuracy beside the numbers of the CHG Shapley paper (Tables 2 and 3)"
-    return [Exhibit("selection_published", title, caption, table, {"": _draw(table, order, fractions, columns)})]
+    by_dataset: dict[str, list[str]] = {}
+    for name in order:
+        by_dataset.setdefault(settings[name][0], []).append(name)
+    figures = {f"-{dataset}": _draw(table, names, fractions, columns) for dataset, names in by_dataset.items()}
+    return [Exhibit("selection_published", title, caption, table, figures)]
 
 
 def _setting(cell: Cell) -> tuple[str, str]:
@@ -105,15 +108,16 @@ def _rows(published: PublishedTable, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _draw(table: pd.DataFrame, order: Sequence[str], fractions: Sequence[float], columns: list[str]) -> Figure:
-    figure, axes = panels(order, PANELS_IN_A_ROW, (3.4, 3.0))
+    figure, axes = panels(order, height=2.4)
     looks = styles_beside(REFERENCES, table["evaluator"])
     for problem, axis in axes.items():
+        axis.set_title(problem.replace(": ", ":\n"), fontsize=SMALL, parse_math=False)
         rows = table[table["problem"] == problem].set_index("evaluator")[columns].astype(float)
         for evaluator, accuracies in rows.iterrows():
-            axis.plot(fractions, accuracies, marker=".", label=evaluator, **looks[str(evaluator)])
+            axis.plot(fractions, accuracies, marker=".", ms=4, lw=1.2, label=evaluator, **looks[str(evaluator)])
         axis.set_xlabel("fraction of points kept", fontsize=8)
         axis.set_ylabel("test accuracy", fontsize=8)
-    legend(figure, axes)
+    name_lines(figure, axes)
     return figure
 
 

@@ -10,14 +10,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
-from leaderboard.drawing import legend, markers, panels
+from leaderboard.drawing import markers, panels
 from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.intervals import CONFIDENCE
 from leaderboard.statistics import seed_ranks
 
 FEWEST = 5  # evaluators; with fewer the interval of a correlation says nothing
 RESAMPLES = 2000
-LABEL = "rank correlation over evaluators"
 
 
 def task_agreement(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
@@ -78,17 +77,17 @@ def _spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _draw(table: pd.DataFrame) -> Figure:
-    figure, axes = panels([""], size=(6.5, 1.0 + 0.28 * len(table)))
+    figure, axes = panels([""], height=0.6 + 0.17 * len(table))
     (axis,) = axes.values()
     shown = table.iloc[::-1]
     ends = [abs(shown["spearman" + end] - shown["spearman"]) for end in (LOW, HIGH)]
     y = np.arange(len(shown))
-    axis.errorbar(shown["spearman"], y, xerr=ends, ls="", ms=4, lw=1, label=LABEL, **markers([LABEL])[LABEL])
+    axis.errorbar(shown["spearman"], y, xerr=ends, ls="", ms=4, lw=1, label="a pair of tasks", **markers([""])[""])
     axis.axvline(0, color="0.7", lw=0.8)
     axis.set_yticks(y, shown["task"] + ", " + shown["other_task"])
     axis.set_xlim(-1.05, 1.05)
-    axis.set_xlabel("Spearman's correlation", fontsize=8)
-    legend(figure, axes)
+    axis.set_ylim(-0.6, len(shown) - 0.4)
+    axis.set_xlabel("Spearman's correlation of mean ranks, over evaluators", fontsize=8)
     return figure
 
 

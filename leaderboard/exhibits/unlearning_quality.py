@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from leaderboard.drawing import legend, logarithmic, panels, reference_styles, styles
+from leaderboard.drawing import draw_line, legend, logarithmic, panels, reference_styles, styles
 from leaderboard.exhibit import (
     Exhibit,
     ExhibitMaker,
@@ -24,9 +25,10 @@ from leaderboard.wording import players, utility
 
 TASKS = ("output_divergence", "knowledge_retention", "retrained_agreement")
 COMMON = "-common-"  # in the labels that suites give to methods at a rate that is the same for all
-TRAINING = ("train_loss", "test_loss")
-UNLEARNING = {"unlearning_forget": "forget sets", "unlearning_retain": "retain sets"}
-COMPARED = ("retrained", "full", "untrained")
+TRAINING = {"train_loss": "training data", "test_loss": "test data"}
+UNLEARNING = {"unlearning_forget": ("forget sets", "-"), "unlearning_retain": ("retain sets", ":")}
+WORDS = {"retrained": "retrained model", "full": "full model", "untrained": "untrained model"}
+COMPARED = tuple(WORDS)
 QUALITY = ("lkd", "lmse", "pmse", "kr_error", "kr_forget", "kr_retain", "spc", "gap")
 REFERENCES = ("lkd_untrained", "lmse_untrained", "pmse_untrained", "lkd_full", "kr_forget_retrained", "gap_full")
 
@@ -63,8 +65,8 @@ def loss_densities(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     caption = (
         "Kernel densities of the loss on retain sets, averaged over the cells of a grid and pooled over players "
         f"({players(results, [task])}), for one seed: the first of those that most methods have a score of "
-        f"({_seeds_in_words(seeds)}). Coloured: after unlearning. Grey and dashed: the models to compare with; a peak "
-        "of the untrained models may be cut off. The better the unlearning, the closer its line is to that of the "
+        f"({_seeds_in_words(seeds)}). Coloured: after unlearning. Grey and dashed: the models to compare with; high "
+        "peaks are cut off. The better the unlearning, the closer its line is to that of the "
         f"retrained models. In the table, means over seeds, each with {IN_WORDS}.{_about_rates(results)}"
     )
     table = metric_table(results, [task], ("lkd", "lkd_full", "lkd_untrained"))
@@ -88,22 +90,45 @@ def _seeds_in_words(seeds: Mapping[str, int]) -> str:
 
 
 def _draw_densities(data: pd.DataFrame) -> Figure:
-    figure, axes = panels(list(data["problem"].unique()))
-    for problem, axis in axes.items():
+    figure, axes, looks = _panels_of_methods(data)
+    for (problem, method), axis in axes.items():
         in_problem = data[data["problem"] == problem]
-        for evaluator, style in styles(data["evaluator"]).items():
+        for evaluator, rate in _rates(in_problem, method).items():
             part = in_problem[(in_problem["evaluator"] == evaluator) & (in_problem["line"] == "unlearned")]
-            axis.plot(part["x"], part["y"], drawstyle="steps-mid", lw=1.2, label=evaluator, **style)
+            axis.plot(part["x"], part["y"], drawstyle="steps-mid", lw=1.2, label=rate, **looks[rate])
         first = in_problem[in_problem["evaluator"] == in_problem["evaluator"].iloc[0]]
         for line, style in reference_styles(COMPARED).items():
             part = first[first["line"] == line]
-            axis.plot(part["x"], part["y"], drawstyle="steps-mid", lw=2, label=line, **style)
-        # Losses of untrained models hardly vary: their high peak would flatten all other lines.
-        axis.set_ylim(0, 1.2 * in_problem.loc[in_problem["line"] != "untrained", "y"].max())
-        axis.set_xlabel("log10 of the loss on retain sets")
-        axis.set_ylabel("density")
-    legend(figure, axes)
+            axis.plot(part["x"], part["y"], drawstyle="steps-mid", lw=1.2, label=WORDS[line], **style)
+        # Where outputs hardly vary, high peaks would flatten all other lines.
+        highest = first.loc[first["line"] == "retrained", "y"].max()
+        visible = first.loc[first["y"] > highest / 100, "x"]
+        axis.set_ylim(0, 1.5 * highest)
+        axis.set_xlim(visible.min() - 1, visible.max() + 2)
+    figure.supxlabel("log10 of the loss on retain sets", fontsize=8)
+    figure.supylabel("density", fontsize=8)
+    legend(figure, _by_title(axes))
     return figure
+
+
+def _panels_of_methods(data: pd.DataFrame) -> tuple[Figure, dict[tuple[str, str], Axes], dict[str, dict[str, Any]]]:
+    """Make a panel for each method and problem, and a colour for each rate, the same in all panels."""
+    problems = list(data["problem"].unique())
+    methods = list(dict.fromkeys(name.partition(COMMON)[0] for name in data["evaluator"]))
+    keys = [(problem, method) for method in methods for problem in problems]
+    figure, axes = panels([f"{method}\n{problem}" for problem, method in keys], 3, 1.35)
+    looks = styles(rate for method in methods for rate in _rates(data, method).values())
+    return figure, dict(zip(keys, axes.values(), strict=True)), looks
+
+
+def _rates(data: pd.DataFrame, method: str) -> dict[str, str]:
+    """Return the labels of a method's rows, and their rates in words."""
+    labels = [name for name in data["evaluator"].unique() if name.partition(COMMON)[0] == method]
+    return {name: f"rate {name.partition(COMMON)[2]}" if COMMON in name else "the method's own rate" for name in labels}
+
+
+def _by_title(axes: Mapping[tuple[str, str], Axes]) -> dict[str, Axes]:
+    return {", ".join(key): axis for key, axis in axes.items()}
 
 
 def loss_curves(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
@@ -119,36 +144,45 @@ def loss_curves(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     data = mean_lines(rows)
     caption = (
         "Mean losses of the full model during training, on training data and on test data, and of models during "
-        f"unlearning, means over players ({players(results, [task])}); all are means over seeds. In the table, means "
-        f"over seeds, each with {IN_WORDS}; kr of one seed is computed from mean utilities over "
-        f"players.{_about_rates(results)}"
+        f"unlearning, means over players ({players(results, [task])}); all are means over seeds, and bands reach "
+        f"from the lowest to the highest seed. In the table, means over seeds, each with {IN_WORDS}; kr of one seed is "
+        f"computed from mean utilities over players.{_about_rates(results)}"
     )
     table = metric_table(results, [task], ("kr_error", "kr_forget", "kr_retain"))
-    title, figures = "Losses during training and unlearning (Figure 3)", {"": _draw_curves(data)}
+    title, figures = (
+        "Losses during training and unlearning (Figure 3)",
+        {"-training": _draw_training(data), "": _draw_unlearning(data)},
+    )
     return [Exhibit("loss_curves", title, caption, table, figures, data)]
 
 
-def _draw_curves(data: pd.DataFrame) -> Figure:
-    problems = list(data["problem"].unique())
-    figure, axes = panels(
-        [f"{problem}: {part}" for problem in problems for part in ("training", *UNLEARNING.values())], 3
-    )
-    for problem in problems:
+def _draw_training(data: pd.DataFrame) -> Figure:
+    figure, axes = panels(list(data["problem"].unique()), 3, 2.0)
+    for problem, axis in axes.items():
         in_problem = data[data["problem"] == problem]
         # All methods start from the same full model.
         first = in_problem[in_problem["evaluator"] == in_problem["evaluator"].iloc[0]]
-        for line, style in reference_styles(TRAINING).items():
-            part = first[first["line"] == line]
-            axes[f"{problem}: training"].plot(part["x"], part["y"], lw=1.3, label=line, **style)
-        for line, sets in UNLEARNING.items():
-            for evaluator, style in styles(data["evaluator"]).items():
-                part = in_problem[(in_problem["evaluator"] == evaluator) & (in_problem["line"] == line)]
-                axes[f"{problem}: {sets}"].plot(part["x"], part["y"], lw=1.3, label=evaluator, **style)
-    for name, axis in axes.items():
+        for line, style in styles(TRAINING).items():
+            draw_line(axis, first[first["line"] == line], TRAINING[line], lw=1.2, **style)
         logarithmic(axis)
-        axis.set_xlabel("epoch" if name.endswith(": training") else "steps of unlearning")
-        axis.set_ylabel("mean loss")
+        axis.set_xlabel("epoch of training", fontsize=8)
+        axis.set_ylabel("mean loss", fontsize=8)
     legend(figure, axes)
+    return figure
+
+
+def _draw_unlearning(data: pd.DataFrame) -> Figure:
+    figure, axes, looks = _panels_of_methods(data)
+    for (problem, method), axis in axes.items():
+        in_problem = data[data["problem"] == problem]
+        for evaluator, rate in _rates(in_problem, method).items():
+            for line, (sets, dashes) in UNLEARNING.items():
+                part = in_problem[(in_problem["evaluator"] == evaluator) & (in_problem["line"] == line)]
+                draw_line(axis, part, f"{sets}, {rate}", lw=1.2, **looks[rate] | {"ls": dashes})
+        logarithmic(axis)
+    figure.supxlabel("steps of unlearning", fontsize=8)
+    figure.supylabel("mean loss", fontsize=8)
+    legend(figure, _by_title(axes))
     return figure
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from leaderboard import statistics
 from leaderboard.goals import task_means
-from leaderboard.reference_models import MODELS, model_scores
+from leaderboard.reference_models import FULL, MODELS, model_scores
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import Entry, arrow, gaps, marks, number, rank_interval
@@ -25,7 +25,8 @@ def suite_table(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     dict
         ``columns``: the tasks, each with the name and the direction of its metric. ``rows``: what is ranked, best
         first, and ``reference_rows``: what is not, then the models in `MODELS`, which have no page. The ``scores`` of a
-        row have a number and a text for each task: means over seeds, then over problems.
+        row have a number and a text for each task: means over seeds, then over problems. ``doing_nothing``: for each
+        task in which the full model is better than most methods, a sentence that says so.
     """
     columns = list(_columns(suite.scores))
     means = task_means(numbers.summary, "mean")
@@ -51,8 +52,13 @@ def suite_table(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
         }
         for row in records(ranking)
     ]
-    references = [row for row in rows if row["role"]] + _models(suite.scores, columns)
-    return {"columns": columns, "rows": [row for row in rows if not row["role"]], "reference_rows": references}
+    ranked, models = [row for row in rows if not row["role"]], _models(suite.scores, columns)
+    return {
+        "columns": columns,
+        "rows": ranked,
+        "reference_rows": [row for row in rows if row["role"]] + models,
+        "doing_nothing": list(_doing_nothing(columns, ranked, models)),
+    }
 
 
 def _columns(scores: pd.DataFrame) -> Iterable[dict[str, Any]]:
@@ -61,9 +67,24 @@ def _columns(scores: pd.DataFrame) -> Iterable[dict[str, Any]]:
         yield {
             "task": row["task"],
             "title": clean(row["task"]).replace("_", " "),
-            "metric": f"{metric} {arrow(up)}",
+            "metric": f"{metric}\u00a0{arrow(up)}".replace("_", " "),
             "up": up,
         }
+
+
+def _doing_nothing(
+    columns: list[dict[str, Any]], ranked: list[dict[str, Any]], models: list[dict[str, Any]]
+) -> Iterable[str]:
+    for full in (model for model in models if model["evaluator"] == FULL):
+        for i, column in enumerate(columns):
+            sign, threshold = 1 if column["up"] else -1, full["scores"][i][0]
+            gains = [sign * (row["scores"][i][0] - threshold) for row in ranked if math.isfinite(row["scores"][i][0])]
+            worse = sum(gain < 0 for gain in gains)
+            if 2 * worse > len(gains):
+                yield (
+                    f"By {column['title']}, the full model, which has unlearned nothing, is nearer to the retrained "
+                    f"models than {worse} of {len(gains)} methods."
+                )
 
 
 def _entries(means: pd.Series, columns: list[dict[str, Any]]) -> list[tuple[float, str]]:

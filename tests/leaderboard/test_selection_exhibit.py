@@ -55,7 +55,7 @@ def test_the_table_has_means_over_seeds_of_accuracies_and_seconds(results: Path)
     assert table.loc["chg_shapley", "relative_seconds_0.5"] == pytest.approx(sum(seconds) / 2, rel=1e-3)
     lines = pd.read_csv(results / "figures/small/selection_accuracy-lines.csv")
     assert set(lines["x"]) == {0.2, 0.5}
-    assert (results / "figures/small/selection_accuracy-mislabelled.svg").is_file()
+    assert (results / "figures/small/selection_accuracy-digits-mislabelled.svg").is_file()
 
 
 def test_scores_are_verified_from_the_record(results: Path) -> None:

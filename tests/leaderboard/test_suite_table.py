@@ -30,7 +30,7 @@ def test_scores_are_means_over_seeds_then_problems(write):
     """A has 1 and 3 in p, and 10 in q: a mean of 6, and not one over all seeds."""
     values = {("p", 0): 1.0, ("p", 1): 3.0, ("q", 0): 10.0}
     made = table_of(write({(p, name, seed): {"f": v} for (p, seed), v in values.items() for name in "AB"}))
-    assert [(each["title"], each["metric"], each["up"]) for each in made["columns"]] == [("f", "f1 ↑", True)]
+    assert [(each["title"], each["metric"], each["up"]) for each in made["columns"]] == [("f", "f1\u00a0↑", True)]
     assert [texts(row) for row in made["rows"]] == [["6.000"]] * 2
     assert made["reference_rows"] == []
 
@@ -79,6 +79,11 @@ def test_unlearning_is_compared_with_the_retrained_and_the_full_model(unlearning
     rows = {row["evaluator"]: texts(row) for row in made["reference_rows"]}
     # The full model has knowledge 1, and the retrained one -0.1 and -0.3: errors of 1.1 and 1.3.
     assert rows == {RETRAINED: ["0.000", "0.000", "1.000"], FULL: ["0.200", "1.200", ""]}
+    # Both methods have 0.5 in the first task, and 0.1 in the second: the full model is better in the first one only.
+    assert made["doing_nothing"] == [
+        "By output divergence, the full model, which has unlearned nothing, is nearer to the retrained models than "
+        "2 of 2 methods."
+    ]
     suite = scores_of(unlearning)
     columns = suite_data(suite, suite_statistics(suite))["columns"]
     assert columns[0]["models"] == {RETRAINED: [0, 0], FULL: pytest.approx([0.1, 0.3])}

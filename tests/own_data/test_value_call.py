@@ -135,6 +135,18 @@ def test_groups_are_valued_and_one_that_mislabels_is_worth_least() -> None:
     assert result.suspects() == []
 
 
+def test_shapley_values_of_few_groups_are_exact_so_equal_ones_are_equal_with_every_seed() -> None:
+    x, y = points(160)
+    groups = np.array(["acme", "bolt", "copy"])[np.arange(160) // 2 % 2]
+    x, y = (np.concatenate([each, each[groups == "bolt"]]) for each in (x, y))
+    groups = np.concatenate([groups, np.full((groups == "bolt").sum(), "copy")])
+    for seed in (0, 1):
+        result = dvbench.value(x, y, groups=groups, evaluator="data_shapley", validation=points(60, 1), seed=seed)
+        values = result.values.set_index("group")["value"]
+        assert values["bolt"] == pytest.approx(values["copy"], abs=0.02)
+        assert "all 8 coalitions" in "\n".join(result.understood)
+
+
 def test_a_target_of_a_regression_that_is_wrong_has_the_lowest_value() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 2))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from made_up_bundles import MINE, TITLE, TOML, Files, made_up_files
 
+from dvbench.results import Store
 from dvbench.submission.bundle import read_bundle
 from dvbench.suite import load_suite
 
@@ -32,8 +33,8 @@ def write(root: Path, files: Files) -> None:
 def test_all_results_are_packed_and_can_be_read(dvbench, results: Path, here: Path) -> None:
     said = dvbench("submit", results, "--evaluator", MINE.name)
     assert (said.code, said.err) == (0, "")
-    assert said.out.splitlines()[0].startswith(f"{TITLE}.zip: 10 cells of quick, ")
-    assert said.out.splitlines()[1] == f"next: dvbench verify {TITLE}.zip"
+    assert said.out.splitlines()[-2].startswith(f"{TITLE}.zip: 10 cells of quick, ")
+    assert said.out.splitlines()[-1] == f"next: dvbench verify {TITLE}.zip"
     bundle = read_bundle(here / f"{TITLE}.zip", here / "into")
     assert len(bundle.keys) == 10
     assert bundle.submission is not None
@@ -113,3 +114,11 @@ def test_a_name_that_passes_for_another_is_not_packed(dvbench, here: Path) -> No
     assert said.code == 2
     assert "Data-Shapley looks like data_shapley" in said.err
     assert not list(here.glob("*.zip"))
+
+
+def test_results_from_before_a_change_of_the_evaluator_are_told(dvbench, results: Path, monkeypatch) -> None:
+    for version, told in ((next(Store(results).results("quick")).evaluator_version, False), ("another", True)):
+        monkeypatch.setattr("dvbench.submission.pack.evaluator_version", lambda settings, version=version: version)
+        said = dvbench("submit", results, "--evaluator", TITLE)
+        assert said.code == 0
+        assert ("10 cells of suite 'quick' came before the last change of the evaluator: run again" in said.out) == told

@@ -22,7 +22,9 @@ window.dvbench = (() => {
 
   function number(value, decimals = 3) {
     if (value === null || value === undefined || Number.isNaN(value)) return "";
-    if (value && (Math.abs(value) < 0.5 * 10 ** -decimals || Math.abs(value) >= 1e7)) return value.toExponential(2);
+    if (Math.abs(value) < 1e-12) return (0).toFixed(decimals);
+    if (Math.abs(value) < 0.5 * 10 ** -decimals) return String(Number(value.toPrecision(2)));
+    if (Math.abs(value) >= 1e7) return value.toExponential(2);
     return Math.abs(value) >= 1000 ? value.toFixed(0) : value.toFixed(decimals);
   }
 
