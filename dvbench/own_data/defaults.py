@@ -36,7 +36,7 @@ def default_evaluator(kind: Kind, grouped: bool, network: bool) -> tuple[str, st
     if not network:
         return ("data_banzhaf" if grouped else FOR_REGRESSION), "it works with every model"
     if grouped:
-        return FOR_GROUPS, "it agrees best with retrained models in the published results of the suite quick"
+        return FOR_GROUPS, "it agrees best with retrained models in the published results of the suite board-providers"
     if kind == "regression":
         return FOR_REGRESSION, "it values regressions; no published suite compares evaluators on them"
     return FOR_ROWS, (
