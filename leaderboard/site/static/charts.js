@@ -83,7 +83,14 @@ const charts = (() => {
   // What the y axis shows of lines with several names.
   function yLabel(names) {
     if (names.every((name) => /^(remove|add)_/.test(name))) return "test utility";
-    return names.some((name) => name.includes("loss")) ? "loss" : "value of each line";
+    return names.some((name) => name.includes("loss")) ? "loss" : "value";
+  }
+
+  // Places in ascending order, from 1 on: values of different evaluators have different units.
+  function places(values) {
+    const order = values.map((_, i) => i).sort((a, b) => values[a] - values[b]), placed = [];
+    order.forEach((i, place) => { placed[i] = place + 1; });
+    return placed;
   }
 
   // Curves of several evaluators in one chart. One evaluator has a colour for each line, several have one each, which is
@@ -103,15 +110,17 @@ const charts = (() => {
       own.forEach((name, number) => {
         if (!(name in chart.lines)) return;
         const label = [several ? evaluator : "", own.length > 1 || !several ? name.replaceAll("_", " ") : "", counts.length > 1 ? seeds(chart.seeds) : ""];
+        const x = several && points ? places(chart.x) : chart.x;
         const style = several ? look(position, number, own.length, points) : look(number, 0, 1, points);
         if (chart.bands?.[name] && !points) traces.push(band(chart, name, style.line.color));
-        traces.push({ name: label.filter(Boolean).join(", "), x: chart.x, y: chart.lines[name], ...style });
+        traces.push({ name: label.filter(Boolean).join(", "), x, y: chart.lines[name], ...style });
       });
     });
+    if (several && points) axis = `place by ${axis}, lowest first`;
     title += counts.length === 1 ? ` (${seeds(counts[0])})` : "";
     return {
       traces, title: { text: title.replaceAll("_", " "), font: { size: 13 }, x: 0.02, xanchor: "left" }, showlegend: true,
-      legend: { orientation: "h", y: -0.22, font: { size: 10 } }, xaxis: { title: { text: axis, font: { size: 11 } } }, yaxis: { title: { text: own.length === 1 ? own[0].replaceAll("_", " ") : yLabel(own), font: { size: 11 } } },
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", font: { size: 10 } }, xaxis: { title: { text: axis, font: { size: 11 } } }, yaxis: { title: { text: own.length === 1 ? own[0].replaceAll("_", " ") : yLabel(own), font: { size: 11 } } },
     };
   }
 
