@@ -67,7 +67,7 @@ def _columns(scores: pd.DataFrame) -> Iterable[dict[str, Any]]:
         yield {
             "task": row["task"],
             "title": clean(row["task"]).replace("_", " "),
-            "metric": f"{metric}\u00a0{arrow(up)}".replace("_", " "),
+            "metric": f"{metric} {arrow(up)}".replace("_", " "),
             "up": up,
         }
 

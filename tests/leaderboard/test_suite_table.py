@@ -30,7 +30,7 @@ def test_scores_are_means_over_seeds_then_problems(write):
     """A has 1 and 3 in p, and 10 in q: a mean of 6, and not one over all seeds."""
     values = {("p", 0): 1.0, ("p", 1): 3.0, ("q", 0): 10.0}
     made = table_of(write({(p, name, seed): {"f": v} for (p, seed), v in values.items() for name in "AB"}))
-    assert [(each["title"], each["metric"], each["up"]) for each in made["columns"]] == [("f", "f1\u00a0↑", True)]
+    assert [(each["title"], each["metric"], each["up"]) for each in made["columns"]] == [("f", "f1 ↑", True)]
     assert [texts(row) for row in made["rows"]] == [["6.000"]] * 2
     assert made["reference_rows"] == []
 
