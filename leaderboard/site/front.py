@@ -17,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from dvbench.results.store import PLAN
 from leaderboard import statistics
 from leaderboard.descriptions import describe, plug_in
 from leaderboard.goals import GOALS, IN_WORDS, goal_of
@@ -145,11 +146,15 @@ def matrix(chosen: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def findings(results: Path) -> list[str]:
     """Read the first sentences of the first items that docs/findings.md beside the results lists, if it is there.
 
-    A file of that name whose numbers are not computed from results (see `leaderboard.evidence`) is left out.
+    A file of that name whose numbers are not computed from results (see `leaderboard.evidence`) is left out, and one
+    about suites that are not among these results.
     """
     try:
         text = (results.resolve().parent / "docs/findings.md").read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
+        return []
+    named = set(re.findall(r'<!--[=!#][^>]*?\("([\w-]+)"', text))
+    if not all((results / name / PLAN).is_file() for name in named):
         return []
     plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
     items = re.findall(r"^- (.+(?:\n  .+)*)", plain, flags=re.MULTILINE) if "<!--= " in text else []

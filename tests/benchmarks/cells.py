@@ -38,7 +38,7 @@ from dvbench.suite import Suite
 
 ROOT = Path(__file__).parents[2]
 SIZES = (10, 1_000, 100_000)
-FEW = (10, 100)  # cells of engines that start a process for each
+FEW = (10, 100, 1_000)  # cells of engines that start a process for each
 
 
 def suite_of(cells: int) -> Suite:

@@ -89,6 +89,10 @@ def test_findings_beside_the_results_are_the_first_sentences(store, tmp_path):
     assert front.findings(store.root) == []  # a file of somebody else
     path.write_text(text)
     assert front.findings(store.root) == ["LAVA has 0.93 in quick.", "Is <b>it</b>?"]
+    of_another_suite = text + '\nThere it has 1<!--= seeds("elsewhere") -->.\n'
+    path.write_text(of_another_suite)
+    assert front.findings(store.root) == []
+    path.write_text(text)
     build(store.root, tmp_path / "site", docs="docs")
     page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
     assert "Is &lt;b&gt;it&lt;/b&gt;?" in page
