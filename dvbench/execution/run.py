@@ -187,9 +187,11 @@ def prepare_run(suite: Suite, results: Path, options: RunOptions, start: Callabl
         check_suite(suite)
         store, plan = Store(results), make_plan(suite)
         with Claims(store.root / CLAIMS) as claims, claims.held(f"{suite.name}: plan"):
-            merged(plan, store.plan(suite.name))
+            whole = merged(plan, store.plan(suite.name))
             started = start()
-            _prepare(plan, _cells(plan, options), store, options.fresh)
+            if options.fresh:
+                _remove(_cells(plan, options), store)
+            store.write_plan(whole)
             return started
 
 
@@ -336,8 +338,13 @@ def _prepare(plan: Plan, cells: Sequence[Cell], store: Store, fresh: bool) -> li
     """Write the plan and return those of the cells that are unfinished; with ``fresh``, remove their results first."""
     before = store.plan(plan.suite)
     if fresh:
-        for cell in cells:
-            store.remove(cell.key)
+        _remove(cells, store)
     to_do = [cell for cell in cells if unfinished(cell, store)]
     store.write_plan(merged(plan, before))
     return to_do
+
+
+def _remove(cells: Sequence[Cell], store: Store) -> None:
+    """Remove the results of cells."""
+    for cell in cells:
+        store.remove(cell.key)
