@@ -74,6 +74,11 @@ def wrapped(name: str, letters: int) -> str:
     return "\n".join(re.sub("(?<=[_-]) ", "", part) for part in parts)
 
 
+def bar_ends(middle: pd.Series, low: pd.Series, high: pd.Series) -> list[pd.Series]:
+    """Lengths of error bars downwards and upwards; rounding makes none of them negative."""
+    return [(middle - low).clip(lower=0), (high - middle).clip(lower=0)]
+
+
 def draw_line(axis: Axes, points: pd.DataFrame, label: str, **look: Any) -> None:
     """Draw a line of `leaderboard.exhibit.mean_lines`, with a band from the lowest to the highest seed."""
     axis.plot(points["x"], points["y"], label=label, **look)

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dvbench.results import Result
-from leaderboard.drawing import SMALL, legend, markers, panels, plain_ticks, styles
+from leaderboard.drawing import SMALL, bar_ends, legend, markers, panels, plain_ticks, styles
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, published_name
 from leaderboard.published import published
 
@@ -85,7 +85,7 @@ def _draw_one_size(table: pd.DataFrame) -> Figure:
 
 
 def _ends(rows: pd.DataFrame) -> list[pd.Series]:
-    return [(rows[RATIO] - rows[LOWEST]).clip(lower=0), (rows[HIGHEST] - rows[RATIO]).clip(lower=0)]
+    return bar_ends(rows[RATIO], rows[LOWEST], rows[HIGHEST])
 
 
 def _published_datasets(table: pd.DataFrame, results: SuiteResults) -> list[str]:

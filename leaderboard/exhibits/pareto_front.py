@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from leaderboard.drawing import SMALL, label_points, markers, panels, plain_ticks
+from leaderboard.drawing import SMALL, bar_ends, label_points, markers, panels, plain_ticks
 from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.gains import on_front
 from leaderboard.goal_tables import GOALS_IN_WORDS, probability
@@ -50,7 +50,7 @@ def _draw_panel(axis: Axes, table: pd.DataFrame) -> list[Text]:
     """Draw the points of a goal and the line of the front; return the labels."""
     front = on_front(*(table[name].to_numpy()[np.newaxis] for name in ("gain", "seconds")))[0]
     seconds, gain = table["seconds"], table["gain"]
-    ends = [(gain - table["gain" + LOW]).clip(lower=0), (table["gain" + HIGH] - gain).clip(lower=0)]
+    ends = bar_ends(gain, table["gain" + LOW], table["gain" + HIGH])
     colours = np.where(front, markers(["front"])["front"]["color"], "0.7")
     for i, colour in enumerate(colours):
         error = [[end.iloc[i]] for end in ends]
