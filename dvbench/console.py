@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from dvbench.errors import plain
+from dvbench.errors import counted, plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -256,8 +256,7 @@ class RunDisplay:
         """Show how many cells there are, and start to show progress."""
         self._planned, self._done = planned, planned - to_do
         where = f"{jobs} at a time" if jobs else "in this process"
-        cells = "1 cell" if planned == 1 else f"{planned} cells"
-        say(f"{self.suite}: {cells}, {self._done} done before, {to_do} to do, {where}")
+        say(f"{self.suite}: {counted(planned, 'cell')}, {self._done} done before, {to_do} to do, {where}")
         self._report = self._stack.enter_context(reporting(to_do))
 
     def on_valued(self, result: Result) -> None:
@@ -276,15 +275,14 @@ class RunDisplay:
 
     def on_left_out(self, cells: Sequence[Cell]) -> None:
         """Say how many cells did not fit into the time of the run."""
-        count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+        count = counted(len(cells), "cell")
         say(f"{count} did not fit into the time: the same command computes them with more time, or without --budget")
 
     def on_waiting(self, cells: Sequence[Cell]) -> None:
         """Say how many cells other runs are computing."""
-        count = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
         say(
-            f"waiting for {count} that other runs on this folder have begun; those of a run that was killed are taken "
-            "after two minutes; Ctrl-C ends this run only"
+            f"waiting for {counted(len(cells), 'cell')} that other runs on this folder have begun; those of a run that "
+            "was killed are taken after two minutes; Ctrl-C ends this run only"
         )
 
     def on_interrupt(self, results: object) -> None:

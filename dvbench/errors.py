@@ -71,6 +71,11 @@ def plain(text: object, longest: int = 300) -> str:
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
+def counted(number: int, thing: str) -> str:
+    """Format a number with its noun: ``1 cell``, ``2 cells``."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """Message of any error in one line of at most ``limit`` characters; the name of its type if it has no message."""
     try:

@@ -15,9 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from dvbench.errors import UserError, one_line
+from dvbench.errors import UserError, one_line, plain
 from dvbench.submission.paths import FOLDER, MOST_BYTES, MOST_FILES, Files, limit_of
-from dvbench.submission.plain_text import plain
 
 END = struct.Struct("<4s4H2LH")  # the end record: signature, four counts, size and offset of the directory, comment
 LOCATOR = b"PK\x06\x07"  # of the 64-bit format, before the end record

@@ -15,14 +15,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, validation_message
+from dvbench.errors import UserError, plain, validation_message
 from dvbench.problems.variants import array_length
 from dvbench.results import CellKey, Plan, Result, Store, Submission
 from dvbench.results.store import DTYPES
 from dvbench.submission.archive import archived_files
 from dvbench.submission.folder import copy_files, files_of, stored_files, suites_of
 from dvbench.submission.paths import MOST_BYTES, RESULT_BYTES, SUBMISSION, Files, key_of, limit_of, planned_limit
-from dvbench.submission.plain_text import plain
 from dvbench.submission.strict_json import check_json
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, validation_message
+from dvbench.errors import UserError, counted, plain, validation_message
 from dvbench.execution.planning import make_plan
 from dvbench.execution.resume import task_versions
 from dvbench.execution.value_remarks import second_values_equal, tied_values
@@ -17,7 +17,6 @@ from dvbench.registry import entries, find, library_entries, suite_files
 from dvbench.results import Cell, CellKey, Plan, Result, Store, Submission
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import Bundle
-from dvbench.submission.plain_text import counted, plain
 from dvbench.submission.suspicions import suspicions
 from dvbench.suite import Suite, load_suite
 

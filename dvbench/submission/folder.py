@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, plain
 from dvbench.submission.paths import MOST_BYTES, MOST_FILES, NAME, Files, limit_of
-from dvbench.submission.plain_text import plain
 
 
 def stored_files(root: Path, paths: Iterable[str]) -> Files:

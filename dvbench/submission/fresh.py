@@ -13,13 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, counted
 from dvbench.execution.failures import failure_reasons
 from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.resume import evaluator_version
 from dvbench.results import Cell, FreshRun, FreshScore, Result, Store
 from dvbench.submission.bundle import Bundle
-from dvbench.submission.plain_text import counted
 from dvbench.submission.rerun import value_and_score
 from dvbench.version import __version__
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dvbench.errors import counted, plain
 from dvbench.results import Environment, Result
-from dvbench.submission.plain_text import counted, plain
 
 SAME_MACHINE = 0.01  # tolerance of numbers that repeat to the bit
 OTHER_MACHINE = 0.05  # of numbers that were rounded in another way, which retraining can amplify

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from dvbench.errors import UserError, validation_message
+from dvbench.errors import UserError, counted, validation_message
 from dvbench.execution.resume import evaluator_version
 from dvbench.files import write_atomically
 from dvbench.registry import suite_files
@@ -24,7 +24,6 @@ from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bundle import Bundle, read_bundle, refusing
 from dvbench.submission.checks import check_cells, check_identity, check_plans, fault_of, planned_cells, remarks
 from dvbench.submission.folder import suites_of
-from dvbench.submission.plain_text import counted
 from dvbench.suite import load_suite
 
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # equal results give equal archives

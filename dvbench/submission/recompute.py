@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dvbench.errors import plain
 from dvbench.execution.limits import NO_LIMITS, Limits, TimedOutError, exceeded
 from dvbench.execution.resume import named_modules
 from dvbench.registry import Kind, entries, library_entries
 from dvbench.results import Cell, CellKey, Result, Score, Store
 from dvbench.submission.bundle import Bundle
-from dvbench.submission.plain_text import plain
 
 
 @dataclass(frozen=True)

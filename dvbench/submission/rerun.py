@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, plain
 from dvbench.execution.environment import current_environment
 from dvbench.execution.limits import NO_LIMITS, Limits
 from dvbench.execution.resume import evaluator_version, needed_variants
@@ -19,7 +19,6 @@ from dvbench.results.store import DTYPES
 from dvbench.scoring.correlation import rank_correlation
 from dvbench.submission.bundle import Bundle
 from dvbench.submission.machines import LEAST_CORRELATION, repeats
-from dvbench.submission.plain_text import plain
 from dvbench.submission.recompute import Mismatch, collected, headlines_agree, unknown_names
 
 ARRAYS: tuple[ArrayName, ...] = get_args(ArrayName)

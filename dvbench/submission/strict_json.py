@@ -6,8 +6,7 @@ import json
 import math
 from typing import Any
 
-from dvbench.errors import UserError
-from dvbench.submission.plain_text import plain
+from dvbench.errors import UserError, plain
 
 DIGITS = 25
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
+from dvbench.errors import counted
 from dvbench.registry import find
 from dvbench.results import CellKey, Result, Store
 from dvbench.submission.bundle import Bundle
-from dvbench.submission.plain_text import counted
 
 NEAR_PERFECT = 0.99  # of a detection score whose largest number is 1
 # No two evaluators in the published results have values of such a rank correlation on 20 or more players.

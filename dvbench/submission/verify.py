@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from dvbench.errors import UserError
+from dvbench.errors import UserError, counted, plain
 from dvbench.execution.environment import check_device, current_environment, resolve_device
 from dvbench.execution.limits import exceeded
 from dvbench.execution.run import SilentObserver, mirror_variable
@@ -28,7 +28,6 @@ from dvbench.submission.bundle import Bundle, read_bundle, read_published, refus
 from dvbench.submission.checks import NAMED, check_cells, check_identity, check_plans, remarks
 from dvbench.submission.fresh import choose_secret, commitment, fresh_cells, fresh_seeds, run_fresh
 from dvbench.submission.fresh import summary as gap_summary
-from dvbench.submission.plain_text import counted, plain
 from dvbench.submission.publish import FRESH, publish
 from dvbench.submission.recompute import Mismatch, count_mismatches, differences, recompute, scorable, unknown_names
 from dvbench.submission.rerun import Comparison, check_evaluators, rerun, sample_cells
