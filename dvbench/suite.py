@@ -56,6 +56,9 @@ class Suite(Strict):
     it; or ``selection``: selection strategies, by whose choice models are trained. A cell has failed if its valuation
     or its scoring takes longer than ``cell_timeout``, in seconds. ``roles`` names the evaluators that are compared with
     and not ranked, by label or name; see `dvbench.settings.Role`.
+
+    ``problems`` of a file may be the name of another suite, whose problems they are. ``trials`` names the suite whose
+    results chose the settings of this one; what its trials cost is counted in the costs of this suite.
     """
 
     name: Name
@@ -66,6 +69,20 @@ class Suite(Strict):
     evaluators: tuple[EvaluatorSettings, ...] = Field(min_length=1)
     cell_timeout: float = Field(default=DAY, gt=0, le=LONGEST_TIMEOUT)
     roles: dict[Name, Role] = {}
+    trials: Name | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _problems_of_another_suite(cls, data: Any) -> Any:
+        name = data.get("problems") if isinstance(data, dict) else None
+        if not isinstance(name, str):
+            return data
+        if name not in suite_files():
+            raise ValueError(f"problems: {unknown('suite', name, suite_files())}")
+        problems = tomllib.loads(suite_files()[name].read_text(encoding="utf-8")).get("problems")
+        if not isinstance(problems, list):
+            raise ValueError(f"problems: suite '{name}' has none of its own; name the suite that has them")
+        return {**data, "problems": problems}
 
     @model_validator(mode="before")
     @classmethod

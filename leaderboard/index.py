@@ -29,9 +29,9 @@ from dvbench.settings import ProblemSettings
 from leaderboard.plans import merged_plan
 from leaderboard.text import clean
 
-VERSION = 7  # of the tables below; each version has its own file
+VERSION = 8  # of the tables below; each version has its own file
 TABLES = """
-CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT, digest TEXT);
+CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT, trials TEXT, digest TEXT);
 CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
   tasks TEXT, kind TEXT, name TEXT, params TEXT, role TEXT, dataset TEXT, model TEXT, noise TEXT, players TEXT,
   level TEXT);
@@ -62,6 +62,8 @@ class IndexedSuite:
         One row per result file.
     scores : pandas.DataFrame
         One row per score; ``id`` is that of its result.
+    trials : str
+        The suite whose results chose the settings of this one, or an empty text.
     """
 
     suite: str
@@ -70,6 +72,7 @@ class IndexedSuite:
     planned: pd.DataFrame
     results: pd.DataFrame
     scores: pd.DataFrame
+    trials: str
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,13 @@ class Index:
 
     def read(self) -> IndexedSuite:
         """Return everything except the curves."""
-        version, description = self._database.execute("SELECT version, description FROM plan").fetchone()
+        plan = self._database.execute("SELECT version, description, trials FROM plan").fetchone()
         planned = self._frame("SELECT * FROM planned ORDER BY rowid")
         results = self._frame("SELECT * FROM results ORDER BY folder")
         columns = "id, task, version, metric, higher_is_better, value, ceiling, error, metrics"
         scores = self._frame(f"SELECT {columns} FROM scores")  # noqa: S608
-        return IndexedSuite(self.suite, version, description, planned, results, scores)
+        version, description, trials = plan
+        return IndexedSuite(self.suite, version, description, planned, results, scores, trials)
 
     def curves(self, evaluator: str) -> Iterator[ScoreCurves]:
         """Yield the curves of every score of an evaluator that has curves."""
@@ -181,7 +185,8 @@ class Index:
         plan = merged_plan(self.store, self.suite)
         self._database.execute("DELETE FROM plan")
         self._database.execute("DELETE FROM planned")
-        self._insert("plan", [{"stamp": stamp, "version": plan.suite_version, "description": plan.description}])
+        row = {"version": plan.suite_version, "description": plan.description, "trials": plan.trials or ""}
+        self._insert("plan", [{"stamp": stamp, **row}])
         self._insert(
             "planned", [_planned(cell) | {"role": plan.roles.get(cell.key.evaluator, "")} for cell in plan.cells]
         )
@@ -278,7 +283,7 @@ def check_content(database: sqlite3.Connection) -> None:
 
 
 def _plan_digest(database: sqlite3.Connection) -> str:
-    rows = database.execute("SELECT stamp, version, description FROM plan").fetchall()
+    rows = database.execute("SELECT stamp, version, description, trials FROM plan").fetchall()
     rows += database.execute("SELECT * FROM planned ORDER BY rowid").fetchall()
     return _digest(rows)
 

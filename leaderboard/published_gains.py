@@ -41,6 +41,10 @@ def gains_of_results(results: Path, known: Shapes) -> list[PublishedGain]:
     known : mapping of str to (int, int)
         Numbers of features and classes of data sets, where their descriptions do not say them.
 
+    Notes
+    -----
+    Suites of trials and of tuned settings are left out: what is advised runs with its own settings.
+
     Raises
     ------
     UserError
@@ -48,10 +52,12 @@ def gains_of_results(results: Path, known: Shapes) -> list[PublishedGain]:
     """
     store = results_store(results)
     rows = []
-    for name in suite_names(store):
+    plans = {name: merged_plan(store, name) for name in suite_names(store)}
+    tuned = {name for suite, plan in plans.items() if plan.trials for name in (suite, plan.trials)}
+    for name in sorted(plans.keys() - tuned):
         with open_index(store, name) as index:
             suite = suite_scores(index)
-        problems = {cell.key.problem: cell.problem for cell in merged_plan(store, name).cells}
+        problems = {cell.key.problem: cell.problem for cell in plans[name].cells}
         for goal in suite_goals(suite):
             if goal in GOALS:
                 rows += _of_goal(suite, goal, problems, known)

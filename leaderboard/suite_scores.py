@@ -20,7 +20,7 @@ import pandas as pd
 from dvbench.registry import Kind, entries
 from dvbench.results import MARKS, FreshRun, Store
 from dvbench.settings import Role
-from leaderboard.index import Index, IndexedSuite
+from leaderboard.index import Index, IndexedSuite, open_index
 from leaderboard.intervals import metric_range
 
 CELL = ["problem", "evaluator", "seed"]
@@ -45,8 +45,8 @@ class SuiteScores:
     cells : pandas.DataFrame
         One row per planned (problem, evaluator, seed), in the order of the plan: ``status`` of the valuation,
         ``error``, ``problem_kind`` (that of most results, or empty), the settings of the problem and the evaluator,
-        ``role`` (that of a reference row, or empty), costs, the machine, and ``mark``: whether its scores are
-        ``"claimed"``, ``"recomputed"``, ``"re-run"`` or ``"re-run on fresh seeds"``.
+        ``role`` (that of a reference row, or empty), costs (with those of trials, see `trial_costs`), the machine, and
+        ``mark``: whether its scores are ``"claimed"``, ``"recomputed"``, ``"re-run"`` or ``"re-run on fresh seeds"``.
     scores : pandas.DataFrame
         One row per (problem, task, evaluator, seed), in the order of the plan, with ``value`` (the headline metric, or
         NaN), ``metric`` (its name), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"``, ``"missing"`` or
@@ -92,6 +92,8 @@ def suite_scores(index: Index) -> SuiteScores:
     indexed = index.read()
     cells = _cells(indexed, index.store)
     scores, remarks = _scores(cells, indexed.scores), _remarks(indexed, cells)
+    if indexed.trials:
+        remarks += (_add_trials(cells, index.store, indexed.trials),)
     return SuiteScores(
         index.suite,
         indexed.version,
@@ -101,6 +103,29 @@ def suite_scores(index: Index) -> SuiteScores:
         remarks,
         _fresh_runs(index.store, index.suite, cells),
     )
+
+
+def trial_costs(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return what the trials of each evaluator cost on one problem: by name, sums over trials of means over problems.
+
+    Parameters
+    ----------
+    cells : pandas.DataFrame
+        Those of the suite of the trials, as in its `SuiteScores`; reference rows are no trials.
+    """
+    tried = cells[(cells["role"] == "") & (cells["status"] == "ok")]
+    return tried.groupby(["name", "evaluator"])[COSTS[:3]].mean().groupby("name").sum()
+
+
+def _add_trials(cells: pd.DataFrame, store: Store, suite: str) -> str:
+    """Add the costs of trials, in place, and return the remark on it."""
+    if suite not in store.suites():
+        return f"The costs of the trials of {suite}, which chose the settings, are not counted: it has no results here."
+    with open_index(store, suite) as index:
+        costs = trial_costs(_cells(index.read(), store))
+    for name in costs:
+        cells[name] += cells["name"].map(costs[name]).fillna(0)
+    return f"Seconds, fits and unlearned models include the trials on one problem of {suite}, which chose the settings."
 
 
 def weakest(marks: pd.Series) -> str:

@@ -33,7 +33,12 @@ def make_plan(suite: Suite) -> Plan:
         for evaluator in suite.evaluators
     )
     return Plan(
-        suite=suite.name, suite_version=suite.version, description=suite.description, cells=cells, roles=suite.roles
+        suite=suite.name,
+        suite_version=suite.version,
+        description=suite.description,
+        cells=cells,
+        roles=suite.roles,
+        trials=suite.trials,
     )
 
 

@@ -231,6 +231,7 @@ class Plan(Strict):
     """All cells a suite was asked for, so that missing ones are seen.
 
     ``roles`` says which evaluators, by their titles, are reference rows in this suite; see `dvbench.settings.Role`.
+    ``trials`` names the suite whose results chose the settings of this one.
     """
 
     schema_version: Literal[2] = 2
@@ -239,6 +240,7 @@ class Plan(Strict):
     description: str
     cells: tuple[Cell, ...]
     roles: dict[Name, Role] = {}
+    trials: Name | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -68,7 +68,7 @@ def test_what_is_not_in_the_suite_is_named(visit):
 def test_a_page_of_an_evaluator_leads_here(visit):
     page = visit("quick/evaluators/lava.html")
     page.get_by_role("link", name="Compare with others").click()
-    assert page.locator("#side-by-side thead a").all_inner_texts() == ["lava"]
+    expect(page.locator("#side-by-side thead a")).to_have_text(["lava"])
     expect(page.locator("#status")).to_contain_text("Choose one more")
     page.get_by_label("knn_shapley", exact=True).check()
     expect(page.locator("#status")).to_contain_text("2 side by side")
