@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 from browsing import HINT, ROOT, open_browser
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from dvbench.results import Store
 from leaderboard.build import build
 from leaderboard.index import open_index
 from leaderboard.suite_scores import SuiteScores, suite_scores
+
+expect.set_options(timeout=30_000)  # on a machine that does much else
 
 
 @pytest.fixture(scope="session")

@@ -200,3 +200,15 @@ def test_a_role_is_one_of_an_evaluator_of_the_suite(refused, tmp_path: Path) -> 
     assert make_plan(suite).roles == {"chance": "oracle"}
     assert make_plan(narrow(suite, evaluators=["chance"])).roles == {"chance": "oracle"}
     assert make_plan(narrow(suite, evaluators=["random"])).roles == {}
+
+
+def test_problems_are_those_of_another_suite(tmp_path: Path) -> None:
+    head, evaluators = RIGHT[: RIGHT.index("[[problems]]")], RIGHT[RIGHT.index("[[evaluators]]") :]
+    path = tmp_path / "mine.toml"
+    path.write_text(f'{head}problems = "quick"\ntrials = "quick"\n{evaluators}')
+    suite = load_suite(str(path))
+    assert suite.problems == load_suite("quick").problems
+    assert make_plan(suite).trials == make_plan(narrow(suite, evaluators=["random"])).trials == "quick"
+    path.write_text(f'{head}problems = "quik"\n{evaluators}')
+    with pytest.raises(UserError, match="did you mean 'quick'"):
+        load_suite(str(path))
