@@ -29,6 +29,7 @@ from dvbench.settings import Goal
 from leaderboard.goal_tables import gain
 from leaderboard.goals import GoalView, goal_view
 from leaderboard.index import open_index
+from leaderboard.intervals import interval
 from leaderboard.statistics import cost as costs
 from leaderboard.statistics import ranked, records, seconds
 from leaderboard.suite_scores import SuiteScores, suite_scores
@@ -117,6 +118,28 @@ class Evidence:
         rows = {row["evaluator"]: [rank_interval(row), gain(row)] for row in records(view.table) if not row["role"]}
         return self._table(suite, rows, ["rank", "gain"], columns)
 
+    def tuned_table(self, fixed: str, tuned: str, **columns: str) -> str:
+        """Return a table in Markdown: scores and seconds of a suite, and what another one with tuned settings changes.
+
+        Changes are means over the problems that both have, of the same seeds, with their intervals.
+        """
+        lines = [["evaluator", *(each for name in columns for each in (name.replace("_", " "), "tuned"))]]
+        lines[0] += ["seconds", "tuned"]
+        lines.append(["---", *["---:"] * (len(lines[0]) - 1)])
+        before, after = self._suite(fixed), self._suite(tuned)
+        roles, order = after.scores.roles, after.ranking.index
+        for name in [str(each) for each in order if each not in roles and each in before.ranking.index]:
+            line = [f"`{name}`"]
+            for task in columns.values():
+                pairs = [each.of_task(task).query("evaluator == @name") for each in (before, after)]
+                both = pairs[0].merge(pairs[1], on=["problem", "seed"], suffixes=("", "_tuned"))
+                change = (both["value_tuned"] - both["value"]).groupby(both["problem"]).mean()
+                low, high = interval(list(change))
+                line += [_two(both.groupby("problem")["value"].mean().mean())]
+                line += [f"{change.mean() + 0.0:+.2f} [{_two(low)}, {_two(high)}]"]
+            lines.append([*line, _two(before.seconds[name]), _two(after.seconds[name])])
+        return _markdown(lines)
+
     def _table(self, suite: str, rows: Mapping[str, list[str]], first: list[str], columns: Mapping[str, str]) -> str:
         headings = ["evaluator", *first, *(name.replace("_", " ") for name in columns), "seconds"]
         lines = [headings, ["---", *["---:"] * (len(headings) - 1)]]
@@ -174,13 +197,16 @@ class _Suite:
         """Return the tiers of a goal, or without one those over all tasks."""
         return self.view(goal).tiers if goal else self.ranked[1]
 
-    def means_of(self, task: str, problem: str = "") -> pd.DataFrame:
-        """Means over seeds by problem and evaluator, of a task's headline metric or of the one after a colon."""
+    def of_task(self, task: str, problem: str = "") -> pd.DataFrame:
+        """Scores of a task that are ok: of its headline metric, or of the one after a colon."""
         name, _, metric = task.partition(":")
         rows = self.scores.scores
         rows = rows[(rows["task"] == name) & (rows["status"] == "ok") & rows["problem"].str.startswith(problem)]
-        if metric:
-            rows = rows.assign(value=[json.loads(metrics)[metric] for metrics in rows["metrics"]])
+        return rows.assign(value=[json.loads(each)[metric] for each in rows["metrics"]]) if metric else rows
+
+    def means_of(self, task: str, problem: str = "") -> pd.DataFrame:
+        """Means over seeds by problem and evaluator, of a task as in `of_task`."""
+        rows = self.of_task(task, problem)
         return rows.groupby(["problem", "evaluator"])["value"].mean().reset_index()
 
     def by_evaluator(self, task: str, problem: str = "") -> pd.Series:

@@ -32,8 +32,8 @@ from dvbench.results import Cell, Cost, Result, Store
 
 TABLE = Path(__file__).with_name("costs.csv")
 # Parameters that the time of an evaluator is proportional to.
-BUDGETS = frozenset({"models", "permutations", "rl_epochs", "steps", "batch_size"})
-PER_MODEL = frozenset({"steps", "batch_size"})  # those of unlearning
+BUDGETS = frozenset({"models", "permutations", "rl_epochs", "rl_batch_size", "steps", "batch_size"})
+PER_MODEL = frozenset({"steps", "batch_size", "rl_batch_size"})  # those of unlearning, and the points of a step of DVRL
 PERMUTATIONS = 10  # of a sampling that sets no limit
 SMALL_MODELS = ("logistic_regression", "mlp")  # whose times are used for each other
 # Numbers of one point, as models get them; those of features are of frozen encoders.
@@ -239,7 +239,7 @@ def _work(points: int, weights: int, epochs: int, budgets: Mapping[str, float], 
     if row.unlearned:
         step = STEP_OVERHEAD + 2 * budgets.get("batch_size", 1) * weights
         return MODEL_OVERHEAD + budgets.get("steps", 1) * step
-    return MODEL_OVERHEAD + points / 2 * epochs * weights
+    return MODEL_OVERHEAD + min(points / 2, budgets.get("rl_batch_size", math.inf)) * epochs * weights
 
 
 @cache

@@ -54,6 +54,13 @@ def test_time_grows_with_the_points() -> None:
     assert seconds(cell(400), ROW) == pytest.approx(8.0)
 
 
+def test_a_step_of_dvrl_trains_on_as_many_points_as_it_draws() -> None:
+    row = replace(ROW, points=400, players=400, fits=11, params='{"rl_batch_size": 50, "rl_epochs": 10}')
+    assert seconds(cell(400, rl_epochs=10, rl_batch_size=50), row) == pytest.approx(2.0)
+    assert seconds(cell(400, rl_epochs=20, rl_batch_size=100), row) == pytest.approx(8.0)
+    assert seconds(cell(400, rl_epochs=10), row) == pytest.approx(8.0)
+
+
 def test_models_for_every_player_are_as_many_as_players() -> None:
     row = replace(ROW, fits=1000)
     assert seconds(cell(200), row) == pytest.approx(8.0)
