@@ -169,6 +169,13 @@ class Evidence:
         """Return the number of problems of a suite."""
         return int(self._suite(suite).scores.scores["problem"].nunique())
 
+    def mapped(self, task: str, method: str, **setting: str | float) -> float:
+        """Return the mean score of Unlearning Shapley in ``unlearning-map.csv``: the best of the settings not given."""
+        table = pd.read_csv(self._store.root / "unlearning-map.csv")
+        for name, value in {"task": task, "method": method, **setting}.items():
+            table = table[table[name] == value]
+        return float(table["mean"].max())
+
     def seeds(self, suite: str) -> int:
         """Return the number of seeds of a suite that are computed."""
         scores = self._suite(suite).scores.scores

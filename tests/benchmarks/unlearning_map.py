@@ -25,11 +25,11 @@ from leaderboard.drawing import svg
 ROOT = Path(__file__).parents[2]
 RATES = (2e-5, 2e-4, 2e-3, 2e-2)
 STEPS = (1, 5, 20)
-UTILITIES = ("metric", "log_loss")
+UTILITIES = {"metric": "accuracy", "log_loss": "log loss"}
 METHODS = ("gradient_ascent", "plain_ascent", "random_labels", "neg_grad_plus", "negative_preference")
 PROBLEMS = ("digits-logistic_regression-labels0.2", "digits-logistic_regression-labels0.2-10subsets")
 PERMUTATIONS = 8
-SHOWN = {"noisy_label_detection": "points: AUROC of wrong labels", "exact_agreement": "providers: agreement with exact"}
+SHOWN = {"noisy_label_detection": "100 points: wrong labels", "exact_agreement": "10 providers: exact values"}
 
 
 def label(method: str, utility: str, rate: float, steps: int) -> str:
@@ -92,7 +92,7 @@ def drawn(table: pd.DataFrame) -> Figure:
             axis.set_xticks(range(len(RATES)), [f"{rate:g}" for rate in RATES], fontsize=7, rotation=90)
             axis.set_yticks(range(len(STEPS)), [str(steps) for steps in STEPS], fontsize=7)
             if row == 0:
-                axis.set_title(f"{SHOWN[task]}\n{utility.replace('_', ' ')}", fontsize=7)
+                axis.set_title(f"{SHOWN[task]}\nutility: {UTILITIES[utility]}", fontsize=7)
             if column == 0:
                 axis.set_ylabel(f"{method.replace('_', chr(10))}\nsteps", fontsize=7)
         axes[-1, column].set_xlabel("learning rate", fontsize=7)

@@ -15,7 +15,9 @@ from leaderboard.evidence import main as evidence_command
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
-DOCUMENTS = [path for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")) if "<!--#" in path.read_text()]
+DOCUMENTS = [
+    path for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")) if re.search("<!--[#=!]", path.read_text())
+]
 
 
 @pytest.fixture(scope="module")
