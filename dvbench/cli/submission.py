@@ -100,6 +100,13 @@ def verify(
     all_remarks: Annotated[
         bool, typer.Option("--all-remarks", help="List all remarks of one kind, and not the first three.")
     ] = False,
+    only_claimed: Annotated[
+        bool,
+        typer.Option(
+            "--only-claimed",
+            help="Leave out the scores of cells that --into records as verified and that have not changed since.",
+        ),
+    ] = False,
     secret: Annotated[
         typer.FileText | None,
         typer.Option(
@@ -133,6 +140,7 @@ def verify(
         fresh_seeds=fresh_seeds,
         secret=_read_secret(secret),
         all_remarks=all_remarks,
+        only_claimed=only_claimed,
     )
     try:
         verification = verify_bundle(bundle, options, console.say, console.reporting)

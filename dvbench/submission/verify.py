@@ -82,6 +82,8 @@ class Options:
         By default one of the operating system.
     all_remarks : bool
         Whether all remarks of one kind are listed; by default the first ones, and how many there are.
+    only_claimed : bool
+        Leave out the scores of cells that are recorded in ``into`` as verified and have not changed since.
     """
 
     tolerance: float | None = None
@@ -97,6 +99,7 @@ class Options:
     fresh_seeds: int = 0
     secret: str | None = None
     all_remarks: bool = False
+    only_claimed: bool = False
 
     @property
     def processes(self) -> int:
@@ -155,6 +158,8 @@ def verify(path: Path, options: Options, say: Say, reporting: Reporting = no_rep
     into = Store(options.into) if options.into else None
     if options.secret is not None and not options.fresh_seeds:
         raise UserError("a secret is for fresh seeds: say how many, as in --fresh-seeds 3")
+    if options.only_claimed and into is None:
+        raise UserError("--only-claimed leaves out what a results folder records as verified: name it with --into")
     options = replace(options, secret=choose_secret(options.secret, into))
     say = _printable(say)
     with mirror_variable(options.mirror), tempfile.TemporaryDirectory(prefix="dvbench-") as scratch:
@@ -207,8 +212,8 @@ def _check(bundle: Bundle, into: Store | None) -> None:
 class _Recomputation:
     """Computes scores and values of a bundle again, and compares.
 
-    ``how`` says how each cell was verified, by its folder, ``scores`` are the recomputed scores, and ``fresh`` the runs
-    on fresh seeds, by suite and evaluator.
+    ``how`` says how each cell was verified, by its folder, ``before`` which were so before and are left out,
+    ``scores`` are the recomputed scores, and ``fresh`` the runs on fresh seeds, by suite and evaluator.
     """
 
     bundle: Bundle
@@ -218,6 +223,7 @@ class _Recomputation:
     reporting: Reporting
     mismatches: list[Mismatch] = field(default_factory=list)
     how: dict[str, How] = field(default_factory=dict)
+    before: dict[str, How] = field(default_factory=dict)
     scores: dict[str, dict[str, Score]] = field(default_factory=dict)
     fresh: dict[tuple[str, str], FreshRun] = field(default_factory=dict)
 
@@ -238,11 +244,25 @@ class _Recomputation:
         here = current_environment(resolve_device(self.options.device))
         if said := machines.remark([bundle.result(cell.key) for cell in valued], here):
             self.say(f"remark: {said}")
-        self._compare_scores([cell for cell in valued if scorable(cell, trusted)], here)
+        if self.options.only_claimed and self.options.into:
+            self.before = self._verified_before(Store(self.options.into))
+            self.how |= self.before
+        to_score = [cell for cell in valued if scorable(cell, trusted) and cell.key.folder not in self.before]
+        self._compare_scores(to_score, here)
         if sample:
             self._compare_values(sample, here)
         if fresh:
             self._run_fresh(fresh)
+
+    def _verified_before(self, into: Store) -> dict[str, How]:
+        """Return how cells were verified that have not changed since, by their folders."""
+        known = dict[str, How]()
+        for key in self.bundle.keys:
+            record = into.verified(key.suite, key.evaluator)
+            cell = record.cells.get(f"{key.problem}/seed-{key.seed}") if record else None
+            if cell and cell.sha256 == self.bundle.sha256(key):
+                known[key.folder] = cell.how
+        return known
 
     def _without_excess(self, cells: list[Cell]) -> list[Cell]:
         """Leave out cells whose unlearning method would compute too much, and say why their scores remain claimed."""
@@ -254,7 +274,8 @@ class _Recomputation:
 
     def _compare_scores(self, cells: list[Cell], here: Environment) -> None:
         bundle, options = self.bundle, self.options
-        self.say(f"recomputing the scores of {counted(len(cells), 'cell')}")
+        more = f"; {counted(len(self.before), 'cell')} were verified before" if self.before else ""
+        self.say(f"recomputing the scores of {counted(len(cells), 'cell')}{more}")
         budget = CELLS_PER_BUNDLE * options.cell_timeout if bundle.submission else None
         limits, store = limits_of_cell(options.cell_timeout, options.processes), Store(self.scratch / "scores")
         with self.reporting(len(cells), len(cells)) as report:
@@ -352,12 +373,14 @@ class _Recomputation:
 def _counts(bundle: Bundle, recomputation: _Recomputation) -> dict[str, int]:
     how = recomputation.how
     fresh: dict[str, int] = {FRESH: list(how.values()).count(FRESH)} if recomputation.fresh else {}
+    before = {"verified before": len(recomputation.before)} if recomputation.before else {}
     statuses = Counter(result.status for result in bundle.results())
     declined = {"declined": statuses["declined"]} if statuses["declined"] else {}
     return {
         "cells": len(bundle.keys),
-        "recomputed": len(how),
-        "re-run": list(how.values()).count("re-run"),
+        "recomputed": len(how) - len(recomputation.before),
+        **before,
+        "re-run": sum(mark == "re-run" != recomputation.before.get(folder) for folder, mark in how.items()),
         **fresh,
         "failed": statuses["failed"],
         **declined,
