@@ -16,6 +16,7 @@ from dvbench.registry import Kind
 from leaderboard.descriptions import Description, describe, plug_in
 from leaderboard.intervals import metric_range
 from leaderboard.site.digests import Digest
+from leaderboard.site.examples import examples_of
 from leaderboard.tables import number
 from leaderboard.text import clean
 
@@ -25,6 +26,7 @@ METHODS: dict[Kind, str] = {
     "selection": "selection strategy",
 }
 PLURALS = {"evaluators": "Evaluators", "unlearning": "Unlearning methods", "selection": "Selection strategies"}
+OPEN_ML = "https://www.openml.org/d/{}"
 QUARTER = 0.25  # of the places of a task, which count as its first and its last ones
 FEWEST = 4  # ranked methods, of which there is a first and a last quarter
 
@@ -64,7 +66,7 @@ def catalogue_files(
         shown = _task(name, digests)
         yield about("tasks", name), deep("about_task.html.jinja", **shown)
         listed.setdefault("Tasks", []).append(_line("tasks", name, shown["description"]))
-    datasets = dict.fromkeys(plug_in(problem["dataset"]) for digest in digests for problem in digest.problems)
+    datasets = dict.fromkeys(problem["base"] for digest in digests for problem in digest.problems)
     for name in datasets:
         shown = _dataset(name, digests)
         yield about("datasets", name), deep("about_dataset.html.jinja", **shown)
@@ -217,6 +219,13 @@ def _dataset(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
         problem | {"suite": digest.suite}
         for digest in digests
         for problem in digest.problems
-        if plug_in(problem["dataset"]) == name
+        if problem["base"] == name
     ]
-    return {"name": name, "description": describe("datasets", name), "problems": problems}
+    number = name.removeprefix("openml:")
+    return {
+        "name": name,
+        "description": describe("datasets", plug_in(name)),
+        "examples": examples_of(name),
+        "address": OPEN_ML.format(number) if number != name and number.isdecimal() else "",
+        "problems": problems,
+    }

@@ -295,9 +295,13 @@ def _dataset(dataset: str, cells: pd.DataFrame, tables: dict[str, Table]) -> dic
         ok = part[part["status"] == "ok"]
         sizes, revisions = records(ok.iloc[:1]), sorted(ok["revision"].unique())
         problems.append({**records(part.iloc[:1])[0], "sizes": sizes, "revisions": revisions, "table": tables[name]})
-    name = plug_in(dataset)
-    description, page = describe("datasets", name), about("datasets", name)
-    return {"dataset": dataset, "description": description, "about_page": page, "problems": problems}
+    base = cells["base"].iloc[0]
+    return {
+        "dataset": dataset,
+        "description": describe("datasets", plug_in(base)),
+        "about_page": about("datasets", base),
+        "problems": problems,
+    }
 
 
 def _bibliography(suite: SuiteScores, descriptions: dict[str, Description]) -> bytes:
