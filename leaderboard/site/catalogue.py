@@ -15,6 +15,7 @@ from jinja2 import Environment
 from dvbench.registry import Kind
 from leaderboard.descriptions import Description, describe, plug_in
 from leaderboard.intervals import metric_range
+from leaderboard.site.data_set_titles import base_title
 from leaderboard.site.digests import Digest
 from leaderboard.site.examples import examples_of
 from leaderboard.tables import number
@@ -44,7 +45,7 @@ def about(kind: str, name: str) -> str:
 
 def title(kind: Kind, name: str, description: Description) -> str:
     """Return the name for people; of a plug-in without one, its name in words."""
-    return clean(description.title or (name if ":" in name or kind == "datasets" else name.replace("_", " ")))
+    return clean(description.title or (name if ":" in name else name.replace("_", " ")))
 
 
 def catalogue_files(
@@ -70,7 +71,8 @@ def catalogue_files(
     for name in datasets:
         shown = _dataset(name, digests)
         yield about("datasets", name), deep("about_dataset.html.jinja", **shown)
-        listed.setdefault("Data sets", []).append(_line("datasets", name, shown["description"]))
+        line = _line("datasets", name, shown["description"]) | {"title": shown["title"]}
+        listed.setdefault("Data sets", []).append(line)
     parts = [(heading, sorted(lines, key=lambda line: line["title"].casefold())) for heading, lines in listed.items()]
     yield "about/index.html", page("about.html.jinja", root="../", parts=parts)
 
@@ -224,6 +226,7 @@ def _dataset(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
     number = name.removeprefix("openml:")
     return {
         "name": name,
+        "title": base_title(name),
         "description": describe("datasets", plug_in(name)),
         "examples": examples_of(name),
         "address": OPEN_ML.format(number) if number != name and number.isdecimal() else "",

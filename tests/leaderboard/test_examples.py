@@ -16,9 +16,11 @@ from PIL import Image
 from site_checks import PAYLOADS, check_site
 
 from dvbench.errors import UserError
+from dvbench.settings import DatasetSettings
 from leaderboard.build import build
 from leaderboard.descriptions import base_name, describe, plug_in
 from leaderboard.site import examples
+from leaderboard.site.data_set_titles import address, title, titles
 from leaderboard.site.examples import NONE, examples_of
 from leaderboard.text import clean
 
@@ -106,6 +108,29 @@ def test_pages_show_examples_or_say_why_there_are_none(write, tmp_path):
     assert f"<li>{SAVED['tiny_text']['texts'][0]}</li>" in pages["tiny_text"]
     assert f"None are shown. {NONE}" in pages["mine"]
     check_site(tmp_path / "site")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("digits", "Handwritten digits"),
+        ("fashion_mnist?encoder=timm/tf_efficientnet_lite0.in1k", "Fashion-MNIST, features of EfficientNet-Lite0"),
+        ("cifar10?encoder=timm/other&encoder_size=48", "CIFAR-10, features of other"),
+        ("openml:1590", "Adult (OpenML 1590)"),
+        ("openml:99999", "OpenML 99999"),
+        ("opendataval:iris", "OpenDataVal iris"),
+        ("of_others?depth=3", "of_others"),
+    ],
+)
+def test_a_data_set_has_a_short_name_and_keeps_its_address(written, expected):
+    settings = DatasetSettings.parse(written).model_dump_json()
+    assert title(settings) == expected
+    assert address(settings) == written
+
+
+def test_data_sets_of_one_name_are_told_apart_by_their_parameters():
+    both = [DatasetSettings.parse(text).model_dump_json() for text in ("tiny_text", "tiny_text?counted=answers")]
+    assert list(titles(both).values()) == ["Beginnings of texts", "Beginnings of texts (counted answers)"]
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
