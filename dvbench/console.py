@@ -138,9 +138,16 @@ class ProgressReport:
 
     def on_valued(self, result: Result) -> None:
         """Show a cell that is valued and not yet scored."""
-        self.valued += 1
         seconds = result.cost.seconds if result.cost else 0.0
-        self._advance(1, result, f"{result.cell.key}: valued in {seconds:.1f} s")
+        self._show_valued(result, f"valued in {seconds:.1f} s")
+
+    def on_kept(self, result: Result) -> None:
+        """Show a cell that an earlier run valued and did not score."""
+        self._show_valued(result, "valued before")
+
+    def _show_valued(self, result: Result, words: str) -> None:
+        self.valued += 1
+        self._advance(1, result, f"{result.cell.key}: {words}")
 
     def on_finished(self, result: Result) -> None:
         """Show a finished cell."""
@@ -263,6 +270,11 @@ class RunDisplay:
         """Show a cell that is valued and not yet scored."""
         if self._report:
             self._report.on_valued(result)
+
+    def on_kept(self, result: Result) -> None:
+        """Show a cell that an earlier run valued and did not score."""
+        if self._report:
+            self._report.on_kept(result)
 
     def on_finished(self, result: Result) -> None:
         """Show a finished cell, and what is unusual about its values."""

@@ -6,9 +6,9 @@ The first line of a docstring is the name for people, a colon and one sentence. 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import groupby
 
 from griffe import (
@@ -22,6 +22,8 @@ from griffe import (
 from dvbench.errors import UserError
 from dvbench.registry import Entry, Kind, find
 from dvbench.results import About
+from dvbench.settings import KEYS, DatasetSettings
+from leaderboard.text import clean
 
 LABELS = ("Values", "Takes", "Variant", "Between processors")
 OWN_PACKAGES = ("dvbench", "evaluators")  # of the repository of dvbench
@@ -113,9 +115,19 @@ def describe(kind: Kind, name: str, about: About | None = None) -> Description:
     return Description(summary, tuple(described), tuple(parameters), tuple(_paragraphs(cited)), about, facts, code)
 
 
-def plug_in(dataset: str) -> str:
-    """Return the name of the plug-in of a data set, which may be followed by its parameters."""
-    return re.split(r"[^A-Za-z0-9_.+-]", dataset)[0]
+@cache
+def base_name(settings: str) -> str:
+    """Name a data set without its parameters, such as ``cifar10`` or ``openml:1489``, from its settings in JSON."""
+    dataset = DatasetSettings.model_validate_json(settings)
+    member = KEYS.get(dataset.name)
+    if member is None or member not in dataset.params:
+        return clean(dataset.name)
+    return clean(f"{dataset.name}:{dataset.params[member]}")
+
+
+def plug_in(base: str) -> str:
+    """Return the name of the plug-in of a data set, from its name without parameters."""
+    return base.partition(":")[0]
 
 
 def _file_in_the_repository(entry: Entry | None) -> str:

@@ -9,6 +9,7 @@ import io
 import re
 import textwrap
 from collections.abc import Container, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -20,7 +21,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 from sklearn.isotonic import IsotonicRegression
 
 # Without black and greys. Eight colours that differ in hue and lightness, also to most colour-blind readers.
@@ -60,10 +61,12 @@ def logarithmic(axis: Axes) -> None:
 
 
 def plain_ticks(axis: Axis) -> None:
-    """Write the ticks of a logarithmic axis as plain numbers, also the minor ones if it spans less than a decade."""
+    """Write the ticks of a logarithmic axis as plain numbers; less than a decade gets a few round numbers."""
+    if np.ptp(np.log10(axis.get_view_interval())) < 1:
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(StrMethodFormatter("{x:.6g}"))
-    axis.set_minor_formatter(StrMethodFormatter("{x:.3g}") if np.ptp(np.log10(axis.get_view_interval())) < 1 else "")
-    axis.set_tick_params(which="minor", labelsize=SMALL)
+    axis.set_minor_formatter(NullFormatter())
 
 
 def wrapped(name: str, letters: int) -> str:
@@ -155,14 +158,52 @@ def _label_ends(axis: Axes, distance: float) -> None:
         label.set_in_layout(False)  # its room is reserved
 
 
+def draw_front(axis: Axes, x: pd.Series, y: pd.Series, names: Sequence[str]) -> tuple[Axes, list[Text]]:
+    """Draw the line of a front, whose points are in the order of x, and the labels that `label_points` moves."""
+    axis.step(x, y, where="post", color=COLOURS[0], lw=1, zorder=2)
+    behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.3, "alpha": 0.85}
+    return axis, [
+        axis.text(at_x, at_y, name, fontsize=SMALL, parse_math=False, bbox=behind, zorder=3)
+        for name, at_x, at_y in zip(names, x, y, strict=True)
+    ]
+
+
+def draw_point(axis: Axes, x: float, y: float, ends: list[list[float]], *, first: bool, label: str = "") -> None:
+    """Draw a point and its interval: blue on the front, and otherwise grey; labels lie between both."""
+    colour = COLOURS[0] if first else "0.7"
+    axis.errorbar(x, y, yerr=ends, ls="", lw=0.8, color=colour, zorder=1.6 + first / 4)
+    axis.plot(x, y, ls="", marker="o", ms=4, color=colour, zorder=4 + first, label=label)
+
+
 def label_points(
-    figure: Figure, labelled: Sequence[tuple[Axes, Sequence[Text], Sequence[float], Sequence[float]]]
+    figure: Figure, labelled: Sequence[tuple[tuple[Axes, Sequence[Text]], Sequence[float], Sequence[float]]]
 ) -> None:
-    """Move the labels of each panel off each other and off its points, which are at x and y."""
+    """Move the labels of each panel, which `draw_front` made, off each other, its points at x and y, and its front."""
     figure.draw_without_rendering()  # sizes of axes and labels are known from here on
     arrow = {"arrowstyle": "-", "color": "0.5", "lw": 0.6}
-    for axis, texts, x, y in labelled:
-        adjust_text(list(texts), x=list(x), y=list(y), ax=axis, iter_lim=ITERATIONS, arrowprops=arrow)
+    for (axis, texts), x, y in labelled:
+        line = _along([text.get_position() for text in texts])
+        adjust_text(
+            list(texts),
+            x=[*x, *(point[0] for point in line)],
+            y=[*y, *(point[1] for point in line)],
+            ax=axis,
+            iter_lim=ITERATIONS,
+            expand=(1.05, 1.3),
+            force_static=(0.3, 0.6),
+            force_explode=(0.2, 0.8),
+            prevent_crossings=False,
+            arrowprops=arrow,
+        )
+
+
+def _along(front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return points on the line of a front, which goes right and then up or down to each next point."""
+    points = list[tuple[float, float]]()
+    for (x, y), (next_x, next_y) in pairwise(front):
+        steps = np.geomspace(x, next_x, 30) if x > 0 else np.linspace(x, next_x, 30)
+        points += [(float(step), y) for step in steps] + [(next_x, float(step)) for step in np.linspace(y, next_y, 10)]
+    return points
 
 
 def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:

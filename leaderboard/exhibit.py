@@ -22,6 +22,7 @@ from dvbench.results import Cell, Result, Score, Store
 from leaderboard.intervals import interval, metric_range
 from leaderboard.plans import merged_plan
 from leaderboard.published import published
+from leaderboard.statistics import seed_ranks
 from leaderboard.suite_scores import SuiteScores
 
 LOW, HIGH = "_ci_low", "_ci_high"  # suffixes of the columns with the ends of a mean's interval
@@ -245,3 +246,11 @@ def with_published(table: pd.DataFrame, results: SuiteResults, exhibit: str) -> 
     ]
     both = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
     return both.sort_values("problem", kind="stable", key=lambda names: names.map(problems.index))
+
+
+def best_first(results: SuiteResults, task: str, problem: str, evaluators: list[str]) -> list[str]:
+    """Return the evaluators of a problem in the order of their mean ranks in a task, reference rows last."""
+    scores = results.scores.scores
+    ranks = seed_ranks(scores, results.scores.roles)[(scores["task"] == task) & (scores["problem"] == problem)]
+    means = ranks.groupby(scores["evaluator"]).mean().fillna(float("inf"))
+    return sorted(evaluators, key=lambda name: means.get(name, float("inf")))

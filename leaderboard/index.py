@@ -29,12 +29,12 @@ from dvbench.settings import ProblemSettings
 from leaderboard.plans import merged_plan
 from leaderboard.text import clean
 
-VERSION = 8  # of the tables below; each version has its own file
+VERSION = 9  # of the tables below; each version has its own file
 TABLES = """
 CREATE TABLE plan (stamp TEXT, version INTEGER, description TEXT, trials TEXT, digest TEXT);
 CREATE TABLE planned (problem TEXT, evaluator TEXT, seed INTEGER, suite_version INTEGER, settings TEXT,
   tasks TEXT, kind TEXT, name TEXT, params TEXT, role TEXT, dataset TEXT, model TEXT, noise TEXT, players TEXT,
-  level TEXT);
+  level TEXT, source TEXT);
 CREATE TABLE results (id INTEGER PRIMARY KEY, folder TEXT UNIQUE, stamp TEXT, sha256 TEXT, problem TEXT,
   evaluator TEXT, seed INTEGER, settings TEXT, valued TEXT, error TEXT, revision TEXT, problem_kind TEXT,
   train INTEGER, validation INTEGER, test INTEGER, seconds REAL, fits REAL, unlearned REAL, peak_memory REAL,
@@ -358,6 +358,7 @@ def _planned(cell: Cell) -> dict[str, Any]:
         "noise": str(cell.problem.noise) if cell.problem.imbalance is None else _noise(cell.problem),
         "players": clean(str(cell.problem.groups or "points")),
         "level": level if cell.evaluator.kind == "evaluators" else cell.evaluator.kind,
+        "source": cell.problem.dataset.model_dump_json(),
     }
 
 

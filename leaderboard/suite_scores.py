@@ -20,6 +20,7 @@ import pandas as pd
 from dvbench.registry import Kind, entries
 from dvbench.results import MARKS, FreshRun, Store
 from dvbench.settings import Role
+from leaderboard.descriptions import base_name
 from leaderboard.index import Index, IndexedSuite, open_index
 from leaderboard.intervals import metric_range
 
@@ -145,6 +146,7 @@ def _cells(indexed: IndexedSuite, store: Store) -> pd.DataFrame:
     apply = cells["status"].isin(["ok", "failed"]).groupby(keys).transform("any") & (cells["status"] == "declined")
     cells["error"] = cells["error"].mask(apply, SOME_SEEDS + cells["error"].astype(str))
     cells.loc[apply, "status"] = "failed"
+    cells["base"] = cells["source"].map(base_name)
     plug_ins = zip(cells["role"], cells["kind"], cells["name"], strict=True)
     cells["role"] = [role or _class_role(kind, name) for role, kind, name in plug_ins]
     cells["mark"] = _marks(store, indexed.suite, cells)

@@ -7,7 +7,7 @@ from dvbench.problems.text_encoder import read_labelled_texts
 
 
 def bbc_news(encoder: str | None = None, encoder_tokens: int = 256, standardise: bool = True) -> Source:
-    """News articles on business, entertainment, politics, sport and tech; 1,225 + 1,000 rows, 5 classes.
+    """BBC News: articles on business, entertainment, politics, sport and tech; 1,225 + 1,000 rows, 5 classes.
 
     Hub id SetFit/bbc-news, column label_text. The BBC owns the articles; the collection is for research, with a
     citation. The hidden test set is drawn from the test split. On the hub texts are in small letters; a mirror may have

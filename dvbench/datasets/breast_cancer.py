@@ -6,7 +6,7 @@ from dvbench.problems.source import Source, classification
 
 
 def breast_cancer() -> Source:
-    """Breast cancer diagnoses from measured cell nuclei; 569 rows, 30 features, 2 classes.
+    """Breast cancer: diagnoses from measured cell nuclei; 569 rows, 30 features, 2 classes.
 
     Bundled with scikit-learn, CC BY 4.0.
 

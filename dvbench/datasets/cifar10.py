@@ -14,7 +14,7 @@ def cifar10(
     encoder_components: int | None = None,
     classes: str | None = None,
 ) -> Source:
-    """Objects and animals in colour images of 32 × 32 pixels; 50,000 + 10,000 rows, 3,072 features, 10 classes.
+    """CIFAR-10: colour images of objects, 32 × 32 pixels; 50,000 + 10,000 rows, 3,072 features, 10 classes.
 
     Hub id uoft-cs/cifar10; its authors state no licence and ask for a citation. Points have shape (3, 32, 32) and
     values in [0, 1]; the hidden test set is drawn from the official test split. The images on the hub are PNG. A mirror

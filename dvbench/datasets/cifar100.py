@@ -13,7 +13,7 @@ def cifar100(
     standardise: bool | None = None,
     encoder_components: int | None = None,
 ) -> Source:
-    """Objects and animals in colour images of 32 × 32 pixels; 50,000 + 10,000 rows, 3,072 features, 100 classes.
+    """CIFAR-100: colour images of objects, 32 × 32 pixels; 50,000 + 10,000 rows, 3,072 features, 100 classes.
 
     Hub id uoft-cs/cifar100, column fine_label; its authors state no licence and ask for a citation. Points have shape
     (3, 32, 32) and values in [0, 1]; the hidden test set is drawn from the official test split. The images on the hub

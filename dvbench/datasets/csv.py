@@ -7,7 +7,7 @@ from dvbench.tables.reading import check_sizes, read_table
 
 
 def csv(path: str, label: str | None = None, group: str | None = None) -> Source:
-    """A table in a file; one column is predicted, and the others are features.
+    """Table in a file: one column is predicted, and the others are features.
 
     On the command line and in suites it is written ``csv:PATH`` or ``csv:PATH?label=COLUMN``.
 

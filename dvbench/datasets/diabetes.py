@@ -6,7 +6,7 @@ from dvbench.problems.source import Source, regression
 
 
 def diabetes() -> Source:
-    """Progression of diabetes one year after baseline; 442 rows, 10 features, regression.
+    """Diabetes: its progression one year after baseline; 442 rows, 10 features, regression.
 
     Bundled with scikit-learn; its authors state no licence. Features are the raw measurements, because scikit-learn's
     scaled copy was scaled with statistics of all rows, including test rows.

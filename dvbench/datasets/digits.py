@@ -6,7 +6,7 @@ from dvbench.problems.source import Source, classification
 
 
 def digits() -> Source:
-    """Handwritten digits of 8 × 8 pixels; 1,797 rows, 64 features, 10 classes.
+    """Handwritten digits: images of 8 × 8 pixels; 1,797 rows, 64 features, 10 classes.
 
     Bundled with scikit-learn, CC BY 4.0. Pixels are counts from 0 to 16; each is standardised like a column of a table.
 

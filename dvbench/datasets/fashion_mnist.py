@@ -13,7 +13,7 @@ def fashion_mnist(
     standardise: bool | None = None,
     encoder_components: int | None = None,
 ) -> Source:
-    """Clothing in grayscale images of 28 × 28 pixels; 60,000 + 10,000 rows, 784 features, 10 classes.
+    """Fashion-MNIST: clothing in grayscale images of 28 × 28 pixels; 60,000 + 10,000 rows, 784 features, 10 classes.
 
     Hub id zalando-datasets/fashion_mnist, MIT licence. Points have shape (1, 28, 28) and values in [0, 1]; the hidden
     test set is drawn from the official test split.

@@ -7,7 +7,7 @@ from dvbench.problems.text_encoder import read_labelled_texts
 
 
 def imdb(encoder: str | None = None, encoder_tokens: int = 256, standardise: bool = True) -> Source:
-    """Film reviews that praise or criticise; 25,000 + 25,000 rows, 2 classes.
+    """IMDB: film reviews that praise or criticise; 25,000 + 25,000 rows, 2 classes.
 
     Hub id stanfordnlp/imdb, config plain_text; its authors state no licence and ask for a citation. The hidden test set
     is drawn from the official test split. A mirror may hold a part: 6,000 + 6,000 reviews, half of them of each class;

@@ -19,7 +19,7 @@ from dvbench.randomness import isolated_generators
 
 
 def opendataval(name: str | None = None, standardise: bool = True) -> Source:
-    """A data set of OpenDataVal, as its own loader returns it; classification or regression.
+    """OpenDataVal: a data set of OpenDataVal, as its own loader returns it; classification or regression.
 
     On the command line and in suites it is written ``opendataval:NAME``, such as ``opendataval:adult``. OpenDataVal
     downloads a data set where it is used first, which needs a network, and keeps it in dvbench's cache; embeddings are

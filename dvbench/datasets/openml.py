@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def openml(id: int | None = None, group: str | None = None, standardise: bool = True) -> Source:  # noqa: A002
-    """A table of OpenML, named by its id; classification or regression.
+    """OpenML: a table of OpenML, named by its id; classification or regression.
 
     On the command line and in suites it is written ``openml:ID``, such as ``openml:1489``. An id stands for one version
     of a table, which does not change. Licence, source and authors are on its page, https://www.openml.org/d/ID, and in

@@ -13,7 +13,7 @@ CORPORA = (
 
 
 def text_corpus(counted: Counted = "texts") -> Source:
-    """An encyclopedia, web pages and synthetic textbooks: 1,000,000 texts of each, 768 tokens, GPT-2's vocabulary.
+    """WikiText, FineWeb and Cosmopedia: three corpora of 1,000,000 texts each, 768 tokens, GPT-2's vocabulary.
 
     These are the corpora of the paper on Unlearning Shapley, which used GPT-2 XL. The texts are the first that are not
     empty of Salesforce/wikitext (config wikitext-103-v1, CC BY-SA 3.0 and GFDL), HuggingFaceFW/fineweb (config

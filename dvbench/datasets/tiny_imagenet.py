@@ -13,7 +13,7 @@ def tiny_imagenet(
     standardise: bool | None = None,
     encoder_components: int | None = None,
 ) -> Source:
-    """Photographs in colour images of 64 × 64 pixels; 100,000 + 10,000 rows, 12,288 features, 200 classes.
+    """Tiny ImageNet: photographs of 64 × 64 pixels; 100,000 + 10,000 rows, 12,288 features, 200 classes.
 
     Hub id zh-plus/tiny-imagenet; ImageNet's terms: research and education only, not commercial. Points have shape
     (3, 64, 64) and values in [0, 1]; images in shades of grey are given three equal colours. Classes are named by their

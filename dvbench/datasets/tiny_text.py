@@ -15,7 +15,7 @@ CORPORA = (
 
 
 def tiny_text(counted: Counted = "texts") -> Source:
-    """The first 64 tokens of 150 texts of each of five corpora, 2,048 different tokens; models train in seconds.
+    """Beginnings of texts: five corpora of 150 texts each, of 64 tokens, 2,048 different ones; models train fast.
 
     The texts are the first that are not empty: encyclopedia articles (Salesforce/wikitext, config wikitext-2-v1,
     CC BY-SA 3.0 and GFDL), web pages (HuggingFaceFW/fineweb and fineweb-edu, config sample-10BT, ODC-By 1.0;

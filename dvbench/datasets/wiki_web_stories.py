@@ -13,7 +13,7 @@ CORPORA = (
 
 
 def wiki_web_stories(counted: Counted = "texts") -> Source:
-    """An encyclopedia, web pages and stories: 2,300 texts of each, 768 tokens, GPT-2's vocabulary.
+    """WikiText, FineWeb and TinyStories: three corpora of 2,300 texts each, 768 tokens, GPT-2's vocabulary.
 
     The first texts that are not empty of Salesforce/wikitext (config wikitext-2-v1, CC BY-SA 3.0 and GFDL),
     HuggingFaceFW/fineweb (config sample-10BT, ODC-By 1.0) and roneneldan/TinyStories (CDLA-Sharing-1.0), in tokens of

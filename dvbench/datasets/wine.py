@@ -6,7 +6,7 @@ from dvbench.problems.source import Source, classification
 
 
 def wine() -> Source:
-    """Cultivar of a wine from its chemical analysis; 178 rows, 13 features, 3 classes.
+    """Wine: its cultivar from its chemical analysis; 178 rows, 13 features, 3 classes.
 
     Bundled with scikit-learn, CC BY 4.0.
 

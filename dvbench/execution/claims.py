@@ -154,7 +154,7 @@ class SharedCells:
     """
 
     def __init__(self, store: Store, claims: Claims, in_time: Callable[[Cell], bool]) -> None:
-        self._store, self._claims, self._in_time = store, claims, in_time
+        self.store, self._claims, self._in_time = store, claims, in_time
         self._taken: list[Cell] = []
         self._finished: list[Cell] = []
         self.late: list[Cell] = []
@@ -165,7 +165,7 @@ class SharedCells:
             self.late.append(cell)
         elif not self._claims.take(cell.key.folder):
             self._taken.append(cell)
-        elif unfinished(cell, self._store):
+        elif unfinished(cell, self.store):
             return True
         else:
             self.release(cell)
@@ -179,7 +179,7 @@ class SharedCells:
     def finished_elsewhere(self) -> Iterator[Result]:
         """Yield the results of other runs since the last call."""
         finished, self._finished = self._finished, []
-        yield from (result for cell in finished if (result := self._store.read(cell.key)) is not None)
+        yield from (result for cell in finished if (result := self.store.read(cell.key)) is not None)
 
     def computed_elsewhere(self) -> list[Cell]:
         """Return the cells that other runs were computing, since the last call."""

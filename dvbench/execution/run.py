@@ -48,6 +48,9 @@ class RunObserver(Protocol):
     def on_valued(self, result: Result) -> None:
         """Receive the result of a cell that is valued and not yet scored."""
 
+    def on_kept(self, result: Result) -> None:
+        """Receive the result of a cell that an earlier run valued and did not score."""
+
     def on_finished(self, result: Result) -> None:
         """Receive the result of a cell that is scored, or whose valuation failed."""
 
@@ -65,6 +68,9 @@ class SilentObserver:
         """Do nothing."""
 
     def on_valued(self, result: Result) -> None:
+        """Do nothing."""
+
+    def on_kept(self, result: Result) -> None:
         """Do nothing."""
 
     def on_finished(self, result: Result) -> None:
@@ -287,14 +293,20 @@ def _run_shared(
 ) -> int:
     """Run cells until all are finished, by this run or by others on the same folder; return how many failed."""
     failed, told = 0, False
+    costs = {cell.key: result.cost for cell in cells if (result := shared.store.read(cell.key))}
 
     def finish(result: Result) -> None:
         nonlocal failed
         failed += bool(failure_reasons(result))
         observer.on_finished(result)
 
+    def value(result: Result) -> None:
+        """Tell what this run valued from what it found: a cell that is valued again has another cost."""
+        kept = result.cost is not None and result.cost == costs.get(result.cell.key)
+        (observer.on_kept if kept else observer.on_valued)(result)
+
     while cells:
-        with closing(run(JobQueue(cells, fits=shared), on_valued=observer.on_valued)) as stream:
+        with closing(run(JobQueue(cells, fits=shared), on_valued=value)) as stream:
             for result in stream:
                 shared.release(result.cell)
                 finish(result)

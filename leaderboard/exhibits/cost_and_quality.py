@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import StrMethodFormatter
 
 from leaderboard import statistics
-from leaderboard.drawing import SMALL, label_points, legend, markers, panels, plain_ticks
+from leaderboard.drawing import draw_front, draw_point, label_points, legend, panels, plain_ticks
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.gains import on_front
 from leaderboard.suite_scores import COSTS as COLUMNS
@@ -56,7 +56,7 @@ def _draw(table: pd.DataFrame) -> Figure:
     labelled = []
     for label, axis in axes.items():
         known = table.assign(cost=table[list(COSTS[label])].sum(axis=1, skipna=False)).dropna(subset="cost")
-        labelled.append((axis, _draw_panel(axis, known), known["cost"].tolist(), known["mean_rank"].tolist()))
+        labelled.append((_draw_panel(axis, known), known["cost"].tolist(), known["mean_rank"].tolist()))
         axis.set_title("")
         axis.set_xlabel(label, fontsize=8)
     legend(figure, axes)
@@ -64,17 +64,13 @@ def _draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_panel(axis: Axes, known: pd.DataFrame) -> list[Text]:
-    """Draw the points and the line of the front; return the labels."""
+def _draw_panel(axis: Axes, known: pd.DataFrame) -> tuple[Axes, list[Text]]:
+    """Draw the points and the line of the front; return the labels in their panel."""
     front = on_front(1 / known["mean_rank"].to_numpy()[np.newaxis], known["cost"].to_numpy()[np.newaxis])[0]
-    colour = markers(["front"])["front"]["color"]
     for first, row in zip(front, known.to_dict("records"), strict=True):
         ends = [[max(row["mean_rank"] - row["rank_first"], 0)], [max(row["rank_last"] - row["mean_rank"], 0)]]
-        look = {"marker": "o", "ms": 4, "lw": 0.8, "color": colour if first else "0.7", "zorder": 2 + first}
         label = "no other one is both better and cheaper" if first else "others"
-        axis.errorbar(row["cost"], row["mean_rank"], yerr=ends, ls="", label=label, **look)
-    line = known[front].sort_values("cost")
-    axis.step(line["cost"], line["mean_rank"], where="post", color=colour, lw=1)
+        draw_point(axis, row["cost"], row["mean_rank"], ends, first=bool(first), label=label)
     if (known["cost"] > 0).all():
         axis.set_xscale("log")
         plain_ticks(axis.xaxis)
@@ -85,10 +81,8 @@ def _draw_panel(axis: Axes, known: pd.DataFrame) -> list[Text]:
     axis.margins(x=0.1)
     axis.invert_yaxis()
     axis.set_ylabel("mean rank (better is up)", fontsize=8)
-    return [
-        axis.text(x, y, name, fontsize=SMALL, parse_math=False)
-        for name, x, y in line[["evaluator", "cost", "mean_rank"]].itertuples(index=False, name=None)
-    ]
+    line = known[front].sort_values("cost")
+    return draw_front(axis, line["cost"], line["mean_rank"], line["evaluator"])
 
 
 EXHIBITS = (ExhibitMaker(cost_and_quality, tasks=(), position=60),)

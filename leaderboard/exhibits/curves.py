@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 
 from dvbench.results import Score
 from leaderboard.drawing import draw_line, legend, panels, reference_styles, styles
-from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, mean_lines, metric_table
+from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, best_first, mean_lines, metric_table
 from leaderboard.intervals import IN_WORDS
-from leaderboard.statistics import seed_ranks
 from leaderboard.text import clean
 from leaderboard.wording import players
 
@@ -96,15 +95,19 @@ def _task_curves(results: SuiteResults, task: str) -> list[Exhibit]:
         x_label = labels.x or _words(axis)
         figures: dict[str, Figure] = {}
         for problem, part in data.groupby("problem", sort=False):
-            order = _best_first(results, task, str(problem), list(part["evaluator"].unique()))
+            order = best_first(results, task, str(problem), list(part["evaluator"].unique()))
             figures[f"-{problem}"] = _draw(part[~part["line"].isin(labels.apart)], order, labels, x_label, labels.y)
             for line, y_label in labels.apart.items():
                 other = part[part["line"] == line]
                 figures[f"-{problem}-{line}"] = _draw(other, order, labels, x_label, y_label)
+        drawn = (
+            f"The curves are over the {x_label}, means over seeds; bands reach from the lowest to the highest seed"
+            if labels.joined
+            else f"Horizontal: the {x_label}; other seeds have other points, so those of the first seed are drawn"
+        )
         caption = (
-            f"Players: {players(results, [task])}. The curves are over the {x_label}, means over seeds; bands reach "
-            "from the lowest to the highest seed. Panels are in the order of the mean rank in this task and problem, "
-            f"the best first, and reference rows last. In the table, means over seeds, each with {IN_WORDS}."
+            f"Players: {players(results, [task])}. {drawn}. Panels are in the order of the mean rank in this task and "
+            f"problem, the best first, and reference rows last. In the table, means over seeds, each with {IN_WORDS}."
         )
         # Names of curves come from results, and are no part of a file's name.
         name = task if number == 1 else f"{task}-{number}"
@@ -136,13 +139,6 @@ def _lines_by_axis(score: Score) -> dict[str, list[str]]:
 def _in_order(lines: list[str], labels: Labels) -> list[str]:
     known = list(labels.lines)
     return sorted(lines, key=lambda line: known.index(line) if line in known else len(known))
-
-
-def _best_first(results: SuiteResults, task: str, problem: str, evaluators: list[str]) -> list[str]:
-    scores = results.scores.scores
-    ranks = seed_ranks(scores, results.scores.roles)[(scores["task"] == task) & (scores["problem"] == problem)]
-    means = ranks.groupby(scores["evaluator"]).mean().fillna(float("inf"))
-    return sorted(evaluators, key=lambda name: means.get(name, float("inf")))
 
 
 def _draw(data: pd.DataFrame, order: Sequence[str], labels: Labels, x_label: str, y_label: str) -> Figure:

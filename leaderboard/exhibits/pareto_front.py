@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from leaderboard.drawing import SMALL, bar_ends, label_points, markers, panels, plain_ticks
+from leaderboard.drawing import bar_ends, draw_front, draw_point, label_points, panels, plain_ticks
 from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.gains import on_front
 from leaderboard.goal_tables import GOALS_IN_WORDS, probability
@@ -41,33 +41,27 @@ def _draw(parts: dict[str, pd.DataFrame]) -> Figure:
     for title, table in parts.items():
         known = table[table["seconds"].notna()]
         texts = _draw_panel(axes[title], table[table["front"].notna()])
-        labelled.append((axes[title], texts, known["seconds"].tolist(), known["gain"].tolist()))
+        labelled.append((texts, known["seconds"].tolist(), known["gain"].tolist()))
     label_points(figure, labelled)
     return figure
 
 
-def _draw_panel(axis: Axes, table: pd.DataFrame) -> list[Text]:
-    """Draw the points of a goal and the line of the front; return the labels."""
+def _draw_panel(axis: Axes, table: pd.DataFrame) -> tuple[Axes, list[Text]]:
+    """Draw the points of a goal and the line of the front; return the labels in their panel."""
     front = on_front(*(table[name].to_numpy()[np.newaxis] for name in ("gain", "seconds")))[0]
     seconds, gain = table["seconds"], table["gain"]
     ends = bar_ends(gain, table["gain" + LOW], table["gain" + HIGH])
-    colours = np.where(front, markers(["front"])["front"]["color"], "0.7")
-    for i, colour in enumerate(colours):
-        error = [[end.iloc[i]] for end in ends]
-        look = {"marker": "o", "ms": 4, "lw": 0.8, "color": colour, "zorder": 1 + front[i]}
-        axis.errorbar(seconds.iloc[i], gain.iloc[i], yerr=error, **look)
-    line = table[front].sort_values("seconds")
-    axis.step(line["seconds"], line["gain"], where="post", color=markers(["front"])["front"]["color"], lw=1)
+    for i, first in enumerate(front):
+        draw_point(axis, seconds.iloc[i], gain.iloc[i], [[end.iloc[i]] for end in ends], first=bool(first))
     axis.axhline(0, color="0.7", lw=0.8)
     axis.margins(x=0.12, y=0.2)
     axis.set_xscale("log")
     plain_ticks(axis.xaxis)
     axis.set_xlabel("seconds of a valuation", fontsize=8)
     axis.set_ylabel("gain over random values", fontsize=8)
-    return [
-        axis.text(x, y, f"{name} {probability(p)}", fontsize=SMALL, parse_math=False)
-        for name, x, y, p in line[["evaluator", "seconds", "gain", "front"]].itertuples(index=False, name=None)
-    ]
+    line = table[front].sort_values("seconds")
+    names = [f"{name} {probability(p)}" for name, p in zip(line["evaluator"], line["front"], strict=True)]
+    return draw_front(axis, line["seconds"], line["gain"], names)
 
 
 EXHIBITS = (ExhibitMaker(pareto_front, tasks=(), position=61),)

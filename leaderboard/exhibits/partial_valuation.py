@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from leaderboard.drawing import legend, markers, panels, wrapped
 from leaderboard.exhibit import (
@@ -13,6 +15,7 @@ from leaderboard.exhibit import (
     Exhibit,
     ExhibitMaker,
     SuiteResults,
+    best_first,
     metric_table,
     published_in_words,
     with_published,
@@ -22,6 +25,7 @@ from leaderboard.wording import players, utility
 
 WORDS = {"spearman_exact": "with exact Shapley values", "spearman_without": "with models without the player"}
 CORRELATIONS = tuple(WORDS)
+PAGE = 9.0  # inches, the height of the text of a page
 
 
 def partial_valuation(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
@@ -30,16 +34,35 @@ def partial_valuation(results: SuiteResults, tasks: Sequence[str]) -> list[Exhib
         f"Players: {players(results, tasks)}. Utility: {utility(results, tasks)} on the test set. Spearman's "
         "correlations of values with the utility of models retrained without each player (spearman_without), which "
         "should be negative, and with exact Shapley values of the game of a player against the rest (spearman_exact): "
-        f"means over seeds, each with {IN_WORDS}. Columns named median are medians over seeds of the p-values of these "
-        f"correlations.{published_in_words(results, 'partial_valuation')}"
+        f"means over seeds, each with {IN_WORDS}. In figures evaluators are in the order of the mean rank in this task "
+        "and problem, the best first, and reference rows last. Columns named median are medians over seeds of the "
+        f"p-values of these correlations.{published_in_words(results, 'partial_valuation')}"
     )
     table = metric_table(results, tasks, CORRELATIONS[::-1], ("p_without", "p_exact"))
     table = with_published(table, results, "partial_valuation")
     shown = table[table["source"] == ""]
     tallest = int(shown.groupby("problem", sort=False).size().max())
-    figure, axes = panels(list(shown["problem"].unique()), height=0.7 + 0.27 * tallest)
+    height, problems = 0.7 + 0.27 * tallest, list(shown["problem"].unique())
+    together = 2 * max(int(PAGE / height), 1)
+    pages = [problems[start : start + together] for start in range(0, len(problems), together)]
+    orders = {problem: best_first(results, tasks[0], problem, _evaluators(shown, problem)) for problem in problems}
+    figures = {
+        f"-{number}" if len(pages) > 1 else "": _draw(table, {problem: orders[problem] for problem in page}, height)
+        for number, page in enumerate(pages, 1)
+    }
+    return [Exhibit("partial_valuation", "Partial valuation (Table 1)", caption, table, figures)]
+
+
+def _evaluators(shown: pd.DataFrame, problem: str) -> list[str]:
+    return list(shown.loc[shown["problem"] == problem, "evaluator"])
+
+
+def _draw(table: pd.DataFrame, orders: dict[str, list[str]], height: float) -> Figure:
+    """Draw one panel for each problem, whose evaluators are in a given order."""
+    shown = table[table["source"] == ""]
+    figure, axes = panels(list(orders), height=height)
     for problem, axis in axes.items():
-        rows = shown[shown["problem"] == problem].iloc[::-1]
+        rows = shown[shown["problem"] == problem].set_index("evaluator", drop=False).loc[orders[problem][::-1]]
         for offset, (name, style) in zip((0.15, -0.15), markers(CORRELATIONS).items(), strict=True):
             y = np.arange(len(rows)) + offset
             # One seed has no interval.
@@ -52,9 +75,10 @@ def partial_valuation(results: SuiteResults, tasks: Sequence[str]) -> list[Exhib
         axis.axvline(0, color="0.7", lw=0.8)
         axis.set_yticks(range(len(rows)), [wrapped(name, 22) for name in rows["evaluator"]])
         axis.set_xlim(-1.05, 1.05)
+        axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.set_xlabel("Spearman's correlation", fontsize=8)
     legend(figure, axes)
-    return [Exhibit("partial_valuation", "Partial valuation (Table 1)", caption, table, {"": figure})]
+    return figure
 
 
 def games(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:

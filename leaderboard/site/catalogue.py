@@ -15,7 +15,9 @@ from jinja2 import Environment
 from dvbench.registry import Kind
 from leaderboard.descriptions import Description, describe, plug_in
 from leaderboard.intervals import metric_range
+from leaderboard.site.data_set_titles import base_title
 from leaderboard.site.digests import Digest
+from leaderboard.site.examples import examples_of
 from leaderboard.tables import number
 from leaderboard.text import clean
 
@@ -25,6 +27,7 @@ METHODS: dict[Kind, str] = {
     "selection": "selection strategy",
 }
 PLURALS = {"evaluators": "Evaluators", "unlearning": "Unlearning methods", "selection": "Selection strategies"}
+OPEN_ML = "https://www.openml.org/d/{}"
 QUARTER = 0.25  # of the places of a task, which count as its first and its last ones
 FEWEST = 4  # ranked methods, of which there is a first and a last quarter
 
@@ -42,7 +45,7 @@ def about(kind: str, name: str) -> str:
 
 def title(kind: Kind, name: str, description: Description) -> str:
     """Return the name for people; of a plug-in without one, its name in words."""
-    return clean(description.title or (name if ":" in name or kind == "datasets" else name.replace("_", " ")))
+    return clean(description.title or (name if ":" in name else name.replace("_", " ")))
 
 
 def catalogue_files(
@@ -64,11 +67,12 @@ def catalogue_files(
         shown = _task(name, digests)
         yield about("tasks", name), deep("about_task.html.jinja", **shown)
         listed.setdefault("Tasks", []).append(_line("tasks", name, shown["description"]))
-    datasets = dict.fromkeys(plug_in(problem["dataset"]) for digest in digests for problem in digest.problems)
+    datasets = dict.fromkeys(problem["base"] for digest in digests for problem in digest.problems)
     for name in datasets:
         shown = _dataset(name, digests)
         yield about("datasets", name), deep("about_dataset.html.jinja", **shown)
-        listed.setdefault("Data sets", []).append(_line("datasets", name, shown["description"]))
+        line = _line("datasets", name, shown["description"]) | {"title": shown["title"]}
+        listed.setdefault("Data sets", []).append(line)
     parts = [(heading, sorted(lines, key=lambda line: line["title"].casefold())) for heading, lines in listed.items()]
     yield "about/index.html", page("about.html.jinja", root="../", parts=parts)
 
@@ -217,6 +221,14 @@ def _dataset(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
         problem | {"suite": digest.suite}
         for digest in digests
         for problem in digest.problems
-        if plug_in(problem["dataset"]) == name
+        if problem["base"] == name
     ]
-    return {"name": name, "description": describe("datasets", name), "problems": problems}
+    number = name.removeprefix("openml:")
+    return {
+        "name": name,
+        "title": base_title(name),
+        "description": describe("datasets", plug_in(name)),
+        "examples": examples_of(name),
+        "address": OPEN_ML.format(number) if number != name and number.isdecimal() else "",
+        "problems": problems,
+    }

@@ -18,7 +18,7 @@ from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import groups, marks, rank_interval
 
-PROBLEM = ["problem", "dataset", "model", "noise", "players", "problem_kind", "train", "validation", "test"]
+PROBLEM = ["problem", "dataset", "base", "model", "noise", "players", "problem_kind", "train", "validation", "test"]
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ FINDINGS = 3  # sentences on the front page
 
 
 @cache
-def data_kind(dataset: str, problem_kind: str) -> str:
+def data_kind(base: str, problem_kind: str) -> str:
     """Say whether a data set has texts, images or tables, from what its description says."""
-    summary = describe("datasets", plug_in(dataset)).summary
+    summary = describe("datasets", plug_in(base)).summary
     if problem_kind == "language" or re.search(r"\b(texts?|articles|reviews)\b", summary):
         return "text"
     return "image" if re.search(r"\b(images?|pixels)\b", summary) else "table"
@@ -43,8 +43,8 @@ def views(suite: SuiteScores, numbers: SuiteStatistics) -> Iterator[dict[str, An
     """Yield the views of a suite, each with its rows, best first; reference rows are left out."""
     cells = suite.cells.drop_duplicates("problem")
     kinds = {
-        row["problem"]: data_kind(row["dataset"], row["problem_kind"])
-        for row in records(cells[["problem", "dataset", "problem_kind"]])
+        row["problem"]: data_kind(row["base"], row["problem_kind"])
+        for row in records(cells[["problem", "base", "problem_kind"]])
     }
     scores = suite.scores.assign(goal=suite.scores["task"].map(goal_of), data=suite.scores["problem"].map(kinds))
     plug_ins = suite.cells.drop_duplicates("evaluator").set_index("evaluator")[["kind", "name"]]

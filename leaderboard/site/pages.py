@@ -24,6 +24,7 @@ from leaderboard.index import Index
 from leaderboard.intervals import IN_WORDS, interval, metric_range
 from leaderboard.site import front
 from leaderboard.site.catalogue import METHODS, PLURALS, about, slug, title
+from leaderboard.site.data_set_titles import address, base_title, titles
 from leaderboard.site.digests import Digest
 from leaderboard.site.glossary import glossary, read_glossary
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
@@ -124,8 +125,9 @@ def suite_files(
         values = _evaluator(name, part, descriptions[name]) | _fresh(suite.fresh.get(name))
         yield f"{home}/evaluators/{name}.html", page("evaluator.html.jinja", root="../../", **values)
     by_problem = {table.title: table for table in tables.problems}
+    named = _dataset_titles(suite.cells)
     for dataset, cells in groups(suite.cells, "dataset"):
-        values = _dataset(dataset, cells, by_problem)
+        values = _dataset(dataset, cells, by_problem) | {"title": named[dataset]}
         yield f"{home}/datasets/{slug(dataset)}.html", page("dataset.html.jinja", root="../../", **values)
     yield f"{home}/references.bib", _bibliography(suite, descriptions)
 
@@ -207,6 +209,17 @@ def _mark_counts(cell_marks: Iterable[str]) -> list[tuple[str, int]]:
     return [(mark, counts[mark]) for mark in reversed(MARKS) if counts[mark]]
 
 
+def _dataset_titles(cells: pd.DataFrame) -> dict[str, str]:
+    """Return the names for people of the data sets of a suite, in the order of these names."""
+    settings = cells.drop_duplicates("dataset").set_index("dataset")["source"]
+    named = titles(settings)
+    return dict(
+        sorted(
+            ((str(dataset), named[source]) for dataset, source in settings.items()), key=lambda pair: pair[1].casefold()
+        )
+    )
+
+
 def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     cells = suite.cells
     facets = {name: sorted(cells[name].unique()) for name in ("level", "dataset", "model", "noise")}
@@ -217,7 +230,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
         "speed": unlearning_speed(suite),
         "facets": facets,
         "methods": METHODS[cells["kind"].iloc[0]],
-        "datasets": sorted(cells["dataset"].unique()),
+        "datasets": _dataset_titles(cells),
         "counts": _counts(cells),
         "normalised": "random" in suite.roles.values(),
         "questions": {clean(task): describe("tasks", task).summary for task in facets["task"]},
@@ -295,9 +308,15 @@ def _dataset(dataset: str, cells: pd.DataFrame, tables: dict[str, Table]) -> dic
         ok = part[part["status"] == "ok"]
         sizes, revisions = records(ok.iloc[:1]), sorted(ok["revision"].unique())
         problems.append({**records(part.iloc[:1])[0], "sizes": sizes, "revisions": revisions, "table": tables[name]})
-    name = plug_in(dataset)
-    description, page = describe("datasets", name), about("datasets", name)
-    return {"dataset": dataset, "description": description, "about_page": page, "problems": problems}
+    base = cells["base"].iloc[0]
+    return {
+        "dataset": dataset,
+        "address": address(cells["source"].iloc[0]),
+        "about_title": base_title(base),
+        "description": describe("datasets", plug_in(base)),
+        "about_page": about("datasets", base),
+        "problems": problems,
+    }
 
 
 def _bibliography(suite: SuiteScores, descriptions: dict[str, Description]) -> bytes:

@@ -173,9 +173,10 @@ def test_a_link_that_is_wrong_shows_everything(visit, view):
         expect(page.locator("#status")).to_contain_text("Not known here, and left out: dataset=nowhere.")
 
 
+@pytest.mark.parametrize("suite", ["quick", "efficiency-cpu"])
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
-def test_the_first_rows_are_above_the_fold(visit, size):
-    page = visit("quick/index.html", viewport={"width": size[0], "height": size[1]})
+def test_the_first_rows_are_above_the_fold(visit, suite, size):
+    page = visit(f"{suite}/index.html", viewport={"width": size[0], "height": size[1]})
     # The row itself is wider than a phone.
     expect(page.locator("#ranking tbody tr > *").first).to_be_in_viewport(ratio=1)
 

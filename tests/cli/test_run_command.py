@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import re
 import signal
 import tempfile
 from pathlib import Path
@@ -166,6 +167,8 @@ def test_ctrl_c_keeps_what_is_finished(dvbench, here: Path) -> None:
     assert [result.cell.key.evaluator for result in Store(here / "runs").results("tiny")] == ["random"]
     said = run_tiny(dvbench, "--seeds", "0")
     assert said.out.startswith("tiny: 2 cells, 0 done before, 2 to do")
+    assert f"{FOLDER} random seed 0: valued before\n" in said.out
+    assert re.search(rf"{FOLDER} knn_shapley seed 0: valued in \d+\.\d s\n", said.out)
 
 
 @pytest.mark.usefixtures("script")

@@ -15,7 +15,7 @@ from leaderboard.build import build
 from leaderboard.descriptions import describe
 from leaderboard.site.catalogue import METHODS, judgement, usage
 
-NAMED = [(kind, name) for kind in (*METHODS, "tasks") for name in entries(kind)]
+NAMED = [(kind, name) for kind in (*METHODS, "tasks", "datasets") for name in entries(kind)]
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_every_evaluator_names_a_paper_that_can_be_followed():
     assert without == {"random"}
 
 
-@pytest.mark.parametrize(("kind", "name"), [pair for pair in NAMED if pair[0] != "tasks"])
+@pytest.mark.parametrize(("kind", "name"), [pair for pair in NAMED if pair[0] in METHODS])
 def test_lines_to_copy_are_calls_of_dvbench(kind, name):
     command, python = usage(kind, name, "quick", describe(kind, name))
     assert command.split()[0] == "dvbench"

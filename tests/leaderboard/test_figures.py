@@ -11,15 +11,18 @@ import pandas as pd
 import pytest
 from changed_cells import with_problem
 from made_up import a_cell, a_result, scores_of
+from matplotlib.figure import Figure
 
 from dvbench.cli import main
 from dvbench.registry import entries
 from dvbench.results import Cell, Dataset, Plan, Result, Score, Store
 from dvbench.settings import Noise
+from leaderboard.drawing import draw_front, draw_point, label_points, logarithmic, panels
 from leaderboard.exhibits import exhibit_makers, exhibits
 from leaderboard.figures import write_figures
 from leaderboard.published import published
 
+FIGURES = Path(__file__).parents[2] / "results/figures"
 SEEDS = (0, 1, 2)
 CORRELATIONS = {"mine": (0.2, 0.4, 0.9), "random": (-0.1, 0.0, 0.1)}
 FRACTIONS = [0.0, 0.5, 1.0]
@@ -117,6 +120,53 @@ def test_table_1_has_means_intervals_and_the_published_row_of_clean_problems(fil
     assert shown["spearman_without"].tolist() == [-0.652]
     # Beside the rows of its problem.
     assert table["problem"].tolist() == ["cifar10"] * 3 + ["noisy"] * 2
+
+
+def test_table_1_is_drawn_best_first(fill):
+    store = fill(lambda evaluator, seed: {"partial_agreement": partial(CORRELATIONS[evaluator][seed])})
+    (figure,) = named(store, "partial_valuation").figures.values()
+    names = [[label.get_text() for label in axis.get_yticklabels()] for axis in figure.axes]
+    assert names == [["random", "mine"]] * 2  # upwards
+
+
+@pytest.mark.parametrize("path", sorted(FIGURES.glob("*/partial_valuation*.svg")), ids=lambda path: path.parent.name)
+def test_published_figures_of_table_1_fit_on_a_page(path):
+    height = ET.parse(path).getroot().get("height", "")
+    assert 1 < float(height.removesuffix("pt")) / 72 < 9.5  # inches
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"), [((5.4, 5.9), 5), ((0.42, 1.9), 5), ((1.6, 2.4), 5), ((0.001, 30.0), 6), ((1.0, 9.0), 5)]
+)
+def test_ticks_of_a_logarithmic_axis_are_few_round_numbers(limits, most):
+    axis = Figure().subplots()
+    axis.set_ylim(*limits)
+    logarithmic(axis)
+    axis.figure.draw_without_rendering()
+    inside = [
+        label.get_text()
+        for both in (axis.get_yticklabels(), axis.get_yticklabels(minor=True))
+        for label in both
+        if label.get_text() and limits[0] <= label.get_position()[1] <= limits[1]
+    ]
+    assert 2 <= len(inside) <= most
+    assert all(len(text.strip("0.")) <= 3 for text in inside)
+
+
+def test_labels_lie_beside_the_points_and_the_line_of_a_front():
+    figure, axes = panels(["front"], columns=1, height=2.8)
+    x, y = pd.Series([0.10, 0.11, 0.3, 5.0]), pd.Series([1.0, 2.0, 2.1, 3.0])
+    for point in zip(x, y, strict=True):
+        draw_point(axes["front"], *point, [[0.5], [0.5]], first=True)
+    axes["front"].set_xscale("log")
+    labels = draw_front(axes["front"], x, y, ["a_long_name_of_one", "another_long_name", "a_third_name", "last"])
+    label_points(figure, [(labels, list(x), list(y))])
+    boxes = [text.get_window_extent() for text in labels[1]]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    places = axes["front"].transData.transform(np.column_stack([x, y]))
+    assert not any(box.contains(*place) for box in boxes for place in places)
+    line = axes["front"].transData.transform([(0.2, 2.0), (1.0, 2.1), (3.0, 2.1)])
+    assert not any(box.contains(*place) for box in boxes for place in line)
 
 
 def test_curves_are_means_over_seeds(fill):

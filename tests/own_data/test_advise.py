@@ -6,6 +6,7 @@ import math
 import re
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ import dvbench
 from dvbench.cli import main
 from dvbench.errors import UserError
 from dvbench.own_data import advise
-from dvbench.own_data.advise import Candidate, advise_table, candidates, conclude, label_noise, nearest
+from dvbench.own_data.advise import Candidate, advise_table, candidates, conclude
+from dvbench.own_data.nearest import label_noise, nearest
 from dvbench.own_data.pilot import Trial, _Measure, run_pilot
 from dvbench.results import published_gains as table
 from dvbench.results.published_gains import PublishedGain, published_gains, write_gains
@@ -124,6 +126,29 @@ def test_the_nearest_problems_are_those_of_like_size():
     assert [gap for _, gap, _ in found] == sorted(gap for _, gap, _ in found)
     with pytest.raises(UserError, match=r"no board .* goal 'pay'"):
         nearest(a_table(), "pay", board)
+
+
+def test_problems_of_boards_count_before_those_of_smaller_suites():
+    like, far = row("a", 0.4, "like", 200), row("a", 0.4, "far", 10_000)
+    small, board = replace(like, suite="quick"), replace(far, suite="board-points")
+    assert [names for names, _, _ in nearest(a_table(), "find", [small, board])] == [("board-points", "far")]
+    assert [names for names, _, _ in nearest(a_table(), "find", [small])] == [("quick", "like")]
+    others = [replace(board, goal="pay"), small]
+    assert [names for names, _, _ in nearest(a_table(), "find", others)] == [("quick", "like")]
+    said = Lines()
+    with pytest.raises(UserError, match="too small"):
+        advise_table(
+            a_table(), "find", 1e-6, [replace(row(FAST[0], 0.4), suite=name) for name in ("quick", "board-x")], 0, said
+        )
+    assert "left out: problems of quick, because larger boards have the goal 'find'" in said
+    assert not any(line.startswith("near: p of quick") for line in said)
+
+
+def test_nothing_is_left_out_silently_where_there_is_no_board():
+    said = Lines()
+    with pytest.raises(UserError, match="too small"):
+        advise_table(a_table(), "find", 1e-6, BOARD, 0, said)
+    assert not any(line.startswith("left out") for line in said)
 
 
 def test_wrong_labels_are_estimated():
