@@ -110,7 +110,7 @@ window.dvbench = (() => {
       const problems = new Set(chosen.columns.map((column) => column.problem)).size;
       find("#status").textContent = chosen.filtered
         ? `${order.size} ${methods} ranked among each other in ${chosen.columns.length} problem-task pairs of ${problems} problems.` + (order.size ? "" : " No score is left: remove a filter.")
-        : `All ${rows.length} ${methods} in all ${data.columns.length} problem-task pairs.`;
+        : `${rows.length > 1 ? `All ${rows.length} ${methods}` : `One of the ${methods}`} in all ${data.columns.length} problem-task pairs.`;
       const wrong = unknown().map(([name, value]) => `${name}=${value}`).join(", ");
       if (wrong) find("#status").prepend(`Not known here, and left out: ${wrong}. `);
       if (chosen.filtered && !order.size) {
