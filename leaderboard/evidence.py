@@ -131,12 +131,12 @@ class Evidence:
         for name in [str(each) for each in order if each not in roles and each in before.ranking.index]:
             line = [f"`{name}`"]
             for task in columns.values():
-                pairs = [each.of_task(task).query("evaluator == @name") for each in (before, after)]
-                both = pairs[0].merge(pairs[1], on=["problem", "seed"], suffixes=("", "_tuned"))
+                ours, theirs = (each.of_task(task).set_index("evaluator").loc[[name]] for each in (before, after))
+                both = ours.merge(theirs, on=["problem", "seed"], suffixes=("", "_tuned"))
                 change = (both["value_tuned"] - both["value"]).groupby(both["problem"]).mean()
                 low, high = interval(list(change))
                 line += [_two(both.groupby("problem")["value"].mean().mean())]
-                line += [f"{change.mean() + 0.0:+.2f} [{_two(low)}, {_two(high)}]"]
+                line += [f"{round(change.mean(), 2) + 0.0:+.2f} [{_two(low)}, {_two(high)}]"]
             lines.append([*line, _two(before.seconds[name]), _two(after.seconds[name])])
         return _markdown(lines)
 
