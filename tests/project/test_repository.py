@@ -66,7 +66,8 @@ def test_no_host_of_a_registry_is_named(name):
     assert not re.search(r"index-url|simple/|pypi\.org", (ROOT / name).read_text())
 
 
-IN_PARTS = {"board-points", "board-providers"}  # suites whose results are published seed by seed, and budget by budget
+# Suites whose results are published seed by seed, and budget by budget.
+IN_PARTS = {"board-points", "board-points-tuned", "board-providers"}
 
 
 @pytest.mark.parametrize("suite", Store(ROOT / "results").suites())
