@@ -23,11 +23,10 @@ import numpy as np
 import pandas as pd
 
 from dvbench.files import cache_folder
-from dvbench.results import Cell, Result, Store
+from dvbench.results import Store
 from dvbench.results.store import PLAN, RESULT, SUBMISSIONS
-from dvbench.settings import ProblemSettings
+from leaderboard.index_rows import planned_row, result_row, score_rows
 from leaderboard.plans import merged_plan
-from leaderboard.text import clean
 
 VERSION = 9  # of the tables below; each version has its own file
 TABLES = """
@@ -188,7 +187,7 @@ class Index:
         row = {"version": plan.suite_version, "description": plan.description, "trials": plan.trials or ""}
         self._insert("plan", [{"stamp": stamp, **row}])
         self._insert(
-            "planned", [_planned(cell) | {"role": plan.roles.get(cell.key.evaluator, "")} for cell in plan.cells]
+            "planned", [planned_row(cell) | {"role": plan.roles.get(cell.key.evaluator, "")} for cell in plan.cells]
         )
         self._database.execute("UPDATE plan SET digest = ?", (_plan_digest(self._database),))
 
@@ -200,9 +199,9 @@ class Index:
             self._delete(folder)
             content = path.read_bytes()
             result = self.store.parse(content, path)
-            row = _result(result) | {"folder": folder, "stamp": stamp, "sha256": hashlib.sha256(content).hexdigest()}
+            row = result_row(result) | {"folder": folder, "stamp": stamp, "sha256": hashlib.sha256(content).hexdigest()}
             (result_id,) = self._insert("results", [row])
-            self._insert("scores", [{"id": result_id, **score} for score in _scores(result)])
+            self._insert("scores", [{"id": result_id, **score} for score in score_rows(result)])
             inserted.append(result_id)
         for folder in known:
             self._delete(folder)
@@ -333,73 +332,3 @@ def _folders(path: Path) -> list[os.DirEntry[str]]:
 def _stamp(stat: os.stat_result) -> str:
     """Return a text that changes with the content: result files are replaced, so a new file has a new inode."""
     return f"{stat.st_mtime_ns}-{stat.st_size}-{stat.st_ino}"
-
-
-def _settings(cell: Cell) -> str:
-    """Hash the settings that decide the values of a cell; the tasks do not."""
-    settings = cell.model_dump(mode="json", exclude={"tasks"})
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def _key(cell: Cell) -> dict[str, Any]:
-    return cell.key.model_dump(exclude={"suite"}) | {"settings": _settings(cell)}
-
-
-def _planned(cell: Cell) -> dict[str, Any]:
-    level = "subsets" if cell.problem.groups else "points"
-    return _key(cell) | {
-        "suite_version": cell.suite_version,
-        "tasks": json.dumps(list(dict.fromkeys(cell.tasks))),
-        "kind": cell.evaluator.kind,
-        "name": clean(cell.evaluator.name),
-        "params": json.dumps(cell.evaluator.params, sort_keys=True),
-        "dataset": clean(str(cell.problem.dataset)),
-        "model": clean(cell.problem.model.name),
-        "noise": str(cell.problem.noise) if cell.problem.imbalance is None else _noise(cell.problem),
-        "players": clean(str(cell.problem.groups or "points")),
-        "level": level if cell.evaluator.kind == "evaluators" else cell.evaluator.kind,
-        "source": cell.problem.dataset.model_dump_json(),
-    }
-
-
-def _noise(problem: ProblemSettings) -> str:
-    """Noise and rare classes of a problem that has some."""
-    return str(problem.imbalance) if problem.noise.kind == "none" else f"{problem.noise}-{problem.imbalance}"
-
-
-def _result(result: Result) -> dict[str, Any]:
-    environment, data = result.environment, result.dataset
-    sizes = data.model_dump(include={"revision", "train", "validation", "test"}) if data else {}
-    kind = {"problem_kind": data.kind} if data else {}
-    return {
-        **_key(result.cell),
-        "valued": result.status,
-        "error": result.error or "",
-        **sizes,
-        **kind,
-        **(result.cost.model_dump(exclude={"processor_seconds"}) | {"seconds": result.seconds} if result.cost else {}),
-        # Of unlearning methods: of the full model, and of unlearning all players at once.
-        **{name: result.diagnostics.get(name) for name in ("train_seconds", "unlearn_seconds")},
-        "machine": clean(f"{environment.processor} ({environment.cores} cores, {environment.device})"),
-        "device": clean(environment.device),
-        "object": clean(result.evaluator_object),
-        "object_version": clean(result.evaluator_version),
-    }
-
-
-def _scores(result: Result) -> Iterator[dict[str, Any]]:
-    for task, score in result.scores.items():
-        points = [point for line in score.curves.values() for point in line]
-        yield {
-            "task": task,
-            "version": score.version,
-            "metric": score.headline,
-            "higher_is_better": score.higher_is_better,
-            "value": score.value,
-            "ceiling": score.ceiling,
-            "error": score.error or "",
-            "metrics": json.dumps(score.metrics),
-            "lengths": json.dumps({name: len(line) for name, line in score.curves.items()}),
-            "points": np.asarray(points, dtype=np.float32).tobytes(),
-            "axes": json.dumps(score.axes),
-        }
