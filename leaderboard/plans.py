@@ -33,7 +33,8 @@ def merged_plan(store: Store, suite: str) -> Plan:
     """Merge the plan of a suite with the plans of submissions to it.
 
     A cell that is in several plans is taken from the first: the plan of the suite precedes those of submissions. So
-    are the roles of evaluators: no submission takes another evaluator off the ranking.
+    are the roles of evaluators: no submission takes another evaluator off the ranking. Which trials count in the costs
+    is said by the plan of the suite alone.
 
     Raises
     ------
@@ -52,4 +53,5 @@ def merged_plan(store: Store, suite: str) -> Plan:
     if not any(cell.tasks for cell in cells.values()):
         raise UserError(f"the plan of suite '{suite}' has no task to score: run the suite again with tasks")
     order = {cell.key: None for plan in plans for cell in plan.cells}
-    return first.model_copy(update={"cells": tuple(cells[key] for key in order)})
+    trials = own.trials if own is not None else None
+    return first.model_copy(update={"cells": tuple(cells[key] for key in order), "trials": trials})

@@ -214,11 +214,11 @@ def test_curves_come_back_as_they_were(write):
     assert {name: line.tolist() for name, line in read.lines.items()} == curves
 
 
-def submitted(store: Store, evaluator: str, cells, suite="small", version=1) -> None:
+def submitted(store: Store, evaluator: str, cells, suite="small", version=1, trials=None) -> None:
     about = About(
         name="Mine", version="1", authors=("A. Author",), reference="None.", code="https://example.org/x", licence="MIT"
     )
-    plan = Plan(suite=suite, suite_version=version, description="A small suite.", cells=tuple(cells))
+    plan = Plan(suite=suite, suite_version=version, description="Small.", cells=tuple(cells), trials=trials)
     store.write_submission(Submission(evaluator=evaluator, about=about, plans=(plan,), files={}))
 
 
@@ -233,6 +233,12 @@ def test_submissions_are_planned_beside_the_suites_own(write):
         ["A", 0, "ok"], ["Mine", 0, "ok"], ["Mine", 1, "missing"],
     ]  # fmt: skip
     assert scores_of(store).remarks == ()
+
+
+def test_no_submission_says_which_trials_count(write):
+    store = write({("p", "A", 0): {"f": 0.5}})
+    submitted(store, "Mine", [a_cell("q", "Mine", 0, ("f",), "other")], "other", trials="small")
+    assert [merged_plan(store, suite).trials for suite in ("small", "other")] == [None, None]
 
 
 def test_the_suites_own_plan_goes_before_that_of_a_submission(write):
