@@ -122,8 +122,11 @@ def _add_trials(cells: pd.DataFrame, store: Store, suite: str) -> str:
     """Add the costs of trials, in place, and return the remark on it."""
     if suite not in store.suites():
         return f"The costs of the trials of {suite}, which chose the settings, are not counted: it has no results here."
+    plan = store.plan(suite)
+    own = {cell.key.evaluator for cell in plan.cells} if plan else set()  # a submission is no trial
     with open_index(store, suite) as index:
-        costs = trial_costs(_cells(index.read(), store))
+        tried = _cells(index.read(), store)
+    costs = trial_costs(tried[tried["evaluator"].isin(own)])
     for name in costs:
         cells[name] += cells["name"].map(costs[name]).fillna(0)
     return f"Seconds, fits and unlearned models include the trials on one problem of {suite}, which chose the settings."

@@ -81,12 +81,12 @@ def nearest(
     Raises
     ------
     UserError
-        If no board has the goal.
+        If no suite has the goal.
     """
     problems = of_boards(goal, published)
     if not problems:
         raise UserError(
-            f"no board of these results is about the goal '{goal}': leave out --results, or run board-points"
+            f"no suite of these results is about the goal '{goal}': leave out --results, or run board-points"
         )
     ours = traits(table)
 

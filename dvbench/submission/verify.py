@@ -117,7 +117,8 @@ class Verification:
         Numbers that differ from those that were computed again.
     counts : dict of str to int
         Number of ``cells``; of those that were ``recomputed`` from their values, ``re-run`` with their evaluator, are
-        ``failed``, or are ``left as claimed``. With fresh seeds, also of those ``re-run on fresh seeds``.
+        ``failed``, or are ``left as claimed``. With fresh seeds, also of those ``re-run on fresh seeds``, and of those
+        that were ``verified before``, if they are left out.
     """
 
     mismatches: tuple[Mismatch, ...]
@@ -212,7 +213,7 @@ def _check(bundle: Bundle, into: Store | None) -> None:
 class _Recomputation:
     """Computes scores and values of a bundle again, and compares.
 
-    ``how`` says how each cell was verified, by its folder, ``before`` which were so before and are left out,
+    ``how`` says how each cell was verified, by its folder, ``before`` which of them were so before and are left out,
     ``scores`` are the recomputed scores, and ``fresh`` the runs on fresh seeds, by suite and evaluator.
     """
 
@@ -223,7 +224,7 @@ class _Recomputation:
     reporting: Reporting
     mismatches: list[Mismatch] = field(default_factory=list)
     how: dict[str, How] = field(default_factory=dict)
-    before: dict[str, How] = field(default_factory=dict)
+    before: set[str] = field(default_factory=set)
     scores: dict[str, dict[str, Score]] = field(default_factory=dict)
     fresh: dict[tuple[str, str], FreshRun] = field(default_factory=dict)
 
@@ -246,7 +247,7 @@ class _Recomputation:
             self.say(f"remark: {said}")
         if self.options.only_claimed and self.options.into:
             self.before = self._verified_before(Store(self.options.into))
-            self.how |= self.before
+            self.how |= dict.fromkeys(self.before, "recomputed")  # publishing keeps a stronger mark
         to_score = [cell for cell in valued if scorable(cell, trusted) and cell.key.folder not in self.before]
         self._compare_scores(to_score, here)
         if sample:
@@ -254,14 +255,14 @@ class _Recomputation:
         if fresh:
             self._run_fresh(fresh)
 
-    def _verified_before(self, into: Store) -> dict[str, How]:
-        """Return how cells were verified that have not changed since, by their folders."""
-        known = dict[str, How]()
+    def _verified_before(self, into: Store) -> set[str]:
+        """Return the folders of cells that were verified and have not changed since."""
+        known = set[str]()
         for key in self.bundle.keys:
             record = into.verified(key.suite, key.evaluator)
             cell = record.cells.get(f"{key.problem}/seed-{key.seed}") if record else None
             if cell and cell.sha256 == self.bundle.sha256(key):
-                known[key.folder] = cell.how
+                known.add(key.folder)
         return known
 
     def _without_excess(self, cells: list[Cell]) -> list[Cell]:
@@ -380,7 +381,7 @@ def _counts(bundle: Bundle, recomputation: _Recomputation) -> dict[str, int]:
         "cells": len(bundle.keys),
         "recomputed": len(how) - len(recomputation.before),
         **before,
-        "re-run": sum(mark == "re-run" != recomputation.before.get(folder) for folder, mark in how.items()),
+        "re-run": list(how.values()).count("re-run"),
         **fresh,
         "failed": statuses["failed"],
         **declined,

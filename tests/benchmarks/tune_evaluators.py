@@ -1,7 +1,7 @@
 """The trials that choose the settings of the tuned track, the suites ``tuning-points`` and ``board-points-tuned``.
 
 ``python tests/benchmarks/tune_evaluators.py trials`` writes the first, from `SPACES`: five quasi-random trials of each
-evaluator, on three problems of tables that no board has. After ``dvbench run tuning-points --results results``,
+evaluator, on three tables that board-points does not have. After ``dvbench run tuning-points --results results``,
 ``python tests/benchmarks/tune_evaluators.py choose`` prints the trials with their ranks and writes the second: the
 trial of each evaluator whose mean rank among its five is lowest.
 """
@@ -67,7 +67,8 @@ SPACES: dict[str, tuple[Mapping[str, Any], Mapping[str, Dimension]]] = {
     "robust_volume_shapley": ({"permutations": 15}, {"components": whole(2, 10), "omega": log(0.01, 1)}),
     "threshold_knn_shapley": ({}, {"threshold": real(0, 0.95)}),
     "unlearning_shapley": (
-        {"sampling": {"permutations": 8}, "method": {"name": "gradient_ascent"}},  # which its paper defines it with
+        # with the unlearning method of its paper
+        {"sampling": {"permutations": 8}, "method": {"name": "gradient_ascent", "batch_size": 128}},
         {
             "method.lr": log(2e-5, 2e-2),
             "method.steps": whole(1, 20),
@@ -142,8 +143,8 @@ def trials_suite() -> str:
     """The suite of all trials."""
     about = (
         f"Trials of the tuned track: {NUMBER} quasi-random settings of each evaluator whose settings decide its "
-        "values, on three tables that no board has. Which trial ranks best among those of its evaluator is its "
-        f"setting in {TUNED}."
+        "values, on three tables that board-points does not have. Which trial ranks best among those of its evaluator "
+        f"is its setting in {TUNED}."
     )
     head = f"# Written by {SELF} trials.\nversion = 1\ndescription = {toml(about)}\nseeds = [100, 101]\n"
     rows = [
@@ -164,9 +165,8 @@ def ranked_trials(results: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["evaluator", "trial", "params", "mean_rank"])
 
 
-def tuned_suite(results: Path) -> str:
-    """The suite of the settings that the trials chose."""
-    table = ranked_trials(results)
+def tuned_suite(table: pd.DataFrame) -> str:
+    """The suite of the settings that the trials chose, from `ranked_trials`."""
     best = table.loc[table.groupby("evaluator", sort=False)["mean_rank"].idxmin()]
     seeds = list(load_suite("board-points").seeds)
     about = (
@@ -184,7 +184,8 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["trials"]:
         write_atomically(SUITES / f"{TRIALS}.toml", trials_suite().encode())
     elif sys.argv[1:] == ["choose"]:
-        print(ranked_trials(ROOT / "results").to_string())
-        write_atomically(SUITES / f"{TUNED}.toml", tuned_suite(ROOT / "results").encode())
+        table = ranked_trials(ROOT / "results")
+        print(table.to_string())
+        write_atomically(SUITES / f"{TUNED}.toml", tuned_suite(table).encode())
     else:
         sys.exit("give one word: trials, or choose")

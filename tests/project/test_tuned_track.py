@@ -36,4 +36,6 @@ def test_the_suite_of_trials_has_the_points_of_the_spaces():
 
 
 def test_the_tuned_settings_are_those_of_the_best_trials():
-    assert (tune.SUITES / f"{tune.TUNED}.toml").read_text(encoding="utf-8") == tune.tuned_suite(ROOT / "results")
+    assert (tune.SUITES / f"{tune.TUNED}.toml").read_text(encoding="utf-8") == tune.tuned_suite(
+        tune.ranked_trials(ROOT / "results")
+    )
