@@ -136,7 +136,8 @@ class Evidence:
                 change = (both["value_tuned"] - both["value"]).groupby(both["problem"]).mean()
                 low, high = interval(list(change))
                 line += [_two(both.groupby("problem")["value"].mean().mean())]
-                line += [f"{round(change.mean(), 2) + 0.0:+.2f} [{_two(low)}, {_two(high)}]"]
+                numbers = (round(number, 3) + 0.0 for number in (change.mean(), low, high))
+                line += ["{:+.3f} [{:.3f}, {:.3f}]".format(*numbers)]
             lines.append([*line, _two(before.seconds[name]), _two(after.seconds[name])])
         return _markdown(lines)
 
