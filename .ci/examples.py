@@ -61,7 +61,9 @@ def examples(base: str) -> dict[str, Any]:
         "wiki_web_stories": _questions,
     }
     if base not in makers:
-        raise SystemExit(f"no examples of {base}: say how they are made in {Path(__file__).name}, or why there are none")
+        raise SystemExit(
+            f"no examples of {base}: say how they are made in {Path(__file__).name}, or why there are none"
+        )
     return makers[base]()
 
 
