@@ -124,7 +124,7 @@ def test_the_nearest_problems_are_those_of_like_size():
     found = nearest(a_table(), "find", board)
     assert [problem for (_, problem), _, _ in found] == ["like", "tiny", "huge"]
     assert [gap for _, gap, _ in found] == sorted(gap for _, gap, _ in found)
-    with pytest.raises(UserError, match=r"no board .* goal 'pay'"):
+    with pytest.raises(UserError, match=r"no suite .* goal 'pay'"):
         nearest(a_table(), "pay", board)
 
 
