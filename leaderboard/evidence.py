@@ -172,10 +172,14 @@ class Evidence:
 
     def mapped(self, task: str, method: str, **setting: str | float) -> float:
         """Return the mean score of Unlearning Shapley in ``unlearning-map.csv``: the best of the settings not given."""
-        table = pd.read_csv(self._store.root / "unlearning-map.csv")
+        table = self._map
         for name, value in {"task": task, "method": method, **setting}.items():
             table = table[table[name] == value]
         return float(table["mean"].max())
+
+    @cached_property
+    def _map(self) -> pd.DataFrame:
+        return pd.read_csv(self._store.root / "unlearning-map.csv")
 
     def seeds(self, suite: str) -> int:
         """Return the number of seeds of a suite that are computed."""

@@ -258,8 +258,10 @@ class _Recomputation:
     def _verified_before(self, into: Store) -> set[str]:
         """Return the folders of cells that were verified and have not changed since."""
         known = set[str]()
+        pairs = {(key.suite, key.evaluator) for key in self.bundle.keys}
+        records = {pair: into.verified(*pair) for pair in pairs}
         for key in self.bundle.keys:
-            record = into.verified(key.suite, key.evaluator)
+            record = records[key.suite, key.evaluator]
             cell = record.cells.get(f"{key.problem}/seed-{key.seed}") if record else None
             if cell and cell.sha256 == self.bundle.sha256(key):
                 known.add(key.folder)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -107,16 +108,21 @@ tasks = ["point_removal", "point_addition"]
 """
 
 
-def trials(name: str) -> list[dict[str, Any]]:
-    """The settings of the trials of an evaluator: points 1 to 5 of Sobol's sequence in its space."""
+def trials(name: str) -> dict[str, dict[str, Any]]:
+    """The settings of the trials of an evaluator, by label: points 1 to 5 of Sobol's sequence in its space."""
     fixed, space = SPACES[name]
     points = qmc.Sobol(len(space), scramble=False).random_base2(3)[1 : NUMBER + 1]
-    return [settings(fixed, {key: space[key](share) for key, share in zip(space, row, strict=True)}) for row in points]
+    return {
+        f"{name}-trial{number}": settings(
+            fixed, {key: draw(share) for (key, draw), share in zip(space.items(), row, strict=True)}
+        )
+        for number, row in enumerate(points, 1)
+    }
 
 
 def settings(fixed: Mapping[str, Any], drawn: Mapping[str, Any]) -> dict[str, Any]:
     """Put drawn settings beside fixed ones; ``method.lr`` becomes ``lr`` in the table ``method``."""
-    params: dict[str, Any] = json.loads(json.dumps(fixed))
+    params: dict[str, Any] = deepcopy(dict(fixed))
     for key, value in drawn.items():
         *tables, last = key.split(".")
         inner = params
@@ -147,9 +153,7 @@ def trials_suite() -> str:
         f"is its setting in {TUNED}."
     )
     head = f"# Written by {SELF} trials.\nversion = 1\ndescription = {toml(about)}\nseeds = [100, 101]\n"
-    rows = [
-        entry(name, params, f"{name}-trial{number}") for name in SPACES for number, params in enumerate(trials(name), 1)
-    ]
+    rows = [entry(name, params, label) for name in SPACES for label, params in trials(name).items()]
     return head + PROBLEMS + "".join(rows) + '\n[[evaluators]]\nname = "random"\n'
 
 
@@ -159,7 +163,7 @@ def ranked_trials(results: Path) -> pd.DataFrame:
         suite = suite_scores(index)
     rows = []
     for name in SPACES:
-        labels = {f"{name}-trial{number}": params for number, params in enumerate(trials(name), 1)}
+        labels = trials(name)
         table = overall(suite.scores[suite.scores["evaluator"].isin(labels)]).set_index("evaluator")
         rows += [(name, label, params, table.at[label, "mean_rank"]) for label, params in labels.items()]
     return pd.DataFrame(rows, columns=["evaluator", "trial", "params", "mean_rank"])

@@ -28,7 +28,7 @@ def test_dimensions():
 def test_trials_differ(name):
     drawn = tune.trials(name)
     assert len(drawn) == 5
-    assert len({str(params) for params in drawn}) == 5
+    assert len({str(params) for params in drawn.values()}) == 5
 
 
 def test_the_suite_of_trials_has_the_points_of_the_spaces():
