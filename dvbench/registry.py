@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import re
 import sys
 import unicodedata
@@ -121,12 +122,12 @@ class Entry:
 def entries(kind: Kind) -> dict[str, Entry]:
     """Return all registered plug-ins of a kind by name, in alphabetical order."""
     registered: dict[str, Entry] = {}
-    for point in _points(f"dvbench.{kind}", tuple(sys.path)):
-        targets = {point.name: point.value} if ":" in point.value else _package_targets(kind, point.value)
-        for name, target in targets.items():
-            if name in registered and registered[name].target != target:
-                raise _named_twice(kind, name, registered[name].target, target)
-            registered[name] = Entry(kind, name, target)
+    for point in _points(f"dvbench.{kind}"):
+        own = {point.name: Entry(kind, point.name, point.value)} if ":" in point.value else None
+        for name, entry in (_of_package(kind, point.value) if own is None else own).items():
+            if name in registered and registered[name].target != entry.target:
+                raise _named_twice(kind, name, registered[name].target, entry.target)
+            registered[name] = entry
     return dict(sorted(registered.items()))
 
 
@@ -136,7 +137,7 @@ def library_entries(kind: Kind) -> dict[str, Entry]:
     They are returned whether or not the libraries are installed: see `Entry.available`.
     """
     methods = {}
-    for point in _points(f"dvbench.libraries.{kind}", tuple(sys.path)):
+    for point in _points(f"dvbench.libraries.{kind}"):
         path = source_file(point.value)
         for attribute in () if path is None else docstrings(path):
             name = f"{point.name}:{_snake_case(attribute)}"
@@ -147,7 +148,7 @@ def library_entries(kind: Kind) -> dict[str, Entry]:
 def suite_files() -> dict[str, Path]:
     """Return the TOML files of all registered suites by name, in alphabetical order."""
     files: dict[str, Path] = {}
-    for point in _points("dvbench.suites", tuple(sys.path)):
+    for point in _points("dvbench.suites"):
         for path in (path for folder in package_folders(point.value) for path in folder.glob("*.toml")):
             if files.get(path.stem, path) != path:
                 raise _named_twice("suites", path.stem, files[path.stem], path)
@@ -246,25 +247,54 @@ def _importable(name: str) -> str:
     return target
 
 
-@lru_cache(maxsize=16)
-def _points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """Return the entry points of a group for a search path; searching all distributions takes a while."""
+def _points(group: str) -> tuple[EntryPoint, ...]:
+    """Return the entry points of a group.
+
+    Searching all distributions takes a while, so they are kept for the folders of the search path that have some. These
+    are the same in the server of worker processes and in the workers; the folder of the script that is run differs.
+    """
+    return _points_in(group, tuple(folder for folder in sys.path if _has_distributions(folder)))
+
+
+@lru_cache(maxsize=64)
+def _points_in(group: str, folders: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=group))
 
 
-def _package_targets(kind: Kind, package: str) -> dict[str, str]:
-    """Return ``{file name: module:attribute}`` for every module of a package that defines what it is named after.
+@lru_cache(maxsize=256)
+def _has_distributions(folder: str) -> bool:
+    """Whether a folder of the search path, or an archive, may have the metadata of installed packages."""
+    path = Path(folder)
+    if path.is_dir():
+        return any(child.name.endswith((".dist-info", ".egg-info")) for child in path.iterdir())
+    return path.is_file()
 
-    A file may define both a class and a function of that name, such as a network ``TinyNet`` and the model
-    ``tiny_net``. Plug-ins of some kinds are classes; of the other kinds, the function is the plug-in.
+
+def _of_package(kind: Kind, package: str) -> dict[str, Entry]:
+    """Return the entry of every module of a package that defines what it is named after."""
+    entries: dict[str, Entry] = {}
+    for folder in package_folders(package):
+        with os.scandir(folder) as files:
+            sources = [file for file in files if file.name.endswith(".py") and file.is_file()]
+            modified = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in sources))
+        entries |= _of_folder(kind, package, folder, modified)
+    return entries
+
+
+@lru_cache(maxsize=64)
+def _of_folder(kind: Kind, package: str, folder: Path, modified: tuple[tuple[str, int], ...]) -> dict[str, Entry]:
+    """Return the entries of a folder with these files, which are kept until one of them changes.
+
+    A file may define both a class and a function of its name, such as a network ``TinyNet`` and the model ``tiny_net``.
+    Plug-ins of some kinds are classes; of the other kinds, the function is the plug-in.
     """
     choose = min if kind in CLASS_KINDS else max  # capital letters sort before small letters
-    targets = {}
-    for path in (path for folder in package_folders(package) for path in sorted(folder.glob("*.py"))):
+    entries = {}
+    for path in (folder / name for name, _ in modified):
         names = [name for name in docstrings(path) if _simplified(name) == _simplified(path.stem)]
         if names:
-            targets[path.stem] = f"{package}.{path.stem}:{choose(names)}"
-    return targets
+            entries[path.stem] = Entry(kind, path.stem, f"{package}.{path.stem}:{choose(names)}")
+    return entries
 
 
 def _simplified(name: str) -> str:

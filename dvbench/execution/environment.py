@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,8 +30,14 @@ def current_environment(device: str) -> Environment:
         cores=os.cpu_count() or 1,
         device=name,
         python=platform.python_version(),
-        packages={package: version(package) for package in PACKAGES},
+        packages=dict(package_versions()),
     )
+
+
+@cache
+def package_versions() -> tuple[tuple[str, str], ...]:
+    """Return names and versions of the packages that decide what is computed; reading them takes a while."""
+    return tuple((package, version(package)) for package in PACKAGES)
 
 
 def check_device(device: str) -> None:

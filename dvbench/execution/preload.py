@@ -8,6 +8,7 @@ import signal
 import threading
 from contextlib import suppress
 
+from dvbench.execution.environment import package_versions
 from dvbench.execution.keeper import end_with_parent
 from dvbench.registry import KINDS, entries
 
@@ -34,9 +35,11 @@ for module in MODULES:
 # By default tqdm's lock is a semaphore of the system in every process; workers that end at once leave it behind.
 importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
 
-# Parsed source files are kept in memory. An error in one of them is reported when the plug-in is used.
+# What is read of source files and of installed packages is kept in memory. An error is reported when it is used.
+package_versions()
 for kind in KINDS:
     with suppress(Exception):
-        entries(kind)
+        for entry in entries(kind).values():
+            entry.definition  # noqa: B018
 
 end_with_parent(0)

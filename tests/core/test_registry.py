@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dvbench.errors import UserError, unknown
-from dvbench.registry import KINDS, entries, find
+from dvbench.registry import KINDS, _points_in, entries, find
 
 EXPECTED = {
     "evaluators": [
@@ -160,6 +161,28 @@ def test_a_strangers_package_is_found_file_by_file(stranger) -> None:
     assert set(actual) - set(EXPECTED["models"]) == {"tiny_net"}
     assert actual["tiny_net"].target == "stranger_two_pkg.models.tiny_net:TinyNet"
     assert actual["tiny_net"].summary == "Tiny."
+
+
+def test_a_file_that_changes_or_is_added_is_seen(stranger, tmp_path: Path) -> None:
+    points = "[dvbench.models]\nstranger_changing = stranger_changing\n"
+    stranger("stranger_dist", points, {"stranger_changing/first.py": "def first(a): pass\n"})
+    entry = find("models", "first")
+    assert find("models", "first") is entry
+    folder = tmp_path / "stranger_dist" / "stranger_changing"
+    (folder / "first.py").write_text("def first(other): pass\n")
+    os.utime(folder / "first.py", ns=(1, 1))
+    (folder / "second.py").write_text("def second(): pass\n")
+    (folder / ".#third.py").symlink_to("nowhere")  # as editors leave them
+    assert [parameter.name for parameter in find("models", "first").definition.parameters or ()] == ["other"]
+    assert find("models", "second").target == "stranger_changing.second:second"
+
+
+def test_packages_are_not_searched_again_for_the_folder_of_a_script(tmp_path: Path, monkeypatch) -> None:
+    entries("models")
+    searches = _points_in.cache_info().misses
+    monkeypatch.syspath_prepend(tmp_path)
+    entries("models")
+    assert _points_in.cache_info().misses == searches
 
 
 @pytest.mark.parametrize(("kind", "attribute"), [("evaluators", "TinyNet"), ("models", "tiny_net")])
