@@ -223,8 +223,8 @@ def _marks(store: Store, suite: str, cells: pd.DataFrame) -> list[str]:
     marks = list[str]()
     for problem, evaluator, seed, sha256 in zip(*(cells[name] for name in (*CELL, "sha256")), strict=True):
         record = records[evaluator]
-        cell = record.cells.get(f"{problem}/seed-{seed}") if record else None
-        marks.append(cell.how if cell and cell.sha256 == sha256 else "claimed")
+        cell = record.cell(problem, seed, sha256) if record else None
+        marks.append(cell.how if cell else "claimed")
     return marks
 
 

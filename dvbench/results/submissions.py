@@ -142,3 +142,13 @@ class Verified(Strict):
     dvbench_version: str
     cells: dict[str, VerifiedCell]
     fresh: FreshRun | None = None
+
+    @staticmethod
+    def name(problem: str, seed: int) -> str:
+        """Return the name of a cell in ``cells``."""
+        return f"{problem}/seed-{seed}"
+
+    def cell(self, problem: str, seed: int, sha256: str | None) -> VerifiedCell | None:
+        """Return how a cell was verified; None if it was not, or its ``result.json`` has another hash now."""
+        cell = self.cells.get(self.name(problem, seed))
+        return cell if cell is not None and cell.sha256 == sha256 else None

@@ -101,12 +101,10 @@ def _record(bundle: Bundle, into: Store, how: dict[str, How], runs: Mapping[tupl
         grouped[key.suite, key.evaluator].append(key)
     for (suite, evaluator), keys in grouped.items():
         before = into.verified(suite, evaluator)
-        known = dict(before.cells) if before else {}
         cells, unchanged = {}, False
         for key in keys:
-            name, digest = f"{key.problem}/seed-{key.seed}", bundle.sha256(key)
-            earlier = known.get(name)
-            same = earlier if earlier and earlier.sha256 == digest else None
+            name, digest = Verified.name(key.problem, key.seed), bundle.sha256(key)
+            same = before.cell(key.problem, key.seed, digest) if before else None
             unchanged |= same is not None
             if same and same.how == FRESH and (suite, evaluator) in runs:
                 same = None

@@ -262,8 +262,7 @@ class _Recomputation:
         records = {pair: into.verified(*pair) for pair in pairs}
         for key in self.bundle.keys:
             record = records[key.suite, key.evaluator]
-            cell = record.cells.get(f"{key.problem}/seed-{key.seed}") if record else None
-            if cell and cell.sha256 == self.bundle.sha256(key):
+            if record and record.cell(key.problem, key.seed, self.bundle.sha256(key)):
                 known.add(key.folder)
         return known
 
