@@ -20,8 +20,11 @@ IN_WORDS = (
 )
 
 
-def show_costs(suite: Suite, results: Path, options: RunOptions) -> None:
-    """Print what a run would compute and what it would cost; no data set is loaded, and nothing is written."""
+def show_costs(suite: Suite, results: Path, options: RunOptions, at_a_time: int | None) -> None:
+    """Print what a run would compute and what it would cost; no data set is loaded, and nothing is written.
+
+    ``at_a_time`` is the number of cells that are computed at the same time, None where a cluster decides it.
+    """
     from dvbench import console
     from dvbench.execution.costs import estimate, known_costs
     from dvbench.execution.environment import resolve_device
@@ -42,12 +45,12 @@ def show_costs(suite: Suite, results: Path, options: RunOptions) -> None:
     rows = [[name, str(planned[name]), str(len(costs)), *_numbers(costs, digits)] for name, costs in expected.items()]
     console.number_table(headers, rows, headers[:4])
     hours, _, disk = _numbers(every, digits)
-    at_a_time = max(options.processes, 1)
+    together = "" if at_a_time is None else f"{at_a_time} at a time, "
     console.say(
         f"{suite.name}: {len(cells)} cells, {len(cells) - len(to_do)} done before, {len(to_do)} to do: {hours} "
-        f"{'GPU' if cuda else 'core'} hours, {at_a_time} at a time, {disk} MB on disk"
+        f"{'GPU' if cuda else 'core'} hours, {together}{disk} MB on disk"
     )
-    if options.budget is not None:
+    if options.budget is not None and at_a_time is not None:
         count = len(fit_together(to_do, options.budget, at_a_time, known, cuda))
         console.say(f"about {count} of {len(to_do)} cells fit into the time of --budget, if scoring takes none of it")
     console.say(IN_WORDS)

@@ -120,7 +120,7 @@ def run(
         options = replace(options, on="ray", address=address)
     chosen = narrow(load_suite(suite), evaluator or (), dataset or (), task or (), parse_seeds(seeds))
     if dry_run:
-        show_costs(chosen, results, options)
+        show_costs(chosen, results, options, max(options.processes, 1) if on is Where.here else None)
         return
     if on is Where.slurm:
         submit_run(context, chosen, results, options)

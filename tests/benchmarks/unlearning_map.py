@@ -108,7 +108,7 @@ if __name__ == "__main__":
     options = parser.parse_args()
     suite = map_suite(options.seeds)
     if options.dry_run:
-        show_costs(suite, options.folder, RunOptions(options.jobs))
+        show_costs(suite, options.folder, RunOptions(options.jobs), options.jobs)
     else:
         scores = dvbench.run(suite, results=options.folder, jobs=options.jobs, progress=True)
         table = means(scores)

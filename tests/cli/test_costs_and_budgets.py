@@ -30,6 +30,14 @@ def test_a_dry_run_knows_what_is_done_and_what_it_took(dvbench) -> None:
     assert "0 done before" in fresh.out
 
 
+@pytest.mark.parametrize("where", ["ray", "slurm"])
+def test_a_cluster_decides_how_many_cells_are_computed_at_a_time(dvbench, where: str) -> None:
+    said = dvbench(*RUN, "--dry-run", "--on", where)
+    assert said.code == 0
+    assert "core hours" in said.out
+    assert "at a time" not in said.out
+
+
 def test_what_fits_into_a_budget_is_said(dvbench, here: Path) -> None:
     assert "about 6 of 6 cells fit" in dvbench(*RUN, "--dry-run", "--budget", "1h").out
     assert "about 0 of 6 cells fit" in dvbench(*RUN, "--dry-run", "--budget", "0.000001s").out
