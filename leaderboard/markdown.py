@@ -38,8 +38,8 @@ def render(tables: SuiteTables, goals: Sequence[GoalTable] = ()) -> str:
         f"**{tables.separable}**",
         f"{RANKS_IN_WORDS} Mean ranks are over seeds, tasks and problems, of which each has the same weight. Failed "
         "and missing scores are ranked last. Normalised: random values have 0 and the best of each seed 1 on average; "
-        "at least -1. Mean seconds: of a valuation, over problems and seeds. Scores are *claimed* by the submitter, "
-        "*recomputed* from the submitted values, or *re-run*: the values were computed again too.",
+        "at least -1. Mean seconds: of a valuation, medians over seeds, then means over problems. Scores are *claimed* "
+        "by the submitter, *recomputed* from the submitted values, or *re-run*: the values were computed again too.",
     ]
     if tables.references.rows:
         parts += [_table(tables.references, level=3), REFERENCES_IN_WORDS]

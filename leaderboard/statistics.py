@@ -272,19 +272,19 @@ def wins(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost(cells: pd.DataFrame) -> pd.DataFrame:
-    """Average the costs of the valuations.
+    """Return the usual costs of the valuations: medians over seeds, because a busy machine lengthens some of them.
 
     Returns
     -------
     pandas.DataFrame
         One row per planned (problem, evaluator): ``seconds``, ``fits``, ``unlearned``, ``peak_memory`` and
-        ``peak_cuda_memory`` (bytes), means over the seeds whose valuation is ok; NaN if there is none. ``complete``
+        ``peak_cuda_memory`` (bytes), medians over the seeds whose valuation is ok; NaN if there is none. ``complete``
         says whether all are ok that the evaluator does not decline.
     """
     groups = cells.assign(complete=cells["status"].isin(["ok", "declined"])).groupby(
         ["problem", "evaluator"], sort=False
     )
-    return groups.agg({**dict.fromkeys(COSTS, "mean"), "complete": "all"}).reset_index()
+    return groups.agg({**dict.fromkeys(COSTS, "median"), "complete": "all"}).reset_index()
 
 
 def seconds(cost: pd.DataFrame) -> pd.Series:

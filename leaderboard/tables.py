@@ -47,8 +47,10 @@ CEILING_IN_WORDS = (
     "initial weights and minibatches. The percentage is the mean score as a share of it, where it is at least 0.1; "
     "above 100% is possible, because the references of both trainings are noisy."
 )
-COSTS_IN_WORDS = "Cost of the valuation without scoring, means over the seeds whose valuation is ok."
-SECONDS_IN_WORDS = "Processor seconds of one valuation, or seconds of a GPU; means over the problems of a suite."
+COSTS_IN_WORDS = "Cost of the valuation without scoring, medians over the seeds whose valuation is ok."
+SECONDS_IN_WORDS = (
+    "Processor seconds of a valuation, or seconds of a GPU; medians over seeds, then means over problems."
+)
 FRESH_IN_WORDS = (
     "Re-run on fresh seeds: the evaluator was also run on problems of seeds that nobody could know. The gap says by "
     "how much its claimed scores are better than its fresh ones, on average over problems and tasks."

@@ -29,7 +29,7 @@ class PublishedGain:
     gain : float
         Score minus that of random values, in the unit of the metrics; the mean over seeds and the tasks of the goal.
     seconds : float
-        Of a valuation, the mean over seeds.
+        Of a valuation, the median over seeds.
     rows : int
         Training points.
     features, classes : int

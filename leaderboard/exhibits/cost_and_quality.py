@@ -43,9 +43,9 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         f"Mean rank over {cells['problem'].nunique()} problem(s), their tasks and {cells['seed'].nunique()} seed(s); "
         f"the line through it is the interval of the rank. Blue: no other evaluator is both better and cheaper; the "
         f"table has the names of all. {RANKS_IN_WORDS} Against it the cost of a valuation without "
-        "scoring, means over seeds, then over problems: seconds; trained models plus unlearned ones (fits + unlearned) "
-        "and peak memory, which is the growth of the process plus what was allocated on the GPU. An evaluator with a "
-        "failed or missing valuation has no cost."
+        "scoring, medians over seeds, then means over problems: seconds; trained models plus unlearned ones (fits + "
+        "unlearned) and peak memory, which is the growth of the process plus what was allocated on the GPU. An "
+        "evaluator with a failed or missing valuation has no cost."
     )
     figures = {"": _draw(table)} if len(table) > 1 else {}  # one alone has the rank 1
     return [Exhibit("cost_and_quality", "Cost against quality", caption, table, figures)]

@@ -106,6 +106,13 @@ def test_who_runs_out_of_time_is_not_cheap():
     assert statistics.seconds(statistics.cost(cells)).to_dict() == pytest.approx({"A": np.nan, "B": 500.5}, nan_ok=True)
 
 
+def test_a_seed_on_a_busy_machine_does_not_decide_what_a_valuation_takes():
+    cells = pd.DataFrame(
+        {"problem": "p", "evaluator": "A", "status": "ok", "seconds": [2.0, 60.0, 3.0], **dict.fromkeys(REST, 0.0)}
+    )
+    assert statistics.seconds(statistics.cost(cells))["A"] == 3.0
+
+
 def test_evaluators_with_nothing_in_common_are_ranked_where_most_meet():
     scores = sheet({"p": {"A": [1.0]}, "q": {"B": [1.0]}, "r": {"C": [1.0]}})
     frame = statistics.overall(scores)
