@@ -111,9 +111,11 @@ def _columns(view: GoalView) -> list[tuple[tables.Entry, Callable[[dict[str, Any
 
 
 def _gain_entry(row: dict[str, Any]) -> tables.Entry:
-    """Say so where it is not shown that an evaluator is better than random values."""
-    unclear = not row["role"] and row["gain_low"] <= 0
-    return tables.Entry(gain(row), note="not shown to be better than random" if unclear else "")
+    """Say where an evaluator is worse than random values, or not shown to be better."""
+    note = ""
+    if not row["role"] and row["gain_low"] <= 0:
+        note = "worse than random" if row["gain_high"] < 0 else "not shown to be better than random"
+    return tables.Entry(gain(row), note=note)
 
 
 def _gains_in_words(gains: Gains) -> str:

@@ -201,6 +201,8 @@ def rank_interval(row: Mapping[str, Any]) -> str:
 def separable(tiers: Tiers) -> str:
     """Say how many neighbouring ranks the data tell apart, and what that holds for."""
     said = f"{tiers.separable} of {tiers.neighbours} neighbouring ranks are separable."
+    if tiers.table["tier"].max() > 1:
+        said += " Evaluators further apart can differ: the first of a tier is worse than the first of the one before."
     few = (
         f"These are fewer than {FEWEST} problems, so ranks hold for these with other seeds, and not for other problems."
     )

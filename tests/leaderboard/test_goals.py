@@ -14,7 +14,7 @@ from leaderboard import markdown
 from leaderboard.build import build
 from leaderboard.drawing import svg
 from leaderboard.exhibits import exhibits
-from leaderboard.goal_tables import goal_tables, probability
+from leaderboard.goal_tables import _gain_entry, goal_tables, probability
 from leaderboard.goals import IN_WORDS, goal_of, goal_view, suite_goals
 from leaderboard.statistics import suite_statistics
 from leaderboard.tables import suite_tables
@@ -85,7 +85,19 @@ def test_tables_say_what_is_not_better_than_random(suite):
     assert rows["Mine"][4].note == "not shown to be better than random"
     assert rows["B"][5].text == "100%"
     assert rows["random"][0].note == "random"
-    assert find.separable == "2 of 2 neighbouring ranks are separable."
+    assert find.separable == (
+        "2 of 2 neighbouring ranks are separable. Evaluators further apart can differ: the first of a tier is worse "
+        "than the first of the one before."
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "note"),
+    [(0.1, 0.3, ""), (-0.1, 0.3, "not shown to be better than random"), (-0.3, -0.1, "worse than random")],
+)
+def test_what_is_said_of_a_gain(low, high, note):
+    row = {"role": "", "gain": (low + high) / 2, "gain_low": low, "gain_high": high}
+    assert _gain_entry(row).note == note
 
 
 def test_pages_show_each_goal(suite, tmp_path):
