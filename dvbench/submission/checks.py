@@ -207,6 +207,7 @@ def remarks(bundle: Bundle, others: Store | None = None, most: int | None = None
     """
     kinds = defaultdict[str, list[str]](list, missing=_missing(bundle))
     same: defaultdict[str, list[CellKey]] = defaultdict(list)
+    repeated: defaultdict[tuple[str, str], list[CellKey]] = defaultdict(list)
     versions = set()
     for result in bundle.results():
         key = result.cell.key
@@ -222,7 +223,12 @@ def remarks(bundle: Bundle, others: Store | None = None, most: int | None = None
         failed = {name: score.error for name, score in result.scores.items() if score.error}
         kinds["failed tasks"] += [f"{key.folder}: {name} failed: {error}" for name, error in failed.items()]
         if second_values_equal(result):
-            kinds["repeated"].append(f"{key.folder}: its repeated values equal the first ones; --sample checks them")
+            repeated[key.suite, key.evaluator].append(key)
+    kinds["repeated"] = [
+        f"{suite}/{evaluator}: the second values equal the first in {counted(len(keys), 'cell')}, such as "
+        f"{keys[0].folder}: they do not depend on the evaluator's seed, or are copies; --sample checks them"
+        for (suite, evaluator), keys in repeated.items()
+    ]
     for keys in same.values():
         problems = {(key.problem, key.seed) for key in keys}
         if len(problems) > 1:

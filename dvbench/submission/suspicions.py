@@ -52,8 +52,8 @@ def suspicions(bundle: Bundle, others: Store | None) -> dict[str, list[str]]:
         for (own, name), where in sorted(alike.items())
     ]
     detection = [
-        f"near-perfect detection in {counted(len(perfect), 'score')}, such as {first}: read in the code how it finds "
-        "corrupted players"
+        f"near-perfect detection in {counted(len(perfect), 'score')}, such as {first}: a reviewer "
+        "reads in its code how it finds corrupted players"
         for first in perfect[:1]
     ]
     return {"values of others": equal, "values of others up to noise": noisy, "detection": detection}

@@ -268,6 +268,18 @@ def test_remarks_of_one_kind_are_few_lines(read) -> None:
     assert remarks(read(files), most=5) == everything  # to say that there is one more takes a line too
 
 
+def test_equal_second_values_are_one_remark(read) -> None:
+    files = made_up_files(6)
+    for position in range(2, 5):
+        path = result_path(files, position)
+        files |= {path.replace("result.json", "repeat.npy"): files[path.replace("result.json", "values.npy")]}
+        files = with_result(
+            files, lambda said: said["arrays"].update(repeat=said["arrays"]["values"]), position=position
+        )
+    (line,) = (line for line in remarks(read(files)) if "second values" in line)
+    assert f"in 3 cells, such as {result_path(files, 2).removesuffix('/result.json')}: " in line
+
+
 def test_values_of_another_evaluator_are_remarked(read, published: Store) -> None:
     lines = remarks(read(made_up_files(2, MINE.model_copy(update={"label": "new"}))), published)
     assert sum(line.endswith(f": its values are those of {TITLE}") for line in lines) == 2
