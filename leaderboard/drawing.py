@@ -6,6 +6,7 @@ A figure is as wide as the text of a page, so that no text in it is smaller than
 from __future__ import annotations
 
 import io
+import math
 import re
 import textwrap
 from collections.abc import Container, Iterable, Sequence
@@ -27,6 +28,7 @@ from sklearn.isotonic import IsotonicRegression
 # Without black and greys. Eight colours that differ in hue and lightness, also to most colour-blind readers.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#6a3d9a")
 WIDTH = 7.0  # inches, the width of the text of a page
+PAGE = 9.1  # inches, the height of the text of a page
 SMALL = 7  # points
 ITERATIONS = 300  # of moving labels apart; a time limit would make figures depend on the machine
 MOST_IN_LEGEND = 6  # lines; more are labelled at their ends
@@ -67,6 +69,12 @@ def plain_ticks(axis: Axis) -> None:
         axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(StrMethodFormatter("{x:.6g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def rank_axis(axis: Axis, last: float) -> None:
+    """Put the ticks of an axis of ranks at 1 and at round numbers: there is no rank 0."""
+    step = max(1, 5 * round(last / 25)) if last > 12 else 1 if last < 8 else 2
+    axis.set_ticks([1, *(tick for tick in range(step, math.floor(last) + 1, step) if tick > 1)])
 
 
 def wrapped(name: str, letters: int) -> str:
@@ -190,6 +198,7 @@ def label_points(
             ax=axis,
             iter_lim=ITERATIONS,
             expand=(1.05, 1.3),
+            force_text=(0.3, 0.6),
             force_static=(0.3, 0.6),
             force_explode=(0.2, 0.8),
             prevent_crossings=False,

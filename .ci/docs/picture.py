@@ -32,7 +32,7 @@ PANELS: dict[str, tuple[str, str, str, dict[str, Offset]]] = {
             "chg_shapley": RIGHT,
             "unlearning_shapley": RIGHT,
             "data_shapley": LEFT,
-            "leave_one_out": LEFT,
+            "leave_one_out": (-7, -1, "right"),
         },
     ),
     "partial_agreement": (
@@ -40,7 +40,7 @@ PANELS: dict[str, tuple[str, str, str, dict[str, Offset]]] = {
         "Value 20 to 50 providers",
         "Rank correlation with retrained models",
         {
-            "threshold_knn_shapley": (-50, -30, "left"),
+            "threshold_knn_shapley": (-45, -20, "left"),
             "unlearning_shapley": RIGHT,
             "ame": LEFT,
             "data_oob": RIGHT,

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import StrMethodFormatter
 
 from leaderboard import statistics
-from leaderboard.drawing import draw_front, draw_point, label_points, legend, panels, plain_ticks
+from leaderboard.drawing import draw_front, draw_point, label_points, legend, panels, plain_ticks, rank_axis
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.gains import on_front
 from leaderboard.suite_scores import COSTS as COLUMNS
@@ -52,7 +52,7 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
 
 
 def _draw(table: pd.DataFrame) -> Figure:
-    figure, axes = panels(list(COSTS), columns=1, height=2.8)
+    figure, axes = panels(list(COSTS), columns=1, height=2.4)
     labelled = []
     for label, axis in axes.items():
         known = table.assign(cost=table[list(COSTS[label])].sum(axis=1, skipna=False)).dropna(subset="cost")
@@ -80,6 +80,7 @@ def _draw_panel(axis: Axes, known: pd.DataFrame) -> tuple[Axes, list[Text]]:
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
     axis.margins(x=0.1)
     axis.invert_yaxis()
+    rank_axis(axis.yaxis, known["rank_last"].max())
     axis.set_ylabel("mean rank (better is up)", fontsize=8)
     line = known[front].sort_values("cost")
     return draw_front(axis, line["cost"], line["mean_rank"], line["evaluator"])

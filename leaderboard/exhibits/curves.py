@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dvbench.results import Score
-from leaderboard.drawing import draw_line, legend, panels, reference_styles, styles
+from leaderboard.drawing import PAGE, draw_line, legend, panels, reference_styles, styles
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, best_first, mean_lines, metric_table
 from leaderboard.intervals import IN_WORDS
 from leaderboard.text import clean
@@ -70,6 +70,7 @@ LABELS = {
         "LDS of single points", "number of the point in the validation set", "Spearman's correlation", joined=False
     ),
 }
+COLUMNS, MOST_ROWS = 4, 8  # panels of a figure
 REFERENCE = "random"  # a curve that does not depend on the evaluator: grey and dashed
 
 
@@ -96,10 +97,11 @@ def _task_curves(results: SuiteResults, task: str) -> list[Exhibit]:
         figures: dict[str, Figure] = {}
         for problem, part in data.groupby("problem", sort=False):
             order = best_first(results, task, str(problem), list(part["evaluator"].unique()))
-            figures[f"-{problem}"] = _draw(part[~part["line"].isin(labels.apart)], order, labels, x_label, labels.y)
+            together = part[~part["line"].isin(labels.apart)]
+            figures |= _draw_pages(f"-{problem}", together, order, labels, x_label, labels.y)
             for line, y_label in labels.apart.items():
                 other = part[part["line"] == line]
-                figures[f"-{problem}-{line}"] = _draw(other, order, labels, x_label, y_label)
+                figures |= _draw_pages(f"-{problem}-{line}", other, order, labels, x_label, y_label)
         drawn = (
             f"The curves are over the {x_label}, means over seeds; bands reach from the lowest to the highest seed"
             if labels.joined
@@ -141,8 +143,23 @@ def _in_order(lines: list[str], labels: Labels) -> list[str]:
     return sorted(lines, key=lambda line: known.index(line) if line in known else len(known))
 
 
+def _draw_pages(
+    name: str, data: pd.DataFrame, order: Sequence[str], labels: Labels, x_label: str, y_label: str
+) -> dict[str, Figure]:
+    """Draw one figure, or several numbered ones with equal axes if the panels do not fit on a page."""
+    rows = -(-len(order) // COLUMNS)
+    size = COLUMNS * -(-rows // -(-rows // MOST_ROWS))
+    pages = [order[start : start + size] for start in range(0, len(order), size)]
+    figures = [_draw(data, page, labels, x_label, y_label) for page in pages]
+    low, high = zip(*(figure.axes[0].get_ylim() for figure in figures), strict=True)
+    for figure in figures if len(figures) > 1 else ():
+        figure.axes[0].set_ylim(min(low), max(high))
+    return {f"{name}-{i}" if len(pages) > 1 else name: figure for i, figure in enumerate(figures, 1)}
+
+
 def _draw(data: pd.DataFrame, order: Sequence[str], labels: Labels, x_label: str, y_label: str) -> Figure:
-    figure, axes = panels(order, columns=4, height=1.3, shared=True)
+    height = min(1.3, PAGE / -(-len(order) // COLUMNS))
+    figure, axes = panels(order, columns=COLUMNS, height=height, shared=True)
     lines = list(data["line"].unique())
     look = styles(line for line in lines if line != REFERENCE) | reference_styles([REFERENCE])
     for evaluator, axis in axes.items():

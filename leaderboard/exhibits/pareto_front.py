@@ -27,7 +27,7 @@ def pareto_front(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         table = goal_view(results.scores, goal).table
         table = table.rename(columns={"gain_low": "gain" + LOW, "gain_high": "gain" + HIGH})[COLUMNS]
         if table["front"].notna().any():
-            parts[f"{goal}: {IN_WORDS[goal]}"] = table.assign(goal=goal)
+            parts[IN_WORDS[goal].capitalize()] = table.assign(goal=goal)
     if not parts:
         return []
     caption = f"Up is better, left is cheaper; the number is the probability of being on the front. {GOALS_IN_WORDS}"
@@ -36,7 +36,7 @@ def pareto_front(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
 
 
 def _draw(parts: dict[str, pd.DataFrame]) -> Figure:
-    figure, axes = panels(list(parts), columns=1, height=3.0)
+    figure, axes = panels(list(parts), columns=1, height=2.2)
     labelled = []
     for title, table in parts.items():
         known = table[table["seconds"].notna()]

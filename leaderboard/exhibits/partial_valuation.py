@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from leaderboard.drawing import legend, markers, panels, wrapped
+from leaderboard.drawing import PAGE, legend, markers, panels, wrapped
 from leaderboard.exhibit import (
     HIGH,
     LOW,
@@ -25,7 +25,6 @@ from leaderboard.wording import players, utility
 
 WORDS = {"spearman_exact": "with exact Shapley values", "spearman_without": "with models without the player"}
 CORRELATIONS = tuple(WORDS)
-PAGE = 9.0  # inches, the height of the text of a page
 
 
 def partial_valuation(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:

@@ -108,7 +108,7 @@ def _rows(published: PublishedTable, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _draw(table: pd.DataFrame, order: Sequence[str], fractions: Sequence[float], columns: list[str]) -> Figure:
-    figure, axes = panels(order, height=2.4)
+    figure, axes = panels(order, height=2.25)
     looks = styles_beside(REFERENCES, table["evaluator"])
     for problem, axis in axes.items():
         axis.set_title(problem.replace(": ", ":\n"), fontsize=SMALL, parse_math=False)

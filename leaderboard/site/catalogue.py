@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment
@@ -108,12 +109,24 @@ def _method(kind: Kind, name: str, rows: list[dict[str, Any]], digests: Iterable
         "title": title(kind, name, description),
         "description": description,
         "rows": rows,
+        "costs": list(costs(name, rows)),
         "places": sorted(places, key=lambda place: (place["task"], place["suite"])),
         "strengths": _tasks_judged(places, "strong"),
         "weaknesses": _tasks_judged(places, "weak"),
         "command": command,
         "python": python,
     }
+
+
+def costs(name: str, rows: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Yield each suite with its labels of a method and the seconds there: of the label that is its name, if any."""
+    for suite, each in groupby(rows, key=lambda row: str(row["suite"])):
+        labels = list(each)
+        shown = [row for row in labels if row["evaluator"] == name] or labels
+        seconds = sorted(row["seconds"] for row in shown if not math.isnan(row["seconds"]))
+        ends = list(dict.fromkeys(number(end, 2) for end in seconds[:1] + seconds[-1:]))
+        text = f"{' to '.join(ends)} s" if ends else "not known, because a valuation failed,"
+        yield suite, ",".join(row["evaluator"] for row in labels), text
 
 
 def judgement(place: dict[str, Any]) -> str:

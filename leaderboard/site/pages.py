@@ -94,6 +94,8 @@ def suite_files(
     """Yield path and content of every file of the site that belongs to a suite; ``common`` is what all pages need."""
     home, (tables, goals, versions) = suite.name, made
     common = common | {"suite": home, "version": suite.version, "report": tables, "goals": goals, "boards": versions}
+    kind = suite.cells["kind"].iloc[0]
+    common |= {"methods": METHODS[kind], "plural": PLURALS[kind].lower()}
 
     def page(template: str, **more: Any) -> bytes:
         return templates.get_template(template).render(**common, **more).encode()
@@ -113,7 +115,7 @@ def suite_files(
     )
     for board in versions:
         yield f"{home}/boards/{board.version}.html", page("board.html.jinja", root="../../", board=board)
-    yield f"{home}/compare.html", page("compare.html.jinja", root="../", plural=PLURALS[suite.cells["kind"].iloc[0]])
+    yield f"{home}/compare.html", page("compare.html.jinja", root="../")
     about = {submission.evaluator: submission.about for submission in index.store.submissions(index.suite)}
     parts = _rows_by_evaluator(suite, numbers)
     descriptions = {
@@ -187,6 +189,7 @@ def suite_card(suite: SuiteScores, tables: SuiteTables, boards: Sequence[Board])
         "counts": _counts(suite.cells),
         "separable": tables.separable,
         "boards": published(boards),
+        "method": METHODS[suite.cells["kind"].iloc[0]],
         "methods": PLURALS[suite.cells["kind"].iloc[0]].lower(),
     }
 
@@ -229,11 +232,10 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
         **suite_table(suite, numbers),
         "speed": unlearning_speed(suite),
         "facets": facets,
-        "methods": METHODS[cells["kind"].iloc[0]],
         "datasets": _dataset_titles(cells),
         "counts": _counts(cells),
         "normalised": "random" in suite.roles.values(),
-        "questions": {clean(task): describe("tasks", task).summary for task in facets["task"]},
+        "questions": {clean(task): describe("tasks", task).sentence for task in facets["task"]},
     }
 
 

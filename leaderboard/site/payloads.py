@@ -49,9 +49,9 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     dict
         ``columns`` has for every (problem, task) one list of scores per seed, in the order of ``evaluators``: null for
         a planned score that does not exist, false for one that is not planned, and "declined". In the same order every
-        problem has the mean ``seconds`` of the valuations. Columns of unlearning tasks have the scores per seed of the
-        retrained and the full model as ``models``. ``speed`` has the ratios of seconds by size of unlearning methods,
-        and ``quantiles`` those of intervals by number of seeds.
+        problem has the mean ``seconds`` of the valuations, false if it is not planned or declined. Columns of
+        unlearning tasks have the scores per seed of the retrained and the full model as ``models``. ``speed`` has the
+        ratios of seconds by size of unlearning methods, and ``quantiles`` those of intervals by number of seeds.
     """
     evaluators = list(suite.cells["evaluator"].unique())
     problems = suite.cells.drop_duplicates("problem")[PROBLEM].rename(columns={"problem": "name"})
@@ -74,6 +74,7 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     seconds = {
         (row["problem"], row["evaluator"]): short(row["seconds"]) if row["complete"] else None
         for row in records(numbers.cost)
+        if not (row["complete"] and math.isnan(row["seconds"]))  # declined in all seeds: there is nothing to measure
     }
     return {
         "suite": suite.name,

@@ -61,8 +61,8 @@ def test_the_address_keeps_the_choice(visit):
 
 
 def test_what_is_not_in_the_suite_is_named(visit):
-    page = visit(PAGE.replace("lava", "nobody"))
-    expect(page.locator("#status")).to_contain_text("Not in this suite, and left out: nobody.")
+    page = visit(PAGE.replace("lava", "nobody") + "&problem=none")
+    expect(page.locator("#status")).to_contain_text("Not in this suite, and left out: nobody, none. 2 side by side")
 
 
 def test_a_page_of_an_evaluator_leads_here(visit):

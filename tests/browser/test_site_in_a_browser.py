@@ -181,3 +181,17 @@ def test_no_two_series_of_a_chart_look_the_same(visit, axis, evaluators, lines):
         assert points == (axis == "player")
     assert len(looks) == len(drawn["traces"])
     assert len({trace["name"] for trace in drawn["traces"]}) == len(drawn["traces"])
+
+
+def test_unknown_choices_on_the_front_page_are_named(visit):
+    page = visit("index.html#goal=find&data=sound&colour=red")
+    expect(page.locator("#status")).to_contain_text("Not known here, and left out: data=sound, colour=red. From quick")
+
+
+def test_the_names_of_methods_stay_on_a_phone(visit):
+    page = visit("quick/index.html", viewport={"width": 390, "height": 844})
+    expect(page.locator("#status")).to_contain_text("All")
+    page.locator("#ranking").evaluate("table => { table.parentElement.scrollLeft = 300; }")
+    head, name = (page.locator(f"#ranking > {part} > tr:first-child > th:nth-child(2)") for part in ("thead", "tbody"))
+    assert head.bounding_box()["x"] == pytest.approx(name.bounding_box()["x"], abs=2)
+    assert 0 <= name.bounding_box()["x"] < 40

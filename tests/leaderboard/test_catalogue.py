@@ -13,7 +13,7 @@ import dvbench
 from dvbench.registry import entries
 from leaderboard.build import build
 from leaderboard.descriptions import describe
-from leaderboard.site.catalogue import METHODS, judgement, usage
+from leaderboard.site.catalogue import METHODS, costs, judgement, usage
 
 NAMED = [(kind, name) for kind in (*METHODS, "tasks", "datasets") for name in entries(kind)]
 
@@ -39,6 +39,16 @@ def test_a_method_has_its_places_in_all_suites(site):
     assert "Strong in f : place 1 of 4 in first" in page
     assert "Weak in f : place 4 of 4 in second (the data do not tell the first and the last apart)" in page
     assert "1.00 s in first ; 1.00 s in second" in page
+
+
+def test_several_settings_of_a_method_share_a_cost():
+    seconds = {("s", "B"): 1.0, ("s", "B-hard"): 9.0, ("t", "B-1"): 2.0, ("t", "B-2"): 3.5, ("u", "B"): math.nan}
+    rows = [{"suite": suite, "evaluator": label, "seconds": value} for (suite, label), value in seconds.items()]
+    assert list(costs("B", rows)) == [
+        ("s", "B,B-hard", "1.00 s"),
+        ("t", "B-1,B-2", "2.00 to 3.50 s"),
+        ("u", "B", "not known, because a valuation failed,"),
+    ]
 
 
 def test_a_task_has_its_random_values_and_everybody_in_order(site):

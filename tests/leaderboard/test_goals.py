@@ -113,7 +113,7 @@ def test_pages_show_each_goal(suite, tmp_path):
 def test_the_figure_labels_the_front_alone_and_does_not_depend_on_the_machine(suite):
     drawn = [next(each for each in exhibits(suite, scores_of(suite)) if each.name == "pareto_front") for _ in range(2)]
     axes = [axis for axis in drawn[0].figures[""].axes if axis.get_visible()]
-    assert [axis.get_title().partition(":")[0] for axis in axes] == ["find", "select"]
+    assert [axis.get_title().split()[0] for axis in axes] == ["Find", "Select"]
     assert [[text.get_text() for text in axis.texts] for axis in axes] == [["A >0.99"], ["B >0.99"]]
     for axis in axes:
         grey = [line for line in axis.lines if line.get_marker() == "o" and line.get_color() == "0.7"]

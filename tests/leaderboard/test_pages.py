@@ -21,6 +21,8 @@ from dvbench.results import Verified
 from leaderboard import markdown, tables
 from leaderboard.build import build
 from leaderboard.console_rows import rows_for_console
+from leaderboard.site.payloads import suite_data
+from leaderboard.statistics import suite_statistics
 
 EVIL = (
     "<script>alert('x')</script> | a\n\n| b | c |\n# heading [link](http://evil.example) `code` <img src=x onerror=y>"
@@ -184,6 +186,9 @@ def test_declined_is_neither_failed_nor_missing(write, tmp_path):
     assert texts["C"] == ["3.00", "", "5", "1", "0", "0"]
     assert {row[0].text: (row[1].note, row[1].alarm) for row in report.problems[2].rows}["B"] == ("declined", "")
     assert [(each.evaluator, each.declined) for each in report.failures] == [("B", True), ("C", False)]
+    data = suite_data(suite, suite_statistics(suite))
+    seconds = [problem["seconds"] for problem in data["problems"]]
+    assert seconds == [[1.5, 1.5, 1.5], [1.5, 1.5, 1.5], [1.5, False, None]]  # scripts leave out what is false
     build(store.root, tmp_path / "out")
     page = (tmp_path / "out/small/index.html").read_text(encoding="utf-8")
     failed, _, declined = page.partition('<h2 id="declined">')

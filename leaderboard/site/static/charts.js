@@ -8,6 +8,13 @@ const charts = (() => {
   const OPTIONS = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
   // Names of lines that are the same for all evaluators.
   const SHARED = new Set(["random", "optimal", "retrained", "full", "untrained", "train_loss", "test_loss"]);
+  const WORDS = {
+    recall: "lowest values first", optimal: "noisy players first", random: "in random order", remove_high: "most valuable first", remove_low: "least valuable first",
+    add_high: "most valuable first", add_low: "least valuable first", exact: "exact Shapley value", without: "utility without the player",
+    unlearned: "unlearned model", retrained: "retrained model", full: "full model", untrained: "untrained model", train_loss: "training data", test_loss: "test data",
+    unlearning_forget: "forget set", unlearning_retain: "retain set", unlearning_test: "test set",
+  };
+  const words = (name) => WORDS[name] || name.replaceAll("_", " ");
   const drawn = new Map();
   let loading = null;
 
@@ -31,7 +38,7 @@ const charts = (() => {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("--ink"), family: "system-ui, sans-serif", size: 12 },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--accent") },
-      margin: { l: 50, r: 12, t: 36, b: 44 }, showlegend: false, hovermode: "closest",
+      margin: { l: 50, r: 12, t: 46, b: 44 }, showlegend: false, hovermode: "closest",
       ...rest, xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis },
     };
   }
@@ -80,10 +87,13 @@ const charts = (() => {
     };
   }
 
-  // What the y axis shows of lines with several names.
-  function yLabel(names) {
-    if (names.every((name) => /^(remove|add)_/.test(name))) return "test utility";
-    return names.some((name) => name.includes("loss")) ? "loss" : "value";
+  // What the y axis shows of lines with these names.
+  function yLabel(names, axis) {
+    if (axis.startsWith("log10")) return "density";
+    if (names.includes("recall")) return "fraction of noisy players found";
+    if (names.some((name) => /loss|^unlearning_/.test(name))) return "loss";
+    if (names.some((name) => /^((remove|add)_|unlearned$|without$)/.test(name))) return "test utility";
+    return names.length === 1 ? words(names[0]) : "value";
   }
 
   // Places in ascending order, from 1 on: values of different evaluators have different units.
@@ -103,24 +113,25 @@ const charts = (() => {
     const shared = names.filter((name) => SHARED.has(name));
     for (const [number, name] of shared.entries()) {
       const { chart } = curves.find(({ chart }) => name in chart.lines);
-      traces.push({ name: name.replaceAll("_", " "), x: chart.x, y: chart.lines[name], ...look(0, number, shared.length, points, true) });
+      traces.push({ name: words(name), x: chart.x, y: chart.lines[name], ...look(0, number, shared.length, points, true) });
     }
     curves.forEach(({ evaluator, chart }) => {
       const position = compared.indexOf(evaluator);
       own.forEach((name, number) => {
         if (!(name in chart.lines)) return;
-        const label = [several ? evaluator : "", own.length > 1 || !several ? name.replaceAll("_", " ") : "", counts.length > 1 ? seeds(chart.seeds) : ""];
+        const label = [several ? evaluator : "", own.length > 1 || !several ? words(name) : "", counts.length > 1 ? seeds(chart.seeds) : ""];
         const x = several && points ? places(chart.x) : chart.x;
         const style = several ? look(position, number, own.length, points) : look(number, 0, 1, points);
         if (chart.bands?.[name] && !points) traces.push(band(chart, name, style.line.color));
         traces.push({ name: label.filter(Boolean).join(", "), x, y: chart.lines[name], ...style });
       });
     });
+    const label = yLabel(own.length ? own : names, axis);
     if (several && points) axis = `place by ${axis}, lowest first`;
     title += counts.length === 1 ? ` (${seeds(counts[0])})` : "";
     return {
       traces, title: { text: title.replaceAll("_", " "), font: { size: 13 }, x: 0.02, xanchor: "left" }, showlegend: true,
-      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", font: { size: 10 } }, xaxis: { title: { text: axis, font: { size: 11 } } }, yaxis: { title: { text: own.length === 1 ? own[0].replaceAll("_", " ") : yLabel(own), font: { size: 11 } } },
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", font: { size: 10 } }, xaxis: { title: { text: axis, font: { size: 11 } } }, yaxis: { title: { text: label, font: { size: 11 } } },
     };
   }
 
@@ -169,11 +180,18 @@ const charts = (() => {
     };
   }
 
-  // Places labels where they cover neither points nor each other, nearest places first; all sizes are in pixels. A label
+  // Places labels where they cover neither points nor the line of the front nor each other, nearest places first; all sizes are in pixels. A label
   // for which there is no such place is left out: the name is shown when the point is pointed at.
   function labels(front, points, x, y, frame) {
     const at = (each) => [((Math.log10(each.seconds) - x[0]) / (x[1] - x[0])) * frame.width, ((each.y - y[0]) / (y[1] - y[0])) * frame.height];
     const taken = points.map((each) => { const [left, top] = at(each); return [left - 6, top - 6, left + 6, top + 6]; });
+    front.map(at).forEach(([left, top], i, list) => {
+      const [nextLeft, nextTop] = list[i + 1] || [left, top], steps = Math.ceil(Math.hypot(nextLeft - left, nextTop - top) / 8);
+      for (let step = 0; step < steps; step++) {
+        const share = step / steps, x = left + share * (nextLeft - left), y = top + share * (nextTop - top);
+        taken.push([x - 2, y - 2, x + 2, y + 2]);
+      }
+    });
     const context = document.createElement("canvas").getContext("2d");
     context.font = "11px system-ui, sans-serif";
     const places = [];

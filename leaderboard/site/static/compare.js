@@ -91,13 +91,13 @@
     }
 
     function restore() {
-      const state = view(), names = (state.get("evaluators") || "").split(",");
+      const state = view(), names = (state.get("evaluators") || "").split(","), wanted = [state.get("problem")];
       for (const box of boxes) box.checked = names.includes(box.value);
       if (!boxes.some((box) => box.checked)) boxes.slice(0, TOP).forEach((box) => { box.checked = true; });
       find("#choice").open = innerWidth > NARROW || names.length < 2;
       problem.value = data.problems.some(({ name }) => name === state.get("problem")) ? state.get("problem") : "";
       update();
-      const unknown = names.filter((name) => name && !positions.has(name));
+      const unknown = [...names.filter((name) => name && !positions.has(name)), ...wanted.filter((value) => value && value !== problem.value)];
       if (unknown.length) find("#status").prepend(`Not in this suite, and left out: ${unknown.join(", ")}. `);
     }
 

@@ -49,9 +49,12 @@
     for (const name of ["goal", "data", "budget"]) {
       if ([...fields[name].options].some(({ value }) => value === state.get(name))) fields[name].value = state.get(name);
     }
+    const wanted = [...state].filter(([, value]) => value);
     form.hidden = false;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("change", () => update());
     update(state.get("suite") || "");
+    const unknown = wanted.filter(([name, value]) => !names.includes(name) || fields[name].value !== value);
+    if (unknown.length) find("#status").prepend(`Not known here, and left out: ${unknown.map((pair) => pair.join("=")).join(", ")}. `);
   };
 })();
