@@ -38,6 +38,7 @@ def test_an_old_board_stays_as_it_was(write, tmp_path):
     for board in (newest, oldest):
         assert f'<a href="boards/{board.version}.html">' in page
     assert "2026-11-30: A was corrected." in page
+    assert "Results of 30 November 2026" in (tmp_path / "site/index.html").read_text()
     assert "not published as a version yet" not in page
     old = (tmp_path / "site/small/boards/1.html").read_text()
     assert "0.750" in old
