@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 from dvbench.errors import UserError
 from dvbench.registry import entries, find
+from dvbench.results import Plan
 from dvbench.results.published_gains import PublishedGain, published_gains
 from dvbench.settings import DatasetSettings, Goal, ProblemSettings
 from leaderboard import statistics
@@ -43,7 +45,8 @@ def gains_of_results(results: Path, known: Shapes) -> list[PublishedGain]:
 
     Notes
     -----
-    Suites of trials and of tuned settings are left out: what is advised runs with its own settings.
+    Suites of trials and of tuned settings are left out: what is advised runs with its own settings. So are suites that
+    have the problems of another one with fewer seeds.
 
     Raises
     ------
@@ -54,7 +57,7 @@ def gains_of_results(results: Path, known: Shapes) -> list[PublishedGain]:
     rows = []
     plans = {name: merged_plan(store, name) for name in suite_names(store)}
     tuned = {name for suite, plan in plans.items() if plan.trials for name in (suite, plan.trials)}
-    for name in sorted(plans.keys() - tuned):
+    for name in sorted(plans.keys() - tuned - _repeating(plans)):
         with open_index(store, name) as index:
             suite = suite_scores(index)
         problems = {cell.key.problem: cell.problem for cell in plans[name].cells}
@@ -64,6 +67,17 @@ def gains_of_results(results: Path, known: Shapes) -> list[PublishedGain]:
     if not rows:
         raise UserError(f"{results} has no results of evaluators beside random values: give another --results")
     return [PublishedGain(**row) for row in rows]
+
+
+def _repeating(plans: Mapping[str, Plan]) -> set[str]:
+    """Return the suites whose problems are all those of another suite, which has more seeds."""
+    problems = {name: {cell.key.problem: cell.problem for cell in plan.cells} for name, plan in plans.items()}
+    seeds = {name: len({cell.key.seed for cell in plan.cells}) for name, plan in plans.items()}
+    return {
+        name
+        for name, other in permutations(plans, 2)
+        if seeds[name] < seeds[other] and problems[name].items() <= problems[other].items()
+    }
 
 
 def _of_goal(

@@ -57,3 +57,16 @@ def test_advice_leaves_out_trials_and_tuned_settings(write):
     assert {row.suite for row in gains_of_results(store.root, {})} == {"small", "tried", "tuned"}
     store.write_plan(store.plan("tuned").model_copy(update={"trials": "tried"}))
     assert {row.suite for row in gains_of_results(store.root, {})} == {"small"}
+
+
+def test_advice_leaves_out_problems_of_a_suite_that_has_more_seeds(write):
+    task, scores = "noisy_label_detection", {"knn_shapley": 0.9, "random": 0.5}
+    for suite, problems, seeds in (("board", "pq", (0, 1)), ("budgets", "q", (0,)), ("other", "qr", (0,))):
+        table = {
+            (problem, name, seed): {task: a_score(value, headline="auroc")}
+            for problem in problems
+            for name, value in scores.items()
+            for seed in seeds
+        }
+        store = write(table, (task,), suite)
+    assert {row.suite for row in gains_of_results(store.root, {})} == {"board", "other"}
