@@ -85,6 +85,28 @@ def test_the_chooser_leads_to_a_ranking(visit):
     expect(again.get_by_label("I want to")).to_have_value("pay")
 
 
+def test_another_goal_starts_with_the_suite_that_has_most_of_it(visit):
+    page = visit("index.html")
+    page.evaluate("""() => {
+        const form = document.querySelector("#chooser");
+        form.replaceWith(form.cloneNode(true));  // without its listeners
+        document.querySelector("#chooser select[name=goal]").replaceChildren();
+        location.hash = "";
+        const rows = ["a", "b", "c"].map((label) => ({ label, interval: "1-3", tier: 1, rank: 1, seconds: 1 }));
+        const common = { data: "", problems: 1, tasks: ["t"], rows };
+        const view = (suite, goal, observations) => ({ suite, goal, observations, ...common });
+        dvbench.front({ views: [view("first", "pay", 9), view("first", "select", 1), view("second", "select", 5)],
+                        goals: { pay: "pay", select: "select" } });
+    }""")
+    suite = page.locator("#chooser select[name=suite]")
+    expect(suite).to_have_value("first")
+    page.get_by_label("I want to").select_option("select")
+    expect(suite).to_have_value("second")
+    suite.select_option("first")
+    page.get_by_label("a valuation may take").select_option("60")
+    expect(suite).to_have_value("first")
+
+
 @pytest.mark.parametrize("width", [390, 1280, 1440])
 @pytest.mark.parametrize("path", ["index.html", "quick/index.html"])
 def test_labels_of_the_front_cover_nothing(visit, path, width):

@@ -52,7 +52,8 @@
     const wanted = [...state].filter(([, value]) => value);
     form.hidden = false;
     form.addEventListener("submit", (event) => event.preventDefault());
-    form.addEventListener("change", () => update());
+    // Another goal or kind of data starts with the suite that has the most observations of it.
+    form.addEventListener("change", ({ target }) => update(["goal", "data"].includes(target.name) ? "" : fields.suite.value));
     update(state.get("suite") || "");
     const unknown = wanted.filter(([name, value]) => !names.includes(name) || fields[name].value !== value);
     if (unknown.length) find("#status").prepend(`Not known here, and left out: ${unknown.map((pair) => pair.join("=")).join(", ")}. `);
