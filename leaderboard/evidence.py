@@ -26,6 +26,7 @@ from dvbench.errors import UserError, one_line
 from dvbench.files import write_atomically
 from dvbench.results import Store
 from dvbench.settings import Goal
+from leaderboard.budgets import budget_differences
 from leaderboard.goal_tables import gain
 from leaderboard.goals import GoalView, goal_view
 from leaderboard.index import open_index
@@ -136,10 +137,29 @@ class Evidence:
                 change = (both["value_tuned"] - both["value"]).groupby(both["problem"]).mean()
                 low, high = interval(list(change))
                 line += [_two(both.groupby("problem")["value"].mean().mean())]
-                numbers = (round(number, 3) + 0.0 for number in (change.mean(), low, high))
-                line += ["{:+.3f} [{:.3f}, {:.3f}]".format(*numbers)]
+                line += [_change(change.mean(), low, high)]
             lines.append([*line, _two(before.seconds[name]), _two(after.seconds[name])])
         return _markdown(lines)
+
+    def budget_table(self, suite: str, **columns: str) -> str:
+        """Return a table in Markdown: scores and seconds of evaluators with two budgets, and what the larger changes."""
+        changes = budget_differences(self._suite(suite).scores).set_index(["task", "evaluator"])
+        lines = [["evaluator", *(each for name in columns for each in (name.replace("_", " "), "change"))]]
+        lines[0] += ["seconds", "larger budget"]
+        lines.append(["---", *["---:"] * (len(lines[0]) - 1)])
+        first = changes.loc[next(iter(columns.values()))]
+        for name in first.sort_values("score_larger", ascending=False).index:
+            line = [f"`{name}`"]
+            for task in columns.values():
+                row = changes.loc[task, name]
+                line += [_two(row["score"]), _change(row["difference"], row["low"], row["high"])]
+            lines.append([*line, _two(first.loc[name, "seconds"]), _two(first.loc[name, "seconds_larger"])])
+        return _markdown(lines)
+
+    def gains_with_time(self, suite: str, task: str) -> list[str]:
+        """Evaluators that a larger budget is shown to make better at a task, by an interval that is above zero."""
+        changes = budget_differences(self._suite(suite).scores)
+        return [str(row["evaluator"]) for row in records(changes[changes["task"] == task]) if row["low"] > 0]
 
     def _table(self, suite: str, rows: Mapping[str, list[str]], first: list[str], columns: Mapping[str, str]) -> str:
         headings = ["evaluator", *first, *(name.replace("_", " ") for name in columns), "seconds"]
@@ -252,6 +272,12 @@ def _range(numbers: pd.Series) -> str:
 def _two(number: float) -> str:
     """Two decimals, without a sign of zero; empty for NaN."""
     return "" if np.isnan(number) else f"{round(number, 2) + 0.0:.2f}"
+
+
+def _change(mean: float, low: float, high: float) -> str:
+    """Write a difference with its sign and its interval."""
+    mean, low, high = (round(number, 3) + 0.0 for number in (mean, low, high))
+    return f"{mean:+.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

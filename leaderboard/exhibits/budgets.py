@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from leaderboard import statistics
+from leaderboard.budgets import budget_differences, budget_pairs
 from leaderboard.drawing import name_lines, panels, plain_ticks, styles_beside
 from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.goals import task_means
-from leaderboard.intervals import interval
+from leaderboard.suite_scores import SuiteScores
 
-LARGER = re.compile(r"(.+)-\d+s")  # the label of NAME with another number of seconds
 CAPTION = (
     "An evaluator named NAME-20s is NAME with a budget of about 20 seconds. Lines go from the smaller budget to the "
     "larger one: scores are means over seeds, then over problems, and seconds of a valuation medians over seeds. "
@@ -28,59 +26,20 @@ CAPTION = (
 def budgets(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     """Compare evaluators with themselves where a suite has them with two budgets."""
     suite = results.scores
-    pairs = _pairs(list(suite.cells["evaluator"].unique()))
+    pairs = budget_pairs(list(suite.cells["evaluator"].unique()))
     if not pairs:
         return []
-    summary = statistics.summary(suite.scores, suite.roles)
-    seconds = statistics.seconds(statistics.cost(suite.cells))
-    directions = summary.drop_duplicates("task").set_index("task")["higher_is_better"]
-    rows = [
-        row
-        for task, of_task in summary.groupby("task", sort=False)
-        for row in _differences(str(task), of_task, pairs, seconds)
-    ]
-    table = pd.DataFrame(rows)
-    means = task_means(summary, "mean")
-    figure = _draw(means, directions, pairs, seconds, suite.roles)
-    return [Exhibit("budgets", "What a larger budget buys", CAPTION, table, {"": figure})]
+    table = budget_differences(suite).rename(columns={"low": "difference" + LOW, "high": "difference" + HIGH})
+    return [Exhibit("budgets", "What a larger budget buys", CAPTION, table, {"": _draw(suite, pairs)})]
 
 
-def _pairs(evaluators: Sequence[str]) -> dict[str, str]:
-    """Return the evaluators with two budgets: the label with the larger one by that with the smaller one."""
-    matches = {match.group(1): name for name in evaluators if (match := LARGER.fullmatch(name))}
-    return {name: matches[name] for name in evaluators if name in matches}
-
-
-def _differences(task: str, summary: pd.DataFrame, pairs: dict[str, str], seconds: pd.Series) -> list[dict[str, Any]]:
-    scores = summary.pivot(index="problem", columns="evaluator", values="mean")
-    rows = []
-    for smaller, larger in pairs.items():
-        both = scores.reindex(columns=[smaller, larger]).dropna()
-        differences = both[larger] - both[smaller]
-        low, high = interval(differences.tolist())
-        rows.append(
-            {
-                "task": task,
-                "evaluator": smaller,
-                "problems": len(both),
-                "seconds": seconds.get(smaller),
-                "seconds_larger": seconds.get(larger),
-                "score": both[smaller].mean(),
-                "score_larger": both[larger].mean(),
-                "difference": differences.mean(),
-                "difference" + LOW: low,
-                "difference" + HIGH: high,
-            }
-        )
-    return rows
-
-
-def _draw(
-    means: pd.DataFrame, directions: pd.Series, pairs: dict[str, str], seconds: pd.Series, roles: dict[str, str]
-) -> Figure:
+def _draw(suite: SuiteScores, pairs: dict[str, str]) -> Figure:
     """Draw a panel for each task, with the lines of pairs in colours and other evaluators in grey."""
-    random = statistics.random_row(roles)
-    others = [name for name in means.index if name not in {*pairs, *pairs.values(), *roles}]
+    summary = statistics.summary(suite.scores, suite.roles)
+    directions = summary.drop_duplicates("task").set_index("task")["higher_is_better"]
+    means, seconds = task_means(summary, "mean"), statistics.seconds(statistics.cost(suite.cells))
+    random = statistics.random_row(suite.roles)
+    others = [name for name in means.index if name not in {*pairs, *pairs.values(), *suite.roles}]
     looks = styles_beside(others, [*pairs, *others])
     figure, axes = panels(list(means.columns), columns=2, height=3.2)
     for task, axis in axes.items():
