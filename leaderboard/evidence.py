@@ -142,18 +142,20 @@ class Evidence:
         return _markdown(lines)
 
     def budget_table(self, suite: str, **columns: str) -> str:
-        """Return a table in Markdown: scores and seconds of evaluators with two budgets, and what the larger changes."""
-        changes = budget_differences(self._suite(suite).scores).set_index(["task", "evaluator"])
+        """Return a table in Markdown: scores and seconds of evaluators with two budgets, and what the larger changes.
+
+        The evaluator that is best at the first task with the larger budget comes first.
+        """
+        changes = records(budget_differences(self._suite(suite).scores))
         lines = [["evaluator", *(each for name in columns for each in (name.replace("_", " "), "change"))]]
         lines[0] += ["seconds", "larger budget"]
         lines.append(["---", *["---:"] * (len(lines[0]) - 1)])
-        first = changes.loc[next(iter(columns.values()))]
-        for name in first.sort_values("score_larger", ascending=False).index:
+        tables = [{row["evaluator"]: row for row in changes if row["task"] == task} for task in columns.values()]
+        for name, first in sorted(tables[0].items(), key=lambda item: -item[1]["score_larger"]):
             line = [f"`{name}`"]
-            for task in columns.values():
-                row = changes.loc[task, name]
+            for row in (table[name] for table in tables):
                 line += [_two(row["score"]), _change(row["difference"], row["low"], row["high"])]
-            lines.append([*line, _two(first.loc[name, "seconds"]), _two(first.loc[name, "seconds_larger"])])
+            lines.append([*line, _two(first["seconds"]), _two(first["seconds_larger"])])
         return _markdown(lines)
 
     def gains_with_time(self, suite: str, task: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from made_up import scores_of
 
+from leaderboard.evidence import Evidence
 from leaderboard.exhibit import suite_results
 from leaderboard.exhibits.budgets import budgets
 
@@ -40,3 +41,18 @@ def test_the_figure_has_a_line_for_each_pair(write):
 
 def test_a_budget_alone_is_no_pair(write):
     assert exhibits(write({("p", name, 0): {"f": 0.2} for name in ("game-20s", "game-hard", "other")})) == []
+
+
+def test_a_table_for_documents(write):
+    scores = {"slow": (0.2, 0.3), "game": (0.3, 0.6)}
+    table = {
+        (problem, name + suffix, 0): {"f": score + 0.1 * (bool(suffix) and problem == "q")}
+        for problem in "pq"
+        for name, both in scores.items()
+        for suffix, score in zip(("", "-20s"), both, strict=True)
+    }
+    evidence = Evidence(write(table).root)
+    lines = evidence.budget_table("small", score="f").splitlines()
+    assert lines[0] == "| evaluator | score | change | seconds | larger budget |"
+    assert lines[2].startswith("| `game` | 0.30 | +0.350 [-0.285, 0.985] | 1.00 | 1.00 |")
+    assert evidence.gains_with_time("small", "f") == []
