@@ -63,8 +63,8 @@ def label_noise(table: Table) -> float:
 def of_boards(goal: Goal, published: Sequence[PublishedGain]) -> dict[tuple[str, str], PublishedGain]:
     """Return a row of each problem of a goal by its names: of boards, or of all suites if no board has the goal.
 
-    Suites that are made to take a minute, such as ``quick``, have 100 rows: among so few, methods find wrong labels
-    that do not find them among 1,000.
+    Suites that are made to take a minute, such as ``quick``, have 100 rows: methods look good there that
+    fail on 1,000.
     """
     problems = {(row.suite, row.problem): row for row in published if row.goal == goal}
     return {names: row for names, row in problems.items() if names[0].startswith(BOARD)} or problems

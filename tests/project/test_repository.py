@@ -257,14 +257,16 @@ def readme_python() -> list[str]:
     return [block for block in blocks if not block.startswith("# ")]
 
 
-def test_the_readmes_table_is_valued(readme_python, tmp_path, monkeypatch, capsys):
+def test_the_readmes_tables_are_valued(readme_python, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     lines = [f"{i % 7},{i % 2 + i % 3 / 10},{'high' if i % 2 else 'low'}" for i in range(40)]
     (tmp_path / "mine.csv").write_text("\n".join(["rooms,size,price_class", *lines]))
-    blocks = [block for block in readme_python if "dvbench.value(" in block]
-    assert len(blocks) == 1
-    for block in blocks:
-        exec(f"import dvbench\n{block}", {})  # our own README
+    (block,) = [block for block in readme_python if "dvbench.value(" in block]
+    exec(block, {})  # our own README
+    assert "178 rows; 13 numeric columns" in (shown := capsys.readouterr().out)
+    assert shown.count("check the labels of these first, by index: ") == 1
+    (call,) = re.findall(r'`(dvbench\.value\("mine\.csv".*?\))`', (ROOT / "README.md").read_text())
+    exec(f"import dvbench\nprint({call}.summary())", {})
     assert capsys.readouterr().out.count("check the labels of these first, by line: ") == 1
 
 
