@@ -25,6 +25,7 @@ def value(
     label: str | None = None,
     groups: Any = None,
     evaluator: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
     model: Any = None,
     validation: Any = None,
     utility: str | None = None,
@@ -58,6 +59,8 @@ def value(
         Column of ``X`` with the group of each row, or these groups. Groups are valued instead of rows.
     evaluator : str, optional
         Name of an evaluator, or ``"module:Class"``. By default one that the published results recommend.
+    parameters : mapping, optional
+        Parameters of the evaluator, such as ``{"permutations": 500}``; see ``dvbench describe EVALUATOR``.
     model : str, torch.nn.Module, scikit-learn estimator or OpenDataVal model, optional
         By default logistic regression, or linear regression.
     validation : path, table or tuple (X, y), optional
@@ -92,10 +95,14 @@ def value(
     dvbench.errors.UserError
         If the table or an argument cannot be used; the message says what to do.
     """
+    from dvbench.errors import UserError
     from dvbench.own_data.arguments import in_python
     from dvbench.own_data.door import settings_of, value_data
 
-    how = settings_of(evaluator, model, utility, folds, seed, training, device)
+    try:
+        how = settings_of(evaluator, model, utility, folds, seed, training, device, parameters)
+    except UserError as error:
+        raise UserError(in_python(str(error))) from error
     reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
     return value_data(X, y, label, groups, validation, reading, how, _report(progress), in_python)
 

@@ -19,6 +19,7 @@ from dvbench.cli.options import (
     SeedOption,
     TableArgument,
     TypesOption,
+    parse_parameters,
     reading_of,
 )
 
@@ -53,6 +54,13 @@ def value(
         typer.Option(
             help="Name of an evaluator, or 'module:Class' for your own. By default one that published results "
             "recommend, and the reason is printed."
+        ),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Parameter of the evaluator, such as permutations=500; see 'describe'. Repeatable.",
+            metavar="NAME=VALUE",
         ),
     ] = None,
     model: ModelOption = "logistic_regression",
@@ -96,7 +104,8 @@ def value(
     from dvbench.own_data.output import check_output, default_output
 
     path = check_output(data, default_output(data) if out is None else out, *([valid] if valid else []))
-    how = settings_of(evaluator, model, None if utility is None else utility.value, folds, seed, None, device.value)
+    judge = None if utility is None else utility.value
+    how = settings_of(evaluator, model, judge, folds, seed, None, device.value, parse_parameters(parameter))
     reading = reading_of(None if kind is None else kind.value, features, drop, types, decimal)
     values = value_data(data, None, label, group, valid, reading, how, console)
     values.to_csv(path)
