@@ -121,6 +121,7 @@ def select(
     drop: Sequence[str] = (),
     types: Mapping[str, str] | None = None,
     decimal: str | None = None,
+    kind: str | None = None,
     seed: int = 0,
     training: Mapping[str, Any] | None = None,
     device: str = "auto",
@@ -133,9 +134,9 @@ def select(
 
     Parameters
     ----------
-    X, y, label, validation, features, drop, types, decimal
-        As in `value`. Labels are classes. The validation set is for strategies that use one; by default it is the rows
-        themselves.
+    X, y, label, validation, features, drop, types, decimal, kind
+        As in `value`. Labels are classes; ``kind="classification"`` takes every number as one. The validation set is
+        for strategies that use one; by default it is the rows themselves.
     fraction : float
         Fraction of the rows to keep, above 0 and at most 1.
     strategy : str
@@ -165,7 +166,7 @@ def select(
     """
     from dvbench.own_data.select import select_in_python
 
-    reading = {"kind": "classification", "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
+    reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
     given = (X, y, label, validation)
     return select_in_python(
         given, reading, strategy, params or {}, fraction, model, seed, training, device, _report(progress)

@@ -31,6 +31,13 @@ class Decimal(StrEnum):
     comma = ","
 
 
+class Kind(StrEnum):
+    """Kind of a table's problem."""
+
+    classification = "classification"
+    regression = "regression"
+
+
 DeviceOption = Annotated[
     Device, typer.Option(help="Device on which models are trained; 'auto' is a GPU if there is one.")
 ]
@@ -60,6 +67,7 @@ TypesOption = Annotated[
     ),
 ]
 DecimalOption = Annotated[Decimal | None, typer.Option(help="Decimal mark, where numbers can be read in two ways.")]
+KindOption = Annotated[Kind | None, typer.Option(help="Kind of problem. By default it follows from the label.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 ResultsOption = Annotated[Path, typer.Option(help="Results folder.", metavar="DIR")]
 

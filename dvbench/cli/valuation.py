@@ -14,6 +14,7 @@ from dvbench.cli.options import (
     DeviceOption,
     DropOption,
     FeaturesOption,
+    KindOption,
     LabelOption,
     ModelOption,
     SeedOption,
@@ -22,13 +23,6 @@ from dvbench.cli.options import (
     parse_parameters,
     reading_of,
 )
-
-
-class Kind(StrEnum):
-    """Kind of a table's problem."""
-
-    classification = "classification"
-    regression = "regression"
 
 
 class Utility(StrEnum):
@@ -67,7 +61,7 @@ def value(
     utility: Annotated[
         Utility | None, typer.Option(help="What a model is judged by, if the evaluator judges models.")
     ] = None,
-    kind: Annotated[Kind | None, typer.Option(help="Kind of problem. By default it follows from the label.")] = None,
+    kind: KindOption = None,
     features: FeaturesOption = None,
     drop: DropOption = None,
     types: TypesOption = None,

@@ -183,7 +183,10 @@ def select_data(
     """
     table, validation = read
     if table.source.kind != "classification":
-        raise UserError(f"selection strategies choose rows of classes, and {table.label} is a number: try --kind")
+        raise UserError(
+            f"selection strategies choose rows of classes, and '{table.label}' is a number: 'dvbench value' values the "
+            "rows of a regression; --kind classification takes every number as a class"
+        )
     name, model = find_strategy(strategy).name, find("models", model).name
     for line in () if report is None else (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
         assert report is not None

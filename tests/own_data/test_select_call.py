@@ -115,6 +115,8 @@ def test_a_validation_set_of_its_own_is_what_glister_chooses_by(
         (["--fraction", "nan"], "--fraction is above 0 and at most 1, not nan"),
         (["--fraction", "0.02"], "fraction 0.02 keeps 1 of 90 points and so leaves some of the 3 classes empty: keep"),
         (["--strategy", "chg"], "no selection strategy is named 'chg': did you mean 'chg_shapley'?"),
+        (["--strategy", "WarmStartShapley"], "with --strategy=evaluator_values --evaluator=warm_start_shapley"),
+        (["--label", "a"], "'a' is a number: 'dvbench value' values the rows of a regression; --kind classification"),
         (["--strategy", "el2n", "--every", "30"], "el2n first chooses after 30 epochs, and training has 30"),
         (["--evaluator", "lava"], "--evaluator belongs to --strategy evaluator_values"),
         (["--strategy", "evaluator_values", "--evaluator", "lav"], "no evaluator is named 'lav'"),
@@ -149,9 +151,19 @@ def test_one_class_and_classes_of_the_validation_set_alone(table: pd.DataFrame) 
     assert "\n" not in str(error.value)
 
 
+def test_numbers_are_classes_if_that_is_said(table: pd.DataFrame) -> None:
+    many = table.assign(kind=np.arange(90) % 45 + 0.5)
+    with pytest.raises(UserError, match=r"'kind' is a number.*; kind='classification' takes every number as a class"):
+        dvbench.select(many, fraction=0.5, label="kind", strategy="random")
+    kept = dvbench.select(many, fraction=0.5, label="kind", strategy="random", kind="classification")
+    assert len(kept.counts) == 45
+
+
 def test_errors_name_arguments_in_python(table: pd.DataFrame) -> None:
     with pytest.raises(UserError, match=r"^`fraction` is above 0 and at most 1, not True"):
         dvbench.select(table, fraction=True, label="kind")
+    with pytest.raises(UserError, match=r"strategy='evaluator_values', params={'evaluator': 'lava'}$"):
+        dvbench.select(table, fraction=0.5, label="kind", strategy="lava")
     with pytest.raises(UserError, match="unknown key 'epoch'"):
         dvbench.select(table, fraction=0.5, label="kind", training={"epoch": 3})
     with pytest.raises(UserError, match="no parameter of glister is named 'eps'"):
