@@ -216,7 +216,7 @@ def counting(what: str) -> Iterator[Callable[[int, int, float], None]]:
             if progress is None:
                 progress = stack.enter_context(_bar())
                 progress.add_task(what, total=total, finished=0, count=total)
-            progress.update(progress.task_ids[0], completed=done, finished=done)
+            progress.update(progress.task_ids[0], total=total, completed=done, finished=done, count=total)
 
         yield show
 
