@@ -113,7 +113,7 @@ def select(
     *,
     fraction: float,
     label: str | None = None,
-    strategy: str = "chg_shapley",
+    strategy: str = "grad_match_pb",
     params: Mapping[str, Any] | None = None,
     model: str = "logistic_regression",
     validation: Any = None,
@@ -140,7 +140,8 @@ def select(
     fraction : float
         Fraction of the rows to keep, above 0 and at most 1.
     strategy : str
-        Name of a selection strategy, or ``"module:Class"``.
+        Name of a selection strategy, or ``"module:Class"``. By default the one that is first in the published results
+        of the suite ``selection-features``.
     params : mapping, optional
         Parameters of the strategy.
     model : str
@@ -179,6 +180,8 @@ def advise(
     *,
     goal: Goal,
     label: str | None = None,
+    groups: Any = None,
+    validation: Any = None,
     budget: float = 600.0,
     results: str | Path | None = None,
     features: Sequence[str] | None = None,
@@ -195,8 +198,9 @@ def advise(
 
     Parameters
     ----------
-    X, y, label, features, drop, types, decimal
-        As in `value`. Labels are classes.
+    X, y, label, groups, validation, features, drop, types, decimal
+        As in `value`. Labels are classes. The groups are no feature, and the validation set is only checked: the pilot
+        makes providers and validation sets of its own.
     goal : {"find", "select", "pay"}
         What values are for: to find wrong labels, to select the rows to train on, or to pay providers.
     budget : float
@@ -226,7 +230,7 @@ def advise(
     reading = {"kind": None, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
     boards = None if results is None else Path(results)
     report, asked = _report(progress), partial(gains_of_boards, boards)
-    return advise_data((X, y, label), reading, goal, budget, asked, seed, report, in_python)
+    return advise_data((X, y, label, groups, validation), reading, goal, budget, asked, seed, report, in_python)
 
 
 def _report(progress: bool | None) -> Report | None:

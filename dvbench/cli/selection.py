@@ -29,8 +29,12 @@ def select(
     fraction: Annotated[float, typer.Option(help="Fraction of the rows to keep, above 0 and at most 1.")],
     label: LabelOption = None,
     strategy: Annotated[
-        str, typer.Option(help="Name of a selection strategy, or 'module:Class' for your own; see 'list selection'.")
-    ] = "chg_shapley",
+        str,
+        typer.Option(
+            help="Name of a selection strategy, or 'module:Class' for your own; see 'list selection'. By default "
+            "the first in the published results of the suite selection-features."
+        ),
+    ] = "grad_match_pb",
     evaluator: Annotated[
         str | None, typer.Option(help="With --strategy evaluator_values: the evaluator whose highest values are kept.")
     ] = None,

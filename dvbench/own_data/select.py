@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from dvbench.selecting.contract import SelectionStrategy
     from dvbench.tables.reading import Table
 
-STRATEGY, MODEL = "chg_shapley", "logistic_regression"
 TRAINING = {"every": 5, "epochs": 30, "batch_size": 32, "lr": 0.01}
 
 
