@@ -234,7 +234,8 @@ def _judge(choice: Choice) -> str:
     """The model, and its utility, in words; an evaluator without `input_model` uses none."""
     if not hasattr(find("evaluators", choice.settings.name).load(), "input_model"):
         return "no model"
-    return f"{choice.model_name} ({choice.utility})"
+    linear = choice.model_name == MODEL and choice.utility == "mse"  # which it is for a regression
+    return f"{'linear_regression' if linear else choice.model_name} ({choice.utility})"
 
 
 def joined(source: Source, validation: Source) -> Source:

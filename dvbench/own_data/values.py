@@ -94,6 +94,8 @@ class Values:
         if rows := self.suspects():
             numbers = ", ".join(map(str, rows))
             lines += ["", f"check the labels of these first, by {self.numbering}: {numbers}"]
+        elif self.kind == "regression" and not self.grouped:
+            lines += ["", "which rows to check first is said for classes only; here, look at the least valuable rows"]
         if not reading:
             lines += [f"note: {remark}" for remark in self.remarks[self.reading_remarks :]]
         return "\n".join(lines)

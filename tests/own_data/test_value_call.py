@@ -210,6 +210,9 @@ def test_a_target_of_a_regression_that_is_wrong_has_the_lowest_value() -> None:
     result = dvbench.value(x, y)
     assert (result.kind, result.evaluator) == ("regression", "data_oob")
     assert result.values["value"].idxmin() == 7
+    assert "linear_regression (mse)" in result.how
+    assert result.suspects() == []
+    assert "said for classes only; here, look at the least valuable rows" in result.summary()
 
 
 def test_a_constant_result_is_no_ranking_and_says_what_to_do() -> None:
