@@ -100,7 +100,7 @@ def _ends(bars: list[dict[str, Any]], shown: int, what: str) -> list[tuple[list[
 
 def _of_one_size(panels: Sequence[Sequence[dict[str, Any]]]) -> bool:
     """Whether the bars of each panel can be seen on the scale of the longest of all."""
-    longest = [max(abs(bar["value"]) for bar in panel) for panel in panels]
+    longest = [max(abs(float(bar["value"])) for bar in panel) for panel in panels]
     return min(longest) >= VISIBLE * max(longest)
 
 

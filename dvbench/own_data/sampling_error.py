@@ -65,13 +65,13 @@ def _what_to_do(settings: EvaluatorSettings, part: float) -> str:
     default = names["permutations"].default if "permutations" in names else None
     drawn = settings.params.get("permutations", default)
     try:
-        needed = math.ceil(int(drawn) * (part / LARGE) ** 2)
-    except (TypeError, ValueError):
+        needed = math.ceil(int(str(drawn)) * (part / LARGE) ** 2)
+    except ValueError:
         return "set more permutations, with --parameter, or value with several seeds"
     return f"with --parameter permutations={_rounded(needed)} it would be about {LARGE:.0%}"
 
 
 def _rounded(number: int) -> int:
     """Round up to two digits."""
-    unit = 10 ** max(len(str(number)) - 2, 0)
+    unit = int(10 ** max(len(str(number)) - 2, 0))
     return -(-number // unit) * unit

@@ -23,6 +23,7 @@ from dvbench.own_data.sampling_error import errors_of_means, sampling_remarks
 from dvbench.own_data.values import Values, chance_remark, differ_by_chance, ranks, tie_remarks
 from dvbench.registry import find
 from dvbench.settings import EvaluatorSettings, Training
+from dvbench.version import __version__
 
 if TYPE_CHECKING:
     from dvbench.execution.valuation_output import ValuationOutput
@@ -186,7 +187,7 @@ def value_table(
     how_judged = ("one validation set" if validation is not None else f"{len(parts)} folds") if judged else NOT_JUDGED
     remarks = sampling_remarks(choice.settings, mean, errors_of_means(found, errors), grouped=items is not None)
     chance = differ_by_chance(found, errors[0])
-    return _result(table, choice, mean, extra, how_judged, chance, remarks, started)
+    return _result(table, choice, mean, extra, how_judged, chance, remarks, how.seed, started)
 
 
 def _parts(table: Table, how: How, validation: Source | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -238,6 +239,21 @@ def _judge(choice: Choice) -> str:
     return f"{'linear_regression' if linear else choice.model_name} ({choice.utility})"
 
 
+def _made_with(choice: Choice, judged: str, seed: int) -> dict[str, Any]:
+    from dvbench.execution.resume import evaluator_version
+
+    return {
+        "evaluator": choice.settings.name,
+        "evaluator_version": evaluator_version(choice.settings),
+        "parameters": choice.settings.params,
+        "model": choice.model_name,
+        "utility": choice.utility,
+        "valued_on": judged,
+        "seed": seed,
+        "dvbench_version": __version__,
+    }
+
+
 def joined(source: Source, validation: Source) -> Source:
     """The rows of both, first those of the table; a row of the validation set has no group."""
     features = np.concatenate([each.take(np.arange(len(each.labels))) for each in (source, validation)])
@@ -277,6 +293,7 @@ def _result(
     judged: str,
     by_chance: bool,
     sampling: Sequence[str],
+    seed: int,
     started: float,
 ) -> Values:
     import pandas as pd
@@ -303,4 +320,5 @@ def _result(
         seconds=time.perf_counter() - started,
         reading_remarks=len(table.remarks),
         separable=not by_chance,
+        made_with=_made_with(choice, judged, seed),
     )
