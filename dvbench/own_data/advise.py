@@ -253,6 +253,8 @@ def candidates(
 ) -> list[Candidate]:
     """Return the evaluators that gained most on the nearest problems, as many as fit the budget.
 
+    One that gained nothing there is tried too if it is cheap: these are other tables.
+
     Raises
     ------
     UserError
@@ -272,12 +274,12 @@ def candidates(
         if math.isnan(pilot):
             continue
         needed = LEAST_REPEATS * pilot
-        if means[name] <= 0:
-            break
-        cheapest = min(cheapest, max(needed, FOLDS * whole))
+        if means[name] <= 0 and (name == "random" or needed > CHEAP * budget):
+            continue
+        cheapest = cheapest if means[name] <= 0 else min(cheapest, max(needed, FOLDS * whole))
         if needed <= budget and FOLDS * whole <= budget:
             fitting.append(Candidate(name, means[name], pilot, FOLDS * whole))
-    if not fitting:
+    if math.isinf(cheapest) or not fitting:
         if math.isinf(cheapest):
             raise UserError("no evaluator with known costs gained more than random values on the nearest problems")
         raise UserError(

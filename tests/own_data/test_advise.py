@@ -148,6 +148,14 @@ def test_cheap_candidates_come_before_dear_ones_that_gain_more(monkeypatch):
     assert found == ["dear", "middle", "cheap", "cheaper"]
 
 
+def test_a_cheap_one_is_tried_even_if_it_gained_nothing_elsewhere(monkeypatch):
+    monkeypatch.setattr(advise, "_seconds", lambda table, goal, name, rows: {"a": 1.0, "b": 2.0, "c": 0.1}.get(name, 0))
+    board = [row("a", 0.1), row("b", -0.1), row("c", -0.2), row("random", 0.0)]
+    table = a_table()
+    found = candidates(table, "find", 20.0, nearest(table, "find", board), board)
+    assert [each.name for each in found] == ["a", "c"]
+
+
 def test_a_pilot_ends_with_the_budget_and_says_what_is_left(monkeypatch):
     """Each repeat takes longer than those before it."""
 
