@@ -141,8 +141,7 @@ def run_pilot(
             if repeat >= LEAST_REPEATS and fitting < 1:
                 break
             total = min(MOST_REPEATS, max(repeat + fitting, LEAST_REPEATS))
-            # Not more than the budget is said to be left.
-            observe(repeat, total, min(budget - left(), repeat * max(left(), 0.0) / max(total - repeat, 1)))
+            observe(repeat, total, budget - left(), max(left(), 0.0))
             measure, taken = _Measure(table, goal, seed, repeat), 0.0
             for name in list(kept):
                 seconds = attempt(measure, name, max(left() + (LATEST - 1) * budget, SHORTEST))

@@ -35,7 +35,7 @@ RANDOMNESS = "the table"  # one key for all tables, so that equal tables have eq
 TRAINING = Training(epochs=20, batch_size=32, lr=0.01)
 MODEL = "logistic_regression"
 NOT_JUDGED = "no validation set, because the evaluator uses none"
-Observer = Callable[[int, int, float], None]
+Observer = Callable[..., None]
 
 
 @dataclass(frozen=True)

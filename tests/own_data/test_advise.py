@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import dvbench
+from dvbench import console
 from dvbench.cli import main
 from dvbench.errors import UserError
 from dvbench.own_data import advise
@@ -179,8 +180,15 @@ def test_a_pilot_ends_with_the_budget_and_says_what_is_left(monkeypatch):
     counts = {len(trial.gains) for trial in trials.values()}
     assert len(counts) == 1
     assert 4 <= counts.pop() < 12
-    for done, total, seconds in said:
-        assert seconds / done * (total - done) <= 5.0
+    for _, total, seconds, most in said:
+        assert seconds + most == pytest.approx(5.0, abs=0.3)
+        assert 4 <= total <= 12
+
+
+def test_no_more_time_is_said_to_be_left_than_there_is(capsys):
+    with console.counting("repeat") as observe:
+        observe(1, 12, 30.0, 20.0)
+    assert "30 s elapsed, about 20 s left" in capsys.readouterr().out
 
 
 def test_who_gains_nothing_is_not_advised():
