@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -187,7 +188,7 @@ def reporting(total: int, valued: int = 0) -> Iterator[ProgressReport]:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[int, int, float], None]]:
+def counting(what: str) -> Iterator[Callable[..., None]]:
     """Show how many of some parts are done, and the time that is left: a bar on a terminal, and lines elsewhere.
 
     Parameters
@@ -198,17 +199,20 @@ def counting(what: str) -> Iterator[Callable[[int, int, float], None]]:
     Yields
     ------
     callable
-        To be called with the number of finished parts, of all parts (0 while packages are loaded), and the seconds.
+        To be called with the number of finished parts, of all parts (0 while packages are loaded), the seconds, and
+        the most seconds that are left, if they are limited.
     """
     with ExitStack() as stack:
         progress: Progress | None = None
 
-        def show(done: int, total: int, seconds: float) -> None:
+        def show(done: int, total: int, seconds: float, most: float = math.inf) -> None:
             nonlocal progress
             if not total:
                 say("loading packages")
                 return
-            left = f"about {seconds / done * (total - done):.0f} s left" if done else "time left not known yet"
+            left = (
+                f"about {min(seconds / done * (total - done), most):.0f} s left" if done else "time left not known yet"
+            )
             if not out.is_terminal:
                 if done < total:
                     say(f"{what} {done + 1} of {total}: {seconds:.0f} s elapsed, {left}")
@@ -216,7 +220,7 @@ def counting(what: str) -> Iterator[Callable[[int, int, float], None]]:
             if progress is None:
                 progress = stack.enter_context(_bar())
                 progress.add_task(what, total=total, finished=0, count=total)
-            progress.update(progress.task_ids[0], completed=done, finished=done)
+            progress.update(progress.task_ids[0], total=total, completed=done, finished=done, count=total)
 
         yield show
 

@@ -25,6 +25,7 @@ def value(
     label: str | None = None,
     groups: Any = None,
     evaluator: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
     model: Any = None,
     validation: Any = None,
     utility: str | None = None,
@@ -58,6 +59,8 @@ def value(
         Column of ``X`` with the group of each row, or these groups. Groups are valued instead of rows.
     evaluator : str, optional
         Name of an evaluator, or ``"module:Class"``. By default one that the published results recommend.
+    parameters : mapping, optional
+        Parameters of the evaluator, such as ``{"permutations": 500}``; see ``dvbench describe EVALUATOR``.
     model : str, torch.nn.Module, scikit-learn estimator or OpenDataVal model, optional
         By default logistic regression, or linear regression.
     validation : path, table or tuple (X, y), optional
@@ -92,10 +95,14 @@ def value(
     dvbench.errors.UserError
         If the table or an argument cannot be used; the message says what to do.
     """
+    from dvbench.errors import UserError
     from dvbench.own_data.arguments import in_python
     from dvbench.own_data.door import settings_of, value_data
 
-    how = settings_of(evaluator, model, utility, folds, seed, training, device)
+    try:
+        how = settings_of(evaluator, model, utility, folds, seed, training, device, parameters)
+    except UserError as error:
+        raise UserError(in_python(str(error))) from error
     reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
     return value_data(X, y, label, groups, validation, reading, how, _report(progress), in_python)
 
@@ -106,7 +113,7 @@ def select(
     *,
     fraction: float,
     label: str | None = None,
-    strategy: str = "chg_shapley",
+    strategy: str = "grad_match_pb",
     params: Mapping[str, Any] | None = None,
     model: str = "logistic_regression",
     validation: Any = None,
@@ -114,6 +121,7 @@ def select(
     drop: Sequence[str] = (),
     types: Mapping[str, str] | None = None,
     decimal: str | None = None,
+    kind: str | None = None,
     seed: int = 0,
     training: Mapping[str, Any] | None = None,
     device: str = "auto",
@@ -126,13 +134,14 @@ def select(
 
     Parameters
     ----------
-    X, y, label, validation, features, drop, types, decimal
-        As in `value`. Labels are classes. The validation set is for strategies that use one; by default it is the rows
-        themselves.
+    X, y, label, validation, features, drop, types, decimal, kind
+        As in `value`. Labels are classes; ``kind="classification"`` takes every number as one. The validation set is
+        for strategies that use one; by default it is the rows themselves.
     fraction : float
         Fraction of the rows to keep, above 0 and at most 1.
     strategy : str
-        Name of a selection strategy, or ``"module:Class"``.
+        Name of a selection strategy, or ``"module:Class"``. By default the one that is first in the published results
+        of the suite ``selection-features``.
     params : mapping, optional
         Parameters of the strategy.
     model : str
@@ -158,7 +167,7 @@ def select(
     """
     from dvbench.own_data.select import select_in_python
 
-    reading = {"kind": "classification", "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
+    reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
     given = (X, y, label, validation)
     return select_in_python(
         given, reading, strategy, params or {}, fraction, model, seed, training, device, _report(progress)
@@ -171,6 +180,8 @@ def advise(
     *,
     goal: Goal,
     label: str | None = None,
+    groups: Any = None,
+    validation: Any = None,
     budget: float = 600.0,
     results: str | Path | None = None,
     features: Sequence[str] | None = None,
@@ -187,8 +198,9 @@ def advise(
 
     Parameters
     ----------
-    X, y, label, features, drop, types, decimal
-        As in `value`. Labels are classes.
+    X, y, label, groups, validation, features, drop, types, decimal
+        As in `value`. Labels are classes. The groups are no feature, and the validation set is only checked: the pilot
+        makes providers and validation sets of its own.
     goal : {"find", "select", "pay"}
         What values are for: to find wrong labels, to select the rows to train on, or to pay providers.
     budget : float
@@ -218,7 +230,7 @@ def advise(
     reading = {"kind": None, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
     boards = None if results is None else Path(results)
     report, asked = _report(progress), partial(gains_of_boards, boards)
-    return advise_data((X, y, label), reading, goal, budget, asked, seed, report, in_python)
+    return advise_data((X, y, label, groups, validation), reading, goal, budget, asked, seed, report, in_python)
 
 
 def _report(progress: bool | None) -> Report | None:

@@ -90,7 +90,8 @@ class PartialUnlearningShapley(OwnEvaluator, ModelMixin):
     are conditional on one draw of their minibatches. The draw is the same for all target sets, and depends on the set
     D, not on the order of its points. OpenDataVal has no such evaluator.
 
-    Values: gain of utility, in its unit (for accuracy a fraction); positive values raise it.
+    Values: gain of utility, in its unit (for accuracy a fraction); positive values raise it. Each is of a game of its
+    own, so values do not add up to the utility of all players, and are no shares in which money can be divided.
 
     Takes: classifications, regressions and texts; points and subsets. The model is a network of torch.
 

@@ -40,6 +40,17 @@ def advise(
         ),
     ],
     label: LabelOption = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="Column that names the provider of each row, which is no feature.", metavar="COLUMN"),
+    ] = None,
+    valid: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with the same columns on which models will be judged; the pilot uses rows of DATA.",
+            metavar="FILE",
+        ),
+    ] = None,
     budget: Annotated[
         str,
         typer.Option(
@@ -74,7 +85,7 @@ def advise(
     seconds = parse_duration(budget) or 0.0
     reading = reading_of(None, features, drop, types, decimal)
     boards = partial(gains_of_boards, results)
-    advice = advise_data((data, None, label), reading, goal.value, seconds, boards, seed, console)
+    advice = advise_data((data, None, label, group, valid), reading, goal.value, seconds, boards, seed, console)
     for line in advice.lines:
         console.say(line)
     if advice.evaluator is not None:
@@ -82,4 +93,6 @@ def advise(
         repeated = {"--features": features, "--drop": drop, "--as": types}
         words += [word for option, given in repeated.items() for each in given or () for word in (option, each)]
         words += [] if decimal is None else ["--decimal", decimal.value]
-        console.say(shlex.join(words) + (" --group COLUMN" if goal is For.pay else ""))
+        words += [] if group is None else ["--group" if goal is For.pay else "--drop", group]
+        words += [] if valid is None else ["--valid", str(valid)]
+        console.say(shlex.join(words) + (" --group COLUMN" if goal is For.pay and group is None else ""))

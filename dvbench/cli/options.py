@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,6 +29,13 @@ class Decimal(StrEnum):
 
     point = "."
     comma = ","
+
+
+class Kind(StrEnum):
+    """Kind of a table's problem."""
+
+    classification = "classification"
+    regression = "regression"
 
 
 DeviceOption = Annotated[
@@ -59,6 +67,7 @@ TypesOption = Annotated[
     ),
 ]
 DecimalOption = Annotated[Decimal | None, typer.Option(help="Decimal mark, where numbers can be read in two ways.")]
+KindOption = Annotated[Kind | None, typer.Option(help="Kind of problem. By default it follows from the label.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")]
 ResultsOption = Annotated[Path, typer.Option(help="Results folder.", metavar="DIR")]
 
@@ -93,6 +102,40 @@ def parse_duration(text: str | None) -> float | None:
     if match is None or not float(match[1]):
         raise UserError(f"a time is a number with a unit, s, min, h or d, such as 30min or 2h, not '{text}'")
     return float(match[1]) * UNITS[match[2]]
+
+
+def parse_parameters(options: list[str] | None) -> dict[str, Any]:
+    """Parameters of a plug-in, by options ``--parameter NAME=VALUE``.
+
+    A value is written as in TOML; a text can be written without quotes if it begins with a letter.
+
+    Raises
+    ------
+    UserError
+        If it is something else, or a parameter is given twice.
+    """
+    parameters: dict[str, Any] = {}
+    for option in options or ():
+        name, equals, text = (part.strip() for part in option.partition("="))
+        if not equals or not name.isidentifier() or not text:
+            raise UserError(f"--parameter is NAME=VALUE, such as permutations=500, not '{option}'")
+        if name in parameters:
+            raise UserError(f"--parameter {name} is given twice")
+        parameters[name] = _toml(name, text)
+    return parameters
+
+
+def _toml(name: str, text: str) -> Any:
+    try:
+        (value,) = tomllib.loads(f"value = {text}").values()
+    except (tomllib.TOMLDecodeError, ValueError):
+        if re.fullmatch(r"[A-Za-z][\w.:-]*", text):
+            return text
+        raise UserError(
+            f"the value of --parameter {name} is a number, true, false, a text in quotes, a list or a table of TOML, "
+            f"not '{text}'"
+        ) from None
+    return value
 
 
 def reading_of(

@@ -13,6 +13,7 @@ from dvbench.cli.options import (
     DeviceOption,
     DropOption,
     FeaturesOption,
+    KindOption,
     LabelOption,
     ModelOption,
     SeedOption,
@@ -28,8 +29,12 @@ def select(
     fraction: Annotated[float, typer.Option(help="Fraction of the rows to keep, above 0 and at most 1.")],
     label: LabelOption = None,
     strategy: Annotated[
-        str, typer.Option(help="Name of a selection strategy, or 'module:Class' for your own; see 'list selection'.")
-    ] = "chg_shapley",
+        str,
+        typer.Option(
+            help="Name of a selection strategy, or 'module:Class' for your own; see 'list selection'. By default "
+            "the first in the published results of the suite selection-features."
+        ),
+    ] = "grad_match_pb",
     evaluator: Annotated[
         str | None, typer.Option(help="With --strategy evaluator_values: the evaluator whose highest values are kept.")
     ] = None,
@@ -38,6 +43,7 @@ def select(
     drop: DropOption = None,
     types: TypesOption = None,
     decimal: DecimalOption = None,
+    kind: KindOption = None,
     valid: Annotated[
         Path | None,
         typer.Option(
@@ -75,7 +81,7 @@ def select(
         data, data.with_name(f"{data.stem}-kept.csv") if out is None else out, *([valid] if valid else [])
     )
     how = check_settings(strategy, fraction, model, seed, {"epochs": epochs, "every": every})
-    reading = reading_of("classification", features, drop, types, decimal)
+    reading = reading_of(None if kind is None else kind.value, features, drop, types, decimal)
     read = read_data(data, None, label, None, valid, reading)
     params = {} if evaluator is None else {"evaluator": evaluator}
     selection = select_data(read, strategy, params, model, how, seed, device.value, console)

@@ -14,20 +14,15 @@ from dvbench.cli.options import (
     DeviceOption,
     DropOption,
     FeaturesOption,
+    KindOption,
     LabelOption,
     ModelOption,
     SeedOption,
     TableArgument,
     TypesOption,
+    parse_parameters,
     reading_of,
 )
-
-
-class Kind(StrEnum):
-    """Kind of a table's problem."""
-
-    classification = "classification"
-    regression = "regression"
 
 
 class Utility(StrEnum):
@@ -55,11 +50,18 @@ def value(
             "recommend, and the reason is printed."
         ),
     ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Parameter of the evaluator, such as permutations=500; see 'describe'. Repeatable.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
     model: ModelOption = "logistic_regression",
     utility: Annotated[
         Utility | None, typer.Option(help="What a model is judged by, if the evaluator judges models.")
     ] = None,
-    kind: Annotated[Kind | None, typer.Option(help="Kind of problem. By default it follows from the label.")] = None,
+    kind: KindOption = None,
     features: FeaturesOption = None,
     drop: DropOption = None,
     types: TypesOption = None,
@@ -79,8 +81,8 @@ def value(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file to which the values are written; the picture lies beside it. By default DATA-values.csv, "
-            "beside the table.",
+            help="CSV file to which the values are written; the picture, and what the values were made with, lie "
+            "beside it. By default DATA-values.csv, beside the table.",
             metavar="FILE",
         ),
     ] = None,
@@ -92,15 +94,20 @@ def value(
     the data of each provider worth?
     """
     from dvbench import console
+    from dvbench.errors import plain
     from dvbench.own_data.door import settings_of, value_data
-    from dvbench.own_data.output import check_output, default_output
+    from dvbench.own_data.output import check_output, default_output, replaced
 
     path = check_output(data, default_output(data) if out is None else out, *([valid] if valid else []))
-    how = settings_of(evaluator, model, None if utility is None else utility.value, folds, seed, None, device.value)
+    judge = None if utility is None else utility.value
+    how = settings_of(evaluator, model, judge, folds, seed, None, device.value, parse_parameters(parameter))
     reading = reading_of(None if kind is None else kind.value, features, drop, types, decimal)
     values = value_data(data, None, label, group, valid, reading, how, console)
+    earlier = replaced(path, values.made_with)
     values.to_csv(path)
     values.plot(path.with_suffix(".png"))
     console.say(values.summary(reading=False))
+    if earlier:
+        console.say(f"note: {plain(earlier)}")
     console.say(f"values: {path}")
     console.say(f"picture: {path.with_suffix('.png')}")

@@ -7,6 +7,7 @@ this table. The advice can be that nothing is better than random values, or than
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ PLANTED: dict[Goal, str] = {
 }
 MOST_GAIN: dict[Goal, float] = {"find": 0.5, "select": 1.0, "pay": 1.0}
 CANDIDATES = 6
+CHEAP = 0.05  # of the budget
+LEAST_SAVED = 1.0  # seconds; less is no reason to prefer a lower gain
 MAJORITY = 0.9  # of one class, from which on flipped labels stand out by their class alone
 FOLDS = How.folds  # of `dvbench value`, which values all rows
 
@@ -110,7 +113,7 @@ class Advice:
 
 
 def advise_data(
-    given: tuple[Any, Any, str | None],
+    given: tuple[Any, Any, str | None, Any, Any],
     reading: Mapping[str, Any],
     goal: Goal,
     budget: float,
@@ -124,7 +127,7 @@ def advise_data(
     Parameters
     ----------
     given : tuple
-        X, y and label of `dvbench.advise`.
+        X, y, label, groups and validation of `dvbench.advise`.
     reading : mapping
         Other arguments of `dvbench.tables.reading.read_arrays`.
     goal : {"find", "select", "pay"}
@@ -142,11 +145,13 @@ def advise_data(
     UserError
         If the table or a setting cannot be used.
     """
-    X, y, label = given
+    X, y, label, groups, validation = given
     try:
         check_settings(goal, budget)
         check_seed(seed)
-        table, _ = read_data(X, y, label, None, None, reading)
+        # A provider's name is no feature. The pilot makes providers and validation sets of its own.
+        table, _ = read_data(X, y, label, groups, validation, reading)
+        table = replace(table, group=None, source=replace(table.source, groups=None))
         said = Worded(report, words)
         advice = advise_table(table, goal, budget, boards(), seed, said)
     except UserError as error:
@@ -184,6 +189,7 @@ def advise_table(
     UserError
         If the table is no classification, has too few rows, or the budget is too small.
     """
+    begun = time.perf_counter()
     for line in (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
         report.say(line)
     check(table)
@@ -204,7 +210,7 @@ def advise_table(
     chosen.sort(key=lambda each: each.pilot)
     names = ", ".join(f"{each.name} ({in_words(each.pilot)})" for each in chosen)
     report.say(f"pilot: {min(len(table.rows), MOST_ROWS)} rows{PLANTED[goal]}, repeated on other rows: {names}")
-    trials = run_pilot(table, goal, [each.name for each in chosen], budget, seed, report)
+    trials = run_pilot(table, goal, [each.name for each in chosen], budget, seed, report, time.perf_counter() - begun)
     measured = [_measured(each, trials[each.name]) for each in chosen if each.name in trials]
     return conclude(goal, measured, {name: np.array(trial.gains) for name, trial in trials.items()})
 
@@ -218,7 +224,10 @@ def _measured(candidate: Candidate, trial: Trial) -> Candidate:
 def check(table: Table) -> None:
     """Raise a `UserError` if no pilot can be made with a table."""
     if table.source.kind != "classification":
-        raise UserError(f"the pilot needs classes, and '{table.label}' is a number: choose another --label")
+        raise UserError(
+            f"the pilot needs classes, and '{table.label}' is a number: 'dvbench value' values the rows of a "
+            "regression; no published suite compares evaluators on them"
+        )
     if len(table.rows) < LEAST_ROWS:
         raise UserError(f"{len(table.rows)} rows are too few for a pilot: at least {LEAST_ROWS} are needed")
 
@@ -244,6 +253,8 @@ def candidates(
 ) -> list[Candidate]:
     """Return the evaluators that gained most on the nearest problems, as many as fit the budget.
 
+    One that gained nothing there is tried too if it is cheap: these are other tables.
+
     Raises
     ------
     UserError
@@ -257,26 +268,36 @@ def candidates(
     # An evaluator that was measured on some of the problems only is no candidate: its mean would be one of others.
     means = {name: float(np.mean(each)) for name, each in gains.items() if len(each) == max(map(len, gains.values()))}
     rows = min(len(table.rows), MOST_ROWS)
-    fitting, cheapest, left = list[Candidate](), math.inf, budget
+    fitting, cheapest = list[Candidate](), math.inf
     for name in sorted(means, key=lambda name: -means[name]):
         pilot, whole = _seconds(table, goal, name, int(rows * PARTS[0])), _seconds(table, goal, name, len(table.rows))
         if math.isnan(pilot):
             continue
         needed = LEAST_REPEATS * pilot
-        if means[name] <= 0:
-            break
-        cheapest = min(cheapest, max(needed, FOLDS * whole))
-        if needed <= left and FOLDS * whole <= budget and len(fitting) < CANDIDATES:
+        if means[name] <= 0 and (name == "random" or needed > CHEAP * budget):
+            continue
+        cheapest = cheapest if means[name] <= 0 else min(cheapest, max(needed, FOLDS * whole))
+        if needed <= budget and FOLDS * whole <= budget:
             fitting.append(Candidate(name, means[name], pilot, FOLDS * whole))
-            left -= needed
-    if not fitting:
+    if math.isinf(cheapest) or not fitting:
         if math.isinf(cheapest):
             raise UserError("no evaluator with known costs gained more than random values on the nearest problems")
         raise UserError(
             f"--budget {in_words(budget)} is too small: the cheapest evaluator that gains something on the nearest "
             f"problems is expected to need {in_words(cheapest)}"
         )
-    return fitting
+    return _within(budget, fitting)
+
+
+def _within(budget: float, fitting: Sequence[Candidate]) -> list[Candidate]:
+    """Return those that fit together, in their order: first cheap ones, which leave time for the others."""
+    cheap = [each for each in fitting if LEAST_REPEATS * each.pilot <= CHEAP * budget]
+    chosen, left = list[Candidate](), budget
+    for each in (*cheap[: CANDIDATES // 2], *fitting):
+        if each not in chosen and len(chosen) < CANDIDATES and LEAST_REPEATS * each.pilot <= left:
+            chosen.append(each)
+            left -= LEAST_REPEATS * each.pilot
+    return [each for each in fitting if each in chosen]
 
 
 def _seconds(table: Table, goal: Goal, name: str, rows: int) -> float:
@@ -318,8 +339,11 @@ def conclude(goal: Goal, chosen: Sequence[Candidate], gains: dict[str, np.ndarra
         return Advice(None, float(gains[best].mean()), *intervals[best], gains, tuple(lines))
     alike = [each for each in chosen if each.name == best or _interval(gains[best] - gains[each.name], tail)[0] <= 0]
     alike = [each for each in alike if intervals[each.name][0] > 0]
-    pick = min(alike, key=lambda each: each.whole)
-    why = "it gains most" if pick.name == best else f"it cannot be told from {best}, which gains most, and is cheaper"
+    first = next(each for each in chosen if each.name == best)
+    cheapest = min(alike, key=lambda each: each.whole)
+    saves = cheapest.whole < first.whole - LEAST_SAVED
+    pick = cheapest if saves else first
+    why = f"it cannot be told from {best}, which gains most, and saves time" if saves else "it gains most"
     lines.append(f"advice: {pick.name}, because {why}; valuing all rows takes about {in_words(pick.whole)}")
     return Advice(pick.name, float(gains[pick.name].mean()), *intervals[pick.name], gains, tuple(lines))
 

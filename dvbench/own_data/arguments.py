@@ -9,7 +9,9 @@ _OPTION = re.compile(
     r"|--(?P<named>kind|utility) (?P<value>classification|regression|accuracy|log_loss|mse)"
     r"|--drop '(?P<dropped>[^'\n]+)'"
     r"|--decimal (?P<mark>[.,])"
+    r"|--strategy=(?P<strategy>\w+) --evaluator=(?P<evaluator>\w+)"
     r"|--folds (?P<folds>\d+)"
+    r"|--parameter (?P<parameter>\w+)=(?P<setting>\w+)"
     r"|--(?P<other>label|group|evaluator|model|utility|kind|features|drop|as|valid|folds|seed|device|fraction|strategy|goal|budget|results)\b"
 )
 _ARGUMENTS = {"group": "groups", "as": "types", "valid": "validation"}
@@ -32,6 +34,10 @@ def _argument(option: re.Match[str]) -> str:
         return f"drop=[{option['dropped']!r}]"
     if option["mark"]:
         return f"decimal={option['mark']!r}"
+    if option["strategy"]:
+        return f"strategy={option['strategy']!r}, params={{'evaluator': {option['evaluator']!r}}}"
+    if option["parameter"]:
+        return f"parameters={{{option['parameter']!r}: {option['setting']}}}"
     if option["folds"]:
         return f"folds={option['folds']}"
     return f"`{_ARGUMENTS.get(option['other'], option['other'])}`"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from dvbench.errors import UserError
+from dvbench.games import enumerable
 from dvbench.registry import Entry
 from dvbench.settings import Kind
 
 Utility = Literal["accuracy", "log_loss", "mse"]
 UTILITIES: dict[Kind, tuple[Utility, ...]] = {"classification": ("accuracy", "log_loss"), "regression": ("mse",)}
 FOR_ROWS, FOR_GROUPS, FOR_REGRESSION = "knn_shapley", "partial_unlearning_shapley", "data_oob"
+SET_ELSEWHERE = {"utility": "--utility", "random_state": "--seed"}
 ENUMERATING = ("beta_shapley", "data_shapley")  # exact with as many permutations as all coalitions cost
-FEW_GROUPS = 10  # all coalitions of so many are about a thousand trainings
+FEW_GROUPS = 12  # all coalitions of so many are 4,096 trainings
 FOLD_PERMUTATIONS = 2  # in each fold; the least with standard errors
 # These train models and predict with them, or use none. All others need gradients of a network.
 WITH_ANY_MODEL = (
@@ -93,6 +96,22 @@ def evaluator_parameters(entry: Entry, utility: Utility, rows_in_folds: bool, gr
     return params | (
         {"sampling": {"permutations": FOLD_PERMUTATIONS}} if rows_in_folds and _takes(entry, "sampling") else {}
     )
+
+
+def enumerates(entry: Entry, params: Mapping[str, Any], groups: int) -> bool:
+    """Whether an evaluator trains on all coalitions of the groups, with these parameters."""
+    permutations = params.get("permutations")
+    return (
+        entry.name in ENUMERATING and groups > 1 and isinstance(permutations, int) and enumerable(groups, permutations)
+    )
+
+
+def check_parameters(entry: Entry, given: Mapping[str, Any]) -> None:
+    """Raise a `UserError` if an evaluator has no such parameter, or if it has an option of its own."""
+    for name, option in SET_ELSEWHERE.items():
+        if name in given:
+            raise UserError(f"give {name} as {option}, not as a parameter of {entry.name}")
+    entry.check_parameters(given)
 
 
 def check_model(evaluator: str, network: bool, model: str) -> None:

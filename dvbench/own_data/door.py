@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dvbench.errors import UserError, validation_message
+from dvbench.own_data.defaults import check_parameters
 from dvbench.own_data.value import TRAINING, How, Observer, choose, value_table
 from dvbench.settings import Training
 
@@ -64,6 +65,7 @@ def settings_of(
     seed: int,
     training: Mapping[str, Any] | None,
     device: str,
+    parameters: Mapping[str, Any] | None = None,
 ) -> How:
     """Check settings before a table is read; imports no torch.
 
@@ -77,7 +79,7 @@ def settings_of(
     from dvbench.registry import find
 
     if evaluator is not None:
-        find("evaluators", evaluator)
+        check_parameters(find("evaluators", evaluator), parameters or {})
     if isinstance(model, str):
         find("models", model)
     if not isinstance(folds, int) or isinstance(folds, bool) or folds < 2:
@@ -89,7 +91,9 @@ def settings_of(
         raise UserError(validation_message(error)) from error
     if trained.epochs < 1:
         raise UserError("epochs must be at least 1: an untrained model values nothing")
-    return How(evaluator, model, utility, folds, seed, trained, device)
+    if parameters and evaluator is None:
+        raise UserError("parameters are those of an evaluator: choose one with --evaluator")
+    return How(evaluator, model, utility, folds, seed, trained, device, dict(parameters or {}))
 
 
 def check_seed(seed: object) -> None:

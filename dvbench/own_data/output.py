@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from dvbench.errors import UserError
 
@@ -30,15 +33,44 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
     UserError
         If it is not the path of a file beside which a picture can be written.
     """
-    picture = out.with_suffix(".png") if out.name else out
+    picture, settings = (out.with_suffix(".png"), settings_file(out)) if out.name else (out, out)
     if out.is_dir() or not out.name:
         raise UserError(f"{out} is a folder: give the path of a .csv file as --out")
-    if picture == out:
-        raise UserError(f"{out} would be overwritten by the picture: give a .csv file as --out")
+    if out in (picture, settings):
+        what = "picture" if picture == out else "settings"
+        raise UserError(f"{out} would be overwritten by the {what}: give a .csv file as --out")
     for read in (data, *others):
-        if read.resolve() in (out.resolve(), picture.resolve()):
+        if read.resolve() in (out.resolve(), picture.resolve(), settings.resolve()):
             raise UserError(f"{read} would be overwritten: give another --out")
     folder = next(folder for folder in out.absolute().parents if folder.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"cannot write {out}: {folder} is not a folder that you can write to; give another --out")
     return out
+
+
+def settings_file(out: Path) -> Path:
+    """Return the file beside values that says what they were made with."""
+    return out.with_suffix(".json")
+
+
+def replaced(out: Path, made_with: Mapping[str, Any]) -> str | None:
+    """Say that values will be replaced that were made in another way; None if there are none.
+
+    Parameters
+    ----------
+    out : Path
+        Of the values.
+    made_with : mapping
+        Of the new values.
+    """
+    if not out.exists():
+        return None
+    try:
+        before = json.loads(settings_file(out).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = None
+    if not isinstance(before, dict):
+        return f"{out} is replaced; no file says how its values were made"
+    after = json.loads(json.dumps(dict(made_with), default=str))
+    changed = [f"{name} {before.get(name)}" for name in after if before.get(name) != after[name]]
+    return f"{out} is replaced; its values were made with {', '.join(changed)}" if changed else None

@@ -20,6 +20,7 @@ BARS = 15  # in each panel of rows
 GROUPS = 40
 HIGH, LOW = "#2a7f62", "#b5482a"
 NAME = 24  # characters
+VISIBLE = 0.05  # of the longest bar; shorter ones look like none
 
 
 def draw(frame: pd.DataFrame, how: str, numbering: str) -> Figure:
@@ -47,10 +48,11 @@ def draw(frame: pd.DataFrame, how: str, numbering: str) -> Figure:
     panels = [(bars, f"{what} by value")] if len(bars) <= limit else _ends(bars, limit // 2, what)
     height = 1.6 + 0.26 * max(len(panel) for panel, _ in panels)
     figure = Figure(figsize=(7.5, height) if len(panels) == 1 else (11, height), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharex=True, squeeze=False)[0]
+    shared = _of_one_size([panel for panel, _ in panels])
+    axes = figure.subplots(1, len(panels), sharex=shared, squeeze=False)[0]
     for each, (panel, title) in zip(axes, panels, strict=True):
         _draw_bars(each, panel)
-        each.set_title(title, fontsize=10)
+        each.set_title(title if shared else f"{title} (scale of its own)", fontsize=10)
     lines = "; error bars: standard deviation over folds" if "spread" in frame else ""
     lines = "; error bars: standard error" if "standard_error" in frame else lines
     figure.suptitle("\n".join(textwrap.wrap(how + lines, 95)), fontsize=9, parse_math=False)
@@ -94,6 +96,12 @@ def _ends(bars: list[dict[str, Any]], shown: int, what: str) -> list[tuple[list[
         (bars[:shown], f"the {shown} most valuable {what}"),
         (bars[: -shown - 1 : -1], f"the {shown} least valuable {what}"),
     ]
+
+
+def _of_one_size(panels: Sequence[Sequence[dict[str, Any]]]) -> bool:
+    """Whether the bars of each panel can be seen on the scale of the longest of all."""
+    longest = [max(abs(float(bar["value"])) for bar in panel) for panel in panels]
+    return min(longest) >= VISIBLE * max(longest)
 
 
 def _draw_bars(axes: Axes, bars: Sequence[dict[str, Any]]) -> None:

@@ -34,6 +34,8 @@ MOST_ROWS, LEAST_ROWS = 600, 60
 PARTS = (0.6, 0.2)  # of training and validation rows; the rest is the test set
 LEAST_REPEATS, MOST_REPEATS = 4, 12
 PROVIDERS = 10
+LATEST = 1.1  # of the budget; a repeat that takes longer than the others is ended
+SHORTEST = 0.1  # seconds that an evaluator is given when the budget is over
 LEAST_SECONDS = 2.0  # that an evaluator is given, so that its time says what budget is needed
 
 
@@ -59,7 +61,7 @@ class Trial:
 
 
 def run_pilot(
-    table: Table, goal: Goal, names: Sequence[str], budget: float, seed: int, report: Report
+    table: Table, goal: Goal, names: Sequence[str], budget: float, seed: int, report: Report, spent: float = 0.0
 ) -> dict[str, Trial]:
     """Return what evaluators gain in as many repeats as fit; one that fails or is too slow is left out.
 
@@ -74,16 +76,20 @@ def run_pilot(
     seed : int
     report : Report
         Shows progress, and what failed.
+    spent : float
+        Seconds of the budget that are over.
 
     Raises
     ------
     UserError
         If all fail, or for none there is time for `LEAST_REPEATS` repeats.
     """
+    begun, kept = time.perf_counter() - spent, {name: Trial() for name in names}
     for name in names:
         find("evaluators", name).load()
     _Measure(table, goal, seed, 0)("random")  # imports take seconds, which say nothing about evaluators
-    begun, kept = time.perf_counter(), {name: Trial() for name in names}
+    part = f"and {LEAST_REPEATS} repeats of all do not fit into {in_words(budget)}"
+    took: dict[str, float] = {}  # seconds of the last repeat, with what it takes to measure the gain
     late, slow = list[str](), list[float]()  # those that the budget left out, and seconds of those that finished
 
     def left() -> float:
@@ -94,19 +100,22 @@ def run_pilot(
         report.say(f"note: {name} is left out: {why}")
 
     def attempt(measure: _Measure, name: str, limit: float) -> float:
-        """Measure an evaluator once; returns the seconds, and NaN if it is left out."""
+        """Measure an evaluator once; returns the seconds, NaN if it is left out, and infinity if this came too late."""
         clock = time.perf_counter()
         try:
             with enforced(Limits(seconds=limit)):
                 gain, seconds = measure(name)
         except (UserError, FloatingPointError) as error:
             ended = any(isinstance(each, TimedOutError) for each in (error, error.__cause__))
+            if ended and len(kept[name].gains) >= LEAST_REPEATS:
+                return math.inf  # this repeat is not counted
             late.extend([name] if ended else [])
-            leave_out(name, f"it takes longer than {in_words(limit)}, too long for the budget" if ended else error)
+            leave_out(name, f"it takes longer than {in_words(limit)}, {part}" if ended else error)
             return math.nan
         kept[name].gains.append(gain)
         kept[name].seconds.append(seconds)
-        return time.perf_counter() - clock
+        took[name] = time.perf_counter() - clock
+        return took[name]
 
     with report.counting("repeat") as observe:
         measure, taken = _Measure(table, goal, seed, 0), 0.0
@@ -115,7 +124,7 @@ def run_pilot(
             limit = max((left() - (LEAST_REPEATS - 1) * taken) / LEAST_REPEATS, LEAST_SECONDS)
             seconds = attempt(measure, name, limit)
             if not math.isnan(seconds) and (LEAST_REPEATS - 1) * (taken + seconds) > left():
-                leave_out(name, f"it took {in_words(seconds)}, too long for the budget")
+                leave_out(name, f"it took {in_words(seconds)}, {part}")
                 slow.append(seconds)
                 late.append(name)
             elif not math.isnan(seconds):
@@ -123,11 +132,24 @@ def run_pilot(
         for repeat in range(1, MOST_REPEATS):
             if not kept:
                 break
-            observe(repeat, MOST_REPEATS, budget - left())
-            if repeat >= LEAST_REPEATS and taken > left():
+            while len(kept) > 1 and (LEAST_REPEATS - repeat) * taken > left():
+                slowest = max(kept, key=took.__getitem__)
+                taken -= took[slowest]
+                late.append(slowest)
+                leave_out(slowest, f"it took {in_words(took[slowest])}, {part}")
+            fitting = int(left() / taken) if taken else MOST_REPEATS
+            if repeat >= LEAST_REPEATS and fitting < 1:
                 break
-            measure = _Measure(table, goal, seed, repeat)
-            taken = sum(seconds for name in list(kept) if (seconds := attempt(measure, name, budget)) >= 0)
+            total = min(MOST_REPEATS, max(repeat + fitting, LEAST_REPEATS))
+            observe(repeat, total, budget - left(), max(left(), 0.0))
+            measure, taken = _Measure(table, goal, seed, repeat), 0.0
+            for name in list(kept):
+                seconds = attempt(measure, name, max(left() + (LATEST - 1) * budget, SHORTEST))
+                taken += 0.0 if math.isnan(seconds) else seconds
+                if math.isinf(seconds):
+                    break
+    repeats = min((len(trial.gains) for trial in kept.values()), default=0)
+    kept = {name: Trial(trial.gains[:repeats], trial.seconds[:repeats]) for name, trial in kept.items()}
     if not kept and late:
         needed = max(1.2 * LEAST_REPEATS * min(slow, default=budget), 2 * budget)
         raise UserError(

@@ -13,7 +13,7 @@ from dvbench.errors import UserError, one_line
 from dvbench.files import write_atomically
 from dvbench.own_data.door import Report, check_seed
 from dvbench.own_data.value import How, choose, joined, value_table
-from dvbench.registry import find
+from dvbench.registry import Entry, find
 from dvbench.settings import ModelSettings, Noise, SelectionSettings
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from dvbench.selecting.contract import SelectionStrategy
     from dvbench.tables.reading import Table
 
-STRATEGY, MODEL = "chg_shapley", "logistic_regression"
 TRAINING = {"every": 5, "epochs": 30, "batch_size": 32, "lr": 0.01}
 
 
@@ -82,6 +81,23 @@ class Selection:
         write_atomically(Path(path), self.kept.to_csv(index=False).encode())
 
 
+def find_strategy(name: str) -> Entry:
+    """Find a selection strategy; if an evaluator has the name, the error says how to keep its highest values."""
+    try:
+        return find("selection", name)
+    except UserError:
+        try:
+            evaluator = find("evaluators", name).name
+        except UserError:
+            evaluator = None
+        if evaluator is None or ":" in name:
+            raise
+    raise UserError(
+        f"{evaluator} is an evaluator and no selection strategy: keep the rows of its highest values with "
+        f"--strategy=evaluator_values --evaluator={evaluator}"
+    )
+
+
 def check_settings(
     strategy: str, fraction: float, model: str, seed: int, training: Mapping[str, Any] | None
 ) -> SelectionSettings:
@@ -96,7 +112,7 @@ def check_settings(
 
     from dvbench.errors import validation_message
 
-    find("selection", strategy)
+    find_strategy(strategy)
     find("models", model)
     if isinstance(fraction, bool) or not isinstance(fraction, int | float) or not 0 < fraction <= 1:
         raise UserError(f"--fraction is above 0 and at most 1, not {fraction!r}: 0.3 keeps 30% of the rows")
@@ -166,8 +182,11 @@ def select_data(
     """
     table, validation = read
     if table.source.kind != "classification":
-        raise UserError(f"selection strategies choose rows of classes, and {table.label} is a number: try --kind")
-    name, model = find("selection", strategy).name, find("models", model).name
+        raise UserError(
+            f"selection strategies choose rows of classes, and '{table.label}' is a number: 'dvbench value' values the "
+            "rows of a regression; --kind classification takes every number as a class"
+        )
+    name, model = find_strategy(strategy).name, find("models", model).name
     for line in () if report is None else (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
         assert report is not None
         report.say(line)

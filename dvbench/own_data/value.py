@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,14 +12,18 @@ import numpy as np
 from dvbench.errors import UserError
 from dvbench.own_data.defaults import (
     check_model,
+    check_parameters,
     chosen_utility,
     default_evaluator,
+    enumerates,
     evaluator_parameters,
     takes_utility,
 )
+from dvbench.own_data.sampling_error import errors_of_means, sampling_remarks
 from dvbench.own_data.values import Values, chance_remark, differ_by_chance, ranks, tie_remarks
 from dvbench.registry import find
 from dvbench.settings import EvaluatorSettings, Training
+from dvbench.version import __version__
 
 if TYPE_CHECKING:
     from dvbench.execution.valuation_output import ValuationOutput
@@ -31,7 +35,7 @@ RANDOMNESS = "the table"  # one key for all tables, so that equal tables have eq
 TRAINING = Training(epochs=20, batch_size=32, lr=0.01)
 MODEL = "logistic_regression"
 NOT_JUDGED = "no validation set, because the evaluator uses none"
-Observer = Callable[[int, int, float], None]
+Observer = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class How:
     seed : int
     training : Training
     device : str
+    parameters : mapping
+        Of the evaluator.
     """
 
     evaluator: str | None = None
@@ -57,6 +63,7 @@ class How:
     seed: int = 0
     training: Training = TRAINING
     device: str = "auto"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,10 +113,16 @@ def choose(table: Table, how: How, validated: bool = False) -> Choice:
     if why_utility:
         lines.append(f"utility: {utility}, because {why_utility}; --utility chooses another")
     groups = 0 if table.source.groups is None else len(np.unique(table.source.groups))
-    params = evaluator_parameters(entry, utility, not grouped and not validated, groups)
-    if "permutations" in params:
-        lines.append(f"values are exact for this model: it is trained on all {2**groups:,} coalitions of the groups")
-    if "sampling" in params:
+    check_parameters(entry, how.parameters)
+    chosen = evaluator_parameters(entry, utility, not grouped and not validated, groups)
+    params = chosen | dict(how.parameters)
+    if enumerates(entry, params, groups):
+        folds = "" if validated else " in each fold"
+        lines.append(
+            f"values are exact for this model: it is trained on all {2**groups:,} coalitions of the groups{folds}; "
+            "--parameter permutations=10 would sample them"
+        )
+    if "sampling" in chosen and "sampling" not in how.parameters:
         lines.append(f"sampling: {params['sampling']['permutations']} permutations of the rows in each fold")
     settings = EvaluatorSettings(name=evaluator, params=params)
     return Choice(settings, model, name, utility, tuple(lines))
@@ -157,22 +170,24 @@ def value_table(
         observe(0, len(parts), 0.0)
     clock = time.perf_counter()
     found = np.full((len(parts), len(source.labels) if items is None else int(items.max()) + 1), np.nan)
-    errors = np.full(found.shape[1], np.nan)
+    errors = np.full(found.shape, np.nan)
     for number, (players, judges) in enumerate(parts):
         valued, groups = (players, None) if items is None else np.unique(items[players], return_inverse=True)
         problem = _problem(table, validation if judged else None, players, judges, groups, how.seed)
         output = valuation_of(problem, choice, how, number, len(parts))
         found[number, valued] = output.arrays["values"]
-        if len(parts) == 1 and "standard_errors" in output.arrays:
-            errors[valued] = output.arrays["standard_errors"]
+        if "standard_errors" in output.arrays:
+            errors[number, valued] = output.arrays["standard_errors"]
         if observe:
             observe(number + 1, len(parts), time.perf_counter() - clock)
     mean = np.nanmean(found, axis=0)
     extra = {} if len(parts) == 1 else {"spread": np.nanstd(found, axis=0, ddof=1 if len(parts) > 2 else 0)}
-    if np.isfinite(errors).all():
-        extra = {"standard_error": errors}
+    if len(parts) == 1 and np.isfinite(errors).all():
+        extra = {"standard_error": errors[0]}
     how_judged = ("one validation set" if validation is not None else f"{len(parts)} folds") if judged else NOT_JUDGED
-    return _result(table, choice, mean, extra, how_judged, differ_by_chance(found, errors), started)
+    remarks = sampling_remarks(choice.settings, mean, errors_of_means(found, errors), grouped=items is not None)
+    chance = differ_by_chance(found, errors[0])
+    return _result(table, choice, mean, extra, how_judged, chance, remarks, how.seed, started)
 
 
 def _parts(table: Table, how: How, validation: Source | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -220,7 +235,23 @@ def _judge(choice: Choice) -> str:
     """The model, and its utility, in words; an evaluator without `input_model` uses none."""
     if not hasattr(find("evaluators", choice.settings.name).load(), "input_model"):
         return "no model"
-    return f"{choice.model_name} ({choice.utility})"
+    linear = choice.model_name == MODEL and choice.utility == "mse"  # which it is for a regression
+    return f"{'linear_regression' if linear else choice.model_name} ({choice.utility})"
+
+
+def _made_with(choice: Choice, judged: str, seed: int) -> dict[str, Any]:
+    from dvbench.execution.resume import evaluator_version
+
+    return {
+        "evaluator": choice.settings.name,
+        "evaluator_version": evaluator_version(choice.settings),
+        "parameters": choice.settings.params,
+        "model": choice.model_name,
+        "utility": choice.utility,
+        "valued_on": judged,
+        "seed": seed,
+        "dvbench_version": __version__,
+    }
 
 
 def joined(source: Source, validation: Source) -> Source:
@@ -261,6 +292,8 @@ def _result(
     extra: dict[str, np.ndarray],
     judged: str,
     by_chance: bool,
+    sampling: Sequence[str],
+    seed: int,
     started: float,
 ) -> Values:
     import pandas as pd
@@ -283,8 +316,9 @@ def _result(
         judged=judged,
         numbering=table.numbering,
         understood=(*table.understood, *choice.lines),
-        remarks=(*table.remarks, *remarks),
+        remarks=(*table.remarks, *remarks, *sampling),
         seconds=time.perf_counter() - started,
         reading_remarks=len(table.remarks),
         separable=not by_chance,
+        made_with=_made_with(choice, judged, seed),
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dvbench.files import write_atomically
+from dvbench.own_data.output import settings_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +50,8 @@ class Values:
         How many of the remarks are about the table.
     separable : bool
         Whether the values differ by more than chance, see `differ_by_chance`.
+    made_with : mapping
+        Evaluator, its version and parameters, model, utility, what players were valued on, seed and version of dvbench.
     """
 
     values: pd.DataFrame
@@ -61,6 +66,7 @@ class Values:
     seconds: float
     reading_remarks: int = 0
     separable: bool = True
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def grouped(self) -> bool:
@@ -94,6 +100,8 @@ class Values:
         if rows := self.suspects():
             numbers = ", ".join(map(str, rows))
             lines += ["", f"check the labels of these first, by {self.numbering}: {numbers}"]
+        elif self.kind == "regression" and not self.grouped:
+            lines += ["", "which rows to check first is said for classes only; here, look at the least valuable rows"]
         if not reading:
             lines += [f"note: {remark}" for remark in self.remarks[self.reading_remarks :]]
         return "\n".join(lines)
@@ -128,8 +136,9 @@ class Values:
         return figure
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the values to a CSV file."""
+        """Write the values to a CSV file, and what they were made with to a file beside it, with the suffix .json."""
         write_atomically(Path(path), self.values.to_csv(index=False).encode())
+        write_atomically(settings_file(Path(path)), json.dumps(dict(self.made_with), indent=2, default=str).encode())
 
 
 def _untied(ordered: pd.DataFrame, count: int) -> pd.DataFrame:

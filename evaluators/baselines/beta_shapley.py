@@ -75,5 +75,11 @@ class BetaShapley(Baseline, dataval.BetaShapley):
         weights: np.ndarray = np.exp(logarithms - logsumexp(logarithms))
         return weights
 
+    @property
+    def standard_errors_(self) -> np.ndarray | None:
+        """Standard errors of the values, shape (n,); None if all coalitions were enumerated."""
+        errors: np.ndarray | None = self.sampler.standard_errors(self.compute_weight())
+        return errors
+
     def _evaluate_model(self, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
         return coalition_utility(self, subset, *args, **kwargs)

@@ -49,5 +49,11 @@ class DataShapley(Baseline, dataval.DataShapley):
         self.random_state = as_random_state(random_state)
         super().__init__(sampler=PermutationSampler(permutations, random_state=self.random_state))
 
+    @property
+    def standard_errors_(self) -> np.ndarray | None:
+        """Standard errors of the values, shape (n,); None if all coalitions were enumerated."""
+        errors: np.ndarray | None = self.sampler.standard_errors(self.compute_weight())
+        return errors
+
     def _evaluate_model(self, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
         return coalition_utility(self, subset, *args, **kwargs)

@@ -12,6 +12,7 @@ from opendataval.dataval import ModelMixin, Sampler
 from dvbench.games import enumerable, exact_marginal_contributions, marginal_contributions
 from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
+from dvbench.sampling import RunningMean
 from evaluators.common.joint_training import train_jointly
 
 
@@ -76,6 +77,7 @@ class PermutationSampler(Sampler):
 
         n = self.num_points
         start = min(self.min_cardinality, n)
+        self.drawn: list[tuple[np.ndarray, np.ndarray]] = []
         if start == 0 and enumerable(n, self.permutations):
             return exact_marginal_contributions(game, n)
         contributions = np.zeros((n, n))
@@ -84,7 +86,29 @@ class PermutationSampler(Sampler):
         for _ in range(self.permutations):
             permutation = self.random_state.permutation(n)
             first = game([np.sort(permutation[:start])])[0] if start else empty
-            contributions[permutation[start:], np.arange(start, n)] += marginal_contributions(
-                game, permutation, first, full, start
-            )
+            gains = marginal_contributions(game, permutation, first, full, start)
+            contributions[permutation[start:], np.arange(start, n)] += gains
+            self.drawn.append((permutation[start:], gains))
         return contributions * n / self.permutations
+
+    def standard_errors(self, weights: np.ndarray | float) -> np.ndarray | None:
+        """Standard errors of semivalues, from the permutations that were drawn.
+
+        Parameters
+        ----------
+        weights : numpy.ndarray of shape (n,) or float
+            Of each size of coalition, or of all.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n,), or None
+            None if all coalitions were enumerated.
+        """
+        if not self.drawn:
+            return None
+        running, scale = RunningMean(self.num_points), self.num_points * np.broadcast_to(weights, self.num_points)
+        for players, gains in self.drawn:
+            sample = np.zeros((1, self.num_points))
+            sample[0, players] = scale[-len(players) :] * gains
+            running.add(sample)
+        return running.standard_errors

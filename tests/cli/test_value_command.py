@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from small_inputs import FLIPPED
+
+from dvbench.execution.resume import evaluator_version
+from dvbench.settings import EvaluatorSettings
+from dvbench.version import __version__
 
 VALUE = ("value", "table.csv", "--label", "kind", "--out", "out/values.csv")
 
@@ -61,6 +66,22 @@ def test_the_same_table_has_the_same_values_wherever_it_lies(dvbench, valued, he
 
 def test_another_seed_has_other_folds(valued) -> None:
     assert not valued("knn_shapley").equals(valued("knn_shapley", "--seed", 1))
+
+
+def test_a_file_says_what_values_were_made_with_and_replacing_others_is_said(dvbench, here: Path) -> None:
+    command = [*VALUE, "--evaluator", "data_oob"]
+    assert "is replaced" not in dvbench(*command).out
+    made_with = json.loads((here / "out/values.json").read_text())
+    assert (made_with["evaluator"], made_with["seed"], made_with["dvbench_version"]) == ("data_oob", 0, __version__)
+    assert made_with["evaluator_version"] == evaluator_version(EvaluatorSettings(name="data_oob"))
+    assert "is replaced" not in dvbench(*command).out  # the same again
+    said = " ".join(dvbench(*command, "--seed", 1, "--parameter", "models=20").out.split())
+    assert "note: out/values.csv is replaced; its values were made with parameters {}, seed 0" in said
+    assert json.loads((here / "out/values.json").read_text())["parameters"] == {"models": 20}
+    (here / "out/values.json").unlink()
+    assert "is replaced; no file says how its values were made" in " ".join(dvbench(*command).out.split())
+    refused = dvbench(*command[:-3], "out/values.json", *command[-2:])
+    assert (refused.code, "overwritten by the settings" in " ".join(refused.err.split())) == (2, True)
 
 
 def test_the_figure_is_a_picture(valued, here: Path) -> None:

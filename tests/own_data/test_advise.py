@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import dvbench
+from dvbench import console
 from dvbench.cli import main
 from dvbench.errors import UserError
 from dvbench.own_data import advise
@@ -108,6 +109,86 @@ def test_the_cheapest_of_those_that_cannot_be_told_apart_is_advised():
     assert "cannot be told from dear" in advice.lines[-1]
     gains["cheap"] = gains["cheap"] - 0.1
     assert conclude("find", chosen, gains).evaluator == "dear"
+
+
+def test_a_lower_gain_is_not_preferred_for_less_than_a_second():
+    wave = np.array([0.02, -0.02] * 4)
+    gains = {"best": 0.301 + wave, "quick": 0.3 - wave}
+    for seconds, advised in ((1.5, "best"), (2.1, "quick")):
+        chosen = [Candidate("quick", 0.3, 0.1, 1.0), Candidate("best", 0.4, 0.2, seconds)]
+        assert conclude("pay", chosen, gains).evaluator == advised
+
+
+def test_the_column_of_the_providers_is_no_feature(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame({"x": np.arange(80) * 1.7, "who": list("abcd") * 20, "kind": list("uuvv") * 20})
+    frame.to_csv("mine.csv", index=False)
+    seen = []
+
+    def stop(table, *_):
+        seen.append((list(table.encoders), table.group, table.source.groups))
+        raise UserError("enough")
+
+    monkeypatch.setattr(advise, "advise_table", stop)
+    asked = ["--label", "kind", "--goal", "pay", "--group", "who", "--valid", "mine.csv"]
+    assert main(["advise", "mine.csv", *asked]) == 2
+    with pytest.raises(UserError, match="enough"):
+        dvbench.advise(frame, label="kind", goal="pay", groups="who")
+    with pytest.raises(UserError, match="no column"):
+        dvbench.advise(frame, label="kind", goal="pay", groups="whose")
+    assert seen == [(["x"], None, None)] * 2
+
+
+def test_cheap_candidates_come_before_dear_ones_that_gain_more(monkeypatch):
+    """With 100 s, four repeats of 20 s leave no time for another dear one, but for all cheap ones."""
+    seconds = {"dear": 20.0, "dearer": 24.0, "middle": 2.0, "cheap": 0.1, "cheaper": 0.01}
+    monkeypatch.setattr(advise, "_seconds", lambda table, goal, name, rows: seconds[name])
+    board = [row(name, 0.5 - 0.01 * place) for place, name in enumerate(seconds)]
+    table = a_table()
+    found = [each.name for each in candidates(table, "find", 100.0, nearest(table, "find", board), board)]
+    assert found == ["dear", "middle", "cheap", "cheaper"]
+
+
+def test_a_cheap_one_is_tried_even_if_it_gained_nothing_elsewhere(monkeypatch):
+    monkeypatch.setattr(advise, "_seconds", lambda table, goal, name, rows: {"a": 1.0, "b": 2.0, "c": 0.1}.get(name, 0))
+    board = [row("a", 0.1), row("b", -0.1), row("c", -0.2), row("random", 0.0)]
+    table = a_table()
+    found = candidates(table, "find", 20.0, nearest(table, "find", board), board)
+    assert [each.name for each in found] == ["a", "c"]
+
+
+def test_a_pilot_ends_with_the_budget_and_says_what_is_left(monkeypatch):
+    """Each repeat takes longer than those before it."""
+
+    class Slower:
+        def __init__(self, table, goal, seed, repeat):
+            self.repeat = repeat
+
+        def __call__(self, name):
+            time.sleep(0 if name == "random" else 0.2 + 0.1 * self.repeat)
+            return 0.1, 0.2
+
+    class Counted(Lines):
+        @contextmanager
+        def counting(self, _):
+            yield lambda *given: self.append(given)
+
+    monkeypatch.setattr("dvbench.own_data.pilot._Measure", Slower)
+    said, begun = Counted(), time.monotonic()
+    trials = run_pilot(a_table(), "find", FAST, 5.0, 0, said)
+    assert time.monotonic() - begun < 5.8
+    counts = {len(trial.gains) for trial in trials.values()}
+    assert len(counts) == 1
+    assert 4 <= counts.pop() < 12
+    for _, total, seconds, most in said:
+        assert seconds + most == pytest.approx(5.0, abs=0.3)
+        assert 4 <= total <= 12
+
+
+def test_no_more_time_is_said_to_be_left_than_there_is(capsys):
+    with console.counting("repeat") as observe:
+        observe(1, 12, 30.0, 20.0)
+    assert "30 s elapsed, about 20 s left" in capsys.readouterr().out
 
 
 def test_who_gains_nothing_is_not_advised():
@@ -205,7 +286,7 @@ def test_a_budget_that_ends_in_the_pilot_says_what_is_needed(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--goal", "find", "--label", "x"], "choose another --label"),
+        (["--goal", "find", "--label", "x"], "'dvbench value' values the rows of a regression"),
         (["--goal", "find", "--label", "kind", "--budget", "soon"], "a time is a number with a unit"),
         (["--goal", "find", "--label", "kind", "--results", "nowhere"], "there is no results folder"),
         (["--goal", "find", "--label", "kin"], "kin"),
@@ -269,7 +350,7 @@ def test_the_function_does_what_the_command_does(planted, capsys):
         ({"budget": "10min"}, "`budget` is a time above 0, not '10min'"),
         ({"budget": True}, "`budget` is a time above 0, not True"),
         ({"seed": -1}, "seed must be a whole number"),
-        ({"label": "x"}, "choose another `label`"),
+        ({"label": "x"}, "'dvbench value' values the rows of a regression"),
         ({"results": "nowhere"}, "there is no results folder"),
     ],
 )
@@ -291,8 +372,10 @@ def test_targets_of_a_regression_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pd.DataFrame({"x": np.arange(200) * 0.7, "price": np.arange(200) % 60 + 0.5}).to_csv("mine.csv", index=False)
     assert main(["advise", "mine.csv", "--label", "price", "--goal", "find"]) == 2
-    assert "'price' is a number: choose another --label" in " ".join(capsys.readouterr().err.split())
-    with pytest.raises(UserError, match="'price' is a number: choose another `label`"):
+    assert "'price' is a number: 'dvbench value' values the rows of a regression" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    with pytest.raises(UserError, match="'price' is a number: 'dvbench value' values"):
         dvbench.advise("mine.csv", label="price", goal="find")
 
 

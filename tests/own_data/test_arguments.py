@@ -22,6 +22,7 @@ from dvbench.own_data.arguments import in_python
         ("or --drop 'a b'", "or drop=['a b']"),
         ("use --decimal . or --decimal ,", "use decimal='.' or decimal=','"),
         ("into 5 folds: use --folds 3", "into 5 folds: use folds=3"),
+        ("with --parameter permutations=40 it", "with parameters={'permutations': 40} it"),
         ("--evaluator chooses another", "`evaluator` chooses another"),
         ("give another --valid", "give another `validation`"),
         ("try --utility log_loss, another evaluator", "try utility='log_loss', another evaluator"),

@@ -35,6 +35,13 @@ def test_rows_are_in_two_panels_on_one_axis_from_the_outside_in() -> None:
     )
 
 
+def test_panels_of_very_different_values_have_scales_of_their_own() -> None:
+    high, low = made(np.concatenate([np.linspace(0.1, 1, 40), np.linspace(-90, -50, 40)])).plot().axes
+    assert high.get_xlim() != low.get_xlim()
+    assert high.get_xlim()[1] < 2
+    assert all(axes.get_title().endswith("(scale of its own)") for axes in (high, low))
+
+
 def test_ties_are_one_bar_and_a_constant_has_no_order() -> None:
     bars = made(np.array([2.0] * 30 + [1.0] + [0.0] * 69)).plot().axes[0]
     assert [tick.get_text() for tick in bars.get_yticklabels()] == ["30 rows tied", "line 30 (yes)", "69 rows tied"]

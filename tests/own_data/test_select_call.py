@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,12 @@ import pytest
 import dvbench
 from dvbench.cli import main
 from dvbench.errors import UserError
+from dvbench.results import Store
+from leaderboard.index import open_index
+from leaderboard.statistics import overall
+from leaderboard.suite_scores import suite_scores
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +41,24 @@ def test_a_fraction_of_the_rows_is_kept(table: pd.DataFrame) -> None:
     assert len(kept.kept) == len(kept.positions) == 27
     assert list(kept.kept["row"]) == list(table.index[kept.positions])
     pd.testing.assert_frame_equal(kept.kept[["a", "b", "kind"]], table.iloc[kept.positions].reset_index(drop=True))
-    assert set(kept.kept["weight"]) == {1.0}
+    assert (kept.kept["weight"] > 0).all()
     counts = table["kind"].value_counts()
     assert sum(some for some, _ in kept.counts.values()) == 27
-    assert all(0 <= some - 27 * every // 90 <= 2 for some, every in kept.counts.values())  # what is left is random
     assert {name: every for name, (_, every) in kept.counts.items()} == counts.to_dict()
     assert "kept 27 of 90 rows" in repr(kept)
+
+
+def test_strategies_that_choose_in_classes_keep_the_same_part_of_each(table: pd.DataFrame) -> None:
+    kept = dvbench.select(table, fraction=0.3, label="kind", strategy="chg_shapley")
+    assert set(kept.kept["weight"]) == {1.0}
+    assert all(0 <= some - 27 * every // 90 <= 2 for some, every in kept.counts.values())  # what is left is random
+
+
+def test_the_default_is_the_first_of_the_published_results() -> None:
+    with open_index(Store(ROOT / "results"), "selection-features") as index:
+        scores = suite_scores(index)
+    default = inspect.signature(dvbench.select).parameters["strategy"].default
+    assert overall(scores.scores, scores.roles)["evaluator"].iloc[0] == default
 
 
 def test_mislabelled_rows_are_kept_less_often_by_gradient_shapley_than_by_losses(table: pd.DataFrame) -> None:
@@ -74,7 +93,7 @@ def test_an_evaluators_values_are_those_of_value(table: pd.DataFrame) -> None:
 def test_the_command_writes_what_it_keeps(file: Path, capsys) -> None:
     assert main(["select", str(file), "--label", "kind", "--fraction", ".3"]) == 0
     said = capsys.readouterr().out
-    assert "by chg_shapley, logistic_regression: kept 27 of 90 rows" in said
+    assert "by grad_match_pb, logistic_regression: kept 27 of 90 rows" in said
     written = pd.read_csv(file.with_name("trees-kept.csv"))
     assert list(written) == ["row", "a", "b", "kind", "weight"]
     table = pd.read_csv(file)
@@ -115,6 +134,8 @@ def test_a_validation_set_of_its_own_is_what_glister_chooses_by(
         (["--fraction", "nan"], "--fraction is above 0 and at most 1, not nan"),
         (["--fraction", "0.02"], "fraction 0.02 keeps 1 of 90 points and so leaves some of the 3 classes empty: keep"),
         (["--strategy", "chg"], "no selection strategy is named 'chg': did you mean 'chg_shapley'?"),
+        (["--strategy", "WarmStartShapley"], "with --strategy=evaluator_values --evaluator=warm_start_shapley"),
+        (["--label", "a"], "'a' is a number: 'dvbench value' values the rows of a regression; --kind classification"),
         (["--strategy", "el2n", "--every", "30"], "el2n first chooses after 30 epochs, and training has 30"),
         (["--evaluator", "lava"], "--evaluator belongs to --strategy evaluator_values"),
         (["--strategy", "evaluator_values", "--evaluator", "lav"], "no evaluator is named 'lav'"),
@@ -149,9 +170,19 @@ def test_one_class_and_classes_of_the_validation_set_alone(table: pd.DataFrame) 
     assert "\n" not in str(error.value)
 
 
+def test_numbers_are_classes_if_that_is_said(table: pd.DataFrame) -> None:
+    many = table.assign(kind=np.arange(90) % 45 + 0.5)
+    with pytest.raises(UserError, match=r"'kind' is a number.*; kind='classification' takes every number as a class"):
+        dvbench.select(many, fraction=0.5, label="kind", strategy="random")
+    kept = dvbench.select(many, fraction=0.5, label="kind", strategy="random", kind="classification")
+    assert len(kept.counts) == 45
+
+
 def test_errors_name_arguments_in_python(table: pd.DataFrame) -> None:
     with pytest.raises(UserError, match=r"^`fraction` is above 0 and at most 1, not True"):
         dvbench.select(table, fraction=True, label="kind")
+    with pytest.raises(UserError, match=r"strategy='evaluator_values', params={'evaluator': 'lava'}$"):
+        dvbench.select(table, fraction=0.5, label="kind", strategy="lava")
     with pytest.raises(UserError, match="unknown key 'epoch'"):
         dvbench.select(table, fraction=0.5, label="kind", training={"epoch": 3})
     with pytest.raises(UserError, match="no parameter of glister is named 'eps'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -147,6 +148,60 @@ def test_shapley_values_of_few_groups_are_exact_so_equal_ones_are_equal_with_eve
         assert "all 8 coalitions" in "\n".join(result.understood)
 
 
+def providers(count: int, rows: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points of providers, of which the last one copies the first one."""
+    x, y = points(count * rows)
+    groups = np.repeat(np.arange(count), rows)
+    x[groups == count - 1], y[groups == count - 1] = x[:rows], y[:rows]
+    return x, y, groups
+
+
+def test_a_copy_among_twelve_providers_is_worth_what_the_original_is() -> None:
+    """All points are one minibatch, so that a model does not depend on their order."""
+    x, y, groups = providers(12)
+    training = {"epochs": 3, "batch_size": 100}  # one minibatch
+    given = {"groups": groups, "evaluator": "data_shapley", "utility": "log_loss", "validation": points(20, 1)}
+    result = dvbench.value(x, y, **given, training=training)
+    values = result.values.set_index("group")["value"]
+    assert "trained on all 4,096 coalitions of the groups" in "\n".join(result.understood)
+    assert values["0"] == pytest.approx(values["11"], abs=1e-6)
+    assert np.ptp(values) > 5e-4
+    assert not any("sampled" in remark for remark in result.remarks)
+
+
+def test_sampled_values_of_providers_say_their_error_and_what_to_do() -> None:
+    x, y, groups = providers(13)
+    given = {"groups": groups, "evaluator": "data_shapley", "validation": points(20, 1), "training": {"epochs": 2}}
+    few = dvbench.value(x, y, **given)
+    assert not any("exact" in line for line in few.understood)
+    (said,) = [remark for remark in few.remarks if remark.startswith("values are sampled")]
+    errors = few.values["standard_error"]
+    part = errors.max() / np.ptp(few.values["value"])
+    assert part > 0.1
+    assert f"the largest standard error is {errors.max():.2g}, {part:.0%} of their range" in said
+    needed = int(re.search(r"with parameters=\{'permutations': (\d+)\} it would be about 10%", said)[1])
+    assert 10 * (part / 0.1) ** 2 <= needed <= 11.1 * (part / 0.1) ** 2
+    more = dvbench.value(x, y, **given, parameters={"permutations": 160})
+    assert more.values["standard_error"].max() < 0.5 * errors.max()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"evaluator": "data_shapley", "parameters": {"permutation": 5}}, "did you mean 'permutations'"),
+        ({"evaluator": "data_shapley", "parameters": {"random_state": 5}}, "give random_state as `seed`"),
+        ({"evaluator": "unlearning_shapley", "parameters": {"utility": "metric"}}, "give utility as `utility`"),
+        ({"parameters": {"permutations": 5}}, "choose one with `evaluator`"),
+        ({"evaluator": "data_shapley", "parameters": {"permutations": 0}}, "permutations"),
+    ],
+    ids=str,
+)
+def test_parameters_that_an_evaluator_does_not_have_are_refused(arguments, message: str) -> None:
+    x, y, groups = providers(13)
+    with pytest.raises(UserError, match=message):
+        dvbench.value(x, y, groups=groups, **arguments)
+
+
 def test_a_target_of_a_regression_that_is_wrong_has_the_lowest_value() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 2))
@@ -155,6 +210,9 @@ def test_a_target_of_a_regression_that_is_wrong_has_the_lowest_value() -> None:
     result = dvbench.value(x, y)
     assert (result.kind, result.evaluator) == ("regression", "data_oob")
     assert result.values["value"].idxmin() == 7
+    assert "linear_regression (mse)" in result.how
+    assert result.suspects() == []
+    assert "said for classes only; here, look at the least valuable rows" in result.summary()
 
 
 def test_a_constant_result_is_no_ranking_and_says_what_to_do() -> None:

@@ -1,0 +1,77 @@
+"""Says how large the error of sampled values is, and what to do if it is large."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dvbench.registry import find
+from dvbench.settings import EvaluatorSettings
+
+LARGE = 0.1  # of the range of the values
+
+
+def errors_of_means(valuations: np.ndarray, errors: np.ndarray) -> np.ndarray | None:
+    """Standard errors by sampling of the means over folds.
+
+    Parameters
+    ----------
+    valuations : numpy.ndarray of shape (folds, n)
+        NaN where a player was not valued.
+    errors : numpy.ndarray of shape (folds, n)
+        Standard errors of the valuations, which are independent.
+
+    Returns
+    -------
+    numpy.ndarray of shape (n,), or None
+        None if not all are known.
+    """
+    valued = np.isfinite(valuations)
+    if not np.isfinite(errors[valued]).all():
+        return None
+    means: np.ndarray = np.sqrt(np.square(np.where(valued, errors, 0.0)).sum(axis=0)) / valued.sum(axis=0)
+    return means
+
+
+def sampling_remarks(
+    settings: EvaluatorSettings, values: np.ndarray, errors: np.ndarray | None, grouped: bool
+) -> list[str]:
+    """Say what part of the range of the values their largest standard error is.
+
+    Of groups, for which money may be paid, a large error is a warning that says how many permutations are enough.
+
+    Parameters
+    ----------
+    settings : EvaluatorSettings
+    values : numpy.ndarray of shape (n,)
+    errors : numpy.ndarray of shape (n,), optional
+        None if they are not known.
+    grouped : bool
+        Whether the players are groups.
+    """
+    spread = float(np.ptp(values))
+    if errors is None or not errors.any() or not spread:
+        return []
+    largest = float(errors.max())
+    said = f"values are sampled: the largest standard error is {largest:.2g}, {largest / spread:.0%} of their range"
+    if not grouped or largest <= LARGE * spread:
+        return [said]
+    return [f"{said}. Differences of this size are chance: {_what_to_do(settings, largest / spread)}"]
+
+
+def _what_to_do(settings: EvaluatorSettings, part: float) -> str:
+    names = {parameter.name: parameter for parameter in find("evaluators", settings.name).definition.parameters or ()}
+    default = names["permutations"].default if "permutations" in names else None
+    drawn = settings.params.get("permutations", default)
+    try:
+        needed = math.ceil(int(str(drawn)) * (part / LARGE) ** 2)
+    except ValueError:
+        return "set more permutations, with --parameter, or value with several seeds"
+    return f"with --parameter permutations={_rounded(needed)} it would be about {LARGE:.0%}"
+
+
+def _rounded(number: int) -> int:
+    """Round up to two digits."""
+    unit = int(10 ** max(len(str(number)) - 2, 0))
+    return -(-number // unit) * unit
