@@ -253,7 +253,7 @@ def _points(group: str) -> tuple[EntryPoint, ...]:
     Searching all distributions takes a while, so they are kept for the folders of the search path that have some. These
     are the same in the server of worker processes and in the workers; the folder of the script that is run differs.
     """
-    return _points_in(group, tuple(folder for folder in sys.path if _has_distributions(folder)))
+    return _points_in(group, tuple(folder for folder in map(os.path.abspath, sys.path) if _has_distributions(folder)))
 
 
 @lru_cache(maxsize=64)
@@ -264,10 +264,12 @@ def _points_in(group: str, folders: tuple[str, ...]) -> tuple[EntryPoint, ...]:
 @lru_cache(maxsize=256)
 def _has_distributions(folder: str) -> bool:
     """Whether a folder of the search path, or an archive, may have the metadata of installed packages."""
-    path = Path(folder)
-    if path.is_dir():
-        return any(child.name.endswith((".dist-info", ".egg-info")) for child in path.iterdir())
-    return path.is_file()
+    try:
+        return any(name.endswith((".dist-info", ".egg-info")) for name in map(str, Path(folder).iterdir()))
+    except NotADirectoryError:
+        return True
+    except OSError:
+        return False
 
 
 def _of_package(kind: Kind, package: str) -> dict[str, Entry]:

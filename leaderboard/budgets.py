@@ -26,10 +26,10 @@ def budget_differences(suite: SuiteScores) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per task and pair: ``task``, ``evaluator`` (the label with the smaller budget), ``problems``,
-        ``seconds`` and ``seconds_larger`` (over all problems), and over the problems where both have scores: the means
-        ``score`` and ``score_larger``, and ``difference``, the mean of their differences, with its Student-t interval
-        over problems, ``low`` and ``high``.
+        One row per task and pair: ``task``, ``higher_is_better``, ``evaluator`` (that with the smaller budget),
+        ``problems``, ``seconds`` and ``seconds_larger`` (over all problems), and over the problems where both have
+        scores: the means ``score`` and ``score_larger``, and ``difference``, the mean of their differences, with its
+        Student-t interval over problems, ``low`` and ``high``.
     """
     summary = statistics.summary(suite.scores, suite.roles)
     seconds = statistics.seconds(statistics.cost(suite.cells))
@@ -43,6 +43,7 @@ def budget_differences(suite: SuiteScores) -> pd.DataFrame:
             rows.append(
                 {
                     "task": task,
+                    "higher_is_better": bool(of_task["higher_is_better"].iloc[0]),
                     "evaluator": smaller,
                     "problems": len(both),
                     "seconds": seconds.get(smaller),

@@ -89,7 +89,7 @@ class Evidence:
         return self._suite(suite).order(task, problem)[0]
 
     def seconds(self, suite: str, evaluator: str) -> float:
-        """Mean seconds of processor time of a valuation."""
+        """Seconds of processor time of a valuation: medians over seeds, then the mean over problems."""
         return float(self._suite(suite).seconds[evaluator])
 
     def tiers(self, suite: str, **goals: str) -> str:
@@ -151,7 +151,8 @@ class Evidence:
         lines[0] += ["seconds", "larger budget"]
         lines.append(["---", *["---:"] * (len(lines[0]) - 1)])
         tables = [{row["evaluator"]: row for row in changes if row["task"] == task} for task in columns.values()]
-        for name, first in sorted(tables[0].items(), key=lambda item: -item[1]["score_larger"]):
+        signs = {name: -1 if row["higher_is_better"] else 1 for name, row in tables[0].items()}
+        for name, first in sorted(tables[0].items(), key=lambda item: signs[item[0]] * item[1]["score_larger"]):
             line = [f"`{name}`"]
             for row in (table[name] for table in tables):
                 line += [_two(row["score"]), _change(row["difference"], row["low"], row["high"])]
@@ -161,7 +162,10 @@ class Evidence:
     def gains_with_time(self, suite: str, task: str) -> list[str]:
         """Evaluators that a larger budget is shown to make better at a task, by an interval that is above zero."""
         changes = budget_differences(self._suite(suite).scores)
-        return [str(row["evaluator"]) for row in records(changes[changes["task"] == task]) if row["low"] > 0]
+        of_task = records(changes[changes["task"] == task])
+        return [
+            str(row["evaluator"]) for row in of_task if (row["low"] > 0 if row["higher_is_better"] else row["high"] < 0)
+        ]
 
     def _table(self, suite: str, rows: Mapping[str, list[str]], first: list[str], columns: Mapping[str, str]) -> str:
         headings = ["evaluator", *first, *(name.replace("_", " ") for name in columns), "seconds"]

@@ -57,7 +57,8 @@ def gains_of_results(results: Path, known: Shapes) -> list[PublishedGain]:
     rows = []
     plans = {name: merged_plan(store, name) for name in suite_names(store)}
     tuned = {name for suite, plan in plans.items() if plan.trials for name in (suite, plan.trials)}
-    for name in sorted(plans.keys() - tuned - _repeating(plans)):
+    untuned = {name: plan for name, plan in plans.items() if name not in tuned}
+    for name in sorted(untuned.keys() - _repeating(untuned)):
         with open_index(store, name) as index:
             suite = suite_scores(index)
         problems = {cell.key.problem: cell.problem for cell in plans[name].cells}

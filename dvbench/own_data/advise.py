@@ -279,9 +279,9 @@ def candidates(
         cheapest = cheapest if means[name] <= 0 else min(cheapest, max(needed, FOLDS * whole))
         if needed <= budget and FOLDS * whole <= budget:
             fitting.append(Candidate(name, means[name], pilot, FOLDS * whole))
-    if math.isinf(cheapest) or not fitting:
-        if math.isinf(cheapest):
-            raise UserError("no evaluator with known costs gained more than random values on the nearest problems")
+    if not fitting and math.isinf(cheapest):
+        raise UserError("no evaluator with known costs gained more than random values on the nearest problems")
+    if math.isfinite(cheapest) and not any(each.published > 0 for each in fitting):
         raise UserError(
             f"--budget {in_words(budget)} is too small: the cheapest evaluator that gains something on the nearest "
             f"problems is expected to need {in_words(cheapest)}"
@@ -322,7 +322,10 @@ def _seconds(table: Table, goal: Goal, name: str, rows: int) -> float:
 
 
 def conclude(goal: Goal, chosen: Sequence[Candidate], gains: dict[str, np.ndarray]) -> Advice:
-    """Recommend the cheapest evaluator that cannot be told from the best one, or none if the best may gain nothing."""
+    """Recommend the cheapest evaluator that cannot be told from the best one, or none if the best may gain nothing.
+
+    A cheaper one is recommended only if it saves a second or more.
+    """
     tail = 0.05 / len(gains)
     best = max(gains, key=lambda name: float(gains[name].mean()))
     measured, otherwise = GOALS[goal]

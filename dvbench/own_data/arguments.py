@@ -11,10 +11,11 @@ _OPTION = re.compile(
     r"|--decimal (?P<mark>[.,])"
     r"|--strategy=(?P<strategy>\w+) --evaluator=(?P<evaluator>\w+)"
     r"|--folds (?P<folds>\d+)"
+    r"|--parameter 'sampling=\{permutations=(?P<permutations>\d+)\}'"
     r"|--parameter (?P<parameter>\w+)=(?P<setting>\w+)"
-    r"|--(?P<other>label|group|evaluator|model|utility|kind|features|drop|as|valid|folds|seed|device|fraction|strategy|goal|budget|results)\b"
+    r"|--(?P<other>label|group|evaluator|model|utility|kind|features|drop|as|valid|folds|seed|device|fraction|strategy|goal|budget|results|parameter)\b"
 )
-_ARGUMENTS = {"group": "groups", "as": "types", "valid": "validation"}
+_ARGUMENTS = {"group": "groups", "as": "types", "valid": "validation", "parameter": "parameters"}
 
 
 def in_python(message: str) -> str:
@@ -36,6 +37,8 @@ def _argument(option: re.Match[str]) -> str:
         return f"decimal={option['mark']!r}"
     if option["strategy"]:
         return f"strategy={option['strategy']!r}, params={{'evaluator': {option['evaluator']!r}}}"
+    if option["permutations"]:
+        return f"parameters={{'sampling': {{'permutations': {option['permutations']}}}}}"
     if option["parameter"]:
         return f"parameters={{{option['parameter']!r}: {option['setting']}}}"
     if option["folds"]:

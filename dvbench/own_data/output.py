@@ -49,8 +49,28 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
 
 
 def settings_file(out: Path) -> Path:
-    """Return the file beside values that says what they were made with."""
-    return out.with_suffix(".json")
+    """Return the file beside values that says what they were made with: ``mine-values.json`` for ``mine-values.csv``.
+
+    Raises
+    ------
+    UserError
+        If that is the file of the values, or there is another file of this name.
+    """
+    path = out.with_suffix(".json")
+    if path == out:
+        raise UserError(f"{out} is the name of the file that says how values were made; write values to a .csv")
+    if path.exists() and _settings(path) is None:
+        raise UserError(f"{path} exists and does not say how values were made: move it away, or write to another file")
+    return path
+
+
+def _settings(path: Path) -> dict[str, Any] | None:
+    """Read what values were made with; None if the file does not say it."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return read if isinstance(read, dict) and {"evaluator", "dvbench_version"} <= set(read) else None
 
 
 def replaced(out: Path, made_with: Mapping[str, Any]) -> str | None:
@@ -65,11 +85,8 @@ def replaced(out: Path, made_with: Mapping[str, Any]) -> str | None:
     """
     if not out.exists():
         return None
-    try:
-        before = json.loads(settings_file(out).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        before = None
-    if not isinstance(before, dict):
+    before = _settings(settings_file(out))
+    if before is None:
         return f"{out} is replaced; no file says how its values were made"
     after = json.loads(json.dumps(dict(made_with), default=str))
     changed = [f"{name} {before.get(name)}" for name in after if before.get(name) != after[name]]

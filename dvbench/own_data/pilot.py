@@ -132,7 +132,7 @@ def run_pilot(
         for repeat in range(1, MOST_REPEATS):
             if not kept:
                 break
-            while len(kept) > 1 and (LEAST_REPEATS - repeat) * taken > left():
+            while repeat < LEAST_REPEATS and len(kept) > 1 and (LEAST_REPEATS - repeat) * taken > left():
                 slowest = max(kept, key=took.__getitem__)
                 taken -= took[slowest]
                 late.append(slowest)

@@ -61,14 +61,17 @@ def sampling_remarks(
 
 
 def _what_to_do(settings: EvaluatorSettings, part: float) -> str:
-    names = {parameter.name: parameter for parameter in find("evaluators", settings.name).definition.parameters or ()}
-    default = names["permutations"].default if "permutations" in names else None
+    known = {parameter.name: parameter for parameter in find("evaluators", settings.name).definition.parameters or ()}
+    default = known["permutations"].default if "permutations" in known else None
     drawn = settings.params.get("permutations", default)
+    if "sampling" in known:
+        drawn = settings.params.get("sampling", {}).get("permutations")
     try:
-        needed = math.ceil(int(str(drawn)) * (part / LARGE) ** 2)
+        needed = _rounded(math.ceil(int(str(drawn)) * (part / LARGE) ** 2))
     except ValueError:
-        return "set more permutations, with --parameter, or value with several seeds"
-    return f"with --parameter permutations={_rounded(needed)} it would be about {LARGE:.0%}"
+        return "value with several seeds, and take the means"
+    more = f"'sampling={{permutations={needed}}}'" if "sampling" in known else f"permutations={needed}"
+    return f"with --parameter {more} it would be about {LARGE:.0%}"
 
 
 def _rounded(number: int) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from dvbench.errors import UserError
+from dvbench.games import enumerable
 from dvbench.own_data.defaults import (
     check_model,
     check_parameters,
@@ -35,7 +36,13 @@ RANDOMNESS = "the table"  # one key for all tables, so that equal tables have eq
 TRAINING = Training(epochs=20, batch_size=32, lr=0.01)
 MODEL = "logistic_regression"
 NOT_JUDGED = "no validation set, because the evaluator uses none"
-Observer = Callable[..., None]
+
+
+class Observer(Protocol):
+    """Is told how many of some parts are done, of how many, after how many seconds, and the most that are left."""
+
+    def __call__(self, done: int, total: int, seconds: float, most: float = ..., /) -> None:
+        """Show it."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +125,10 @@ def choose(table: Table, how: How, validated: bool = False) -> Choice:
     params = chosen | dict(how.parameters)
     if enumerates(entry, params, groups):
         folds = "" if validated else " in each fold"
+        fewer = "" if enumerable(groups, 10) else "; --parameter permutations=10 would sample them"
         lines.append(
-            f"values are exact for this model: it is trained on all {2**groups:,} coalitions of the groups{folds}; "
-            "--parameter permutations=10 would sample them"
+            f"values are exact for this model: it is trained on all {2**groups:,} coalitions of the groups{folds}"
+            + fewer
         )
     if "sampling" in chosen and "sampling" not in how.parameters:
         lines.append(f"sampling: {params['sampling']['permutations']} permutations of the rows in each fold")
@@ -187,7 +195,8 @@ def value_table(
     how_judged = ("one validation set" if validation is not None else f"{len(parts)} folds") if judged else NOT_JUDGED
     remarks = sampling_remarks(choice.settings, mean, errors_of_means(found, errors), grouped=items is not None)
     chance = differ_by_chance(found, errors[0])
-    return _result(table, choice, mean, extra, how_judged, chance, remarks, how.seed, started)
+    made_with = _made_with(table, choice, how, how_judged)
+    return _result(table, choice, mean, extra, how_judged, chance, remarks, made_with, started)
 
 
 def _parts(table: Table, how: How, validation: Source | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -239,17 +248,21 @@ def _judge(choice: Choice) -> str:
     return f"{'linear_regression' if linear else choice.model_name} ({choice.utility})"
 
 
-def _made_with(choice: Choice, judged: str, seed: int) -> dict[str, Any]:
+def _made_with(table: Table, choice: Choice, how: How, judged: str) -> dict[str, Any]:
+    """What the values of a table were made with, as far as it can be written to a file."""
     from dvbench.execution.resume import evaluator_version
 
     return {
+        "label": table.label,
+        "groups": table.group,
         "evaluator": choice.settings.name,
         "evaluator_version": evaluator_version(choice.settings),
         "parameters": choice.settings.params,
-        "model": choice.model_name,
-        "utility": choice.utility,
+        "model": _judge(choice),
+        "training": how.training.model_dump(mode="json"),
         "valued_on": judged,
-        "seed": seed,
+        "folds": how.folds,
+        "seed": how.seed,
         "dvbench_version": __version__,
     }
 
@@ -293,7 +306,7 @@ def _result(
     judged: str,
     by_chance: bool,
     sampling: Sequence[str],
-    seed: int,
+    made_with: Mapping[str, Any],
     started: float,
 ) -> Values:
     import pandas as pd
@@ -320,5 +333,5 @@ def _result(
         seconds=time.perf_counter() - started,
         reading_remarks=len(table.remarks),
         separable=not by_chance,
-        made_with=_made_with(choice, judged, seed),
+        made_with=made_with,
     )

@@ -137,8 +137,9 @@ class Values:
 
     def to_csv(self, path: str | Path) -> None:
         """Write the values to a CSV file, and what they were made with to a file beside it, with the suffix .json."""
+        beside = settings_file(Path(path))
         write_atomically(Path(path), self.values.to_csv(index=False).encode())
-        write_atomically(settings_file(Path(path)), json.dumps(dict(self.made_with), indent=2, default=str).encode())
+        write_atomically(beside, json.dumps(dict(self.made_with), indent=2, default=str).encode())
 
 
 def _untied(ordered: pd.DataFrame, count: int) -> pd.DataFrame:

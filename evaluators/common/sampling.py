@@ -43,6 +43,7 @@ class PermutationSampler(Sampler):
         self.permutations = whole_number("permutations", permutations)
         self.min_cardinality = whole_number("min_cardinality", min_cardinality, least=0)
         self.random_state = as_random_state(random_state)
+        self.drawn: list[tuple[np.ndarray, np.ndarray]] = []
 
     def set_coalition(self, coalition: torch.Tensor) -> PermutationSampler:
         """Set the players, one in each row."""
@@ -77,7 +78,7 @@ class PermutationSampler(Sampler):
 
         n = self.num_points
         start = min(self.min_cardinality, n)
-        self.drawn: list[tuple[np.ndarray, np.ndarray]] = []
+        self.drawn = []
         if start == 0 and enumerable(n, self.permutations):
             return exact_marginal_contributions(game, n)
         contributions = np.zeros((n, n))
@@ -102,7 +103,7 @@ class PermutationSampler(Sampler):
         Returns
         -------
         numpy.ndarray of shape (n,), or None
-            None if all coalitions were enumerated.
+            None if all coalitions were enumerated, or nothing was drawn yet.
         """
         if not self.drawn:
             return None

@@ -49,7 +49,7 @@ def suite_data(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     dict
         ``columns`` has for every (problem, task) one list of scores per seed, in the order of ``evaluators``: null for
         a planned score that does not exist, false for one that is not planned, and "declined". In the same order every
-        problem has the mean ``seconds`` of the valuations, false if it is not planned or declined. Columns of
+        problem has the median ``seconds`` of the valuations, false if it is not planned or declined. Columns of
         unlearning tasks have the scores per seed of the retrained and the full model as ``models``. ``speed`` has the
         ratios of seconds by size of unlearning methods, and ``quantiles`` those of intervals by number of seeds.
     """

@@ -57,6 +57,4 @@ def test_standard_errors_are_those_of_means_over_permutations(evaluator) -> None
 
 
 def test_a_sampler_that_drew_nothing_has_no_errors() -> None:
-    sampler = PermutationSampler(2)
-    with pytest.raises(AttributeError):
-        sampler.standard_errors(np.ones(1))
+    assert PermutationSampler(2).standard_errors(np.ones(1)) is None

@@ -49,7 +49,8 @@ class Witness(Thief):
     def evaluate_data_values(self):
         held = [one for one in gc.get_objects() if str(type(one).__module__).startswith("dvbench.")]
         # Not those of modules and of the registry, whose entries name all data sets.
-        texts = {text for one in gc.get_objects() if type(one) is dict and not {"__name__", "target"} & set(one)
+        texts = {text for one in gc.get_objects() if type(one) is dict and "__name__" not in one
+                 and not {"kind", "name", "target"} <= set(one)
                  for text in one.values() if type(text) is str and len(text) < 200}
         said = {
             "types": sorted({type(one).__name__ for one in held}),
