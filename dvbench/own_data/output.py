@@ -33,12 +33,11 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
     UserError
         If it is not the path of a file beside which a picture can be written.
     """
-    picture, settings = (out.with_suffix(".png"), settings_file(out)) if out.name else (out, out)
     if out.is_dir() or not out.name:
         raise UserError(f"{out} is a folder: give the path of a .csv file as --out")
-    if out in (picture, settings):
-        what = "picture" if picture == out else "settings"
-        raise UserError(f"{out} would be overwritten by the {what}: give a .csv file as --out")
+    picture, settings = out.with_suffix(".png"), settings_file(out)
+    if out == picture:
+        raise UserError(f"{out} would be overwritten by the picture: give a .csv file as --out")
     for read in (data, *others):
         if read.resolve() in (out.resolve(), picture.resolve(), settings.resolve()):
             raise UserError(f"{read} would be overwritten: give another --out")
@@ -58,7 +57,7 @@ def settings_file(out: Path) -> Path:
     """
     path = out.with_suffix(".json")
     if path == out:
-        raise UserError(f"{out} is the name of the file that says how values were made; write values to a .csv")
+        raise UserError(f"{out} would be overwritten by the settings: write the values to a .csv file")
     if path.exists() and _settings(path) is None:
         raise UserError(f"{path} exists and does not say how values were made: move it away, or write to another file")
     return path

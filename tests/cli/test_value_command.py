@@ -80,6 +80,9 @@ def test_a_file_says_what_values_were_made_with_and_replacing_others_is_said(dvb
     assert json.loads((here / "out/values.json").read_text())["parameters"] == {"models": 20}
     (here / "out/values.json").unlink()
     assert "is replaced; no file says how its values were made" in " ".join(dvbench(*command).out.split())
+    (here / "out/values.json").write_text('{"mine": 1}')
+    assert "does not say how values were made" in " ".join(dvbench(*command).err.split())
+    assert (here / "out/values.json").read_text() == '{"mine": 1}'
     refused = dvbench(*command[:-3], "out/values.json", *command[-2:])
     assert (refused.code, "overwritten by the settings" in " ".join(refused.err.split())) == (2, True)
 
