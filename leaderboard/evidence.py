@@ -161,11 +161,17 @@ class Evidence:
 
     def gains_with_time(self, suite: str, task: str) -> list[str]:
         """Evaluators that a larger budget is shown to make better at a task, by an interval that is above zero."""
-        changes = budget_differences(self._suite(suite).scores)
-        of_task = records(changes[changes["task"] == task])
-        return [
-            str(row["evaluator"]) for row in of_task if (row["low"] > 0 if row["higher_is_better"] else row["high"] < 0)
-        ]
+        return [name for name, low, _ in self._with_time(suite, task) if low > 0]
+
+    def loses_with_time(self, suite: str, task: str) -> list[str]:
+        """Evaluators that a larger budget is shown to make worse at a task, by an interval that is below zero."""
+        return [name for name, _, high in self._with_time(suite, task) if high < 0]
+
+    def _with_time(self, suite: str, task: str) -> list[tuple[str, float, float]]:
+        """Intervals of what a larger budget changes, with the sign that makes higher ones better."""
+        rows = [row for row in records(budget_differences(self._suite(suite).scores)) if row["task"] == task]
+        ends = [(row["low"], row["high"]) if row["higher_is_better"] else (-row["high"], -row["low"]) for row in rows]
+        return [(str(row["evaluator"]), low, high) for row, (low, high) in zip(rows, ends, strict=True)]
 
     def _table(self, suite: str, rows: Mapping[str, list[str]], first: list[str], columns: Mapping[str, str]) -> str:
         headings = ["evaluator", *first, *(name.replace("_", " ") for name in columns), "seconds"]

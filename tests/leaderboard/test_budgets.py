@@ -55,4 +55,17 @@ def test_a_table_for_documents(write):
     lines = evidence.budget_table("small", score="f").splitlines()
     assert lines[0] == "| evaluator | score | change | seconds | larger budget |"
     assert lines[2].startswith("| `game` | 0.30 | +0.350 [-0.285, 0.985] | 1.00 | 1.00 |")
-    assert evidence.gains_with_time("small", "f") == []
+    assert evidence.gains_with_time("small", "f") == evidence.loses_with_time("small", "f") == []
+
+
+@pytest.mark.parametrize(("task", "gains", "loses"), [("f", ["game"], ["slow"]), ("loss", ["slow"], ["game"])])
+def test_who_gains_with_time_depends_on_what_is_better(write, task, gains, loses):
+    table = {
+        (problem, name + suffix, 0): {task: 0.5 + 0.01 * number + change * bool(suffix)}
+        for number, problem in enumerate("pqr")
+        for name, change in (("game", 0.1 + 0.01 * number), ("slow", -0.1 - 0.01 * number))
+        for suffix in ("", "-20s")
+    }
+    evidence = Evidence(write(table, (task,)).root)
+    assert evidence.gains_with_time("small", task) == gains
+    assert evidence.loses_with_time("small", task) == loses
