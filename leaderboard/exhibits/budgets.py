@@ -18,7 +18,7 @@ CAPTION = (
     "An evaluator named NAME-20s is NAME with a budget of about 20 seconds. Lines go from the smaller budget to the "
     "larger one: scores are means over seeds, then over problems, and seconds of a valuation medians over seeds. "
     "A black or grey point is an evaluator with one budget, and the dotted line random values. The difference is the "
-    "score with the larger budget minus that with the smaller one: a mean over problems, with a 95% Student-t interval. "
+    "score with the larger budget minus that with the smaller one: a mean over problems with a 95% Student-t interval. "
     "Each interval holds for its evaluator and task alone: of twenty, one may miss zero by chance."
 )
 
