@@ -123,8 +123,9 @@ def entries(kind: Kind) -> dict[str, Entry]:
     """Return all registered plug-ins of a kind by name, in alphabetical order."""
     registered: dict[str, Entry] = {}
     for point in _points(f"dvbench.{kind}"):
-        own = {point.name: Entry(kind, point.name, point.value)} if ":" in point.value else None
-        for name, entry in (_of_package(kind, point.value) if own is None else own).items():
+        one = ":" in point.value
+        found = {point.name: Entry(kind, point.name, point.value)} if one else _of_package(kind, point.value)
+        for name, entry in found.items():
             if name in registered and registered[name].target != entry.target:
                 raise _named_twice(kind, name, registered[name].target, entry.target)
             registered[name] = entry

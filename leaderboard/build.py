@@ -95,7 +95,7 @@ def build(
         of_home = {
             "broken": list(broken),
             "findings": findings(results),
-            "date": latest(results, readable),
+            "date": latest(results, cards),
         }
         _write_home(out, cards, digests, common | of_home)
     if broken:

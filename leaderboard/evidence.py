@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -146,13 +146,13 @@ class Evidence:
 
         The evaluator that is best at the first task with the larger budget comes first.
         """
-        changes = records(budget_differences(self._suite(suite).scores))
+        changes = self._suite(suite).budget_changes
         lines = [["evaluator", *(each for name in columns for each in (name.replace("_", " "), "change"))]]
         lines[0] += ["seconds", "larger budget"]
         lines.append(["---", *["---:"] * (len(lines[0]) - 1)])
         tables = [{row["evaluator"]: row for row in changes if row["task"] == task} for task in columns.values()]
-        signs = {name: -1 if row["higher_is_better"] else 1 for name, row in tables[0].items()}
-        for name, first in sorted(tables[0].items(), key=lambda item: signs[item[0]] * item[1]["score_larger"]):
+        upwards = any(row["higher_is_better"] for row in tables[0].values())
+        for name, first in sorted(tables[0].items(), key=lambda item: item[1]["score_larger"], reverse=upwards):
             line = [f"`{name}`"]
             for row in (table[name] for table in tables):
                 line += [_two(row["score"]), _change(row["difference"], row["low"], row["high"])]
@@ -169,7 +169,7 @@ class Evidence:
 
     def _with_time(self, suite: str, task: str) -> list[tuple[str, float, float]]:
         """Intervals of what a larger budget changes, with the sign that makes higher ones better."""
-        rows = [row for row in records(budget_differences(self._suite(suite).scores)) if row["task"] == task]
+        rows = [row for row in self._suite(suite).budget_changes if row["task"] == task]
         ends = [(row["low"], row["high"]) if row["higher_is_better"] else (-row["high"], -row["low"]) for row in rows]
         return [(str(row["evaluator"]), low, high) for row, (low, high) in zip(rows, ends, strict=True)]
 
@@ -264,6 +264,10 @@ class _Suite:
     @cached_property
     def ranking(self) -> pd.DataFrame:
         return self.ranked[0].set_index("evaluator")
+
+    @cached_property
+    def budget_changes(self) -> list[dict[str, Any]]:
+        return records(budget_differences(self.scores))
 
     @cached_property
     def seconds(self) -> pd.Series:

@@ -44,6 +44,11 @@ class GoalTable:
     table: tables.Table
     separable: str
 
+    @property
+    def heading(self) -> str:
+        """The goal in words."""
+        return self.table.title.partition(": ")[2].capitalize()
+
 
 def goal_tables(suite: SuiteScores) -> tuple[GoalTable, ...]:
     """Make the table of every goal that a suite has a score for."""

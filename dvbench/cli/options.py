@@ -128,7 +128,7 @@ def parse_parameters(options: list[str] | None) -> dict[str, Any]:
 def _toml(name: str, text: str) -> Any:
     try:
         (value,) = tomllib.loads(f"value = {text}").values()
-    except (tomllib.TOMLDecodeError, ValueError):
+    except ValueError:  # no TOML, or more than one value
         if re.fullmatch(r"[A-Za-z][\w.:-]*", text):
             return text
         raise UserError(

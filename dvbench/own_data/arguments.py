@@ -15,6 +15,16 @@ _OPTION = re.compile(
     r"|--parameter (?P<parameter>\w+)=(?P<setting>\w+)"
     r"|--(?P<other>label|group|evaluator|model|utility|kind|features|drop|as|valid|folds|seed|device|fraction|strategy|goal|budget|results|parameter)\b"
 )
+_WRITTEN = {  # how what one of these groups has matched is written in Python
+    "column": "types={{{column!r}: {type!r}}}",
+    "named": "{named}={value!r}",
+    "dropped": "drop=[{dropped!r}]",
+    "mark": "decimal={mark!r}",
+    "strategy": "strategy={strategy!r}, params={{'evaluator': {evaluator!r}}}",
+    "permutations": "parameters={{'sampling': {{'permutations': {permutations}}}}}",
+    "parameter": "parameters={{{parameter!r}: {setting}}}",
+    "folds": "folds={folds}",
+}
 _ARGUMENTS = {"group": "groups", "as": "types", "valid": "validation", "parameter": "parameters"}
 
 
@@ -27,20 +37,7 @@ def in_python(message: str) -> str:
 
 
 def _argument(option: re.Match[str]) -> str:
-    if option["column"]:
-        return f"types={{{option['column']!r}: {option['type']!r}}}"
-    if option["named"]:
-        return f"{option['named']}={option['value']!r}"
-    if option["dropped"]:
-        return f"drop=[{option['dropped']!r}]"
-    if option["mark"]:
-        return f"decimal={option['mark']!r}"
-    if option["strategy"]:
-        return f"strategy={option['strategy']!r}, params={{'evaluator': {option['evaluator']!r}}}"
-    if option["permutations"]:
-        return f"parameters={{'sampling': {{'permutations': {option['permutations']}}}}}"
-    if option["parameter"]:
-        return f"parameters={{{option['parameter']!r}: {option['setting']}}}"
-    if option["folds"]:
-        return f"folds={option['folds']}"
+    for group, written in _WRITTEN.items():
+        if option[group]:
+            return written.format_map(option.groupdict())
     return f"`{_ARGUMENTS.get(option['other'], option['other'])}`"

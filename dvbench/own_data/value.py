@@ -13,7 +13,6 @@ from dvbench.errors import UserError
 from dvbench.games import enumerable
 from dvbench.own_data.defaults import (
     check_model,
-    check_parameters,
     chosen_utility,
     default_evaluator,
     enumerates,
@@ -120,7 +119,6 @@ def choose(table: Table, how: How, validated: bool = False) -> Choice:
     if why_utility:
         lines.append(f"utility: {utility}, because {why_utility}; --utility chooses another")
     groups = 0 if table.source.groups is None else len(np.unique(table.source.groups))
-    check_parameters(entry, how.parameters)
     chosen = evaluator_parameters(entry, utility, not grouped and not validated, groups)
     params = chosen | dict(how.parameters)
     if enumerates(entry, params, groups):

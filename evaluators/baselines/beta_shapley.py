@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from opendataval import dataval
 from scipy.special import betaln, logsumexp
@@ -12,11 +9,10 @@ from scipy.special import betaln, logsumexp
 from dvbench.number_checks import number
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
-from evaluators.common.coalitions import coalition_utility
-from evaluators.common.sampling import PermutationSampler
+from evaluators.common.sampling import PermutationSampler, SampledSemivalue
 
 
-class BetaShapley(Baseline, dataval.BetaShapley):
+class BetaShapley(SampledSemivalue, Baseline, dataval.BetaShapley):
     """Beta Shapley: a semivalue of a retrained model's utility that gives small coalitions more weight.
 
     Parameters
@@ -74,12 +70,3 @@ class BetaShapley(Baseline, dataval.BetaShapley):
         logarithms = betaln(size + self.beta, n - size - 1 + self.alpha) - betaln(size + 1, n - size)
         weights: np.ndarray = np.exp(logarithms - logsumexp(logarithms))
         return weights
-
-    @property
-    def standard_errors_(self) -> np.ndarray | None:
-        """Standard errors of the values, shape (n,); None if all coalitions were enumerated."""
-        errors: np.ndarray | None = self.sampler.standard_errors(self.compute_weight())
-        return errors
-
-    def _evaluate_model(self, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
-        return coalition_utility(self, subset, *args, **kwargs)

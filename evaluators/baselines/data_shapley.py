@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from opendataval import dataval
 
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
-from evaluators.common.coalitions import coalition_utility
-from evaluators.common.sampling import PermutationSampler
+from evaluators.common.sampling import PermutationSampler, SampledSemivalue
 
 
-class DataShapley(Baseline, dataval.DataShapley):
+class DataShapley(SampledSemivalue, Baseline, dataval.DataShapley):
     """Data Shapley: Shapley values of a retrained model's utility, from random permutations.
 
     Parameters
@@ -48,12 +44,3 @@ class DataShapley(Baseline, dataval.DataShapley):
         self.permutations = permutations
         self.random_state = as_random_state(random_state)
         super().__init__(sampler=PermutationSampler(permutations, random_state=self.random_state))
-
-    @property
-    def standard_errors_(self) -> np.ndarray | None:
-        """Standard errors of the values, shape (n,); None if all coalitions were enumerated."""
-        errors: np.ndarray | None = self.sampler.standard_errors(self.compute_weight())
-        return errors
-
-    def _evaluate_model(self, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
-        return coalition_utility(self, subset, *args, **kwargs)

@@ -13,6 +13,7 @@ from dvbench.games import enumerable, exact_marginal_contributions, marginal_con
 from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.sampling import RunningMean
+from evaluators.common.coalitions import coalition_utility
 from evaluators.common.joint_training import train_jointly
 
 
@@ -113,3 +114,16 @@ class PermutationSampler(Sampler):
             sample[0, players] = scale[-len(players) :] * gains
             running.add(sample)
         return running.standard_errors
+
+
+class SampledSemivalue:
+    """Mixin, listed before OpenDataVal's class of a semivalue that a `PermutationSampler` estimates."""
+
+    @property
+    def standard_errors_(self: Any) -> np.ndarray | None:
+        """Standard errors of the values, shape (n,); None if all coalitions were enumerated."""
+        errors: np.ndarray | None = self.sampler.standard_errors(self.compute_weight())
+        return errors
+
+    def _evaluate_model(self: Any, subset: Sequence[int], *args: Any, **kwargs: Any) -> float:
+        return coalition_utility(self, subset, *args, **kwargs)

@@ -19,7 +19,6 @@ import pandas as pd
 
 from dvbench.results.store import PLAN
 from leaderboard import statistics
-from leaderboard.boards import boards
 from leaderboard.descriptions import describe, plug_in
 from leaderboard.goals import GOALS, IN_WORDS, goal_of
 from leaderboard.statistics import SuiteStatistics, records
@@ -162,12 +161,12 @@ def findings(results: Path) -> list[str]:
     return [re.split(r"(?<=[^A-Z\s.][.?]) (?=[A-Z])", " ".join(item.split()))[0] for item in items[:FINDINGS]]
 
 
-def latest(results: Path, suites: Sequence[str]) -> str:
-    """Return the day of the newest published board, such as "27 November 2026".
+def latest(results: Path, cards: Sequence[dict[str, Any]]) -> str:
+    """Return the day of the newest published board of the suites of these cards, such as "27 November 2026".
 
     Where none is published, it is the day on which a plan was last changed; in a fresh clone that is today.
     """
-    days = [board.date for suite in suites for board in boards(results, suite)[:1]]
-    plans = [results / suite / PLAN for suite in suites] if not days else []
+    days = [board["date"] for card in cards for board in card["boards"]]
+    plans = [results / card["suite"] / PLAN for card in cards] if not days else []
     days += [datetime.fromtimestamp(plan.stat().st_mtime, UTC) for plan in plans if plan.exists()]
     return f"{max(days):%-d %B %Y}" if days else ""
