@@ -41,7 +41,7 @@ def _draw(suite: SuiteScores, pairs: dict[str, str]) -> Figure:
     random = statistics.random_row(suite.roles)
     others = [name for name in means.index if name not in {*pairs, *pairs.values(), *suite.roles}]
     looks = styles_beside(others, [*pairs, *others])
-    figure, axes = panels(list(means.columns), columns=2, height=3.2)
+    figure, axes = panels(list(means.columns), columns=2, height=3)
     for task, axis in axes.items():
         for name in [*pairs, *others]:
             labels = [label for label in (name, pairs.get(name)) if label is not None]
