@@ -28,6 +28,7 @@ from leaderboard.tables import number, rank_interval
 WORDS = {str(goal): text for goal, text in IN_WORDS.items()}
 FEWEST = 3  # ranked methods of a view
 FINDINGS = 3  # sentences on the front page
+SECTIONS = ("Rows", "Providers and other groups of rows", "Texts and corpora", "Unlearning", "Choosing training data")
 
 
 @cache
@@ -141,6 +142,24 @@ def matrix(chosen: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         return (sum(tiers) / len(tiers), sum(ranks) / len(ranks), entry["label"])
 
     return sorted(rows.values(), key=order)
+
+
+def section(suite: SuiteScores) -> str:
+    """Return the section of the front page for a suite: what it values or judges, one of `SECTIONS`."""
+    rows, provided, texts, unlearning, selection = SECTIONS
+    kind = suite.cells["kind"].iloc[0]
+    if kind != "evaluators":
+        return unlearning if kind == "unlearning" else selection
+    if (suite.cells["problem_kind"] == "language").all():
+        return texts
+    return rows if (suite.cells["players"] == "points").any() else provided
+
+
+def in_sections(cards: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Group the cards of suites by section, those with the most cells first."""
+    most = sorted(cards, key=lambda card: -card["counts"]["cells"])
+    found = [(name, [card for card in most if card["section"] == name]) for name in SECTIONS]
+    return [(name, those) for name, those in found if those]
 
 
 def findings(results: Path) -> list[str]:

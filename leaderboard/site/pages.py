@@ -162,7 +162,11 @@ def home_files(
     goals = front.best_views(all_views)
     words = {str(goal): text for goal, text in GOALS.items() if goal in goals}
     shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words}
-    shown |= {"statements": front.statements(goals), "dvbench_version": version("dvbench")}
+    shown |= {
+        "statements": front.statements(goals),
+        "sections": front.in_sections(cards),
+        "dvbench_version": version("dvbench"),
+    }
     page = templates.get_template("home.html.jinja")
     yield "front-data.js", script("front", {"views": all_views, "goals": words})
     common = common | {"root": "", "suite": "", "cards": cards, "page_of": about}
@@ -186,7 +190,8 @@ def suite_card(suite: SuiteScores, tables: SuiteTables, boards: Sequence[Board])
     return {
         "suite": suite.name,
         "description": tables.description,
-        "counts": _counts(suite.cells),
+        "counts": _counts(suite),
+        "section": front.section(suite),
         "separable": tables.separable,
         "boards": published(boards),
         "method": METHODS[suite.cells["kind"].iloc[0]],
@@ -194,10 +199,12 @@ def suite_card(suite: SuiteScores, tables: SuiteTables, boards: Sequence[Board])
     }
 
 
-def _counts(cells: pd.DataFrame) -> dict[str, Any]:
+def _counts(suite: SuiteScores) -> dict[str, Any]:
+    cells = suite.cells
     ok, declined = cells[cells["status"] == "ok"], int((cells["status"] == "declined").sum())
     return {
-        "evaluators": cells["evaluator"].nunique(),
+        "evaluators": cells["evaluator"].nunique() - len(suite.roles),
+        "references": len(suite.roles),
         "problems": cells["problem"].nunique(),
         "seeds": cells["seed"].nunique(),
         "cells": len(cells),
@@ -233,7 +240,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
         "speed": unlearning_speed(suite),
         "facets": facets,
         "datasets": _dataset_titles(cells),
-        "counts": _counts(cells),
+        "counts": _counts(suite),
         "normalised": "random" in suite.roles.values(),
         "questions": {clean(task): describe("tasks", task).sentence for task in facets["task"]},
     }

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import LABELS, RANKED
+from browsing import LABELS, RANKED, ROOT
 from playwright.sync_api import expect
+
+from leaderboard.index import ScoreCurves
+from leaderboard.site.payloads import SeedCurves, charts
 
 PAGES = {
     "home": "index.html",
@@ -203,6 +208,22 @@ def test_no_two_series_of_a_chart_look_the_same(visit, axis, evaluators, lines):
         assert points == (axis == "player")
     assert len(looks) == len(drawn["traces"])
     assert len({trace["name"] for trace in drawn["traces"]}) == len(drawn["traces"])
+
+
+def test_every_chart_of_the_published_tasks_names_its_y_axis(visit):
+    seen: dict[str, ScoreCurves] = {}
+    for path in (ROOT / "results").glob("*/*/*/seed-0/result.json"):
+        for task, score in json.loads(path.read_bytes())["scores"].items():
+            if "axes" in score and task not in seen:
+                lines = {name: np.array(line) for name, line in score["curves"].items()}
+                seen[task] = ScoreCurves(0, task, lines, score["axes"])
+    assert len(seen) > 10
+    page = visit("quick/compare.html")
+    script = """(chart) => charts.overlay("title", chart.axis, [{ evaluator: "e", chart }]).yaxis.title.text"""
+    drawn = charts(SeedCurves("p", 0, curves) for curves in seen.values())
+    shown = {(chart["task"], chart["axis"]): page.evaluate(script, chart) for chart in drawn}
+    assert shown["knowledge_retention", "steps of unlearning"] == "loss"
+    assert {of for of, label in shown.items() if label == "value"} == set()
 
 
 def test_unknown_choices_on_the_front_page_are_named(visit):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import pandas as pd
 import pytest
 from made_up import a_cell, a_score, scores_of
 
@@ -29,9 +31,13 @@ def store(write):
 
 
 @pytest.fixture
-def views(store):
-    suite = scores_of(store)
-    return list(front.views(suite, suite_statistics(suite)))
+def scores(store):
+    return scores_of(store)
+
+
+@pytest.fixture
+def views(scores):
+    return list(front.views(scores, suite_statistics(scores)))
 
 
 def test_a_goal_ranks_by_its_own_tasks(views):
@@ -114,3 +120,30 @@ def test_results_without_a_ranking_have_a_front_page(write, tmp_path):
     page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
     assert 'id="chooser"' not in page
     assert "small/index.html" in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem_kinds", "players", "section"),
+    [
+        ("evaluators", ["classification"], ["points"], "Rows"),
+        ("evaluators", ["classification"] * 2, ["points", "10 random"], "Rows"),
+        ("evaluators", ["classification"], ["10 random"], "Providers and other groups of rows"),
+        ("evaluators", ["language"], ["points"], "Texts and corpora"),
+        ("unlearning", ["language"], ["corpora"], "Unlearning"),
+        ("selection", ["classification"], ["points"], "Choosing training data"),
+    ],
+)
+def test_suites_stand_under_what_they_value(scores, kind, problem_kinds, players, section):
+    cells = pd.DataFrame({"kind": kind, "problem_kind": problem_kinds, "players": players})
+    assert front.section(replace(scores, cells=cells)) == section
+
+
+def test_suites_with_more_results_stand_first():
+    cards = [
+        {"suite": name, "section": section, "counts": {"cells": cells}}
+        for name, section, cells in (("a", "Rows", 3), ("b", "Unlearning", 9), ("c", "Rows", 8))
+    ]
+    assert [(name, [card["suite"] for card in those]) for name, those in front.in_sections(cards)] == [
+        ("Rows", ["c", "a"]),
+        ("Unlearning", ["b"]),
+    ]

@@ -91,8 +91,12 @@ const charts = (() => {
   function yLabel(names, axis) {
     if (axis.startsWith("log10")) return "density";
     if (names.includes("recall")) return "fraction of noisy players found";
+    if (names.some((name) => name.startsWith("margin_"))) return "lead of the most valuable over the least valuable";
     if (names.some((name) => /loss|^unlearning_/.test(name))) return "loss";
     if (names.some((name) => /^((remove|add)_|unlearned$|without$)/.test(name))) return "test utility";
+    if (names.some((name) => name.endsWith("_forget"))) return "utility on the player's own points";
+    if (names.includes("predicted")) return "error of the value";
+    if (names.includes("accuracy")) return "accuracy, or share of points";
     return names.length === 1 ? words(names[0]) : "value";
   }
 
