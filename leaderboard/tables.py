@@ -225,13 +225,17 @@ def marks(cells: pd.DataFrame) -> dict[str, str]:
     return {str(name): weakest(cell_marks) for name, cell_marks in ok.groupby("evaluator")["mark"]}
 
 
-def gaps(suite: SuiteScores) -> dict[str, Entry]:
-    """Say by how much the claimed scores of evaluators are better than those of fresh seeds; an alarm if in doubt."""
+def gaps(suite: SuiteScores, with_worst: bool = True) -> dict[str, Entry]:
+    """Say by how much the claimed scores of evaluators are better than those of fresh seeds; an alarm if in doubt.
+
+    It is the mean over problems and tasks, and also the largest one ``with_worst``.
+    """
     entries = {}
     for name, run in suite.fresh.items():
         if run.gaps:
             worst = max(run.gaps, key=lambda where: run.gaps[where])
-            text = f"gap {number(fmean(run.gaps.values()))}, at most {number(run.gaps[worst])} in {clean(worst)}"
+            text = f"gap {number(fmean(run.gaps.values()))}"
+            text += f", at most {number(run.gaps[worst])} in {clean(worst)}" if with_worst else ""
             entries[name] = Entry("", alarm=text) if run.doubts else Entry("", note=text)
         elif run.doubts:
             entries[name] = Entry("", alarm="fails on fresh seeds")

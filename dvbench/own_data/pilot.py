@@ -84,81 +84,134 @@ def run_pilot(
     UserError
         If all fail, or for none there is time for `LEAST_REPEATS` repeats.
     """
-    begun, kept = time.perf_counter() - spent, {name: Trial() for name in names}
     for name in names:
         find("evaluators", name).load()
-    _Measure(table, goal, seed, 0)("random")  # imports take seconds, which say nothing about evaluators
-    part = f"and {LEAST_REPEATS} repeats of all do not fit into {in_words(budget)}"
-    took: dict[str, float] = {}  # seconds of the last repeat, with what it takes to measure the gain
-    late, slow = list[str](), list[float]()  # those that the budget left out, and seconds of those that finished
+    pilot = _Pilot(table, goal, seed, budget, report, time.perf_counter() - spent, {name: Trial() for name in names})
+    pilot.measure(0)("random")  # imports take seconds, which say nothing about evaluators
+    with report.counting("repeat") as observe:
+        taken = pilot.first_repeat()
+        for repeat in range(1, MOST_REPEATS):
+            taken = pilot.leave_out_the_slowest(repeat, taken)
+            fitting = int(pilot.left() / taken) if taken else MOST_REPEATS
+            if not pilot.kept or (repeat >= LEAST_REPEATS and fitting < 1):
+                break
+            total = min(MOST_REPEATS, max(repeat + fitting, LEAST_REPEATS))
+            observe(repeat, total, budget - pilot.left(), max(pilot.left(), 0.0))
+            taken = pilot.repeat(repeat)
+    if not pilot.kept:
+        raise pilot.nothing_kept()
+    repeats = min(len(trial.gains) for trial in pilot.kept.values())
+    return {name: Trial(trial.gains[:repeats], trial.seconds[:repeats]) for name, trial in pilot.kept.items()}
 
-    def left() -> float:
-        return budget - (time.perf_counter() - begun)
 
-    def leave_out(name: str, why: object) -> None:
-        del kept[name]
-        report.say(f"note: {name} is left out: {why}")
+@dataclass
+class _Pilot:
+    """The candidates of a pilot and its clock.
 
-    def attempt(measure: _Measure, name: str, limit: float) -> float:
+    Parameters
+    ----------
+    table, goal, seed, budget, report
+        As in `run_pilot`.
+    begun : float
+        When the budget began, by `time.perf_counter`.
+    kept : dict of str to Trial
+        Candidates that were not left out.
+    took : dict of str to float
+        Seconds of the last repeat of each, with what it takes to measure the gain.
+    late : list of str
+        Candidates that the budget left out.
+    slow : list of float
+        Seconds of those of them that finished their first repeat.
+    """
+
+    table: Table
+    goal: Goal
+    seed: int
+    budget: float
+    report: Report
+    begun: float
+    kept: dict[str, Trial]
+    took: dict[str, float] = field(default_factory=dict)
+    late: list[str] = field(default_factory=list)
+    slow: list[float] = field(default_factory=list)
+
+    def measure(self, repeat: int) -> _Measure:
+        return _Measure(self.table, self.goal, self.seed, repeat)
+
+    def left(self) -> float:
+        """Seconds of the budget."""
+        return self.budget - (time.perf_counter() - self.begun)
+
+    def first_repeat(self) -> float:
+        """Measure each once, and keep those that leave time for `LEAST_REPEATS` of all; return the seconds of these."""
+        measure, taken = self.measure(0), 0.0
+        for name in list(self.kept):
+            limit = max((self.left() - (LEAST_REPEATS - 1) * taken) / LEAST_REPEATS, LEAST_SECONDS)
+            seconds = self.attempt(measure, name, limit)
+            if math.isnan(seconds):
+                continue
+            if (LEAST_REPEATS - 1) * (taken + seconds) > self.left():
+                self.leave_out_as_late(name)
+                self.slow.append(seconds)
+            else:
+                taken += seconds
+        return taken
+
+    def leave_out_the_slowest(self, repeat: int, taken: float) -> float:
+        """Until all others can be repeated `LEAST_REPEATS` times; return the seconds of a repeat of those."""
+        while repeat < LEAST_REPEATS and len(self.kept) > 1 and (LEAST_REPEATS - repeat) * taken > self.left():
+            slowest = max(self.kept, key=self.took.__getitem__)
+            taken -= self.took[slowest]
+            self.leave_out_as_late(slowest)
+        return taken
+
+    def repeat(self, number: int) -> float:
+        """Measure each candidate once more; return the seconds."""
+        measure, taken = self.measure(number), 0.0
+        for name in list(self.kept):
+            seconds = self.attempt(measure, name, max(self.left() + (LATEST - 1) * self.budget, SHORTEST))
+            taken += 0.0 if math.isnan(seconds) else seconds
+            if math.isinf(seconds):
+                break
+        return taken
+
+    def attempt(self, measure: _Measure, name: str, limit: float) -> float:
         """Measure an evaluator once; returns the seconds, NaN if it is left out, and infinity if this came too late."""
-        clock = time.perf_counter()
+        clock, trial = time.perf_counter(), self.kept[name]
         try:
             with enforced(Limits(seconds=limit)):
                 gain, seconds = measure(name)
         except (UserError, FloatingPointError) as error:
-            ended = any(isinstance(each, TimedOutError) for each in (error, error.__cause__))
-            if ended and len(kept[name].gains) >= LEAST_REPEATS:
+            if not any(isinstance(each, TimedOutError) for each in (error, error.__cause__)):
+                self.leave_out(name, str(error))
+                return math.nan
+            if len(trial.gains) >= LEAST_REPEATS:
                 return math.inf  # this repeat is not counted
-            late.extend([name] if ended else [])
-            leave_out(name, f"it takes longer than {in_words(limit)}, {part}" if ended else error)
+            self.leave_out_as_late(name, f"it takes longer than {in_words(limit)}")
             return math.nan
-        kept[name].gains.append(gain)
-        kept[name].seconds.append(seconds)
-        took[name] = time.perf_counter() - clock
-        return took[name]
+        trial.gains.append(gain)
+        trial.seconds.append(seconds)
+        self.took[name] = time.perf_counter() - clock
+        return self.took[name]
 
-    with report.counting("repeat") as observe:
-        measure, taken = _Measure(table, goal, seed, 0), 0.0
-        for name in names:
-            # With each that is kept, the least number of repeats of all fits what is left.
-            limit = max((left() - (LEAST_REPEATS - 1) * taken) / LEAST_REPEATS, LEAST_SECONDS)
-            seconds = attempt(measure, name, limit)
-            if not math.isnan(seconds) and (LEAST_REPEATS - 1) * (taken + seconds) > left():
-                leave_out(name, f"it took {in_words(seconds)}, {part}")
-                slow.append(seconds)
-                late.append(name)
-            elif not math.isnan(seconds):
-                taken += seconds
-        for repeat in range(1, MOST_REPEATS):
-            if not kept:
-                break
-            while repeat < LEAST_REPEATS and len(kept) > 1 and (LEAST_REPEATS - repeat) * taken > left():
-                slowest = max(kept, key=took.__getitem__)
-                taken -= took[slowest]
-                late.append(slowest)
-                leave_out(slowest, f"it took {in_words(took[slowest])}, {part}")
-            fitting = int(left() / taken) if taken else MOST_REPEATS
-            if repeat >= LEAST_REPEATS and fitting < 1:
-                break
-            total = min(MOST_REPEATS, max(repeat + fitting, LEAST_REPEATS))
-            observe(repeat, total, budget - left(), max(left(), 0.0))
-            measure, taken = _Measure(table, goal, seed, repeat), 0.0
-            for name in list(kept):
-                seconds = attempt(measure, name, max(left() + (LATEST - 1) * budget, SHORTEST))
-                taken += 0.0 if math.isnan(seconds) else seconds
-                if math.isinf(seconds):
-                    break
-    repeats = min((len(trial.gains) for trial in kept.values()), default=0)
-    kept = {name: Trial(trial.gains[:repeats], trial.seconds[:repeats]) for name, trial in kept.items()}
-    if not kept and late:
-        needed = max(1.2 * LEAST_REPEATS * min(slow, default=budget), 2 * budget)
-        raise UserError(
-            f"--budget {in_words(budget)} is too small: no candidate can repeat the pilot {LEAST_REPEATS} times in it; "
-            f"give {in_words(needed)} or more"
+    def leave_out_as_late(self, name: str, why: str = "") -> None:
+        why = why or f"it took {in_words(self.took[name])}"
+        self.late.append(name)
+        self.leave_out(name, f"{why}, and {LEAST_REPEATS} repeats of all do not fit into {in_words(self.budget)}")
+
+    def leave_out(self, name: str, why: str) -> None:
+        del self.kept[name]
+        self.report.say(f"note: {name} is left out: {why}")
+
+    def nothing_kept(self) -> UserError:
+        """Say why no candidate is left."""
+        if not self.late:
+            return UserError("every candidate failed on this table; 'dvbench value DATA --evaluator NAME' says more")
+        needed = max(1.2 * LEAST_REPEATS * min(self.slow, default=self.budget), 2 * self.budget)
+        return UserError(
+            f"--budget {in_words(self.budget)} is too small: no candidate can repeat the pilot {LEAST_REPEATS} times "
+            f"in it; give {in_words(needed)} or more"
         )
-    if not kept:
-        raise UserError("every candidate failed on this table; 'dvbench value DATA --evaluator NAME' says more")
-    return kept
 
 
 class _Measure:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -31,7 +30,8 @@ def suite_table(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     """
     columns = list(_columns(suite.scores))
     means = task_means(numbers.summary, "mean")
-    seconds, weakest, fresh_gaps = statistics.seconds(numbers.cost), marks(suite.cells), gaps(suite)
+    seconds, weakest = statistics.seconds(numbers.cost), marks(suite.cells)
+    mean_gaps = gaps(suite, with_worst=False)  # the page of an evaluator has the gaps of all problems and tasks
     ranking = numbers.ranking
     last = max(int((ranking["role"] == "").sum()) - 1, 1)
 
@@ -48,7 +48,7 @@ def suite_table(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
             "lacking": row["n_failed"] + row["n_missing"],
             "seconds": seconds[row["evaluator"]],
             "mark": weakest.get(row["evaluator"], ""),
-            "gap": _mean_gap(fresh_gaps.get(row["evaluator"], Entry(""))),
+            "gap": mean_gaps.get(row["evaluator"], Entry("")),
             "scores": _entries(means.T[row["evaluator"]], columns),
         }
         for row in records(ranking)
@@ -60,11 +60,6 @@ def suite_table(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
         "reference_rows": [row for row in rows if row["role"]] + models,
         "doing_nothing": list(_doing_nothing(columns, ranked, models)),
     }
-
-
-def _mean_gap(gap: Entry) -> Entry:
-    """Leave out the largest gap: the page of the evaluator has the gaps of all problems and tasks."""
-    return replace(gap, note=gap.note.partition(",")[0], alarm=gap.alarm.partition(",")[0])
 
 
 def _columns(scores: pd.DataFrame) -> Iterable[dict[str, Any]]:
