@@ -161,12 +161,9 @@ def home_files(
     chosen = front.best_views(all_views, "evaluators") or front.best_views(all_views)
     goals = front.best_views(all_views)
     words = {str(goal): text for goal, text in GOALS.items() if goal in goals}
-    shown = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words}
-    shown |= {
-        "statements": front.statements(goals),
-        "sections": front.in_sections(cards),
-        "dvbench_version": version("dvbench"),
-    }
+    shown: dict[str, Any] = {"matrix": front.matrix(chosen), "chosen": chosen, "goal_words": words}
+    shown |= {"statements": front.statements(goals), "sections": front.in_sections(cards)}
+    shown |= {"dvbench_version": version("dvbench")}
     page = templates.get_template("home.html.jinja")
     yield "front-data.js", script("front", {"views": all_views, "goals": words})
     common = common | {"root": "", "suite": "", "cards": cards, "page_of": about}
