@@ -167,7 +167,7 @@ def _sampled(
         try:
             if isinstance(game, RandomGame) or not samples.count:
                 game_of_sample = game.draw(samples.count) if isinstance(game, RandomGame) else game
-                empty, full = _utilities(timed, [np.arange(0), np.arange(n)])
+                empty, full = utilities_of(timed, [np.arange(0), np.arange(n)])
             for order in (permutation, permutation[::-1])[:in_sample]:
                 contributions = marginal_contributions(timed, order, empty, full, limit=limit, at_once=at_once)
                 sample[order] += contributions / in_sample
@@ -183,7 +183,6 @@ def marginal_contributions(
     permutation: np.ndarray,
     empty: float,
     full: float | None = None,
-    start: int = 0,
     limit: float = np.inf,
     at_once: int = AT_ONCE,
 ) -> np.ndarray:
@@ -194,11 +193,9 @@ def marginal_contributions(
     game : callable
     permutation : numpy.ndarray of int, shape (n,)
     empty : float
-        Utility of the first ``start`` players.
+        Utility of no players.
     full : float, optional
         Utility of all players, if it is known.
-    start : int
-        Number of players in the first coalition, which get no contribution.
     limit : float
         Where a utility reaches this limit, the players that follow get no contribution.
     at_once : int
@@ -206,21 +203,21 @@ def marginal_contributions(
 
     Returns
     -------
-    numpy.ndarray of shape (n - start,)
+    numpy.ndarray of shape (n,)
         In the order of the permutation. Without a limit they sum to the utility of all players minus ``empty``.
     """
     n = len(permutation)
     last = n if full is None else n - 1
     utilities = np.array([empty])
-    for block in np.split(np.arange(start + 1, last + 1), np.arange(at_once, last - start, at_once)):
+    for block in np.split(np.arange(1, last + 1), np.arange(at_once, last, at_once)):
         if utilities.max() < limit and len(block):
-            utilities = np.append(utilities, _utilities(game, [permutation[:size] for size in block]))
-    if full is not None and n > start:
+            utilities = np.append(utilities, utilities_of(game, [permutation[:size] for size in block]))
+    if full is not None and n:
         utilities = np.append(utilities, full)
     reached = np.flatnonzero(utilities >= limit)
     if len(reached):
         utilities = utilities[: reached[0] + 1]
-    contributions = np.zeros(n - start)
+    contributions = np.zeros(n)
     contributions[: len(utilities) - 1] = np.diff(utilities)
     return contributions
 
@@ -233,7 +230,7 @@ def exact_shapley_values(game: Game, n: int) -> np.ndarray:
     numpy.ndarray of shape (n,)
     """
     values, coalitions = np.zeros(n), list(_coalitions(n))
-    for coalition, utility in zip(coalitions, _utilities(game, coalitions), strict=True):
+    for coalition, utility in zip(coalitions, utilities_of(game, coalitions), strict=True):
         size = len(coalition)
         inside = np.zeros(n, dtype=bool)
         inside[coalition] = True
@@ -298,7 +295,7 @@ def exact_marginal_contributions(game: Game, n: int) -> np.ndarray:
         Entry (i, j): the mean marginal contribution of player i to coalitions of j other players.
     """
     coalitions = list(_coalitions(n))
-    known = dict(zip(map(frozenset, (c.tolist() for c in coalitions)), _utilities(game, coalitions), strict=True))
+    known = dict(zip(map(frozenset, (c.tolist() for c in coalitions)), utilities_of(game, coalitions), strict=True))
     contributions = np.zeros((n, n))
     for coalition, utility in known.items():
         for player in set(range(n)) - coalition:
@@ -307,7 +304,14 @@ def exact_marginal_contributions(game: Game, n: int) -> np.ndarray:
     return contributions
 
 
-def _utilities(game: Game, coalitions: Sequence[np.ndarray]) -> np.ndarray:
+def utilities_of(game: Game, coalitions: Sequence[np.ndarray]) -> np.ndarray:
+    """Utilities of coalitions, whose members may be in any order.
+
+    Raises
+    ------
+    FloatingPointError
+        If a utility is NaN or infinite.
+    """
     # Sorted, so that a utility is a function of the set and not of the order in which a permutation lists it.
     utilities = np.asarray(game([np.sort(coalition) for coalition in coalitions]), dtype=float)
     if not np.isfinite(utilities).all():

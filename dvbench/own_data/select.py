@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from dvbench.errors import UserError, one_line
 from dvbench.files import write_atomically
-from dvbench.own_data.door import Report, check_seed
-from dvbench.own_data.value import How, choose, joined, value_table
+from dvbench.own_data.door import Report, Worded, check_seed
+from dvbench.own_data.value import RANDOMNESS, How, choose, joined, value_table
 from dvbench.registry import Entry, find
 from dvbench.settings import ModelSettings, Noise, SelectionSettings
 
@@ -143,7 +143,7 @@ def select_in_python(
     try:
         how = check_settings(strategy, fraction, model, seed, training)
         read = read_data(X, y, label, None, validation, reading)
-        return select_data(read, strategy, params, model, how, seed, device, report)
+        return select_data(read, strategy, params, model, how, seed, device, report, in_python)
     except UserError as error:
         raise UserError(in_python(str(error))) from error
 
@@ -157,6 +157,7 @@ def select_data(
     seed: int,
     device: str,
     report: Report | None,
+    words: Callable[[str], str] = str,
 ) -> Selection:
     """Choose rows of a table; see `dvbench.select`.
 
@@ -174,6 +175,8 @@ def select_data(
     device : str
     report : Report, optional
         Shows what was understood. Without it nothing is shown.
+    words : callable
+        Rewrites lines, which name options of the command line; see `dvbench.own_data.arguments.in_python`.
 
     Raises
     ------
@@ -187,9 +190,9 @@ def select_data(
             "rows of a regression; --kind classification takes every number as a class"
         )
     name, model = find_strategy(strategy).name, find("models", model).name
-    for line in () if report is None else (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
-        assert report is not None
-        report.say(line)
+    shown = Worded(report, words)
+    for line in (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
+        shown.say(line)
     from dvbench.selecting.factory import check_classes, check_protocol, make_strategy
 
     made = make_strategy(name, **params)
@@ -197,7 +200,9 @@ def select_data(
     labels = table.source.labels
     check_classes(labels, None if validation is None else validation.labels, table.source.classes, how.fractions[0])
     positions, weights = _chosen(table, validation, made, (name, model), how, seed, device)
-    return _result(table, positions, weights, name, model)
+    selection = _result(table, positions, weights, name, model)
+    understood, remarks = (tuple(map(words, lines)) for lines in (table.understood, table.remarks))
+    return replace(selection, understood=understood, remarks=remarks)
 
 
 def _chosen(
@@ -220,9 +225,9 @@ def _chosen(
     from dvbench.training.build import build_model
     from dvbench.training.selective import train_on_chosen
 
-    order = generator(f"table:{table.name}", seed, "order").permutation(len(table.rows))
+    order = generator(RANDOMNESS, seed, "order").permutation(len(table.rows))
     problem, device = _problem(table, validation, order, seed), resolve_device(device)
-    key = (problem.dataset, seed, names[0])
+    key = (RANDOMNESS, seed, names[0])
     network = build_model(
         ModelSettings(name=names[1]),
         problem.shape,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from opendataval.dataval import ModelMixin, Sampler
 
-from dvbench.games import enumerable, exact_marginal_contributions, marginal_contributions
+from dvbench.games import AT_ONCE, enumerable, exact_marginal_contributions, utilities_of
 from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
 from dvbench.sampling import RunningMean
@@ -82,15 +82,19 @@ class PermutationSampler(Sampler):
         self.drawn = []
         if start == 0 and enumerable(n, self.permutations):
             return exact_marginal_contributions(game, n)
+        sizes = np.arange(max(start, 1), n)  # of the coalitions inside a permutation
+        (full,) = utilities_of(game, [np.arange(n)])
+        known = utilities_of(game, [np.arange(0)]) if start == 0 else np.empty(0)
+        permutations = [self.random_state.permutation(n) for _ in range(self.permutations)]
+        together = max(1, AT_ONCE // max(len(sizes), 1))
         contributions = np.zeros((n, n))
-        (full,) = game([np.arange(n)])
-        (empty,) = game([np.arange(0)]) if start == 0 else (0.0,)
-        for _ in range(self.permutations):
-            permutation = self.random_state.permutation(n)
-            first = game([np.sort(permutation[:start])])[0] if start else empty
-            gains = marginal_contributions(game, permutation, first, full, start)
-            contributions[permutation[start:], np.arange(start, n)] += gains
-            self.drawn.append((permutation[start:], gains))
+        for first in range(0, self.permutations, together):
+            some = permutations[first : first + together]
+            utilities = utilities_of(game, [permutation[:size] for permutation in some for size in sizes])
+            for permutation, inside in zip(some, utilities.reshape(len(some), len(sizes)), strict=True):
+                gains = np.diff(np.concatenate([known, inside, [full]]))
+                contributions[permutation[start:], np.arange(start, n)] += gains
+                self.drawn.append((permutation[start:], gains))
         return contributions * n / self.permutations
 
     def standard_errors(self, weights: np.ndarray | float) -> np.ndarray | None:

@@ -187,3 +187,18 @@ def test_errors_name_arguments_in_python(table: pd.DataFrame) -> None:
         dvbench.select(table, fraction=0.5, label="kind", training={"epoch": 3})
     with pytest.raises(UserError, match="no parameter of glister is named 'eps'"):
         dvbench.select(table, fraction=0.5, label="kind", strategy="glister", params={"eps": 3})
+
+
+def test_equal_tables_have_equal_selections_in_every_format_and_name(table: pd.DataFrame, tmp_path: Path) -> None:
+    for name in ("trees.csv", "copy.csv"):
+        table.to_csv(tmp_path / name, index=False)
+    given = (table, tmp_path / "trees.csv", tmp_path / "copy.csv")
+    kept = [dvbench.select(each, fraction=0.3, label="kind", strategy="random").positions for each in given]
+    assert [rows.tolist() for rows in kept] == [kept[0].tolist()] * 3
+
+
+def test_a_selection_in_python_names_arguments(capsys) -> None:
+    numbers = pd.DataFrame({"a": np.arange(60.0) % 7, "kind": np.arange(60) % 3})
+    summary = dvbench.select(numbers, fraction=0.3, label="kind").summary()
+    assert "kind='regression' for the other" in summary
+    assert "--" not in summary
