@@ -108,7 +108,7 @@ def value_and_score(
 
     methods = [cell for cell in cells if cell.evaluator.kind != "evaluators"]
     others = [cell for cell in cells if cell.evaluator.kind == "evaluators"]
-    results = collected(run_cells(methods, scratch, device, jobs), on_finished) if methods else {}
+    results = collected(run_cells(methods, scratch, device, jobs, limits=limits), on_finished) if methods else {}
     valued = value_isolated(others, scratch, device, jobs, limits=limits) if others else []
     for result in valued:
         if result.status != "ok":

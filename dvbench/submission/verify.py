@@ -316,7 +316,10 @@ class _Recomputation:
             comparison.compare(bundle.store, scratch)
             comparisons.append(comparison)
             self.mismatches += comparison.mismatches
-            self.how[cell.key.folder] = "re-run"
+            if cell.key.folder in self.how:
+                self.how[cell.key.folder] = "re-run"
+            else:
+                self.say(f"remark: {cell.key.folder}: its values repeat, but its scores remain claimed")
         if not comparisons:
             return
         largest = max(comparison.deviation for comparison in comparisons)

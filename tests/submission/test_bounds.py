@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up_bundles import Files, made_up_files, relisted, result_path
+from made_up_bundles import MINE, Files, made_up_files, relisted, result_path
 
 from dvbench.execution.limits import Limits
 from dvbench.results import Store
 from dvbench.settings import EvaluatorSettings
 from dvbench.submission.bounds import limits_of_cell, too_many_steps
 from dvbench.submission.checks import planned_cells
+from dvbench.submission.rerun import value_and_score
 
 ASCENT = {"evaluator_object": "dvbench.unlearning_methods.plain_ascent:PlainAscent"}
 
@@ -105,6 +106,29 @@ def test_a_bundle_has_the_time_of_few_cells(dvbench, bundle, honest: Files, monk
     assert said.code == 0
     assert "remark: 2 cells remain claimed: there was no time to score them again" in said.out
     assert said.out.splitlines()[-1] == "3 cells, 1 recomputed, 0 re-run, 0 failed, 2 left as claimed, 0 mismatches"
+
+
+@pytest.mark.usefixtures("installed")
+def test_values_that_repeat_do_not_verify_scores_that_were_not_computed(
+    dvbench, bundle, honest: Files, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dvbench.submission.verify.CELLS_PER_BUNDLE", 0)
+    said = dvbench("verify", bundle(honest), "--jobs", 0, "--sample", 3, "--trust", MINE.name, "--into", "published")
+    assert said.code == 0
+    assert said.out.count("its values repeat, but its scores remain claimed") == 2
+    assert "1 re-run, 0 failed, 2 left as claimed, 0 mismatches" in said.out.splitlines()[-1]
+    (record,) = (json.loads(path.read_bytes()) for path in (here / "published/verified").rglob("*.json"))
+    assert [cell["how"] for cell in record["cells"].values()] == ["re-run"]
+
+
+def test_unlearning_methods_are_run_again_within_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        "dvbench.execution.run.run_cells", lambda *_, limits, **__: seen.append(limits) or (_ for _ in ())
+    )
+    (cell, *_) = planned_cells("unlearning-cpu", method()).cells
+    value_and_score([cell], Store(tmp_path), "cpu", 0, limits=Limits(7, None))
+    assert seen == [Limits(7, None)]
 
 
 def test_processes_share_the_memory() -> None:
