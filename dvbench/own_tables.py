@@ -188,6 +188,7 @@ def advise(
     drop: Sequence[str] = (),
     types: Mapping[str, str] | None = None,
     decimal: str | None = None,
+    kind: str | None = None,
     seed: int = 0,
     progress: bool | None = None,
 ) -> Advice:
@@ -198,9 +199,10 @@ def advise(
 
     Parameters
     ----------
-    X, y, label, groups, validation, features, drop, types, decimal
-        As in `value`. Labels are classes. The groups are no feature, and the validation set is only checked: the pilot
-        makes providers and validation sets of its own.
+    X, y, label, groups, validation, features, drop, types, decimal, kind
+        As in `value`. Labels are classes; ``kind="classification"`` takes every number as one. The groups are no
+        feature; their number decides what valuing all rows takes. The validation set is only checked: the pilot makes
+        providers and validation sets of its own.
     goal : {"find", "select", "pay"}
         What values are for: to find wrong labels, to select the rows to train on, or to pay providers.
     budget : float
@@ -227,7 +229,7 @@ def advise(
     from dvbench.own_data.arguments import in_python
     from leaderboard.published_gains import gains_of_boards
 
-    reading = {"kind": None, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
+    reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
     boards = None if results is None else Path(results)
     report, asked = _report(progress), partial(gains_of_boards, boards)
     return advise_data((X, y, label, groups, validation), reading, goal, budget, asked, seed, report, in_python)

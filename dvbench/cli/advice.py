@@ -14,6 +14,7 @@ from dvbench.cli.options import (
     DecimalOption,
     DropOption,
     FeaturesOption,
+    KindOption,
     LabelOption,
     SeedOption,
     TableArgument,
@@ -70,6 +71,7 @@ def advise(
     drop: DropOption = None,
     types: TypesOption = None,
     decimal: DecimalOption = None,
+    kind: KindOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Advise which evaluator to use for your own table of classes, or none.
@@ -83,7 +85,7 @@ def advise(
     from leaderboard.published_gains import gains_of_boards
 
     seconds = parse_duration(budget) or 0.0
-    reading = reading_of(None, features, drop, types, decimal)
+    reading = reading_of(None if kind is None else kind.value, features, drop, types, decimal)
     boards = partial(gains_of_boards, results)
     advice = advise_data((data, None, label, group, valid), reading, goal.value, seconds, boards, seed, console)
     for line in advice.lines:
@@ -92,6 +94,7 @@ def advise(
         words = ["dvbench", "value", str(data), "--label", advice.label, "--evaluator", advice.evaluator]
         repeated = {"--features": features, "--drop": drop, "--as": types}
         words += [word for option, given in repeated.items() for each in given or () for word in (option, each)]
+        words += [] if kind is None else ["--kind", kind.value]
         words += [] if decimal is None else ["--decimal", decimal.value]
         words += [] if group is None else ["--group" if goal is For.pay else "--drop", group]
         words += [] if valid is None else ["--valid", str(valid)]

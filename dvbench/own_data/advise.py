@@ -46,7 +46,7 @@ GOALS: dict[Goal, tuple[str, str]] = {
 PLANTED: dict[Goal, str] = {
     "find": f" with {RATE:.0%} flipped labels",
     "select": "",
-    "pay": f" of {PROVIDERS} random providers, of whose labels up to half are flipped",
+    "pay": f" of {PROVIDERS} random providers, half of which have a fifth to all of their labels flipped",
 }
 MOST_GAIN: dict[Goal, float] = {"find": 0.5, "select": 1.0, "pay": 1.0}
 CANDIDATES = 6
@@ -151,7 +151,6 @@ def advise_data(
         check_seed(seed)
         # A provider's name is no feature. The pilot makes providers and validation sets of its own.
         table, _ = read_data(X, y, label, groups, validation, reading)
-        table = replace(table, group=None, source=replace(table.source, groups=None))
         said = Worded(report, words)
         advice = advise_table(table, goal, budget, boards(), seed, said)
     except UserError as error:
@@ -226,7 +225,8 @@ def check(table: Table) -> None:
     if table.source.kind != "classification":
         raise UserError(
             f"the pilot needs classes, and '{table.label}' is a number: 'dvbench value' values the rows of a "
-            "regression; no published suite compares evaluators on them"
+            "regression; no published suite compares evaluators on them; --kind classification takes every number as "
+            "a class"
         )
     if len(table.rows) < LEAST_ROWS:
         raise UserError(f"{len(table.rows)} rows are too few for a pilot: at least {LEAST_ROWS} are needed")
@@ -267,10 +267,12 @@ def candidates(
             gains.setdefault(row.evaluator, []).append(row.gain)
     # An evaluator that was measured on some of the problems only is no candidate: its mean would be one of others.
     means = {name: float(np.mean(each)) for name, each in gains.items() if len(each) == max(map(len, gains.values()))}
-    rows = min(len(table.rows), MOST_ROWS)
+    rows, groups = min(len(table.rows), MOST_ROWS), table.source.groups
+    providers = PROVIDERS if groups is None else len(np.unique(groups))
     fitting, cheapest = list[Candidate](), math.inf
     for name in sorted(means, key=lambda name: -means[name]):
-        pilot, whole = _seconds(table, goal, name, int(rows * PARTS[0])), _seconds(table, goal, name, len(table.rows))
+        pilot = _seconds(table, goal, name, int(rows * PARTS[0]), PROVIDERS)
+        whole = _seconds(table, goal, name, len(table.rows), providers)
         if math.isnan(pilot):
             continue
         needed = LEAST_REPEATS * pilot
@@ -300,13 +302,13 @@ def _within(budget: float, fitting: Sequence[Candidate]) -> list[Candidate]:
     return [each for each in fitting if each in chosen]
 
 
-def _seconds(table: Table, goal: Goal, name: str, rows: int) -> float:
+def _seconds(table: Table, goal: Goal, name: str, rows: int, providers: int) -> float:
     """Expected seconds of a valuation by an evaluator as `dvbench value` runs it; NaN if it was never measured."""
     from dvbench.execution.costs import estimate, published_costs
     from dvbench.results import Cell, CellKey
     from dvbench.settings import DatasetSettings, Groups, ModelSettings, ProblemSettings, Sizes
 
-    groups = Groups(by="random", count=PROVIDERS) if goal == "pay" else None
+    groups = Groups(by="random", count=providers) if goal == "pay" else None
     problem = ProblemSettings(
         dataset=DatasetSettings(name="table"),
         sizes=Sizes(train=rows, validation=rows, test=rows),
@@ -316,7 +318,9 @@ def _seconds(table: Table, goal: Goal, name: str, rows: int) -> float:
         training=TRAINING,
     )
     key = CellKey(suite="advise", problem="table", evaluator=name, seed=0)
-    cell = Cell(key=key, suite_version=1, problem=problem, evaluator=choice_of(table, goal, name).settings, tasks=())
+    cell = Cell(
+        key=key, suite_version=1, problem=problem, evaluator=choice_of(table, goal, name, providers).settings, tasks=()
+    )
     expected = estimate(cell, published_costs(), cuda=False)
     return math.nan if expected is None else expected.seconds
 

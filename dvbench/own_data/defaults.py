@@ -15,7 +15,8 @@ UTILITIES: dict[Kind, tuple[Utility, ...]] = {"classification": ("accuracy", "lo
 FOR_ROWS, FOR_GROUPS, FOR_REGRESSION = "knn_shapley", "partial_unlearning_shapley", "data_oob"
 SET_ELSEWHERE = {"utility": "--utility", "random_state": "--seed"}
 ENUMERATING = ("beta_shapley", "data_shapley")  # exact with as many permutations as all coalitions cost
-FEW_GROUPS = 12  # all coalitions of so many are 4,096 trainings
+FEW_GROUPS = 12  # all coalitions of so many are 4,096 trainings; more groups are sampled with as many
+LEAST_PERMUTATIONS = 10  # of very many groups
 FOLD_PERMUTATIONS = 2  # in each fold; the least with standard errors
 # These train models and predict with them, or use none. All others need gradients of a network.
 WITH_ANY_MODEL = (
@@ -86,10 +87,12 @@ def evaluator_parameters(entry: Entry, utility: Utility, rows_in_folds: bool, gr
     rows_in_folds : bool
         Whether rows are valued, by folds. Every row is then valued several times, so fewer permutations are enough.
     groups : int
-        Number of groups that are valued; a few permutations of them would be noise, and their exact values cost little.
+        Number of groups that are valued. A few permutations of them would be noise: a group is seldom among the first,
+        which gain most. The exact values of few groups cost little.
     """
-    if entry.name in ENUMERATING and 1 < groups <= FEW_GROUPS:
-        return {"permutations": -(-(2**groups) // (groups - 1))}
+    if entry.name in ENUMERATING and groups > 1:
+        trainings = 2 ** min(groups, FEW_GROUPS)
+        return {"permutations": max(-(-trainings // (groups - 1)), LEAST_PERMUTATIONS)}
     if not takes_utility(entry):
         return {}
     params: dict[str, Any] = {"utility": "log_loss" if utility == "log_loss" else "metric"}

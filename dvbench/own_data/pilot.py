@@ -39,9 +39,11 @@ SHORTEST = 0.1  # seconds that an evaluator is given when the budget is over
 LEAST_SECONDS = 2.0  # that an evaluator is given, so that its time says what budget is needed
 
 
-def choice_of(table: Table, goal: Goal, name: str) -> Choice:
+def choice_of(table: Table, goal: Goal, name: str, providers: int = PROVIDERS) -> Choice:
     """Return how an evaluator is run, with the settings that `dvbench value` gives it."""
-    return choose(replace(table, group="provider" if goal == "pay" else None), How(evaluator=name))
+    groups = np.arange(len(table.rows)) % providers if goal == "pay" else None
+    source = replace(table.source, groups=groups)
+    return choose(replace(table, group=None if groups is None else "provider", source=source), How(evaluator=name))
 
 
 @dataclass

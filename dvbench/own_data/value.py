@@ -128,6 +128,10 @@ def choose(table: Table, how: How, validated: bool = False) -> Choice:
             f"values are exact for this model: it is trained on all {2**groups:,} coalitions of the groups{folds}"
             + fewer
         )
+    elif "permutations" in chosen and "permutations" not in how.parameters:
+        lines.append(
+            f"sampling: {params['permutations']} permutations of the groups; --parameter permutations=N changes it"
+        )
     if "sampling" in chosen and "sampling" not in how.parameters:
         lines.append(f"sampling: {params['sampling']['permutations']} permutations of the rows in each fold")
     settings = EvaluatorSettings(name=evaluator, params=params)
@@ -187,7 +191,8 @@ def value_table(
         if observe:
             observe(number + 1, len(parts), time.perf_counter() - clock)
     mean = np.nanmean(found, axis=0)
-    extra = {} if len(parts) == 1 else {"spread": np.nanstd(found, axis=0, ddof=1 if len(parts) > 2 else 0)}
+    several = np.isfinite(found).sum(axis=0).min() > 1  # with two folds, each row is valued once
+    extra = {"spread": np.nanstd(found, axis=0, ddof=1)} if several else {}
     if len(parts) == 1 and np.isfinite(errors).all():
         extra = {"standard_error": errors[0]}
     how_judged = ("one validation set" if validation is not None else f"{len(parts)} folds") if judged else NOT_JUDGED

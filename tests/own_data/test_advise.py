@@ -18,7 +18,7 @@ from dvbench.errors import UserError
 from dvbench.own_data import advise
 from dvbench.own_data.advise import Candidate, advise_table, candidates, conclude
 from dvbench.own_data.nearest import label_noise, nearest
-from dvbench.own_data.pilot import Trial, _Measure
+from dvbench.own_data.pilot import Trial, _Measure, choice_of
 from dvbench.results import published_gains as table
 from dvbench.results.published_gains import published_gains, write_gains
 from dvbench.tables.reading import read_arrays
@@ -99,7 +99,7 @@ def test_the_column_of_the_providers_is_no_feature(tmp_path, monkeypatch):
     seen = []
 
     def stop(table, *_):
-        seen.append((list(table.encoders), table.group, table.source.groups))
+        seen.append((list(table.encoders), len(np.unique(table.source.groups))))
         raise UserError("enough")
 
     monkeypatch.setattr(advise, "advise_table", stop)
@@ -109,13 +109,36 @@ def test_the_column_of_the_providers_is_no_feature(tmp_path, monkeypatch):
         dvbench.advise(frame, label="kind", goal="pay", groups="who")
     with pytest.raises(UserError, match="no column"):
         dvbench.advise(frame, label="kind", goal="pay", groups="whose")
-    assert seen == [(["x"], None, None)] * 2
+    assert seen == [(["x"], 4)] * 2
+
+
+def test_all_rows_are_valued_by_as_many_providers_as_there_are():
+    """The pilot has ten; Partial Unlearning Shapley unlearns one after the other."""
+    board = [row("partial_unlearning_shapley", 0.5, goal="pay"), row("data_shapley", 0.4, goal="pay")]
+
+    def whole(count: int) -> dict[str, float]:
+        table = a_table(n=600)
+        groups = np.arange(600) % count
+        table = replace(table, group="who", source=replace(table.source, groups=groups))
+        found = candidates(table, "pay", 1e6, nearest(table, "pay", board), board)
+        assert len({each.pilot for each in found}) == 2
+        return {each.name: each.whole for each in found}
+
+    few, many = whole(10), whole(200)
+    assert many["partial_unlearning_shapley"] > 5 * few["partial_unlearning_shapley"]
+
+
+def test_a_pilot_of_providers_has_the_settings_of_value():
+    """Ten providers are few enough for exact values."""
+    assert choice_of(a_table(), "pay", "data_shapley").settings.params == {"permutations": 114}
+    assert choice_of(a_table(), "pay", "data_shapley", 200).settings.params == {"permutations": 21}
+    assert choice_of(a_table(), "find", "data_shapley").settings.params == {}
 
 
 def test_cheap_candidates_come_before_dear_ones_that_gain_more(monkeypatch):
     """With 100 s, four repeats of 20 s leave no time for another dear one, but for all cheap ones."""
     seconds = {"dear": 20.0, "dearer": 24.0, "middle": 2.0, "cheap": 0.1, "cheaper": 0.01}
-    monkeypatch.setattr(advise, "_seconds", lambda table, goal, name, rows: seconds[name])
+    monkeypatch.setattr(advise, "_seconds", lambda table, goal, name, *_: seconds[name])
     board = [row(name, 0.5 - 0.01 * place) for place, name in enumerate(seconds)]
     table = a_table()
     found = [each.name for each in candidates(table, "find", 100.0, nearest(table, "find", board), board)]
@@ -123,7 +146,7 @@ def test_cheap_candidates_come_before_dear_ones_that_gain_more(monkeypatch):
 
 
 def test_a_cheap_one_is_tried_even_if_it_gained_nothing_elsewhere(monkeypatch):
-    monkeypatch.setattr(advise, "_seconds", lambda table, goal, name, rows: {"a": 1.0, "b": 2.0, "c": 0.1}.get(name, 0))
+    monkeypatch.setattr(advise, "_seconds", lambda table, goal, name, *_: {"a": 1.0, "b": 2.0, "c": 0.1}.get(name, 0))
     board = [row("a", 0.1), row("b", -0.1), row("c", -0.2), row("random", 0.0)]
     table = a_table()
     found = candidates(table, "find", 20.0, nearest(table, "find", board), board)

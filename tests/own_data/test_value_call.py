@@ -97,6 +97,13 @@ def test_values_over_folds_are_means_of_knn_shapley_on_the_other_folds() -> None
     np.testing.assert_allclose(result.values["spread"], np.nanstd(found, axis=0, ddof=1), atol=1e-6)
 
 
+
+def test_two_folds_value_each_row_once_and_have_no_spread() -> None:
+    x, y = points(40, 0)
+    assert list(dvbench.value(x, y, folds=2).values) == ["row", "label", "value", "rank"]
+    groups = np.arange(40) % 4
+    assert (dvbench.value(x, y, groups=groups, folds=2).values["spread"] > 0).all()
+
 def test_a_validation_set_of_its_own_values_all_rows_once() -> None:
     x, y = points()
     result = dvbench.value(x, y, validation=points(20, 1))
@@ -172,7 +179,7 @@ def test_a_copy_among_twelve_providers_is_worth_what_the_original_is() -> None:
 def test_sampled_values_of_providers_say_their_error_and_what_to_do() -> None:
     x, y, groups = providers(13)
     given = {"groups": groups, "evaluator": "data_shapley", "validation": points(20, 1), "training": {"epochs": 2}}
-    few = dvbench.value(x, y, **given)
+    few = dvbench.value(x, y, **given, parameters={"permutations": 10})
     assert not any("exact" in line for line in few.understood)
     (said,) = [remark for remark in few.remarks if remark.startswith("values are sampled")]
     errors = few.values["standard_error"]
@@ -181,7 +188,8 @@ def test_sampled_values_of_providers_say_their_error_and_what_to_do() -> None:
     assert f"the largest standard error is {errors.max():.2g}, {part:.0%} of their range" in said
     needed = int(re.search(r"with parameters=\{'permutations': (\d+)\} it would be about 10%", said)[1])
     assert 10 * (part / 0.1) ** 2 <= needed <= 11.1 * (part / 0.1) ** 2
-    more = dvbench.value(x, y, **given, parameters={"permutations": 160})
+    more = dvbench.value(x, y, **given)  # as many coalitions as twelve providers have
+    assert "sampling: 342 permutations of the groups; parameters={'permutations': N} changes it" in more.understood
     assert more.values["standard_error"].max() < 0.5 * errors.max()
 
 
