@@ -129,8 +129,8 @@ def load_results(folder: str | Path, suite: str | None = None) -> pd.DataFrame:
     pandas.DataFrame
         One row for each planned score, with the columns ``suite``, ``problem``, ``dataset``, ``model``, ``noise``,
         ``players``, ``evaluator``, ``seed``, ``task``, ``metric`` (the headline metric), ``value`` (of that metric, NaN
-        without a score), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"`` or ``"missing"``), ``error``,
-        ``seconds``, ``fits``, ``unlearned`` and ``peak_memory`` (bytes) of the valuation, ``device``,
+        without a score), ``higher_is_better``, ``status`` (``"ok"``, ``"failed"``, ``"missing"`` or ``"declined"``),
+        ``error``, ``seconds``, ``fits``, ``unlearned`` and ``peak_memory`` (bytes) of the valuation, ``device``,
         ``evaluator_version`` and ``mark`` (``"claimed"``, ``"recomputed"``, ``"re-run"`` or ``"re-run on fresh
         seeds"``).
 

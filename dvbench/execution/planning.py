@@ -1,10 +1,10 @@
-"""Selects parts of a suite, checks that it can work, and lists its cells."""
+"""Selects parts of a suite, and lists its cells."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -13,9 +13,6 @@ from dvbench.registry import entries, find, plural, with_article
 from dvbench.results import Cell, CellKey, Plan
 from dvbench.settings import Compared, DatasetSettings, EvaluatorSettings
 from dvbench.suite import Suite, SuiteProblem
-
-if TYPE_CHECKING:
-    pass
 
 
 def make_plan(suite: Suite) -> Plan:

@@ -32,9 +32,10 @@ class Values:
     values : pandas.DataFrame
         Of rows: ``row`` (as the user's file or data frame numbers it), ``label`` (as it stands there), ``value``,
         ``spread`` and ``rank``, in the order of the table. Of groups: ``group``, ``rows`` (their number), ``value``,
-        ``spread`` and ``rank``, in alphabetical order. ``spread`` is the standard deviation over folds,
-        which needs three where rows are valued; with a validation set of its own, or an evaluator that uses none, there
-        is one valuation, and the column is ``standard_error`` if the evaluator estimates it. Rank 1 is the most valuable; equal values have the same rank.
+        ``spread`` and ``rank``, in alphabetical order. ``spread`` is the standard deviation over folds, which needs
+        three where rows are valued. With a validation set of its own, or an evaluator that uses none, there is one
+        valuation, and the column is ``standard_error`` if the evaluator estimates it. Rank 1 is the most valuable;
+        equal values have the same rank.
     kind : {"classification", "regression"}
     evaluator, model, utility : str
     judged : str

@@ -12,8 +12,8 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -221,7 +221,6 @@ def _create(
             file.flush()
             os.fsync(file.fileno())
             sha256 = file_sha256(temporary)
-            temporary.chmod(0o644)
             # A process that creates the same tokens at the same time replaces the file by an equal one.
             temporary.replace(folder / f"{sha256}.npy")
     return TokenRecord(
@@ -283,12 +282,12 @@ def _write_rows(file: BinaryIO, rows: np.ndarray) -> None:
 @contextmanager
 def _temporary_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """Create a file in the folder of token files, and delete it at the end unless it was renamed."""
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".tokens.")
+    temporary = folder / f".tokens.{secrets.token_hex(4)}"
     try:
-        with os.fdopen(handle, "w+b") as file:
-            yield file, Path(name)
+        with temporary.open("x+b") as file:
+            yield file, temporary
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _delete_abandoned(folder: Path) -> None:

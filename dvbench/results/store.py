@@ -66,6 +66,8 @@ class Store:
         folder = self.folder(result.cell.key)
         if arrays is not None:
             files = {name: _npy(array, _dtype(name, array)) for name, array in arrays.items()}
+            with explain_errors(folder):
+                (folder / RESULT).unlink(missing_ok=True)  # it describes other arrays
             for name, content in files.items():
                 write_atomically(folder / f"{name}.npy", content)
             entries = {
@@ -176,6 +178,7 @@ class Store:
         """Delete a cell's folder."""
         folder = self.folder(key)
         with explain_errors(folder):
+            (folder / RESULT).unlink(missing_ok=True)  # first: what is left of an interrupted removal is no result
             if folder.exists():
                 shutil.rmtree(folder)
 

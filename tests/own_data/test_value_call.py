@@ -97,12 +97,12 @@ def test_values_over_folds_are_means_of_knn_shapley_on_the_other_folds() -> None
     np.testing.assert_allclose(result.values["spread"], np.nanstd(found, axis=0, ddof=1), atol=1e-6)
 
 
-
 def test_two_folds_value_each_row_once_and_have_no_spread() -> None:
     x, y = points(40, 0)
     assert list(dvbench.value(x, y, folds=2).values) == ["row", "label", "value", "rank"]
     groups = np.arange(40) % 4
     assert (dvbench.value(x, y, groups=groups, folds=2).values["spread"] > 0).all()
+
 
 def test_a_validation_set_of_its_own_values_all_rows_once() -> None:
     x, y = points()

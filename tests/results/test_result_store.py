@@ -10,6 +10,7 @@ import pickle
 import shutil
 import zipfile
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -304,21 +305,27 @@ def _full_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if request.param == "replace":
         monkeypatch.setattr(Path, "replace", fail)
     else:
-        monkeypatch.setattr(os, "fdopen", lambda handle, mode: FullFile(handle))
+        actual = Path.open
+
+        def open_temporary(path: Path, *how: Any, **more: Any) -> Any:
+            file = actual(path, *how, **more)
+            return FullFile(file) if path.name.startswith(".") else file
+
+        monkeypatch.setattr(Path, "open", open_temporary)
 
 
 class FullFile:
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
 
     def __enter__(self) -> FullFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.handle)
+        self.file.close()
 
     def write(self, content: bytes) -> None:
-        os.write(self.handle, content[: len(content) // 2])
+        self.file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
 
@@ -361,9 +368,31 @@ def test_a_result_appears_last(store: Store, monkeypatch: pytest.MonkeyPatch) ->
     assert written == ["values.npy", "repeat.npy", "result.json"]
 
 
-def test_a_file_is_readable_by_others(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "file", b"new")
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_file_has_the_permissions_that_the_user_gives_new_files(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "file", b"new")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("how", ["removed", "written anew"])
+def test_an_interrupted_change_of_a_result_leaves_none(store: Store, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """A result whose arrays are gone, or are others, would stop a run."""
+    written = store.write(sample_result(), {"values": VALUES})
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    if how == "removed":
+        monkeypatch.setattr("dvbench.results.store.shutil.rmtree", interrupt)
+    else:
+        monkeypatch.setattr("dvbench.results.store.write_atomically", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.remove(written.cell.key) if how == "removed" else store.write(sample_result(), {"values": VALUES})
+    assert store.read(written.cell.key) is None
 
 
 def test_below_a_regular_file_nothing_can_be_written(tmp_path: Path) -> None:
