@@ -56,7 +56,8 @@ def value_corpus(
         list[Path] | None,
         typer.Option(
             help="File with texts of the kind of the corpus that the model was not trained on. The corpus is unlearned "
-            "until the model knows it no better than these texts; without them, than the test texts. Repeatable.",
+            "until the model knows it no better than these texts; without them, no better than models that are trained "
+            "on one half of the corpus know the other. Repeatable.",
             metavar="FILE",
         ),
     ] = None,
