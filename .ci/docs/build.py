@@ -11,7 +11,9 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import reference
 
@@ -20,6 +22,8 @@ PAGES = ROOT / "build/docs/pages"
 SITE = ROOT / "build/docs/site"
 LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 OUTSIDE = re.compile(r"<(a|img|link|script|iframe)\b[^>]*\b(?:href|src)=\"?((?:https?:)?//[^\" >]+)")
+INSIDE = re.compile(r"""\b(?:href|src)=(?:"([^"]*)"|([^\s>"]+))""")
+PLACE = re.compile(r"""\bid=(?:"([^"]*)"|([^\s>"]+))""")
 KNOWN = {ROOT / "CONTRIBUTING.md": "contributing.md"}  # files outside of docs/ that are pages of the site
 
 
@@ -46,7 +50,8 @@ def place_of(path: Path) -> Path:
     """Where a file of the repository is in the pages of the site."""
     if path.is_relative_to(ROOT / "docs"):
         return PAGES / path.relative_to(ROOT / "docs")
-    return PAGES / KNOWN.get(path, Path("repository") / path.relative_to(ROOT))
+    shown = (part.lstrip(".") for part in path.relative_to(ROOT).parts)  # hidden files would be left out
+    return PAGES / KNOWN.get(path, Path("repository", *shown))
 
 
 def stage() -> None:
@@ -76,13 +81,30 @@ def outside(site: Path) -> list[str]:
     return wrong
 
 
+def dead(site: Path) -> list[str]:
+    """Return the links of pages to files of the site, or to places in pages, that do not exist."""
+    texts = {page: page.read_text() for page in sorted(site.rglob("*.html")) if page.name != "404.html"}
+    places = {page: {unquote(name) for found in PLACE.findall(text) for name in found} for page, text in texts.items()}
+    wrong = []
+    for page, text in texts.items():
+        for address in {unescape("".join(found)) for found in INSIDE.findall(text)}:
+            path, _, anchor = unquote(address).partition("#")
+            if ":" in path or path.startswith("/"):
+                continue  # another site, or data
+            target = page.parent / path if path else page
+            target = (target / "index.html" if target.is_dir() else target).resolve()
+            if not target.exists() or (anchor and anchor not in places.get(target, {anchor})):
+                wrong.append(f"{page.relative_to(site)}: a link to {address}, which does not exist")
+    return wrong
+
+
 def main() -> int:
     """Build the site, and return the exit code."""
     stage()
     shutil.rmtree(SITE, ignore_errors=True)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     code = subprocess.run(command, cwd=ROOT, check=False).returncode
-    wrong = [] if code else outside(SITE)
+    wrong = [] if code else [*outside(SITE), *dead(SITE)]
     print(*wrong, sep="\n", end="\n" * bool(wrong))
     return 1 if wrong else code
 

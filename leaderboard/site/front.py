@@ -1,8 +1,9 @@
 """The front page: what the results say in sentences, a chooser of goal, data and budget, and the tiers by goal.
 
 A view is a ranking of the evaluators of a suite by the tasks of one goal, on one kind of data or on all. Views of
-several suites are not mixed, because an evaluator that is in one of them only could not be compared. For a goal, the
-suite with the most observations, which are problems and seeds, is shown first.
+several suites are not mixed, because an evaluator that is in one of them only could not be compared. For a goal, a
+suite that values what the goal is about is shown first, and of these the one with the most observations, which are
+problems and seeds.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ WORDS = {str(goal): text for goal, text in IN_WORDS.items()}
 FEWEST = 3  # ranked methods of a view
 FINDINGS = 3  # sentences on the front page
 SECTIONS = ("Rows", "Providers and other groups of rows", "Texts and corpora", "Unlearning", "Choosing training data")
+AT_HOME = {"find": SECTIONS[0], "select": SECTIONS[0], "pay": SECTIONS[1]}  # what these goals are about
 
 
 @cache
@@ -57,11 +59,13 @@ def views(suite: SuiteScores, numbers: SuiteStatistics) -> Iterator[dict[str, An
             rows = list(_rows(part, suite.roles, statistics.seconds(cost), plug_ins))
             if len(rows) >= FEWEST:
                 observations = len(part.drop_duplicates(["problem", "seed"]))
+                home = AT_HOME.get(str(goal))
                 tasks = list(part["task"].unique())
                 yield {
                     "suite": suite.name,
                     "goal": goal,
                     "data": data,
+                    "at_home": home in (None, section(suite)),
                     "observations": observations,
                     "tasks": tasks,
                 } | {
@@ -89,10 +93,10 @@ def _rows(
 
 
 def best_views(all_views: Sequence[dict[str, Any]], kind: str = "") -> dict[str, dict[str, Any]]:
-    """Return the view over all data of each goal that has the most observations, in the order of `GOALS`."""
+    """Return the view over all data of each goal that is shown first, in the order of `GOALS`."""
     whole = [view for view in all_views if not view["data"] and kind in ("", view["rows"][0]["kind"])]
     chosen: dict[str, dict[str, Any]] = {}
-    for view in sorted(whole, key=lambda view: -view["observations"]):
+    for view in sorted(whole, key=lambda view: (not view["at_home"], -view["observations"])):
         chosen.setdefault(view["goal"], view)
     return {goal: chosen[goal] for goal in GOALS if goal in chosen}
 

@@ -10,6 +10,7 @@ from leaderboard.site.digests import Digest
 
 COMMANDS = (  # the first steps of docs/guides/submit-an-evaluator.md
     "dvbench new-evaluator margin_values",
+    "cd margin_values",
     "dvbench run quick --evaluator margin_values:MarginValues",
     "dvbench run board-points --seeds 0-4 --evaluator margin_values:MarginValues",
     "dvbench submit runs --evaluator margin_values:MarginValues",

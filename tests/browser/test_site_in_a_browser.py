@@ -99,8 +99,9 @@ def test_another_goal_starts_with_the_suite_that_has_most_of_it(visit):
         location.hash = "";
         const rows = ["a", "b", "c"].map((label) => ({ label, interval: "1-3", tier: 1, rank: 1, seconds: 1 }));
         const common = { data: "", problems: 1, tasks: ["t"], rows };
-        const view = (suite, goal, observations) => ({ suite, goal, observations, ...common });
-        dvbench.front({ views: [view("first", "pay", 9), view("first", "select", 1), view("second", "select", 5)],
+        const view = (suite, goal, observations, at_home = true) => ({ suite, goal, observations, at_home, ...common });
+        dvbench.front({ views: [view("first", "pay", 9), view("first", "select", 1), view("second", "select", 5),
+                                view("third", "select", 9, false)],
                         goals: { pay: "pay", select: "select" } });
     }""")
     suite = page.locator("#chooser select[name=suite]")

@@ -55,6 +55,14 @@ def test_the_suite_with_the_most_observations_is_shown(views):
     assert front.best_views([*small, *views])["find"]["suite"] == "small"
 
 
+def test_a_suite_of_what_the_goal_is_about_is_shown_before_larger_ones(views):
+    """Points find wrong labels; that they pay nobody is no reason to show them first for that."""
+    assert {view["goal"]: view["at_home"] for view in views} == {"find": True, "pay": False}
+    providers = [view | {"suite": "other", "observations": 1, "at_home": not view["at_home"]} for view in views]
+    chosen = front.best_views([*views, *providers])
+    assert {goal: view["suite"] for goal, view in chosen.items()} == {"find": "small", "pay": "other"}
+
+
 def test_sentences_say_who_is_first_and_what_is_not_known(views):
     rows = views[0]["rows"]
     equal = {"find": views[0] | {"rows": [row | {"tier": 1} for row in rows]}}

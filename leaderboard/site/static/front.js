@@ -11,7 +11,7 @@
     fields.goal.append(...Object.entries(goals).map(([value, words]) => element("option", { value }, words)));
 
     function possible() {
-      return views.filter((each) => each.goal === fields.goal.value && each.data === fields.data.value).sort((a, b) => b.observations - a.observations);
+      return views.filter((each) => each.goal === fields.goal.value && each.data === fields.data.value).sort((a, b) => b.at_home - a.at_home || b.observations - a.observations);
     }
 
     function update(wanted = fields.suite.value) {
@@ -52,7 +52,7 @@
     const wanted = [...state].filter(([, value]) => value);
     form.hidden = false;
     form.addEventListener("submit", (event) => event.preventDefault());
-    // Another goal or kind of data starts with the suite that has the most observations of it.
+    // Another goal or kind of data starts with the first suite.
     form.addEventListener("change", ({ target }) => update(["goal", "data"].includes(target.name) ? "" : fields.suite.value));
     update(state.get("suite") || "");
     const unknown = wanted.filter(([name, value]) => !names.includes(name) || fields[name].value !== value);
