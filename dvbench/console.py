@@ -27,6 +27,7 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 GAP = 1  # columns between two columns of a table
+EVERY = 10.0  # seconds between two lines about the same part
 
 
 def error(message: str) -> None:
@@ -199,14 +200,15 @@ def counting(what: str) -> Iterator[Callable[..., None]]:
     Yields
     ------
     callable
-        To be called with the number of finished parts, of all parts (0 while packages are loaded), the seconds, and
-        the most seconds that are left, if they are limited.
+        To be called with the number of finished parts, which has a fraction within a part, of all parts (0 while
+        packages are loaded), the seconds, and the most seconds that are left, if they are limited.
     """
     with ExitStack() as stack:
         progress: Progress | None = None
+        said = 0.0  # seconds at the last line
 
-        def show(done: int, total: int, seconds: float, most: float = math.inf) -> None:
-            nonlocal progress
+        def show(done: float, total: int, seconds: float, most: float = math.inf) -> None:
+            nonlocal progress, said
             if not total:
                 say("loading packages")
                 return
@@ -214,13 +216,16 @@ def counting(what: str) -> Iterator[Callable[..., None]]:
                 f"about {min(seconds / done * (total - done), most):.0f} s left" if done else "time left not known yet"
             )
             if not out.is_terminal:
-                if done < total:
-                    say(f"{what} {done + 1} of {total}: {seconds:.0f} s elapsed, {left}")
+                whole = int(done)
+                within = f", {done - whole:.0%}" if done > whole else ""
+                if done < total and (not within or seconds >= said + EVERY):
+                    say(f"{what} {whole + 1} of {total}{within}: {seconds:.0f} s elapsed, {left}")
+                    said = seconds
                 return
             if progress is None:
                 progress = stack.enter_context(_bar())
                 progress.add_task(what, total=total, finished=0, count=total)
-            progress.update(progress.task_ids[0], total=total, completed=done, finished=done, count=total)
+            progress.update(progress.task_ids[0], total=total, completed=done, finished=int(done), count=total)
 
         yield show
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from dvbench.progress import advance
 from dvbench.sampling import RunningMean, Stopping
 
 if TYPE_CHECKING:
@@ -174,6 +175,8 @@ def _sampled(
         except _OutOfTimeError:
             break
         samples.add(sample[np.newaxis])
+        if stopping.permutations:
+            advance(in_sample * samples.count, stopping.permutations)
     draws = samples.count if isinstance(game, RandomGame) else 0
     return ShapleyEstimate(samples.mean, samples.standard_errors, in_sample * samples.count, draws)
 

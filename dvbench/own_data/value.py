@@ -21,6 +21,7 @@ from dvbench.own_data.defaults import (
 )
 from dvbench.own_data.sampling_error import errors_of_means, sampling_remarks
 from dvbench.own_data.values import Values, chance_remark, differ_by_chance, ranks, tie_remarks
+from dvbench.progress import listening
 from dvbench.registry import find
 from dvbench.settings import EvaluatorSettings, Training
 from dvbench.version import __version__
@@ -40,7 +41,7 @@ NOT_JUDGED = "no validation set, because the evaluator uses none"
 class Observer(Protocol):
     """Is told how many of some parts are done, of how many, after how many seconds, and the most that are left."""
 
-    def __call__(self, done: int, total: int, seconds: float, most: float = ..., /) -> None:
+    def __call__(self, done: float, total: int, seconds: float, most: float = ..., /) -> None:
         """Show it."""
 
 
@@ -184,7 +185,13 @@ def value_table(
     for number, (players, judges) in enumerate(parts):
         valued, groups = (players, None) if items is None else np.unique(items[players], return_inverse=True)
         problem = _problem(table, validation if judged else None, players, judges, groups, how.seed)
-        output = valuation_of(problem, choice, how, number, len(parts))
+
+        def tell(done: float, before: int = number) -> None:
+            if observe and done < 1:
+                observe(before + done, len(parts), time.perf_counter() - clock)
+
+        with listening(tell):
+            output = valuation_of(problem, choice, how, number, len(parts))
         found[number, valued] = output.arrays["values"]
         if "standard_errors" in output.arrays:
             errors[number, valued] = output.arrays["standard_errors"]

@@ -12,6 +12,7 @@ from opendataval.dataval import DataEvaluator
 from torch.utils.data import Subset
 
 from dvbench.problems.subsets import Subsets
+from dvbench.progress import advance
 from dvbench.training.losses import predictions
 from dvbench.training.stacks import Stack
 from dvbench.training.tensor_model import TensorModel
@@ -143,6 +144,7 @@ class _TrainedModels(_FitRecorder):
     def _train_from(self, fit: int) -> None:
         batch = self.point_sets[fit:][: self.model.at_once(self.points, **self.settings)]
         groups = self.model.fit_many(self.points, self.targets, batch, **self.settings)
+        advance(fit, len(self.point_sets))
         self.trained = [([fit + int(number) for number in numbers], models) for numbers, models in groups]
         self.models = {number: models[i : i + 1] for fits, models in self.trained for i, number in enumerate(fits)}
         self.on_validation = {}

@@ -11,6 +11,7 @@ from opendataval.dataval import ModelMixin, Sampler
 
 from dvbench.games import AT_ONCE, enumerable, exact_marginal_contributions, utilities_of
 from dvbench.number_checks import whole_number
+from dvbench.progress import part
 from dvbench.randomness import random_state as as_random_state
 from dvbench.sampling import RunningMean
 from evaluators.common.coalitions import coalition_utility
@@ -90,7 +91,8 @@ class PermutationSampler(Sampler):
         contributions = np.zeros((n, n))
         for first in range(0, self.permutations, together):
             some = permutations[first : first + together]
-            utilities = utilities_of(game, [permutation[:size] for permutation in some for size in sizes])
+            with part(first, first + len(some), self.permutations):
+                utilities = utilities_of(game, [permutation[:size] for permutation in some for size in sizes])
             for permutation, inside in zip(some, utilities.reshape(len(some), len(sizes)), strict=True):
                 gains = np.diff(np.concatenate([known, inside, [full]]))
                 contributions[permutation[start:], np.arange(start, n)] += gains

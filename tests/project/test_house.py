@@ -90,7 +90,7 @@ def test_contracts_cover_every_module():
     assert set(law["forbidden_modules"].split()) == {f"dvbench.{name}" for name in plugins} | {"evaluators"}
     allowed = {
         "evaluators-use": "unlearning training problems games sampling registry definitions randomness settings errors "
-        "number_checks",
+        "number_checks progress",
         "leaderboard-uses": "results registry ranges definitions errors files settings",
     }
     for contract, names in allowed.items():
