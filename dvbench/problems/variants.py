@@ -55,6 +55,8 @@ class Variant:
 def provider(problem: Problem) -> int:
     """The player that acts under two names in the variants ``copied`` and ``split``.
 
+    It is one whose data are not disturbed, if there is any: who has wrong labels gains nothing from a copy.
+
     Raises
     ------
     UserError
@@ -64,7 +66,8 @@ def provider(problem: Problem) -> int:
         raise UserError(
             "providers are groups of points: give the problem groups, such as { by = 'random', count = 10 }"
         )
-    return int(generator(problem.dataset, problem.seed, "provider").integers(problem.players))
+    clean = np.flatnonzero(~problem.corrupted) if not problem.corrupted.all() else np.arange(problem.players)
+    return int(clean[generator(problem.dataset, problem.seed, "provider").integers(len(clean))])
 
 
 def planted(problem: Problem) -> np.ndarray:

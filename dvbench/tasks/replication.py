@@ -11,7 +11,7 @@ from dvbench.scoring.contract import Outcome, Valuation, task
 
 
 @task(
-    version=1,
+    version=2,
     headline="gain",
     higher_is_better=False,
     goal="pay",
@@ -22,13 +22,14 @@ from dvbench.scoring.contract import Outcome, Valuation, task
 def replication(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Replication: what does a provider gain by copying its data under a second name, or by splitting it into two?
 
-    A provider's payout is its data value. One provider is drawn, the same for all evaluators, and the problem is valued
-    with a copy of its data under a second name, and with a random half of its data under a second name. A gain is the
-    payout of both names minus that of the provider before, in units of a mean payout: the mean absolute value over
-    providers before. Headline: ``gain``, the larger of both gains, or 0 if both are losses; lower is better, 0 is ideal
-    and cannot be improved on, and independent normal values have about 1.5. Further metrics: ``copy_gain`` and
-    ``split_gain``, which may be losses. (In submodular games Data Banzhaf and leave-one-out pay two copies no more than
-    one, while a Shapley value can. Values that are sums over points pay nothing for a split.)
+    A provider's payout is its data value. One provider without injected noise is drawn, the same for all evaluators,
+    and the problem is valued with a copy of its data under a second name, and with a random half of its data under a
+    second name. A gain is the payout of both names minus that of the provider before, in units of a mean payout: the
+    mean absolute value over providers before. Headline: ``gain``, the larger of both gains, or 0 if both are losses;
+    lower is better, 0 is ideal and cannot be improved on, and independent normal values have about 1.5. Further
+    metrics: ``copy_gain`` and ``split_gain``, which may be losses. (In submodular games Data Banzhaf and leave-one-out
+    pay two copies no more than one, while a Shapley value can. Values that are sums over points pay nothing for a
+    split.)
     The valuations differ in their seeds too, so gains of an evaluator with random numbers are noisy.
 
     References

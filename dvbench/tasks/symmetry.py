@@ -10,7 +10,7 @@ from dvbench.scoring.contract import Outcome, Valuation, task
 
 
 @task(
-    version=1,
+    version=2,
     headline="gap",
     higher_is_better=False,
     goal="pay",
@@ -21,11 +21,12 @@ from dvbench.scoring.contract import Outcome, Valuation, task
 def symmetry(problem: Problem, valuation: Valuation, utilities: np.ndarray) -> Outcome:
     """Symmetry: do two providers with the same data, and two with data of the same distribution, get the same value?
 
-    One provider is drawn, the same for all evaluators, and the problem is valued with a copy of its data under a second
-    name, and with a random half of its data under a second name. Headline: ``gap``, the absolute difference of the
-    values of the provider and of its copy, in units of the mean absolute difference of all pairs of providers; lower is
-    better, 0 is ideal and 1 is chance and the score of constant values, which tell no providers apart. Further metric:
-    ``gap_halves``, that of both halves. They are different samples of one distribution, so their gap need not be 0.
+    One provider without injected noise is drawn, the same for all evaluators, and the problem is valued with a copy of
+    its data under a second name, and with a random half of its data under a second name. Headline: ``gap``, the
+    absolute difference of the values of the provider and of its copy, in units of the mean absolute difference of all
+    pairs of providers; lower is better, 0 is ideal and 1 is chance and the score of constant values, which tell no
+    providers apart. Further metric: ``gap_halves``, that of both halves. They are different samples of one
+    distribution, so their gap need not be 0.
 
     References
     ----------

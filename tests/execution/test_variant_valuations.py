@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,14 @@ def test_values_of_variants_are_saved_and_scored(store: Store) -> None:
     again = store.write(result.model_copy(update={"scores": {}}))
     (rescored,) = score_saved_values([again.cell], store, "cpu", 0)
     assert rescored.scores == result.scores
+
+
+def test_the_provider_with_two_names_has_data_that_are_not_disturbed() -> None:
+    problems = [build_from_settings(providers().problem, seed) for seed in range(12)]
+    assert not any(problem.corrupted[provider(problem)] for problem in problems)
+    assert len({provider(problem) for problem in problems}) > 2
+    everybody = replace(problems[0], corrupted=np.ones(5, dtype=bool))
+    assert 0 <= provider(everybody) < 5
 
 
 def test_values_are_those_of_a_run_where_the_problem_is_out_of_reach(tmp_path: Path) -> None:
