@@ -58,6 +58,7 @@ def input_of_cell(cell: Cell, problem: Problem, purpose: str) -> ValuationInput:
     """Return the input of a cell's valuation, or of that of a variant if it is the purpose; see `make_input`."""
     if purpose in VARIANTS:
         cell, problem = in_variant(cell, problem, purpose)
+        purpose = "valuation" if VARIANTS[purpose].same_seeds else purpose
     key = (cell.key.suite, cell.key.seed)
     return make_input(problem, cell.evaluator, cell.problem.model, cell.problem.training, key, purpose)
 
@@ -82,7 +83,7 @@ def make_input(
         Suite and seed, from which all randomness is derived.
     purpose : str
         Part of the key from which random numbers are derived: the second valuation has another purpose than the first.
-        The purpose of a variant is its name.
+        The purpose of a variant is its name, if it has seeds of its own.
     """
     suite, number = key
     seed = integer_seed(suite, problem.dataset, evaluator.name, number, purpose)

@@ -17,7 +17,7 @@ from scipy import stats
 
 from dvbench.errors import UserError
 from dvbench.own_data.door import Report, Worded, check_seed, read_data
-from dvbench.own_data.nearest import nearest, of_boards
+from dvbench.own_data.nearest import nearest, of_boards, traits
 from dvbench.own_data.pilot import (
     LEAST_REPEATS,
     LEAST_ROWS,
@@ -194,7 +194,12 @@ def advise_table(
     check(table)
     for line in imbalance(table, goal):
         report.say(line)
-    near = nearest(table, goal, published)
+    ours = traits(table)
+    report.say(
+        f"your table: {ours['rows']} rows, {ours['features']} features, {ours['classes']} classes, about "
+        f"{ours['noise']:.0%} wrong labels (estimated by confident learning)"
+    )
+    near = nearest(table, goal, published, ours)
     smaller = sorted(
         {row.suite for row in published if row.goal == goal} - {suite for suite, _ in of_boards(goal, published)}
     )

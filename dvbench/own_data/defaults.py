@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from dvbench.errors import UserError
 from dvbench.games import enumerable
-from dvbench.registry import Entry
+from dvbench.registry import Entry, entries
 from dvbench.settings import Kind
 
 Utility = Literal["accuracy", "log_loss", "mse"]
@@ -107,6 +108,32 @@ def enumerates(entry: Entry, params: Mapping[str, Any], groups: int) -> bool:
     return (
         entry.name in ENUMERATING and groups > 1 and isinstance(permutations, int) and enumerable(groups, permutations)
     )
+
+
+def check_takes(entry: Entry, kind: Kind) -> None:
+    """Raise a `UserError` if an evaluator says that it takes no tables of this kind.
+
+    Parameters
+    ----------
+    entry : Entry
+        Its docstring has a line that begins with ``Takes:``; those of others may have none.
+    kind : {"classification", "regression"}
+    """
+    if _may_take(entry, kind):
+        return
+    if not _may_take(entry, "classification"):
+        raise UserError(f"{entry.name} takes texts only, and no table")
+    others = [name for name, each in entries("evaluators").items() if _may_take(each, kind) and name != "random"]
+    raise UserError(f"{entry.name} takes classes, and cannot value a {kind}; these evaluators can: {', '.join(others)}")
+
+
+def _may_take(entry: Entry, kind: Kind) -> bool:
+    said = re.search(r"^\s*Takes: ([^.;]*(?:; neither[^.]*)?)", entry.docstring, re.MULTILINE)
+    if said is None:
+        return True
+    if said[1].startswith("texts only"):
+        return False
+    return kind == "classification" or "neither regressions" not in said[1]
 
 
 def check_parameters(entry: Entry, given: Mapping[str, Any]) -> None:

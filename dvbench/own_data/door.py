@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from dvbench.errors import UserError, validation_message
 from dvbench.own_data.defaults import check_parameters
 from dvbench.own_data.value import TRAINING, How, Observer, choose, value_table
@@ -155,4 +157,22 @@ def read_data(
     if y is not None and label is not None:
         raise UserError("give the labels as y, or the name of their column as label, not both")
     table = read_arrays(X, y, label=label, groups=groups, **reading)
-    return table, None if validation is None else read_validation(validation, table)
+    if validation is None:
+        return table, None
+    judges = read_validation(validation, table)
+    if shared := _shared(table.source, judges):
+        note = f"{shared:,} of the {len(judges.labels):,} rows of the validation set are rows of the table too"
+        note += ": a row that judges itself is worth more than it would be to others"
+        table = replace(table, remarks=(*table.remarks, note))
+    return table, judges
+
+
+def _shared(source: Source, judges: Source) -> int:
+    """Number of rows of a validation set that the table has too, with the same label."""
+
+    def rows(of: Source) -> list[bytes]:
+        features = of.take(np.arange(len(of.labels))).reshape(len(of.labels), -1)
+        return [row.tobytes() for row in np.column_stack([features, of.labels])]
+
+    known = set(rows(source))
+    return sum(row in known for row in rows(judges))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,12 +71,13 @@ def of_boards(goal: Goal, published: Sequence[PublishedGain]) -> dict[tuple[str,
 
 
 def nearest(
-    table: Table, goal: Goal, published: Sequence[PublishedGain]
+    table: Table, goal: Goal, published: Sequence[PublishedGain], ours: Mapping[str, float] | None = None
 ) -> list[tuple[tuple[str, str], float, PublishedGain]]:
     """Return the nearest problems of a goal, of boards if these have any: their names, distances and a row of each.
 
     The distance is the mean over rows, features and classes of the absolute logarithm (base 10) of the ratio, plus the
-    difference of the fractions of wrong labels; what is not known of a problem does not count.
+    difference of the fractions of wrong labels; what is not known of a problem does not count. ``ours`` are the
+    `traits` of the table, if they are known.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def nearest(
         raise UserError(
             f"no suite of these results is about the goal '{goal}': leave out --results, or run board-points"
         )
-    ours = traits(table)
+    ours = traits(table) if ours is None else ours
 
     def distance(row: PublishedGain) -> float:
         theirs = {"rows": row.rows, "features": row.features, "classes": row.classes}

@@ -10,6 +10,8 @@ from typing import Any
 
 from dvbench.errors import UserError
 
+LONG = ("understood", "remarks")  # too long for a line
+
 
 def default_output(data: Path) -> Path:
     """Return the file beside a table to which its values are written by default."""
@@ -35,9 +37,8 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
     """
     if out.is_dir() or not out.name:
         raise UserError(f"{out} is a folder: give the path of a .csv file as --out")
+    check_csv(out)
     picture, settings = out.with_suffix(".png"), settings_file(out)
-    if out == picture:
-        raise UserError(f"{out} would be overwritten by the picture: give a .csv file as --out")
     for read in (data, *others):
         if read.resolve() in (out.resolve(), picture.resolve(), settings.resolve()):
             raise UserError(f"{read} would be overwritten: give another --out")
@@ -45,6 +46,12 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"cannot write {out}: {folder} is not a folder that you can write to; give another --out")
     return out
+
+
+def check_csv(out: Path) -> None:
+    """Raise a `UserError` if the name of a file says that it holds something else than text with separators."""
+    if out.suffix.lower() not in ("", ".csv", ".txt"):
+        raise UserError(f"{out} would hold comma-separated text: give a .csv file as --out")
 
 
 def settings_file(out: Path) -> Path:
@@ -88,5 +95,5 @@ def replaced(out: Path, made_with: Mapping[str, Any]) -> str | None:
     if before is None:
         return f"{out} is replaced; no file says how its values were made"
     after = json.loads(json.dumps(dict(made_with), default=str))
-    changed = [f"{name} {before.get(name)}" for name in after if before.get(name) != after[name]]
+    changed = [f"{name} {before.get(name)}" for name in after if name not in LONG and before.get(name) != after[name]]
     return f"{out} is replaced; its values were made with {', '.join(changed)}" if changed else None

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 BARS = 15  # in each panel of rows
 GROUPS = 40
-HIGH, LOW = "#2a7f62", "#b5482a"
+SIGNS = ("#b5482a", "#2a7f62")  # of values below and above zero
+NO_SIGNS = ("#4a6d8c", "#4a6d8c")  # where all values are below zero, so that it divides nothing
 NAME = 24  # characters
 VISIBLE = 0.05  # of the longest bar; shorter ones look like none
 
@@ -51,7 +52,7 @@ def draw(frame: pd.DataFrame, how: str, numbering: str) -> Figure:
     shared = _of_one_size([panel for panel, _ in panels])
     axes = figure.subplots(1, len(panels), sharex=shared, squeeze=False)[0]
     for each, (panel, title) in zip(axes, panels, strict=True):
-        _draw_bars(each, panel)
+        _draw_bars(each, panel, SIGNS if frame["value"].max() > 0 else NO_SIGNS)
         each.set_title(title if shared else f"{title} (scale of its own)", fontsize=10)
     lines = "; error bars: standard deviation over folds" if "spread" in frame else ""
     lines = "; error bars: standard error" if "standard_error" in frame else lines
@@ -104,9 +105,9 @@ def _of_one_size(panels: Sequence[Sequence[dict[str, Any]]]) -> bool:
     return min(longest) >= VISIBLE * max(longest)
 
 
-def _draw_bars(axes: Axes, bars: Sequence[dict[str, Any]]) -> None:
+def _draw_bars(axes: Axes, bars: Sequence[dict[str, Any]], signs: tuple[str, str]) -> None:
     values = np.array([bar["value"] for bar in bars])
-    colours = [HIGH if value >= 0 else LOW for value in values]
+    colours = [signs[int(value >= 0)] for value in values]
     errors = np.array([bar["error"] for bar in bars])
     axes.barh(range(len(bars)), values, xerr=errors, color=colours, error_kw={"lw": 1, "ecolor": "0.1"})
     axes.set_yticks(range(len(bars)), [bar["label"] for bar in bars], fontsize=8, parse_math=False)

@@ -13,6 +13,7 @@ from dvbench.errors import UserError
 from dvbench.games import enumerable
 from dvbench.own_data.defaults import (
     check_model,
+    check_takes,
     chosen_utility,
     default_evaluator,
     enumerates,
@@ -20,7 +21,7 @@ from dvbench.own_data.defaults import (
     takes_utility,
 )
 from dvbench.own_data.sampling_error import errors_of_means, sampling_remarks
-from dvbench.own_data.values import Values, chance_remark, differ_by_chance, ranks, tie_remarks
+from dvbench.own_data.values import Values, chance_remark, differ_by_chance, ranks, sign_remarks, tie_remarks
 from dvbench.progress import listening
 from dvbench.registry import find
 from dvbench.settings import EvaluatorSettings, Training
@@ -116,6 +117,7 @@ def choose(table: Table, how: How, validated: bool = False) -> Choice:
     name = model if named else type(model).__name__
     check_model(evaluator, network, name)
     entry = find("evaluators", evaluator)
+    check_takes(entry, kind)
     utility, why_utility = chosen_utility(how.utility, kind, entry)
     if why_utility:
         lines.append(f"utility: {utility}, because {why_utility}; --utility chooses another")
@@ -263,6 +265,7 @@ def _made_with(table: Table, choice: Choice, how: How, judged: str) -> dict[str,
     from dvbench.execution.resume import evaluator_version
 
     return {
+        "table": table.name,
         "label": table.label,
         "groups": table.group,
         "evaluator": choice.settings.name,
@@ -271,9 +274,11 @@ def _made_with(table: Table, choice: Choice, how: How, judged: str) -> dict[str,
         "model": _judge(choice),
         "training": how.training.model_dump(mode="json"),
         "valued_on": judged,
-        "folds": how.folds,
+        "folds": how.folds if judged.endswith("folds") else None,
         "seed": how.seed,
         "dvbench_version": __version__,
+        "understood": [*table.understood, *choice.lines],
+        "remarks": list(table.remarks),
     }
 
 
@@ -329,7 +334,7 @@ def _result(
         columns = {"row": table.rows, "label": table.targets}
     what = "rows" if table.source.groups is None else "groups"
     ties = tie_remarks(ranked, what, choice.utility if _uses_utility(choice) else None, folds="spread" in extra)
-    remarks = ties or ([chance_remark(what)] if by_chance else [])
+    remarks = [*(ties or ([chance_remark(what)] if by_chance else [])), *sign_remarks(mean)]
     return Values(
         values=pd.DataFrame({**columns, "value": mean, **extra, "rank": ranked}),
         kind=table.source.kind,

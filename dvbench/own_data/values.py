@@ -226,6 +226,15 @@ def differ_by_chance(valuations: np.ndarray, errors: np.ndarray) -> bool:
     return bool(stats.f.sf(between / (n - 1) / (within / free), n - 1, free) > LEVEL)
 
 
+def sign_remarks(values: np.ndarray) -> list[str]:
+    """Say that zero divides nothing, if all values are below it."""
+    if len(values) < 2 or values.max() >= 0:
+        return []
+    return [
+        "all values are below 0, which for this evaluator is no border between useful and harmful: compare their order"
+    ]
+
+
 def chance_remark(what: str) -> str:
     """Say that values differ by no more than chance, and what to do."""
     return (

@@ -41,11 +41,14 @@ class Variant:
         Number of players that the changed problem has more; they are the last ones.
     trains : bool
         Whether models are trained. If not, they keep their random initial weights.
+    same_seeds : bool
+        Whether it is valued with the seeds of the problem itself, so that only the change makes a difference.
     """
 
     change: Callable[[Problem], Problem] = lambda problem: problem
     more_players: int = 0
     trains: bool = True
+    same_seeds: bool = False
 
     def training(self, training: Training) -> Training:
         """Settings of the training of models in the variant of a problem with these settings."""
@@ -214,8 +217,8 @@ def _with_shortcut(split: Split, rows: np.ndarray, columns: int, strength: float
 
 VARIANTS: Mapping[str, Variant] = {
     "repeat": Variant(),
-    "copied": Variant(_copied, more_players=1),
-    "split": Variant(_split, more_players=1),
+    "copied": Variant(_copied, more_players=1, same_seeds=True),
+    "split": Variant(_split, more_players=1, same_seeds=True),
     "untrained": Variant(trains=False),
     "shortcut": Variant(_shortcut),
     "null": Variant(_random_labels("null")),

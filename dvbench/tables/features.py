@@ -134,8 +134,9 @@ def encode(
             features[:, start] = encoder.complete(numbers[name])
             start += 1
             continue
+        column = cells.column(name)
         try:
-            features[:, start : start + encoder.width] = encoder.encode(cells.column(name))
+            features[:, start : start + encoder.width] = encoder.encode(column)
         except UserError as error:
             raise UserError(f"column '{name}' of {cells.name}: {error}") from None
         start += encoder.width

@@ -148,6 +148,21 @@ def read_table(
     return _table(cells, label, group, labels, groups, features_read, fitted, notes)
 
 
+def _copies(cells: Cells, names: Iterable[str], label: str, labels: Labels) -> tuple[str, ...]:
+    """Name columns that have one value for each class, which copies of the label have."""
+    import pandas as pd
+
+    classes, codes, said = len(labels.classes), labels.values.astype(np.int64), []
+    for name in names:
+        values = pd.factorize(cells.columns[name].to_pandas())[0]
+        if values.min() == 0 and values.max() + 1 == classes == len(np.unique(values * classes + codes)):
+            said.append(
+                f"column '{name}' has one value for each class of '{label}': if it is a copy of the label, leave it "
+                f"out with --drop '{name}'"
+            )
+    return tuple(said)
+
+
 def check_sizes(table: Table) -> None:
     """Raise a `UserError` if the rows of some class cannot be in all of the three sets of a suite."""
     if len(table.rows) < MIN_ROWS:
@@ -178,6 +193,8 @@ def _table(
         else regression(features, labels.values)
     )
     remarks = labels.remarks if groups is None else labels.remarks + alike(groups.tolist(), "groups")
+    if fitted is not None and labels.kind == "classification":
+        remarks += _copies(cells, fitted.encoders, label, labels)
     return Table(
         source=replace(source, groups=groups, standardise=features.ndim == 2),
         name=cells.name,

@@ -29,8 +29,8 @@ def replication(problem: Problem, valuation: Valuation, utilities: np.ndarray) -
     lower is better, 0 is ideal and cannot be improved on, and independent normal values have about 1.5. Further
     metrics: ``copy_gain`` and ``split_gain``, which may be losses. (In submodular games Data Banzhaf and leave-one-out
     pay two copies no more than one, while a Shapley value can. Values that are sums over points pay nothing for a
-    split.)
-    The valuations differ in their seeds too, so gains of an evaluator with random numbers are noisy.
+    split.) All valuations have the same seeds, but another player changes what is sampled, so gains of an evaluator
+    that samples coalitions are noisy.
 
     References
     ----------

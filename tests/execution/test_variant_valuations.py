@@ -51,6 +51,12 @@ def test_the_provider_with_two_names_has_data_that_are_not_disturbed() -> None:
     assert 0 <= provider(everybody) < 5
 
 
+def test_sums_over_points_pay_nothing_for_a_split(store: Store) -> None:
+    """TracIn trains in minibatches, which are the same in both problems."""
+    result = run_cell(providers("trac_in"), store)
+    assert result.scores["replication"].metrics["split_gain"] == pytest.approx(0, abs=1e-5)
+
+
 def test_values_are_those_of_a_run_where_the_problem_is_out_of_reach(tmp_path: Path) -> None:
     cell = providers(tasks=(*PAYOUT, "planted_shortcut"), permutations=2)
     expected = run_cell(cell, Store(tmp_path / "within"))
