@@ -73,7 +73,7 @@ def select(
     from dvbench import console
     from dvbench.own_data.door import read_data
     from dvbench.own_data.output import check_output
-    from dvbench.own_data.select import check_settings, select_data
+    from dvbench.own_data.select import check_settings, select_data, with_files
 
     if evaluator is not None and strategy != "evaluator_values":
         raise UserError("--evaluator belongs to --strategy evaluator_values")
@@ -85,6 +85,6 @@ def select(
     read = read_data(data, None, label, None, valid, reading)
     params = {} if evaluator is None else {"evaluator": evaluator}
     selection = select_data(read, strategy, params, model, how, seed, device.value, console)
-    selection.to_csv(path)
+    with_files(selection, data, valid).to_csv(path)
     console.say(selection.summary(reading=False))
     console.say(f"kept rows: {path}")

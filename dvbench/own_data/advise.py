@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from dvbench.tables.reading import Table
 
 GOALS: dict[Goal, tuple[str, str]] = {
-    "find": ("AUROC of finding flipped labels, above 0.5", "random values would do as well"),
+    "find": ("AUROC of finding flipped labels, above 0.5", "random values may do as well"),
     "select": ("test accuracy with the most valuable 10, 30 and 50% of the rows, above that with as many random rows",
-               "random rows would do as well"),
-    "pay": ("rank correlation with what models gain from each of ten providers", "paying all alike would do as well"),
+               "random rows may do as well"),
+    "pay": ("rank correlation with what models gain from each of ten providers", "paying all alike may do as well"),
 }  # fmt: skip
 PLANTED: dict[Goal, str] = {
     "find": f" with {RATE:.0%} flipped labels",
@@ -49,6 +49,7 @@ PLANTED: dict[Goal, str] = {
     "pay": f" of {PROVIDERS} random providers, half of which have a fifth to all of their labels flipped",
 }
 MOST_GAIN: dict[Goal, float] = {"find": 0.5, "select": 1.0, "pay": 1.0}
+ADDS_UP = "data_shapley"  # to what all providers together gain
 CANDIDATES = 6
 CHEAP = 0.05  # of the budget
 LEAST_SAVED = 1.0  # seconds; less is no reason to prefer a lower gain
@@ -357,6 +358,8 @@ def conclude(goal: Goal, chosen: Sequence[Candidate], gains: dict[str, np.ndarra
     pick = cheapest if saves else first
     why = f"it cannot be told from {best}, which gains most, and saves time" if saves else "it gains most"
     lines.append(f"advice: {pick.name}, because {why}; valuing all rows takes about {in_words(pick.whole)}")
+    if goal == "pay" and pick.name != ADDS_UP:
+        lines.append(f"note: this is about the order of providers. Divide money by values that add up: {ADDS_UP}")
     return Advice(pick.name, float(gains[pick.name].mean()), *intervals[pick.name], gains, tuple(lines))
 
 

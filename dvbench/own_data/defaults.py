@@ -41,7 +41,10 @@ def default_evaluator(kind: Kind, grouped: bool, network: bool) -> tuple[str, st
     if not network:
         return ("data_banzhaf" if grouped else FOR_REGRESSION), "it works with every model"
     if grouped:
-        return FOR_GROUPS, "it agrees best with retrained models in the published results of the suite board-providers"
+        return FOR_GROUPS, (
+            "it agrees best with retrained models in the published results of the suite board-providers; its values "
+            "are for the order of groups and do not add up, so divide no money by them, but by those of data_shapley"
+        )
     if kind == "regression":
         return FOR_REGRESSION, "it values regressions; no published suite compares evaluators on them"
     return FOR_ROWS, (

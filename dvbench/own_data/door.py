@@ -11,6 +11,7 @@ import numpy as np
 
 from dvbench.errors import UserError, validation_message
 from dvbench.own_data.defaults import check_parameters
+from dvbench.own_data.output import files_read
 from dvbench.own_data.value import TRAINING, How, Observer, choose, value_table
 from dvbench.settings import Training
 
@@ -145,7 +146,9 @@ def value_data(
             values = value_table(table, choice, how, judges, observe)
     except UserError as error:
         raise UserError(words(str(error))) from error
-    return replace(values, understood=tuple(map(words, values.understood)), remarks=tuple(map(words, values.remarks)))
+    understood, remarks = (tuple(map(words, lines)) for lines in (values.understood, values.remarks))
+    made_with = {**files_read(table=X, validation=validation), **values.made_with}
+    return replace(values, understood=understood, remarks=remarks, made_with=made_with)
 
 
 def read_data(
@@ -169,10 +172,9 @@ def read_data(
 
 def _shared(source: Source, judges: Source) -> int:
     """Number of rows of a validation set that the table has too, with the same label."""
+    from dvbench.tables.copies import row_keys
 
-    def rows(of: Source) -> list[bytes]:
-        features = of.take(np.arange(len(of.labels))).reshape(len(of.labels), -1)
-        return [row.tobytes() for row in np.column_stack([features, of.labels])]
-
-    known = set(rows(source))
-    return sum(row in known for row in rows(judges))
+    both = (source, judges)
+    features = np.concatenate([each.take(np.arange(len(each.labels))) for each in both])
+    keys = row_keys(features, np.concatenate([each.labels for each in both]))
+    return int(np.isin(keys[len(source.labels) :], keys[: len(source.labels)]).sum())

@@ -6,9 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dvbench.errors import UserError
+from dvbench.files import file_sha256, write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LONG = ("understood", "remarks")  # too long for a line
 
@@ -37,7 +41,6 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
     """
     if out.is_dir() or not out.name:
         raise UserError(f"{out} is a folder: give the path of a .csv file as --out")
-    check_csv(out)
     picture, settings = out.with_suffix(".png"), settings_file(out)
     for read in (data, *others):
         if read.resolve() in (out.resolve(), picture.resolve(), settings.resolve()):
@@ -60,11 +63,10 @@ def settings_file(out: Path) -> Path:
     Raises
     ------
     UserError
-        If that is the file of the values, or there is another file of this name.
+        If the values would be in a file of another format, or there is another file of this name.
     """
+    check_csv(out)
     path = out.with_suffix(".json")
-    if path == out:
-        raise UserError(f"{out} would be overwritten by the settings: write the values to a .csv file")
     if path.exists() and _settings(path) is None:
         raise UserError(f"{path} exists and does not say how values were made: move it away, or write to another file")
     return path
@@ -76,7 +78,27 @@ def _settings(path: Path) -> dict[str, Any] | None:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return read if isinstance(read, dict) and {"evaluator", "dvbench_version"} <= set(read) else None
+    known = isinstance(read, dict) and "dvbench_version" in read and ("evaluator" in read or "strategy" in read)
+    return read if known else None
+
+
+def files_read(**data: Any) -> dict[str, dict[str, str]]:
+    """Return name and hash of each of these that is the path of a file, by its keyword."""
+    paths = {name: Path(each) for name, each in data.items() if isinstance(each, str | Path)}
+    return {name: {"file": path.name, "sha256": file_sha256(path)} for name, path in paths.items() if path.is_file()}
+
+
+def write_with_settings(out: Path, frame: pd.DataFrame, made_with: Mapping[str, Any]) -> None:
+    """Write values or kept rows to a CSV file, and what they were made with to a file beside it, with the suffix .json.
+
+    Raises
+    ------
+    UserError
+        See `settings_file`.
+    """
+    beside = settings_file(out)
+    write_atomically(out, frame.to_csv(index=False).encode())
+    write_atomically(beside, json.dumps(dict(made_with), indent=2, default=str).encode())
 
 
 def replaced(out: Path, made_with: Mapping[str, Any]) -> str | None:

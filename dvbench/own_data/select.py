@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dvbench.errors import UserError, one_line
-from dvbench.files import write_atomically
 from dvbench.own_data.door import Report, Worded, check_seed
+from dvbench.own_data.output import files_read, write_with_settings
 from dvbench.own_data.value import RANDOMNESS, How, choose, joined, value_table
 from dvbench.registry import Entry, find
 from dvbench.settings import ModelSettings, Noise, SelectionSettings
+from dvbench.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +47,8 @@ class Selection:
         What ``row`` counts: "line" of a file, "row" of a sheet, "index" of a data frame.
     understood, remarks : tuple of str
         How the table was read, and doubts about it.
+    made_with : mapping
+        What the rows were chosen with.
     """
 
     kept: pd.DataFrame
@@ -56,6 +59,7 @@ class Selection:
     numbering: str
     understood: tuple[str, ...]
     remarks: tuple[str, ...]
+    made_with: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return self.summary()
@@ -77,8 +81,11 @@ class Selection:
         return "\n".join(lines)
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the kept rows to a CSV file: their numbers, the columns of the table, and their weights."""
-        write_atomically(Path(path), self.kept.to_csv(index=False).encode())
+        """Write the kept rows to a CSV file: their numbers, the columns of the table, and their weights.
+
+        What they were chosen with is written to a file beside it, with the suffix .json.
+        """
+        write_with_settings(Path(path), self.kept, self.made_with)
 
 
 def find_strategy(name: str) -> Entry:
@@ -143,7 +150,8 @@ def select_in_python(
     try:
         how = check_settings(strategy, fraction, model, seed, training)
         read = read_data(X, y, label, None, validation, reading)
-        return select_data(read, strategy, params, model, how, seed, device, report, in_python)
+        selection = select_data(read, strategy, params, model, how, seed, device, report, in_python)
+        return with_files(selection, X, validation)
     except UserError as error:
         raise UserError(in_python(str(error))) from error
 
@@ -202,7 +210,24 @@ def select_data(
     positions, weights = _chosen(table, validation, made, (name, model), how, seed, device)
     selection = _result(table, positions, weights, name, model)
     understood, remarks = (tuple(map(words, lines)) for lines in (table.understood, table.remarks))
-    return replace(selection, understood=understood, remarks=remarks)
+    made_with = {
+        "label": table.label,
+        "strategy": name,
+        "parameters": dict(params),
+        "model": model,
+        "training": how.model_dump(mode="json"),
+        "seed": seed,
+        "dvbench_version": __version__,
+        "understood": list(table.understood),
+        "remarks": list(table.remarks),
+    }
+    return replace(selection, understood=understood, remarks=remarks, made_with=made_with)
+
+
+def with_files(selection: Selection, data: Any, validation: Any) -> Selection:
+    """Say from which files rows were selected, if they were files."""
+    read = files_read(table=data, validation=validation)
+    return replace(selection, made_with={**read, **selection.made_with})
 
 
 def _chosen(

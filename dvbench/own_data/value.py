@@ -265,7 +265,6 @@ def _made_with(table: Table, choice: Choice, how: How, judged: str) -> dict[str,
     from dvbench.execution.resume import evaluator_version
 
     return {
-        "table": table.name,
         "label": table.label,
         "groups": table.group,
         "evaluator": choice.settings.name,

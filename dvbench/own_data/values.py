@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dvbench.files import write_atomically
-from dvbench.own_data.output import settings_file
+from dvbench.own_data.output import write_with_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,9 +137,7 @@ class Values:
 
     def to_csv(self, path: str | Path) -> None:
         """Write the values to a CSV file, and what they were made with to a file beside it, with the suffix .json."""
-        beside = settings_file(Path(path))
-        write_atomically(Path(path), self.values.to_csv(index=False).encode())
-        write_atomically(beside, json.dumps(dict(self.made_with), indent=2, default=str).encode())
+        write_with_settings(Path(path), self.values, self.made_with)
 
 
 def _untied(ordered: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from dvbench.errors import UserError, unknown
 from dvbench.problems.source import Source, classification, regression
 from dvbench.tables.arrays import append, as_columns, as_numbers, complete, has_names
 from dvbench.tables.cells import Cells
+from dvbench.tables.copies import copies_of_label, shared_by_groups
 from dvbench.tables.encoders import Encoder
 from dvbench.tables.features import TYPES, Fit, encode, fit
 from dvbench.tables.labels import Labels, TableKind, alike, group_texts, guess_label, labels_like, understand
@@ -148,21 +149,6 @@ def read_table(
     return _table(cells, label, group, labels, groups, features_read, fitted, notes)
 
 
-def _copies(cells: Cells, names: Iterable[str], label: str, labels: Labels) -> tuple[str, ...]:
-    """Name columns that have one value for each class, which copies of the label have."""
-    import pandas as pd
-
-    classes, codes, said = len(labels.classes), labels.values.astype(np.int64), []
-    for name in names:
-        values = pd.factorize(cells.columns[name].to_pandas())[0]
-        if values.min() == 0 and values.max() + 1 == classes == len(np.unique(values * classes + codes)):
-            said.append(
-                f"column '{name}' has one value for each class of '{label}': if it is a copy of the label, leave it "
-                f"out with --drop '{name}'"
-            )
-    return tuple(said)
-
-
 def check_sizes(table: Table) -> None:
     """Raise a `UserError` if the rows of some class cannot be in all of the three sets of a suite."""
     if len(table.rows) < MIN_ROWS:
@@ -192,9 +178,11 @@ def _table(
         if labels.kind == "classification"
         else regression(features, labels.values)
     )
-    remarks = labels.remarks if groups is None else labels.remarks + alike(groups.tolist(), "groups")
+    remarks = labels.remarks
+    if groups is not None:
+        remarks += (*alike(groups.tolist(), "groups"), *shared_by_groups(groups, features, labels.values))
     if fitted is not None and labels.kind == "classification":
-        remarks += _copies(cells, fitted.encoders, label, labels)
+        remarks += copies_of_label(cells, fitted.encoders, label, labels)
     return Table(
         source=replace(source, groups=groups, standardise=features.ndim == 2),
         name=cells.name,

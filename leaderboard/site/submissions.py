@@ -13,6 +13,7 @@ COMMANDS = (  # the first steps of docs/guides/submit-an-evaluator.md
     "cd margin_values",
     "dvbench run quick --evaluator margin_values:MarginValues",
     "dvbench run board-points --seeds 0-4 --evaluator margin_values:MarginValues",
+    "$EDITOR submission.toml",
     "dvbench submit runs --evaluator margin_values:MarginValues",
 )
 

@@ -11,6 +11,7 @@ import pytest
 from small_inputs import FLIPPED
 
 from dvbench.execution.resume import evaluator_version
+from dvbench.files import file_sha256
 from dvbench.settings import EvaluatorSettings
 from dvbench.version import __version__
 
@@ -73,6 +74,8 @@ def test_a_file_says_what_values_were_made_with_and_replacing_others_is_said(dvb
     assert "is replaced" not in dvbench(*command).out
     made_with = json.loads((here / "out/values.json").read_text())
     assert (made_with["evaluator"], made_with["seed"], made_with["dvbench_version"]) == ("data_oob", 0, __version__)
+    assert made_with["table"] == {"file": "table.csv", "sha256": file_sha256(here / "table.csv")}
+    assert any("numeric columns" in line for line in made_with["understood"])
     assert made_with["evaluator_version"] == evaluator_version(EvaluatorSettings(name="data_oob"))
     assert "is replaced" not in dvbench(*command).out  # the same again
     said = " ".join(dvbench(*command, "--seed", 1, "--parameter", "models=20").out.split())
@@ -84,7 +87,7 @@ def test_a_file_says_what_values_were_made_with_and_replacing_others_is_said(dvb
     assert "does not say how values were made" in " ".join(dvbench(*command).err.split())
     assert (here / "out/values.json").read_text() == '{"mine": 1}'
     refused = dvbench(*command[:-3], "out/values.json", *command[-2:])
-    assert (refused.code, "overwritten by the settings" in " ".join(refused.err.split())) == (2, True)
+    assert (refused.code, "would hold comma-separated text" in " ".join(refused.err.split())) == (2, True)
 
 
 def test_the_figure_is_a_picture(valued, here: Path) -> None:

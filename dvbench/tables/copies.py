@@ -1,0 +1,72 @@
+"""Finds copies that make values meaningless: columns that copy the label, and rows that several groups have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from dvbench.tables.cells import Cells
+from dvbench.tables.labels import Labels
+
+SHARED = 0.5  # of the rows of a group, from which on it is named
+NAMED = 3  # groups
+
+
+def copies_of_label(cells: Cells, names: Iterable[str], label: str, labels: Labels) -> tuple[str, ...]:
+    """Name columns that have one value for each class, as copies of the label do.
+
+    Parameters
+    ----------
+    cells : Cells
+    names : iterable of str
+        The feature columns.
+    label : str
+    labels : Labels
+        Of a classification.
+    """
+    import pandas as pd
+
+    classes, codes = len(labels.classes), labels.values.astype(np.int64)
+    said = []
+    for name in names:
+        values = pd.factorize(cells.columns[name].to_pandas())[0].astype(np.int64)
+        if values.min() == 0 and values.max() + 1 == classes == len(np.unique(values * classes + codes)):
+            said.append(
+                f"column '{name}' has one value for each class of '{label}': if it is a copy of the label, leave it "
+                f"out with --drop '{name}'"
+            )
+    return tuple(said)
+
+
+def row_keys(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """One number for each row, equal where features and label are equal."""
+    rows = np.ascontiguousarray(np.column_stack([features.reshape(len(labels), -1), labels]))
+    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    keys: np.ndarray = np.unique(whole, return_inverse=True)[1].ravel()
+    return keys
+
+
+def shared_by_groups(groups: np.ndarray, features: np.ndarray, labels: np.ndarray) -> tuple[str, ...]:
+    """Name groups most of whose rows another group has too, which may be copies.
+
+    Parameters
+    ----------
+    groups : numpy.ndarray of str, shape (n,)
+    features : numpy.ndarray, shape (n, ...)
+    labels : numpy.ndarray, shape (n,)
+    """
+    from scipy.sparse import csr_array
+
+    names, owners, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    counts = csr_array((np.ones(len(owners)), (row_keys(features, labels), owners)))
+    shared = (counts.T @ (counts > 0).astype(float)).toarray()
+    np.fill_diagonal(shared, 0)
+    found = [(each, int(shared[each].argmax())) for each in np.flatnonzero(shared.max(axis=1) >= SHARED * sizes)]
+    said = [
+        f"{int(shared[each, other]):,} of the {sizes[each]:,} rows of group '{names[each]}' are rows of "
+        f"'{names[other]}' too: copies are paid twice"
+        for each, other in found[:NAMED]
+    ]
+    more = [f"so it is with {len(found) - NAMED:,} more groups"] if len(found) > NAMED else []
+    return (*said, *more)

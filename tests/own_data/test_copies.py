@@ -1,0 +1,89 @@
+"""Copies that make values meaningless are named: of the label, of rows of other groups, of validation rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dvbench
+from dvbench.errors import UserError
+from dvbench.tables.reading import read_arrays
+
+
+def a_table(n: int = 60) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    kind = np.arange(n) % 3
+    return pd.DataFrame(
+        {"a": rng.normal(size=n) + kind, "b": rng.normal(size=n), "kind": np.array(["x", "y", "z"])[kind]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("copy", "named"),
+    [
+        (lambda kind: kind, True),
+        (lambda kind: kind.map({"x": 5, "y": 7, "z": 1}), True),
+        (lambda kind: kind.map({"x": 5, "y": 7, "z": 7}), False),
+        (lambda kind: kind.where(np.arange(60) > 0, "y"), False),  # one row differs
+        (lambda kind: kind.where(np.arange(60) > 0), False),  # one row is missing
+    ],
+)
+def test_a_copy_of_the_label_is_named(copy, named: bool) -> None:
+    table = a_table()
+    remarks = read_arrays(table.assign(copy=copy(table["kind"])), label="kind").remarks
+    said = "column 'copy' has one value for each class of 'kind': if it is a copy of the label, leave it out with "
+    assert (f"{said}--drop 'copy'" in remarks) == named
+
+
+def test_groups_with_the_rows_of_others_are_named() -> None:
+    table = a_table()
+    table["who"] = np.repeat(["ada", "ben", "cyd"], 20)
+    again = table[:20].assign(who="ann")
+    part = table[20:29].assign(who="cyd")  # of 29 rows of cyd, nine are ben's: less than half
+    read = read_arrays(pd.concat([table, again, part], ignore_index=True), label="kind", groups="who")
+    assert [remark for remark in read.remarks if "rows of group" in remark] == [
+        "20 of the 20 rows of group 'ada' are rows of 'ann' too: copies are paid twice",
+        "20 of the 20 rows of group 'ann' are rows of 'ada' too: copies are paid twice",
+    ]
+    assert not any("rows of group" in each for each in read_arrays(table, label="kind", groups="who").remarks)
+
+
+def test_validation_rows_that_are_in_the_table_are_counted() -> None:
+    table = a_table()
+    other = a_table(90)[60:]
+    values = dvbench.value(table, label="kind", validation=pd.concat([other, table[:7]]))
+    assert any(
+        remark.startswith("7 of the 37 rows of the validation set are rows of the table") for remark in values.remarks
+    )
+    changed = table[:7].assign(kind="x")
+    values = dvbench.value(table, label="kind", validation=pd.concat([other, changed]))
+    assert any(remark.startswith("3 of the 37 rows") for remark in values.remarks)  # those that have been x before
+
+
+def test_an_evaluator_that_takes_no_regression_names_others() -> None:
+    with pytest.raises(UserError, match=r"knn_shapley takes classes, and cannot value a regression.*data_oob") as error:
+        dvbench.value(a_table()[["a", "b"]], label="b", evaluator="knn_shapley")
+    assert "lava" not in str(error.value)
+    with pytest.raises(UserError, match="bm25 takes texts only"):
+        dvbench.value(a_table(), label="kind", evaluator="bm25")
+
+
+def test_values_that_are_all_below_zero_have_no_border_there() -> None:
+    said = "all values are below 0"
+    regression = dvbench.value(a_table()[["a", "b"]], label="b")
+    assert any(remark.startswith(said) for remark in regression.remarks)
+    assert not any(remark.startswith(said) for remark in dvbench.value(a_table(), label="kind").remarks)
+
+
+def test_a_selection_says_what_it_was_made_with(tmp_path: Path) -> None:
+    a_table().to_csv(tmp_path / "mine.csv", index=False)
+    dvbench.select(tmp_path / "mine.csv", label="kind", fraction=0.5, strategy="random").to_csv(tmp_path / "kept.csv")
+    made_with = json.loads((tmp_path / "kept.json").read_text())
+    assert (made_with["strategy"], made_with["seed"], made_with["training"]["fractions"]) == ("random", 0, [0.5])
+    assert made_with["table"]["file"] == "mine.csv"
+    with pytest.raises(UserError, match="comma-separated"):
+        dvbench.select(a_table(), label="kind", fraction=0.5, strategy="random").to_csv(tmp_path / "kept.parquet")
