@@ -227,7 +227,11 @@ def counting(what: str) -> Iterator[Callable[..., None]]:
                 progress.add_task(what, total=total, finished=0, count=total)
             progress.update(progress.task_ids[0], total=total, completed=done, finished=int(done), count=total)
 
-        yield show
+        try:
+            yield show
+        except KeyboardInterrupt:
+            err.print("interrupted")
+            raise
 
 
 def _bar() -> Progress:

@@ -12,7 +12,8 @@ from leaderboard.text import clean
 
 CONSOLE_IN_WORDS = (
     "Means over problems and seeds (*: over some of them). rank: the ranks that the data leave possible, over "
-    "problems, tasks and seeds; reference rows and one evaluator alone have none. sec: seconds of a valuation."
+    "problems, tasks and seeds, where missing and failed scores count as last; reference rows and one evaluator alone "
+    "have none. sec: seconds of a valuation."
 )
 
 

@@ -21,6 +21,7 @@ from dvbench.settings import DatasetSettings, EvaluatorSettings
 if TYPE_CHECKING:
     from dvbench.problems.problem import Problem
 
+UNKNOWN = "unknown"  # version of a module that is not found here
 FIRST_VERSION = "0.1.0"  # of dvbench's evaluators and unlearning methods that state none
 
 
@@ -180,7 +181,7 @@ def _version(entry: Entry) -> str:
     if stated and not is_local(package):
         return stated
     digest = source_hash(module)
-    return f"{stated} sha256:{digest}".strip() if digest else stated or "unknown"
+    return f"{stated} sha256:{digest}".strip() if digest else stated or UNKNOWN
 
 
 def _installed_version(package: str) -> str:

@@ -86,9 +86,9 @@ def run_pilot(
     UserError
         If all fail, or for none there is time for `LEAST_REPEATS` repeats.
     """
+    pilot = _Pilot(table, goal, seed, budget, report, time.perf_counter() - spent, {name: Trial() for name in names})
     for name in names:
         find("evaluators", name).load()
-    pilot = _Pilot(table, goal, seed, budget, report, time.perf_counter() - spent, {name: Trial() for name in names})
     pilot.measure(0)("random")  # imports take seconds, which say nothing about evaluators
     with report.counting("repeat") as observe:
         taken = pilot.first_repeat()
@@ -209,7 +209,10 @@ class _Pilot:
         """Say why no candidate is left."""
         if not self.late:
             return UserError("every candidate failed on this table; 'dvbench value DATA --evaluator NAME' says more")
-        needed = max(1.2 * LEAST_REPEATS * min(self.slow, default=self.budget), 2 * self.budget)
+        needed = max(
+            1.2 * LEAST_REPEATS * min(self.slow, default=max(LEAST_SECONDS, self.budget / LEAST_REPEATS)),
+            2 * self.budget,
+        )
         return UserError(
             f"--budget {in_words(self.budget)} is too small: no candidate can repeat the pilot {LEAST_REPEATS} times "
             f"in it; give {in_words(needed)} or more"

@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dvbench.errors import UserError, counted, validation_message
-from dvbench.execution.resume import evaluator_version
+from dvbench.execution.resume import UNKNOWN, evaluator_version
 from dvbench.files import write_atomically
 from dvbench.registry import suite_files
 from dvbench.results import About, Cell, Plan, Store, Submission
@@ -87,7 +87,8 @@ def pack(results: Path, evaluator: str, about: Path, out: Path | None = None) ->
             check_plans(submission)
             check_cells(bundle)
             check_identity(bundle)
-        packed.remarks += [*_outdated(bundle), *remarks(bundle)]
+        _refuse_outdated(bundle)
+        packed.remarks += remarks(bundle)
     write_atomically(packed.path, content)
     packed.bytes = len(content)
     return packed
@@ -128,18 +129,20 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _outdated(bundle: Bundle) -> list[str]:
-    """Say how many results are of another version of the evaluator than the one that is installed here, if one is."""
+def _refuse_outdated(bundle: Bundle) -> None:
+    """Raise a `UserError` if results are of another version of the evaluator than the one that is here, if one is."""
     results = list(bundle.results())
     try:
-        installed = {evaluator_version(result.cell.evaluator) for result in results}
+        here = {evaluator_version(result.cell.evaluator) for result in results}
     except UserError:
-        return []
-    old = [result for result in results if result.evaluator_version not in installed]
-    if not old:
-        return []
-    suites = ", ".join(dict.fromkeys(f"'{result.cell.key.suite}'" for result in old))
-    return [f"{counted(len(old), 'cell')} of suite {suites} came before the last change of the evaluator: run again"]
+        return
+    if UNKNOWN in here:
+        return
+    old = [result.cell for result in results if result.evaluator_version not in here]
+    if old:
+        suites = list(dict.fromkeys(cell.key.suite for cell in old))
+        again = "; ".join(f"dvbench run {suite} --evaluator {old[0].evaluator.name}" for suite in suites)
+        raise UserError(f"{counted(len(old), 'cell')} came before the last change of the evaluator; run again: {again}")
 
 
 def _gather(store: Store, title: str, packed: Packed) -> tuple[list[Plan], dict[str, bytes]]:

@@ -163,7 +163,7 @@ def test_ctrl_c(dvbench, here: Path) -> None:
         "    def train(self, *args, **kwargs): raise KeyboardInterrupt\n"
     )
     said = dvbench(*VALUE, "--evaluator", "loose_interrupting:Mine")
-    assert (said.code, said.err) == (130, "")
+    assert (said.code, said.err) == (130, "interrupted\n")
     assert not (here / "out").exists()
 
 

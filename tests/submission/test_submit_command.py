@@ -116,9 +116,11 @@ def test_a_name_that_passes_for_another_is_not_packed(dvbench, here: Path) -> No
     assert not list(here.glob("*.zip"))
 
 
-def test_results_from_before_a_change_of_the_evaluator_are_told(dvbench, results: Path, monkeypatch) -> None:
-    for version, told in ((next(Store(results).results("quick")).evaluator_version, False), ("another", True)):
+def test_results_from_before_a_change_of_the_evaluator_are_not_packed(dvbench, here: Path, results: Path, monkeypatch):
+    for version, code in (("another", 2), (next(Store(results).results("quick")).evaluator_version, 0)):
         monkeypatch.setattr("dvbench.submission.pack.evaluator_version", lambda settings, version=version: version)
         said = dvbench("submit", results, "--evaluator", TITLE)
-        assert said.code == 0
-        assert ("10 cells of suite 'quick' came before the last change of the evaluator: run again" in said.out) == told
+        assert said.code == code
+        before = "10 cells came before the last change of the evaluator; run again: dvbench run quick --evaluator "
+        assert (before in said.err) == (code == 2)
+        assert bool(list(here.glob("*.zip"))) == (code == 0)
