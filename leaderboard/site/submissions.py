@@ -12,7 +12,7 @@ COMMANDS = (  # the first steps of docs/guides/submit-an-evaluator.md
     "dvbench new-evaluator margin_values",
     "cd margin_values",
     "dvbench run quick --evaluator margin_values:MarginValues",
-    "dvbench run board-points --seeds 0-4 --evaluator margin_values:MarginValues",
+    "dvbench run board-points --evaluator margin_values:MarginValues",
     "$EDITOR submission.toml",
     "dvbench submit runs --evaluator margin_values:MarginValues",
 )
