@@ -32,7 +32,7 @@ from dvbench.results import Cell, Cost, Result, Store
 
 TABLE = Path(__file__).with_name("costs.csv")
 # Parameters that the time of an evaluator is proportional to.
-BUDGETS = frozenset({"models", "permutations", "rl_epochs", "rl_batch_size", "steps", "batch_size"})
+BUDGETS = frozenset({"models", "permutations", "utilities", "rl_epochs", "rl_batch_size", "steps", "batch_size"})
 PER_MODEL = frozenset({"steps", "batch_size", "rl_batch_size"})  # those of unlearning, and the points of a step of DVRL
 PERMUTATIONS = 10  # of a sampling that sets no limit
 SMALL_MODELS = ("logistic_regression", "mlp")  # whose times are used for each other
@@ -127,7 +127,7 @@ def _summary(costs: Sequence[tuple[Cost, int, tuple[str, int]]]) -> tuple[Any, .
     return (
         max(cost.fits for cost in of_seeds),
         max(cost.unlearned for cost in of_seeds),
-        round(min(map(median, of_machines.values())), 3),  # of the machine that was less busy, or faster
+        float(f"{min(map(median, of_machines.values())):.4g}"),  # of the machine that was less busy, or faster
         max(max(cost.peak_memory, cost.peak_cuda_memory) for cost in of_seeds),
         max(size for _, size, _ in costs),
     )
@@ -221,10 +221,11 @@ def _factors(cell: Cell, params: str, training: tuple[int, int], row: Measured) 
     """
     ours, theirs = _budgets(row.kind, row.name, params), _budgets(row.kind, row.name, row.params)
     yield from (ours[name] / theirs[name] for name in ours.keys() & theirs.keys() - PER_MODEL)
-    fixed = {"models", "rl_epochs"} & theirs.keys()
-    if 2 * (row.fits + row.unlearned) > row.players and not fixed:
+    fixed, points = {"models", "rl_epochs", "utilities"} & theirs.keys(), cell.problem.sizes.train
+    if (row.fits + row.unlearned) / theirs.get("permutations", math.inf) > row.points:
+        yield points / row.points  # points are valued, whoever has them
+    elif 2 * (row.fits + row.unlearned) > row.players and not fixed:
         yield _players(cell, row) / row.players
-    points = cell.problem.sizes.train
     if not row.fits + row.unlearned:
         yield points / row.points
     else:

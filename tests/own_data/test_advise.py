@@ -204,11 +204,11 @@ def test_candidates_fit_the_budget_and_gain_something():
     board = [*BOARD, row("random", 0.0), row("data_shapley", 0.45), row("not_measured", 0.5)]
     names = [each.name for each in candidates(table, "find", 1e6, near, [*board[:-1]])]
     assert names == ["data_shapley", *FAST]
-    assert "data_shapley" not in [each.name for each in candidates(table, "find", 3.0, near, board[:-1])]
+    assert "data_shapley" not in [each.name for each in candidates(table, "find", 2.0, near, board[:-1])]
     with pytest.raises(UserError, match=r"--budget 1e-05 s is too small: .* is expected to need"):
         candidates(table, "find", 1e-5, near, BOARD)
     with pytest.raises(UserError, match="no evaluator with known costs gained more"):
-        candidates(table, "find", 3.0, near, [row("data_shapley", -0.1)])
+        candidates(table, "find", 2.0, near, [row("data_shapley", -0.1)])
     assert [each.name for each in candidates(table, "find", 1e6, near, [row("knn_shapley", -0.1)])] == ["knn_shapley"]
 
 
