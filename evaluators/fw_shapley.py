@@ -14,7 +14,7 @@ from dvbench.problems.build import standardised
 from dvbench.randomness import random_state as as_random_state
 from dvbench.randomness import torch_generator
 from dvbench.training.tensors import as_rows
-from evaluators.common.coalitions import all_coalitions, coalition_utilities, coalitions_of
+from evaluators.common.coalitions import coalition_utilities, coalitions_of, every_inclusion
 from evaluators.common.own_evaluator import OwnEvaluator
 from evaluators.common.requirements import require_features, require_finite_features
 from evaluators.common.value_network import Adam, as_one_vector, initialise
@@ -161,7 +161,7 @@ def kernel_coalitions(n: int, count: int, random_state: np.random.RandomState) -
     sizes = np.arange(1, n)
     of_sizes = 1 / (sizes * (n - sizes))
     if n <= count.bit_length() and 2**n - 2 <= count:
-        inclusion = all_coalitions(n)[1:-1]
+        inclusion = every_inclusion(n)[1:-1]
         members = inclusion.sum(axis=1)
         weights = of_sizes[members - 1] / comb(n, members)
         return inclusion, weights / (weights.sum() or 1.0)

@@ -12,7 +12,7 @@ from dvbench.cli.options import Device, DeviceOption, parse_seeds
 from dvbench.errors import UserError, validation_message
 
 if TYPE_CHECKING:
-    from dvbench.execution.corpus_value import CorpusValue, Estimate
+    from dvbench.execution.corpus_estimates import CorpusValue, Estimate
     from dvbench.settings import Training
 
 MODELS = {
@@ -157,7 +157,7 @@ def _training(epochs: int, batch_size: int, lr: float, precision: Precision) -> 
 
 def _show(corpus: CorpusValue) -> None:
     from dvbench import console
-    from dvbench.execution.corpus_value import FORMULA, UNITS, WEAKER
+    from dvbench.execution.corpus_estimates import FORMULA, UNITS, WEAKER
     from dvbench.problems.perplexity import perplexity
 
     losses = corpus.losses()

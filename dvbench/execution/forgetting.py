@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from dvbench.execution.corpus_value import STRONGER, Forgetting, NoValueError
+from dvbench.execution.corpus_estimates import STRONGER, Forgetting, NoValueError
 from dvbench.problems.perplexity import mean_log_loss
 from dvbench.randomness import generator
 from dvbench.training.contract import OutputFunction

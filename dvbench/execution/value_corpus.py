@@ -20,7 +20,7 @@ from dvbench.settings import Training
 from dvbench.version import __version__
 
 if TYPE_CHECKING:
-    from dvbench.execution.corpus_value import CorpusValue
+    from dvbench.execution.corpus_estimates import CorpusValue
     from dvbench.training.pretrained import Tokens
 
 PACKAGES = ("transformers", "tokenizers", "peft", "safetensors")  # beside those of every result
@@ -40,7 +40,7 @@ class Unlearning:
     """How the corpus is unlearned; see `dvbench.unlearning_methods.gradient_ascent.GradientAscent`.
 
     ``lr`` is the first rate that is tried. ``forgotten_at`` is the mean log loss of the corpus at which it counts as
-    forgotten; see `dvbench.execution.corpus_parts` for the default.
+    forgotten; see `dvbench.execution.corpus_losses` for the default.
     """
 
     parameters: str = "all"
@@ -98,7 +98,7 @@ def value_corpus(
     """
     files = {"target": target, "test": test} | ({} if held_out is None else {"held-out": held_out})
     _check_paths(folder, files, out)
-    from dvbench.execution.corpus_parts import CorpusParts
+    from dvbench.execution.corpus_losses import CorpusParts
     from dvbench.problems.text_corpora import read_texts
     from dvbench.training.pretrained import load_pretrained
     from dvbench.unlearning.factory import make_method

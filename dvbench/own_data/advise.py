@@ -214,7 +214,8 @@ def advise_table(
     chosen = candidates(table, goal, budget, near, published)
     chosen.sort(key=lambda each: each.pilot)
     names = ", ".join(f"{each.name} ({in_words(each.pilot)})" for each in chosen)
-    report.say(f"pilot: {min(len(table.rows), MOST_ROWS)} rows{PLANTED[goal]}, repeated on other rows: {names}")
+    rows = f"{min(len(table.rows), MOST_ROWS)} rows{PLANTED[goal]}"
+    report.say(f"pilot: {rows}, repeated with rows drawn and divided anew: {names}")
     trials = run_pilot(table, goal, [each.name for each in chosen], budget, seed, report, time.perf_counter() - begun)
     measured = [_measured(each, trials[each.name]) for each in chosen if each.name in trials]
     return conclude(goal, measured, {name: np.array(trial.gains) for name, trial in trials.items()})

@@ -14,9 +14,9 @@ from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
 from evaluators.common.coalitions import (
-    all_coalitions,
     coalition_utilities,
     coalitions_of,
+    every_inclusion,
     models_needed,
     require_in_and_out,
 )
@@ -98,7 +98,7 @@ class AME(Baseline, dataval.AME):
         n = len(self.x_train)
         self._enumerated = self.variant == "paper" and 2**n <= len(PROPORTIONS) * self.models
         if self._enumerated:
-            self.subsets = all_coalitions(n)
+            self.subsets = every_inclusion(n)
         else:
             drawn = [self.random_state.binomial(1, p, size=(self.models, n)) for p in PROPORTIONS]
             self.subsets = np.vstack(drawn).astype(bool)

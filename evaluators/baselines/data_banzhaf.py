@@ -11,9 +11,9 @@ from dvbench.number_checks import whole_number
 from dvbench.randomness import random_state as as_random_state
 from evaluators.common.baseline import Baseline
 from evaluators.common.coalitions import (
-    all_coalitions,
     coalition_utilities,
     coalitions_of,
+    every_inclusion,
     models_needed,
     require_in_and_out,
     sums_without_and_with,
@@ -73,7 +73,7 @@ class DataBanzhaf(Baseline, dataval.DataBanzhaf):
         """
         n = self.num_points
         if 2**n <= self.models:
-            inclusion = all_coalitions(n)
+            inclusion = every_inclusion(n)
         else:
             inclusion = self.random_state.binomial(1, 0.5, size=(self.models, n)).astype(bool)
             require_in_and_out("data_banzhaf", inclusion, models_needed(n, 0.5, 0.5))

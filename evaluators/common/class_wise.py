@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dvbench.games import AT_ONCE, tabulated_shapley_values
-from evaluators.common.coalitions import all_coalitions
+from evaluators.common.coalitions import every_inclusion
 
 ClassWiseGame = Callable[[Sequence[tuple[int, np.ndarray]]], np.ndarray]
 """Utilities of coalitions of players of all classes, each in the game of one class: pairs (class, sorted members)."""
@@ -55,7 +55,7 @@ def enumerated_values(game: ClassWiseGame, classes: np.ndarray) -> np.ndarray:
     for label in np.unique(classes):
         inside, others = np.flatnonzero(classes == label), np.flatnonzero(classes != label)
         order = np.concatenate([inside, others])  # so that a row below has one set of others
-        coalitions = [np.sort(order[included]) for included in all_coalitions(len(order))]
+        coalitions = [np.sort(order[included]) for included in every_inclusion(len(order))]
         utilities = game([(int(label), members) for members in coalitions]).reshape(-1, 2 ** len(inside))
         values[inside] = tabulated_shapley_values(utilities.mean(axis=0))
     return values

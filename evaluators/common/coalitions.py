@@ -68,7 +68,7 @@ def coalitions_of(inclusion: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(row) for row in inclusion]
 
 
-def all_coalitions(n: int) -> np.ndarray:
+def every_inclusion(n: int) -> np.ndarray:
     """All coalitions of n players: bool of shape (2**n, n)."""
     return (np.arange(2**n)[:, np.newaxis] >> np.arange(n) & 1).astype(bool)
 

@@ -34,7 +34,7 @@ from dvbench.sampling import Stopping
 from dvbench.scoring.correlation import rank_correlation
 from evaluators import AME, BetaShapley, DataBanzhaf, DataShapley, InfluenceSubsample
 from evaluators.baselines.ame import exact_marginal_effects
-from evaluators.common.coalitions import all_coalitions, sums_without_and_with
+from evaluators.common.coalitions import every_inclusion, sums_without_and_with
 from leaderboard.drawing import legend, logarithmic, panels, plain_ticks, styles, svg
 
 ROOT = Path(__file__).parents[2]
@@ -120,7 +120,7 @@ def own_values(game: np.ndarray, n: int, budget: int, seed: int) -> Iterator[Sam
 def exact_values(game: np.ndarray) -> dict[str, np.ndarray]:
     """What the samplers estimate, from all utilities of a game."""
     n = len(game).bit_length() - 1
-    inside = all_coalitions(n)
+    inside = every_inclusion(n)
     beta = BetaShapley()
     beta.num_points = n
     contributions = exact_marginal_contributions(

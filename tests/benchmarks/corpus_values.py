@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from dvbench.datasets.tiny_text import CORPORA, tiny_text
-from dvbench.execution.corpus_value import CorpusValue, Estimate, estimate
+from dvbench.execution.corpus_estimates import CorpusValue, Estimate, estimate
 from dvbench.execution.forgetting import log_loss
 from dvbench.execution.value_corpus import Texts, Unlearning, value_corpus
 from dvbench.models.gpt2_tiny import gpt2_tiny

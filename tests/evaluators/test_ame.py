@@ -17,7 +17,7 @@ from evaluators.baselines.ame import (
     exact_marginal_effects,
     features_of,
 )
-from evaluators.common.coalitions import all_coalitions
+from evaluators.common.coalitions import every_inclusion
 
 GAMES = {
     "size": lambda coalition: 0.5 + 0.08 * len(coalition),
@@ -72,7 +72,7 @@ def test_the_lasso_estimates_them(game):
 @pytest.mark.parametrize("game", GAMES.values(), ids=GAMES)
 def test_coefficients_of_the_features_are_effects_in_expectation(game):
     """Over all coalitions with their probabilities, not a sample: features are uncorrelated and have unit variance."""
-    inclusion = all_coalitions(6)
+    inclusion = every_inclusion(6)
     sizes = inclusion.sum(axis=1)
     moments, covariance = np.zeros((6, 6)), np.zeros(6)
     utilities = np.array([game(np.flatnonzero(row).tolist()) for row in inclusion])

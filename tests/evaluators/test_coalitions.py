@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 
 from dvbench.errors import UserError
 from evaluators import AME, BetaShapley, DataBanzhaf, DataOob, DataShapley, InfluenceSubsample, LeaveOneOut
-from evaluators.common.coalitions import all_coalitions, coalition_utility, coalitions_of, models_needed
+from evaluators.common.coalitions import coalition_utility, coalitions_of, every_inclusion, models_needed
 
 
 class FixedDraws(np.random.RandomState):
@@ -103,7 +103,7 @@ def test_a_sampled_subset_is_trained_in_the_order_of_player_numbers():
 
 
 def test_all_coalitions_are_all_there_are():
-    members = [tuple(coalition) for coalition in coalitions_of(all_coalitions(4))]
+    members = [tuple(coalition) for coalition in coalitions_of(every_inclusion(4))]
     assert sorted(members) == sorted(c for count in range(5) for c in combinations(range(4), count))
 
 

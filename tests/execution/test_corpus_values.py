@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from dvbench.execution.corpus_value import CorpusValue, Forgetting, NoValueError, SeedLosses, require_possible
+from dvbench.execution.corpus_estimates import CorpusValue, Forgetting, NoValueError, SeedLosses, require_possible
 from dvbench.execution.value_corpus import _finite
 
 CURVE = Forgetting(1e-3, 3.0, (0, 5, 10, 15), target=(2.0, 2.5, 4.0, 3.5), test=(5.0, 5.1, 5.7, 5.9))

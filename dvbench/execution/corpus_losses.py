@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from dvbench.errors import UserError
-from dvbench.execution.corpus_value import (
+from dvbench.execution.corpus_estimates import (
     STRONGER,
     WEAKER,
     CorpusValue,
