@@ -39,12 +39,10 @@ def copies_of_label(cells: Cells, names: Iterable[str], label: str, labels: Labe
     return tuple(said)
 
 
-def row_keys(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """One number for each row, equal where features and label are equal."""
-    rows = np.ascontiguousarray(np.column_stack([features.reshape(len(labels), -1), labels]))
-    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
-    keys: np.ndarray = np.unique(whole, return_inverse=True)[1].ravel()
-    return keys
+def row_hashes(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """One number for each row, equal in this process where features and label are equal; int64 of shape (n,)."""
+    rows = zip(features.reshape(len(labels), -1), labels.tolist(), strict=True)  # of large tables no copy is made
+    return np.fromiter((hash((row.tobytes(), label)) for row, label in rows), dtype=np.int64, count=len(labels))
 
 
 def shared_by_groups(groups: np.ndarray, features: np.ndarray, labels: np.ndarray) -> tuple[str, ...]:
@@ -59,7 +57,8 @@ def shared_by_groups(groups: np.ndarray, features: np.ndarray, labels: np.ndarra
     from scipy.sparse import csr_array
 
     names, owners, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    counts = csr_array((np.ones(len(owners)), (row_keys(features, labels), owners)))
+    rows = np.unique(row_hashes(features, labels), return_inverse=True)[1]
+    counts = csr_array((np.ones(len(owners)), (rows, owners)))
     shared = (counts.T @ (counts > 0).astype(float)).toarray()
     np.fill_diagonal(shared, 0)
     found = [(each, int(shared[each].argmax())) for each in np.flatnonzero(shared.max(axis=1) >= SHARED * sizes)]
