@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from statistics import fmean
 from typing import Any
@@ -58,8 +58,9 @@ CELLS = ["evaluator", "problem", "seed", "id", "status", "mark", "kind", "name",
 CELLS += ["object_version", "problem_kind"]
 
 
+@cache
 def environment() -> Environment:
-    """Load the templates; they escape all values."""
+    """Load the templates, once in a process; they escape all values."""
     templates = Environment(
         loader=PackageLoader("leaderboard.site"),
         autoescape=True,
