@@ -6,7 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -205,10 +205,15 @@ def counting(what: str) -> Iterator[Callable[..., None]]:
     """
     with ExitStack() as stack:
         progress: Progress | None = None
-        said = 0.0  # seconds at the last line
+        said, begun = 0.0, -1  # seconds at the last line, and the part that was begun last
+        stream = sys.stdout  # where lines are seen while evaluators are silenced
 
         def show(done: float, total: int, seconds: float, most: float = math.inf) -> None:
-            nonlocal progress, said
+            with redirect_stdout(stream):
+                show_there(done, total, seconds, most)
+
+        def show_there(done: float, total: int, seconds: float, most: float) -> None:
+            nonlocal progress, said, begun
             if not total:
                 say("loading packages")
                 return
@@ -218,14 +223,16 @@ def counting(what: str) -> Iterator[Callable[..., None]]:
             if not out.is_terminal:
                 whole = int(done)
                 within = f", {done - whole:.0%}" if done > whole else ""
-                if done < total and (not within or seconds >= said + EVERY):
+                if done < total and (whole > begun or seconds >= said + EVERY):
                     say(f"{what} {whole + 1} of {total}{within}: {seconds:.0f} s elapsed, {left}")
-                    said = seconds
+                    said, begun = seconds, whole
                 return
             if progress is None:
                 progress = stack.enter_context(_bar())
                 progress.add_task(what, total=total, finished=0, count=total)
-            progress.update(progress.task_ids[0], total=total, completed=done, finished=int(done), count=total)
+            progress.update(
+                progress.task_ids[0], refresh=True, total=total, completed=done, finished=int(done), count=total
+            )
 
         try:
             yield show

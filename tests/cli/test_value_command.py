@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,13 @@ def test_options_reach_the_reader(dvbench, refused, here: Path) -> None:
     assert "COLUMN=TYPE, not 'x'" in refused(*small, "--as", "x")
     assert "none.csv" in refused(*small, "--valid", "none.csv")
     assert "would be overwritten" in refused(*small, "--valid", "v.csv", "--out", "v.csv")
+
+
+def test_a_long_valuation_says_how_much_is_done(dvbench, monkeypatch) -> None:
+    """Evaluators are silenced, and what is said of them is not."""
+    monkeypatch.setattr("dvbench.console.EVERY", 0.0)
+    said = dvbench(*VALUE, "--evaluator", "data_shapley", "--parameter", "permutations=6")
+    assert re.search(r"^fold 1 of 5, \d+%: \d+ s elapsed, about \d+ s left$", said.out, re.MULTILINE)
 
 
 def test_ctrl_c(dvbench, here: Path) -> None:
