@@ -200,6 +200,8 @@ def advise_table(
         f"your table: {ours['rows']} rows, {ours['features']} features, {ours['classes']} classes, about "
         f"{ours['noise']:.0%} wrong labels (estimated by confident learning)"
     )
+    if goal == "pay" and table.source.groups is None:
+        report.say("note: no column is known to name the providers, so all columns are features; --group names one")
     near = nearest(table, goal, published, ours)
     smaller = sorted(
         {row.suite for row in published if row.goal == goal} - {suite for suite, _ in of_boards(goal, published)}

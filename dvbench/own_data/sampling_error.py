@@ -37,9 +37,10 @@ def errors_of_means(valuations: np.ndarray, errors: np.ndarray) -> np.ndarray | 
 def sampling_remarks(
     settings: EvaluatorSettings, values: np.ndarray, errors: np.ndarray | None, grouped: bool
 ) -> list[str]:
-    """Say what part of the range of the values their largest standard error is.
+    """Say what part of the range of the values their largest standard error is; of groups, what part of a mean payout.
 
-    Of groups, for which money may be paid, a large error is a warning that says how many permutations are enough.
+    That is the mean of the values above zero. For groups a large error is a warning that says how many permutations are
+    enough.
 
     Parameters
     ----------
@@ -50,14 +51,16 @@ def sampling_remarks(
     grouped : bool
         Whether the players are groups.
     """
-    spread = float(np.ptp(values))
-    if errors is None or not errors.any() or not spread:
+    paid = grouped and bool((values > 0).any())
+    whole = float(values[values > 0].mean()) if paid else float(np.ptp(values))
+    if errors is None or not errors.any() or not whole:
         return []
     largest = float(errors.max())
-    said = f"values are sampled: the largest standard error is {largest:.2g}, {largest / spread:.0%} of their range"
-    if not grouped or largest <= LARGE * spread:
+    of = "the mean value above zero" if paid else "their range"
+    said = f"values are sampled: the largest standard error is {largest:.2g}, {largest / whole:.0%} of {of}"
+    if not grouped or largest <= LARGE * whole:
         return [said]
-    return [f"{said}. Differences of this size are chance: {_what_to_do(settings, largest / spread)}"]
+    return [f"{said}. Differences of this size are chance: {_what_to_do(settings, largest / whole)}"]
 
 
 def _what_to_do(settings: EvaluatorSettings, part: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 RANDOMNESS = "the table"  # one key for all tables, so that equal tables have equal values in every format and name
 TRAINING = Training(epochs=20, batch_size=32, lr=0.01)
 MODEL = "logistic_regression"
+PACKAGES = ("numpy", "opendataval", "scikit-learn", "torch")  # on which values depend
 NOT_JUDGED = "no validation set, because the evaluator uses none"
 
 
@@ -271,11 +273,13 @@ def _made_with(table: Table, choice: Choice, how: How, judged: str) -> dict[str,
         "evaluator_version": evaluator_version(choice.settings),
         "parameters": choice.settings.params,
         "model": _judge(choice),
+        "utility": choice.utility,
         "training": how.training.model_dump(mode="json"),
         "valued_on": judged,
         "folds": how.folds if judged.endswith("folds") else None,
         "seed": how.seed,
         "dvbench_version": __version__,
+        "packages": {name: version(name) for name in PACKAGES},
         "understood": [*table.understood, *choice.lines],
         "remarks": list(table.remarks),
     }

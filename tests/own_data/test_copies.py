@@ -39,6 +39,20 @@ def test_a_copy_of_the_label_is_named(copy, named: bool) -> None:
     assert (f"{said}--drop 'copy'" in remarks) == named
 
 
+@pytest.mark.parametrize(
+    ("numbers", "named"),
+    [
+        (np.arange(100_000, 100_060), True),
+        (np.arange(60) * 5, False),  # not close to each other
+        (np.arange(60) // 2, False),
+        (np.arange(60) + 0.5, False),
+    ],
+)
+def test_a_column_that_numbers_the_rows_is_named(numbers, named: bool) -> None:
+    read = read_arrays(a_table().assign(case=numbers), label="kind")
+    assert any("'case' has another number in each row" in remark for remark in read.remarks) == named
+
+
 def test_groups_with_the_rows_of_others_are_named() -> None:
     table = a_table()
     table["who"] = np.repeat(["ada", "ben", "cyd"], 20)

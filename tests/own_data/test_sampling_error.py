@@ -26,9 +26,12 @@ def test_errors_of_a_mean_over_the_folds_in_which_a_player_was_valued() -> None:
 def test_only_a_large_error_of_groups_is_a_warning(error: float, grouped: bool, warned: bool) -> None:
     settings = EvaluatorSettings(name="data_shapley", params={"permutations": 10})
     (line,) = sampling_remarks(settings, np.array([0.0, 0.5]), np.array([error, 0.0]), grouped)
-    assert line.startswith(f"values are sampled: the largest standard error is {error:.2g}, {2 * error:.0%} of their")
+    of = "the mean value above zero" if grouped else "their range"
+    assert line.startswith(f"values are sampled: the largest standard error is {error:.2g}, {2 * error:.0%} of {of}")
     assert ("--parameter permutations=40" in line) == warned
     assert sampling_remarks(settings, np.array([0.0, 0.5]), np.zeros(2), grouped) == []
+    harmful = np.array([-2.0, 0.0, 0.5])  # who is paid nothing does not make the error of the others smaller
+    assert ("40" in sampling_remarks(settings, harmful, np.array([error, 0.0, 0.0]), grouped)[0]) == warned
 
 
 @pytest.mark.parametrize("evaluator", [DataShapley, BetaShapley])
