@@ -361,6 +361,8 @@ def conclude(goal: Goal, chosen: Sequence[Candidate], gains: dict[str, np.ndarra
     pick = cheapest if saves else first
     why = f"it cannot be told from {best}, which gains most, and saves time" if saves else "it gains most"
     lines.append(f"advice: {pick.name}, because {why}; valuing all rows takes about {in_words(pick.whole)}")
+    if goal == "select":
+        lines.append("note: evaluators were compared; 'dvbench select' also has strategies, which were not")
     if goal == "pay" and pick.name != ADDS_UP:
         lines.append(f"note: this is about the order of providers. Divide money by values that add up: {ADDS_UP}")
     return Advice(pick.name, float(gains[pick.name].mean()), *intervals[pick.name], gains, tuple(lines))

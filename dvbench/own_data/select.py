@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from dvbench.selecting.contract import SelectionStrategy
     from dvbench.tables.reading import Table
 
+NOISY = 0.05  # estimated fraction of wrong labels from which on it is said
+FIND_FIRST = ", and strategies may choose them: find them first, with 'dvbench value'"
 TRAINING = {"every": 5, "epochs": 30, "batch_size": 32, "lr": 0.01}
 
 
@@ -201,8 +203,13 @@ def select_data(
     shown = Worded(report, words)
     for line in (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
         shown.say(line)
+    from dvbench.own_data.nearest import label_noise
     from dvbench.selecting.factory import check_classes, check_protocol, make_strategy
 
+    noisy = label_noise(table)
+    if noisy >= NOISY:
+        table = replace(table, remarks=(*table.remarks, f"about {noisy:.0%} of the labels may be wrong{FIND_FIRST}"))
+        shown.say(f"note: {table.remarks[-1]}")
     made = make_strategy(name, **params)
     check_protocol(made, how, name)
     labels = table.source.labels

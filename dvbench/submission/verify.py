@@ -167,7 +167,7 @@ def verify(path: Path, options: Options, say: Say, reporting: Reporting = no_rep
         bundle = _read(path, options, Path(scratch, "bundle"))
         with refusing(path, bundle.store.root):
             _check(bundle, into)
-        say(f"{path}: {counted(len(bundle.keys), 'cell')}, complete and as planned")
+        say(f"{path}: {counted(len(bundle.keys), 'cell')}, each whole and as planned")
         for line in remarks(bundle, into or _beside(path), None if options.all_remarks else NAMED):
             say(f"remark: {line}")
         recomputation = _Recomputation(bundle, options, Path(scratch), say, reporting)

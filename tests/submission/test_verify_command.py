@@ -52,7 +52,7 @@ def test_what_is_as_claimed_is_confirmed_to_the_bit_without_the_evaluator(dvbenc
     said = dvbench("verify", bundle(honest), *EXACTLY)
     assert (said.code, said.err) == (0, "")
     lines = said.out.splitlines()
-    assert lines[0].endswith("mine.zip: 3 cells, complete and as planned")
+    assert lines[0].endswith("mine.zip: 3 cells, each whole and as planned")
     assert lines[1].startswith("remark: missing of suite 'quick': 7 of 10 cells: ")
     assert lines[-1] == "3 cells, 3 recomputed, 0 re-run, 0 failed, 0 left as claimed, 0 mismatches"
 
