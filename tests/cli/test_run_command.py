@@ -7,8 +7,8 @@ import errno
 import os
 import re
 import signal
-import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_inputs import FOLDER, tree
@@ -216,16 +216,16 @@ def test_a_disk_that_takes_no_more_files_ends_the_run_in_one_line_and_it_continu
     dvbench, refused, here: Path, monkeypatch: pytest.MonkeyPatch, code: int, reason: str
 ) -> None:
     run_tiny(dvbench, "--results", "whole")
-    make, made = tempfile.mkstemp, []
+    actual, made = Path.open, []
 
-    def full(*words: object, **options: object) -> object:
-        made.append(words)
-        if len(made) > 8:
+    def full(path: Path, mode: str = "r", *how: Any, **more: Any) -> Any:
+        made.extend([path] if mode == "xb" else [])
+        if len(made) > 8 and mode == "xb":
             raise OSError(code, os.strerror(code))
-        return make(*words, **options)
+        return actual(path, mode, *how, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(tempfile, "mkstemp", full)
+        patch.setattr(Path, "open", full)
         said = refused("run", "tiny.toml", "--jobs", 0)
     assert said.startswith("cannot write runs/tiny/")
     assert reason in said

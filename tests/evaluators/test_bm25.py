@@ -74,7 +74,7 @@ def test_a_corpus_is_worth_the_sum_over_its_texts_and_one_like_the_questions_mos
 
 def test_points_with_features_are_refused():
     x, y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 2
-    with pytest.raises(UserError, match="bm25 reads texts and cannot value points with features; choose another"):
+    with pytest.raises(UserError, match="bm25 takes texts only, and no table"):
         dvbench.value(x, y, evaluator="bm25", validation=(x, y), progress=False)
     with pytest.raises(ValueError, match="b is a finite number above 0 and below 1, not 1"):
         BM25(b=1)

@@ -69,7 +69,7 @@ def test_questions_are_drawn_and_repeat():
 
 def test_what_it_cannot_do_is_refused():
     x, y = np.random.default_rng(0).normal(size=(12, 3)), np.arange(12) % 2
-    with pytest.raises(UserError, match="in_context_probing reads texts and cannot value points with features"):
+    with pytest.raises(UserError, match="in_context_probing takes texts only"):
         dvbench.value(x, y, evaluator="in_context_probing", validation=(x, y), progress=False)
     train, (questions, begins) = made_texts(4, 1), made_texts(4, 2)
     with pytest.raises(UserError, match="questions of which the loss includes no token"):

@@ -24,16 +24,15 @@ time.time = lambda: right() + 3600 * hours
 os.utime = lambda path, times=None, **more: touch(path, times or (time.time(),) * 2, **more)
 """
 NO_SPACE = """
-import errno, os, tempfile
+import errno, os
 from pathlib import Path
-make, folder = tempfile.mkstemp, Path(os.environ["FULL_DISK"])
-def make_if_there_is_space(*args, **options):
-    into = Path(options.get("dir") or "/")
-    if folder in [into, *into.parents] and not (folder.parent / "space").exists():
+actual, folder = Path.open, Path(os.environ["FULL_DISK"])
+def open_if_there_is_space(path, mode="r", *how, **more):
+    if mode == "xb" and folder in path.parents and not (folder.parent / "space").exists():
         if len(list(folder.rglob("values.npy"))) > 1:
             raise OSError(errno.ENOSPC, "No space left on device")
-    return make(*args, **options)
-tempfile.mkstemp = make_if_there_is_space
+    return actual(path, mode, *how, **more)
+Path.open = open_if_there_is_space
 """
 TMPFS_BYTES = 64 * 1024  # a few cells
 
