@@ -67,7 +67,7 @@ def test_no_host_of_a_registry_is_named(name):
 
 
 # Suites whose results are published seed by seed, and budget by budget.
-IN_PARTS = {"board-points", "board-points-budgets", "board-points-tuned", "board-providers", "board-providers-budgets"}
+IN_PARTS = {"board-points-budgets", "board-points-tuned", "board-providers-budgets"}
 
 
 @pytest.mark.parametrize("suite", Store(ROOT / "results").suites())
