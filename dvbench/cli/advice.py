@@ -85,7 +85,7 @@ def advise(
     from leaderboard.published_gains import gains_of_boards
 
     seconds = parse_duration(budget) or 0.0
-    reading = reading_of(None if kind is None else kind.value, features, drop, types, decimal)
+    reading = reading_of(kind, features, drop, types, decimal)
     boards = partial(gains_of_boards, results)
     advice = advise_data((data, None, label, group, valid), reading, goal.value, seconds, boards, seed, console)
     for line in advice.lines:

@@ -139,7 +139,7 @@ def _toml(name: str, text: str) -> Any:
 
 
 def reading_of(
-    kind: str | None,
+    kind: Kind | None,
     features: list[str] | None,
     drop: list[str] | None,
     types: list[str] | None,
@@ -147,7 +147,7 @@ def reading_of(
 ) -> dict[str, Any]:
     """How a table is to be read, by the options of a command, as `dvbench.own_data.door.read_data` takes it."""
     return {
-        "kind": kind,
+        "kind": None if kind is None else kind.value,
         "features": features,
         "drop": drop or (),
         "types": column_types(types),

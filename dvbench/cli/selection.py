@@ -81,7 +81,7 @@ def select(
         data, data.with_name(f"{data.stem}-kept.csv") if out is None else out, *([valid] if valid else [])
     )
     how = check_settings(strategy, fraction, model, seed, {"epochs": epochs, "every": every})
-    reading = reading_of(None if kind is None else kind.value, features, drop, types, decimal)
+    reading = reading_of(kind, features, drop, types, decimal)
     read = read_data(data, None, label, None, valid, reading)
     params = {} if evaluator is None else {"evaluator": evaluator}
     selection = select_data(read, strategy, params, model, how, seed, device.value, console)

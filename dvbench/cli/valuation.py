@@ -101,7 +101,7 @@ def value(
     path = check_output(data, default_output(data) if out is None else out, *([valid] if valid else []))
     judge = None if utility is None else utility.value
     how = settings_of(evaluator, model, judge, folds, seed, None, device.value, parse_parameters(parameter))
-    reading = reading_of(None if kind is None else kind.value, features, drop, types, decimal)
+    reading = reading_of(kind, features, drop, types, decimal)
     values = value_data(data, None, label, group, valid, reading, how, console)
     earlier = replaced(path, values.made_with)
     values.to_csv(path)

@@ -209,7 +209,7 @@ def value_table(
     how_judged = ("one validation set" if validation is not None else f"{len(parts)} folds") if judged else NOT_JUDGED
     remarks = sampling_remarks(choice.settings, mean, errors_of_means(found, errors), grouped=items is not None)
     chance = differ_by_chance(found, errors[0])
-    made_with = _made_with(table, choice, how, how_judged)
+    made_with = _made_with(table, choice, how, how_judged, len(parts))
     return _result(table, choice, mean, extra, how_judged, chance, remarks, made_with, started)
 
 
@@ -262,7 +262,7 @@ def _judge(choice: Choice) -> str:
     return f"{'linear_regression' if linear else choice.model_name} ({choice.utility})"
 
 
-def _made_with(table: Table, choice: Choice, how: How, judged: str) -> dict[str, Any]:
+def _made_with(table: Table, choice: Choice, how: How, judged: str, valuations: int) -> dict[str, Any]:
     """What the values of a table were made with, as far as it can be written to a file."""
     from dvbench.execution.resume import evaluator_version
 
@@ -276,7 +276,7 @@ def _made_with(table: Table, choice: Choice, how: How, judged: str) -> dict[str,
         "utility": choice.utility,
         "training": how.training.model_dump(mode="json"),
         "valued_on": judged,
-        "folds": how.folds if judged.endswith("folds") else None,
+        "folds": valuations if valuations > 1 else None,
         "seed": how.seed,
         "dvbench_version": __version__,
         "packages": {name: version(name) for name in PACKAGES},

@@ -11,7 +11,6 @@ from dvbench.tables.labels import Labels
 
 SHARED = 0.5  # of the rows of a group, from which on it is named
 NAMED = 3  # groups
-FEW_ROWS = 20  # a few numbers differ by chance
 
 
 def copies_of_label(cells: Cells, names: Iterable[str], label: str, labels: Labels) -> tuple[str, ...]:
@@ -37,20 +36,6 @@ def copies_of_label(cells: Cells, names: Iterable[str], label: str, labels: Labe
                 f"column '{name}' has one value for each class of '{label}': if it is a copy of the label, leave it "
                 f"out with --drop '{name}'"
             )
-    return tuple(said)
-
-
-def numbers_of_rows(cells: Cells, names: Iterable[str]) -> tuple[str, ...]:
-    """Name columns of whole numbers that are all different and close to each other, as numbers of rows are."""
-    import pandas as pd
-
-    said = []
-    for name in names:
-        values = pd.to_numeric(cells.columns[name].to_pandas(), errors="coerce").to_numpy(dtype=float)
-        n = len(values)
-        whole = n >= FEW_ROWS and bool(np.isfinite(values).all() and (values == np.round(values)).all())
-        if whole and np.ptp(values) < 2 * n and len(np.unique(values)) == n:
-            said.append(f"column '{name}' has another number in each row: if it only numbers them, --drop '{name}'")
     return tuple(said)
 
 

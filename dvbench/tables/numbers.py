@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 IDENTIFIER = re.compile(
     r"(.*[\s_.-])?(id|uuid|guid|key|index|rownames?|row_?(number|num|nr|no))|column \d+", re.IGNORECASE
 )
+ENOUGH_ROWS = 20  # a few numbers can be different and close by chance
 FEW_ROWS = 10  # in a smaller table a column may count the rows by chance
 CODE = re.compile(r"0\d+|\d{16,}", re.ASCII)
 DIGITS = re.compile(r"\d+", re.ASCII)
@@ -134,3 +135,10 @@ def counts_rows(name: str, numbers: np.ndarray) -> str | None:
     if identifier and len(np.unique(numbers)) == len(numbers):
         return "an id, different in every row"
     return None
+
+
+def may_count_rows(numbers: np.ndarray) -> bool:
+    """Whether whole numbers are all different and close to each other, as numbers of rows are."""
+    n = len(numbers)
+    whole = n >= ENOUGH_ROWS and bool(np.isfinite(numbers).all() and (numbers % 1 == 0).all())
+    return whole and bool(np.ptp(numbers) < 2 * n) and len(np.unique(numbers)) == n

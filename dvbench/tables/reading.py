@@ -16,10 +16,11 @@ from dvbench.errors import UserError, unknown
 from dvbench.problems.source import Source, classification, regression
 from dvbench.tables.arrays import append, as_columns, as_numbers, complete, has_names
 from dvbench.tables.cells import Cells
-from dvbench.tables.copies import copies_of_label, numbers_of_rows, shared_by_groups
+from dvbench.tables.copies import copies_of_label, shared_by_groups
 from dvbench.tables.encoders import Encoder
 from dvbench.tables.features import TYPES, Fit, encode, fit
 from dvbench.tables.labels import Labels, TableKind, alike, group_texts, guess_label, labels_like, understand
+from dvbench.tables.numbers import may_count_rows
 from dvbench.tables.objects import read_cells
 from dvbench.tables.summary import listed, summarise
 
@@ -182,7 +183,11 @@ def _table(
     if groups is not None:
         remarks += (*alike(groups.tolist(), "groups"), *shared_by_groups(groups, features, labels.values))
     if fitted is not None:
-        remarks += numbers_of_rows(cells, fitted.encoders)
+        remarks += tuple(
+            f"column '{name}' has another number in each row: if it only numbers them, --drop '{name}'"
+            for name, numbers in fitted.numbers.items()
+            if may_count_rows(numbers)
+        )
     if fitted is not None and labels.kind == "classification":
         remarks += copies_of_label(cells, fitted.encoders, label, labels)
     return Table(

@@ -51,6 +51,7 @@ def views(suite: SuiteScores, numbers: SuiteStatistics) -> Iterator[dict[str, An
     }
     scores = suite.scores.assign(goal=suite.scores["task"].map(goal_of), data=suite.scores["problem"].map(kinds))
     plug_ins = suite.cells.drop_duplicates("evaluator").set_index("evaluator")[["kind", "name"]]
+    place = section(suite)
     for goal, of_goal in scores.groupby("goal", sort=False):
         names = list(of_goal["data"].unique())
         for data in ["", *names]:
@@ -59,13 +60,12 @@ def views(suite: SuiteScores, numbers: SuiteStatistics) -> Iterator[dict[str, An
             rows = list(_rows(part, suite.roles, statistics.seconds(cost), plug_ins))
             if len(rows) >= FEWEST:
                 observations = len(part.drop_duplicates(["problem", "seed"]))
-                home = AT_HOME.get(str(goal))
                 tasks = list(part["task"].unique())
                 yield {
                     "suite": suite.name,
                     "goal": goal,
                     "data": data,
-                    "at_home": home in (None, section(suite)),
+                    "at_home": AT_HOME.get(str(goal), place) == place,
                     "observations": observations,
                     "tasks": tasks,
                 } | {
