@@ -6,13 +6,14 @@ They are those of `dvbench`, which imports them from here; what they do is in `d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dvbench.own_data.advise import Advice
-    from dvbench.own_data.door import Report
+    from dvbench.own_data.given import Report
     from dvbench.own_data.select import Selection
     from dvbench.own_data.values import Values
     from dvbench.settings import Goal
@@ -95,16 +96,17 @@ def value(
     dvbench.errors.UserError
         If the table or an argument cannot be used; the message says what to do.
     """
-    from dvbench.errors import UserError
-    from dvbench.own_data.arguments import in_python
-    from dvbench.own_data.door import settings_of, value_data
+    from dvbench.own_data.arguments import errors_in_python, in_python
+    from dvbench.own_data.choice import settings_of
+    from dvbench.own_data.given import Given
+    from dvbench.own_data.value import value_data
 
-    try:
-        how = settings_of(evaluator, model, utility, folds, seed, training, device, parameters)
-    except UserError as error:
-        raise UserError(in_python(str(error))) from error
     reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
-    return value_data(X, y, label, groups, validation, reading, how, _report(progress), in_python)
+    with errors_in_python():
+        how = settings_of(evaluator, model, utility, folds, seed, training, device, parameters)
+        values = value_data(Given(X, y, label, groups, validation, reading), how, _report(progress))
+    understood, remarks = (tuple(map(in_python, lines)) for lines in (values.understood, values.remarks))
+    return replace(values, understood=understood, remarks=remarks)
 
 
 def select(
@@ -165,13 +167,17 @@ def select(
     dvbench.errors.UserError
         If the table or an argument cannot be used; the message says what to do.
     """
-    from dvbench.own_data.select import select_in_python
+    from dvbench.own_data.arguments import errors_in_python, in_python
+    from dvbench.own_data.given import Given
+    from dvbench.own_data.select import check_settings, select_data
 
     reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
-    given = (X, y, label, validation)
-    return select_in_python(
-        given, reading, strategy, params or {}, fraction, model, seed, training, device, _report(progress)
-    )
+    given = Given(X, y, label, None, validation, reading)
+    with errors_in_python():
+        how = check_settings(strategy, fraction, model, seed, training)
+        kept = select_data(given, strategy, params or {}, model, how, seed, device, _report(progress))
+    understood, remarks = (tuple(map(in_python, lines)) for lines in (kept.understood, kept.remarks))
+    return replace(kept, understood=understood, remarks=remarks)
 
 
 def advise(
@@ -226,17 +232,23 @@ def advise(
         If the table or an argument cannot be used, or the budget is too small; the message says what to do.
     """
     from dvbench.own_data.advise import advise_data
-    from dvbench.own_data.arguments import in_python
+    from dvbench.own_data.arguments import errors_in_python, in_python
+    from dvbench.own_data.given import Given
     from leaderboard.published_gains import gains_of_boards
 
     reading = {"kind": kind, "features": features, "drop": drop, "types": types or {}, "decimal": decimal}
-    boards = None if results is None else Path(results)
-    report, asked = _report(progress), partial(gains_of_boards, boards)
-    return advise_data((X, y, label, groups, validation), reading, goal, budget, asked, seed, report, in_python)
+    given = Given(X, y, label, groups, validation, reading)
+    boards = partial(gains_of_boards, None if results is None else Path(results))
+    with errors_in_python():
+        advice = advise_data(given, goal, budget, boards, seed, _report(progress))
+    lines, understood = (tuple(map(in_python, each)) for each in (advice.lines, advice.understood))
+    return replace(advice, lines=lines, understood=understood)
 
 
-def _report(progress: bool | None) -> Report | None:
-    """Return what shows lines and progress, if they are to be shown."""
+def _report(progress: bool | None) -> Report:
+    """Return what shows lines and progress, or shows nothing."""
     from dvbench import console
+    from dvbench.own_data.arguments import InPython
+    from dvbench.own_data.given import Silent
 
-    return console if (console.out.is_terminal if progress is None else progress) else None
+    return InPython(console) if (console.out.is_terminal if progress is None else progress) else Silent()

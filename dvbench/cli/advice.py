@@ -82,12 +82,12 @@ def advise(
     """
     from dvbench import console
     from dvbench.own_data.advise import advise_data
+    from dvbench.own_data.given import Given
     from leaderboard.published_gains import gains_of_boards
 
     seconds = parse_duration(budget) or 0.0
-    reading = reading_of(kind, features, drop, types, decimal)
-    boards = partial(gains_of_boards, results)
-    advice = advise_data((data, None, label, group, valid), reading, goal.value, seconds, boards, seed, console)
+    given = Given(data, None, label, group, valid, reading_of(kind, features, drop, types, decimal))
+    advice = advise_data(given, goal.value, seconds, partial(gains_of_boards, results), seed, console)
     for line in advice.lines:
         console.say(line)
     if advice.evaluator is not None:

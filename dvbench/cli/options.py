@@ -145,7 +145,7 @@ def reading_of(
     types: list[str] | None,
     decimal: Decimal | None,
 ) -> dict[str, Any]:
-    """How a table is to be read, by the options of a command, as `dvbench.own_data.door.read_data` takes it."""
+    """How a table is to be read, by the options of a command, as `dvbench.own_data.given.Given` takes it."""
     return {
         "kind": None if kind is None else kind.value,
         "features": features,

@@ -71,9 +71,9 @@ def select(
     is written. Labels are classes. A row is numbered as in the output of 'dvbench value': by its line in a text file.
     """
     from dvbench import console
-    from dvbench.own_data.door import read_data
+    from dvbench.own_data.given import Given
     from dvbench.own_data.output import check_output
-    from dvbench.own_data.select import check_settings, select_data, with_files
+    from dvbench.own_data.select import check_settings, select_data
 
     if evaluator is not None and strategy != "evaluator_values":
         raise UserError("--evaluator belongs to --strategy evaluator_values")
@@ -81,10 +81,9 @@ def select(
         data, data.with_name(f"{data.stem}-kept.csv") if out is None else out, *([valid] if valid else [])
     )
     how = check_settings(strategy, fraction, model, seed, {"epochs": epochs, "every": every})
-    reading = reading_of(kind, features, drop, types, decimal)
-    read = read_data(data, None, label, None, valid, reading)
+    given = Given(data, None, label, None, valid, reading_of(kind, features, drop, types, decimal))
     params = {} if evaluator is None else {"evaluator": evaluator}
-    selection = select_data(read, strategy, params, model, how, seed, device.value, console)
-    with_files(selection, data, valid).to_csv(path)
+    selection = select_data(given, strategy, params, model, how, seed, device.value, console)
+    selection.to_csv(path)
     console.say(selection.summary(reading=False))
     console.say(f"kept rows: {path}")

@@ -95,14 +95,16 @@ def value(
     """
     from dvbench import console
     from dvbench.errors import plain
-    from dvbench.own_data.door import settings_of, value_data
+    from dvbench.own_data.choice import settings_of
+    from dvbench.own_data.given import Given
     from dvbench.own_data.output import check_output, default_output, replaced
+    from dvbench.own_data.value import value_data
 
     path = check_output(data, default_output(data) if out is None else out, *([valid] if valid else []))
     judge = None if utility is None else utility.value
     how = settings_of(evaluator, model, judge, folds, seed, None, device.value, parse_parameters(parameter))
-    reading = reading_of(kind, features, drop, types, decimal)
-    values = value_data(data, None, label, group, valid, reading, how, console)
+    given = Given(data, None, label, group, valid, reading_of(kind, features, drop, types, decimal))
+    values = value_data(given, how, console)
     earlier = replaced(path, values.made_with)
     values.to_csv(path)
     values.plot(path.with_suffix(".png"))

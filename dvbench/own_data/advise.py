@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
 from dvbench.errors import UserError
-from dvbench.own_data.door import Report, Worded, check_seed, read_data
+from dvbench.own_data.choice import MODEL, TRAINING, How
+from dvbench.own_data.given import Given, Observer, Report, check_seed, say_understood
 from dvbench.own_data.nearest import nearest, of_boards, traits
 from dvbench.own_data.pilot import (
     LEAST_REPEATS,
@@ -30,7 +32,6 @@ from dvbench.own_data.pilot import (
     in_words,
     run_pilot,
 )
-from dvbench.own_data.value import MODEL, TRAINING, How
 from dvbench.results.published_gains import PublishedGain
 from dvbench.settings import Goal, Noise
 
@@ -114,49 +115,66 @@ class Advice:
 
 
 def advise_data(
-    given: tuple[Any, Any, str | None, Any, Any],
-    reading: Mapping[str, Any],
+    given: Given,
     goal: Goal,
     budget: float,
     boards: Callable[[], Sequence[PublishedGain]],
     seed: int,
-    report: Report | None,
-    words: Callable[[str], str] = str,
+    report: Report,
 ) -> Advice:
     """Read a table and advise which evaluator to use for it; see `dvbench.advise`.
 
     Parameters
     ----------
-    given : tuple
-        X, y, label, groups and validation of `dvbench.advise`.
-    reading : mapping
-        Other arguments of `dvbench.tables.reading.read_arrays`.
+    given : Given
+        The pilot makes providers and validation sets of its own.
     goal : {"find", "select", "pay"}
     budget : float
+        Seconds of the pilot; valuing the whole table afterwards may take as long again.
     boards : callable
         Returns what boards say.
     seed : int
-    report : Report, optional
-        Without it nothing is shown.
-    words : callable
-        Rewrites lines and errors; see `dvbench.own_data.door.value_data`.
+    report : Report
+        Shows what was understood, and what is planned, before anything is computed.
 
     Raises
     ------
     UserError
-        If the table or a setting cannot be used.
+        If the table or a setting cannot be used, it is no classification or has too few rows, or the budget is too
+        small.
     """
-    X, y, label, groups, validation = given
-    try:
-        check_settings(goal, budget)
-        check_seed(seed)
-        # A provider's name is no feature. The pilot makes providers and validation sets of its own.
-        table, _ = read_data(X, y, label, groups, validation, reading)
-        said = Worded(report, words)
-        advice = advise_table(table, goal, budget, boards(), seed, said)
-    except UserError as error:
-        raise UserError(words(str(error))) from error
-    return replace(advice, lines=tuple(map(words, advice.lines)), understood=tuple(said.lines), label=table.label)
+    check_settings(goal, budget)
+    check_seed(seed)
+    table, _ = given.read()
+    kept = Kept(report)
+    advice = advise_table(table, goal, budget, boards(), seed, kept)
+    return replace(advice, understood=tuple(kept.lines), label=table.label)
+
+
+class Kept:
+    """Shows lines in a report and keeps them.
+
+    Parameters
+    ----------
+    report : Report
+
+    Attributes
+    ----------
+    lines : list of str
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.lines: list[str] = []
+
+    def say(self, line: str, /) -> None:
+        """Keep a line, and print it."""
+        self.lines.append(line)
+        self._report.say(line)
+
+    def counting(self, what: str, /) -> AbstractContextManager[Observer]:
+        """Show how many of some parts are done."""
+        return self._report.counting(what)
 
 
 def check_settings(goal: object, budget: object) -> None:
@@ -190,8 +208,7 @@ def advise_table(
         If the table is no classification, has too few rows, or the budget is too small.
     """
     begun = time.perf_counter()
-    for line in (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
-        report.say(line)
+    say_understood(table, report)
     check(table)
     for line in imbalance(table, goal):
         report.say(line)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from dvbench.errors import UserError
+from dvbench.own_data.given import Observer, Report
 
 _OPTION = re.compile(
     r"--as (?P<quote>'?)(?P<column>[^'=\n]+)=(?P<type>[A-Za-z-]+)(?P=quote)"
@@ -41,3 +46,32 @@ def _argument(option: re.Match[str]) -> str:
         if option[group]:
             return written.format_map(option.groupdict())
     return f"`{_ARGUMENTS.get(option['other'], option['other'])}`"
+
+
+@contextmanager
+def errors_in_python() -> Iterator[None]:
+    """Raise the user's errors again, in the words of `in_python`."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(in_python(str(error))) from error
+
+
+class InPython:
+    """Shows lines in the words of `in_python`.
+
+    Parameters
+    ----------
+    report : Report
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    def say(self, line: str, /) -> None:
+        """Print a line."""
+        self._report.say(in_python(line))
+
+    def counting(self, what: str, /) -> AbstractContextManager[Observer]:
+        """Show how many of some parts are done."""
+        return self._report.counting(what)

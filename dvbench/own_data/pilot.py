@@ -18,8 +18,9 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.execution.limits import Limits, TimedOutError, enforced
-from dvbench.own_data.door import Report
-from dvbench.own_data.value import MODEL, TRAINING, Choice, How, choose, valuation_of
+from dvbench.own_data.choice import MODEL, TRAINING, Choice, How, choose
+from dvbench.own_data.folds import valuation_of
+from dvbench.own_data.given import Report
 from dvbench.registry import find
 from dvbench.settings import Goal, Noise
 

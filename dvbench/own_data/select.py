@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dvbench.errors import UserError, one_line
-from dvbench.own_data.door import Report, Worded, check_seed
-from dvbench.own_data.output import files_read, write_with_settings
-from dvbench.own_data.value import RANDOMNESS, How, choose, joined, value_table
+from dvbench.own_data.choice import How, choose
+from dvbench.own_data.folds import RANDOMNESS, joined, value_table
+from dvbench.own_data.given import Given, Report, check_seed, say_understood
+from dvbench.own_data.output import write_with_settings
 from dvbench.registry import Entry, find
 from dvbench.settings import ModelSettings, Noise, SelectionSettings
 from dvbench.version import __version__
@@ -132,49 +133,21 @@ def check_settings(
         raise UserError(validation_message(error)) from error
 
 
-def select_in_python(
-    given: tuple[Any, Any, str | None, Any],
-    reading: Mapping[str, Any],
-    strategy: str,
-    params: Mapping[str, Any],
-    fraction: float,
-    model: str,
-    seed: int,
-    training: Mapping[str, Any] | None,
-    device: str,
-    report: Report | None,
-) -> Selection:
-    """Do what `dvbench.select` does; ``given`` are its X, y, label and validation. Errors name its arguments."""
-    from dvbench.own_data.arguments import in_python
-    from dvbench.own_data.door import read_data
-
-    X, y, label, validation = given
-    try:
-        how = check_settings(strategy, fraction, model, seed, training)
-        read = read_data(X, y, label, None, validation, reading)
-        selection = select_data(read, strategy, params, model, how, seed, device, report, in_python)
-        return with_files(selection, X, validation)
-    except UserError as error:
-        raise UserError(in_python(str(error))) from error
-
-
 def select_data(
-    read: tuple[Table, Source | None],
+    given: Given,
     strategy: str,
     params: Mapping[str, Any],
     model: str,
     how: SelectionSettings,
     seed: int,
     device: str,
-    report: Report | None,
-    words: Callable[[str], str] = str,
+    report: Report,
 ) -> Selection:
-    """Choose rows of a table; see `dvbench.select`.
+    """Read a table and choose rows of it; see `dvbench.select`.
 
     Parameters
     ----------
-    read : tuple of Table and Source
-        The table, and a validation set of its own.
+    given : Given
     strategy : str
     params : mapping
         Parameters of the strategy.
@@ -183,41 +156,37 @@ def select_data(
         See `check_settings`; with one fraction.
     seed : int
     device : str
-    report : Report, optional
-        Shows what was understood. Without it nothing is shown.
-    words : callable
-        Rewrites lines, which name options of the command line; see `dvbench.own_data.arguments.in_python`.
+    report : Report
+        Shows what was understood.
 
     Raises
     ------
     UserError
-        If no rows can be chosen.
+        If the table cannot be read, or no rows can be chosen.
     """
-    table, validation = read
+    table, validation = given.read()
     if table.source.kind != "classification":
         raise UserError(
             f"selection strategies choose rows of classes, and '{table.label}' is a number: 'dvbench value' values the "
             "rows of a regression; --kind classification takes every number as a class"
         )
     name, model = find_strategy(strategy).name, find("models", model).name
-    shown = Worded(report, words)
-    for line in (*table.understood, *(f"note: {remark}" for remark in table.remarks)):
-        shown.say(line)
+    say_understood(table, report)
     from dvbench.own_data.nearest import label_noise
     from dvbench.selecting.factory import check_classes, check_protocol, make_strategy
 
     noisy = label_noise(table)
     if noisy >= NOISY:
         table = replace(table, remarks=(*table.remarks, f"about {noisy:.0%} of the labels may be wrong{FIND_FIRST}"))
-        shown.say(f"note: {table.remarks[-1]}")
+        report.say(f"note: {table.remarks[-1]}")
     made = make_strategy(name, **params)
     check_protocol(made, how, name)
     labels = table.source.labels
     check_classes(labels, None if validation is None else validation.labels, table.source.classes, how.fractions[0])
     positions, weights = _chosen(table, validation, made, (name, model), how, seed, device)
     selection = _result(table, positions, weights, name, model)
-    understood, remarks = (tuple(map(words, lines)) for lines in (table.understood, table.remarks))
     made_with = {
+        **given.files(),
         "label": table.label,
         "strategy": name,
         "parameters": dict(params),
@@ -228,13 +197,7 @@ def select_data(
         "understood": list(table.understood),
         "remarks": list(table.remarks),
     }
-    return replace(selection, understood=understood, remarks=remarks, made_with=made_with)
-
-
-def with_files(selection: Selection, data: Any, validation: Any) -> Selection:
-    """Say from which files rows were selected, if they were files."""
-    read = files_read(table=data, validation=validation)
-    return replace(selection, made_with={**read, **selection.made_with})
+    return replace(selection, made_with=made_with)
 
 
 def _chosen(

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 EQUAL = 1e-9  # values that differ by less than this part of their range are ties
-LEVEL = 0.05  # a ranking that chance explains with a greater probability is remarked on
-MOSTLY = 0.5  # a ranking in which more than this part of the values are equal is remarked on
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,75 +164,3 @@ def ranks(values: np.ndarray) -> np.ndarray:
     ranked = np.empty(len(values), dtype=np.int64)
     ranked[order] = first + 1
     return ranked
-
-
-def tie_remarks(ranked: np.ndarray, what: str, utility: str | None, folds: bool = True) -> list[str]:
-    """Say that values rank nothing, or that most of them are equal, and what to do.
-
-    Parameters
-    ----------
-    ranked : numpy.ndarray of int, shape (n,)
-        See `ranks`.
-    what : str
-        "rows" or "groups".
-    utility : str or None
-        None if the evaluator uses none, so that another one changes nothing.
-    folds : bool
-        Whether the values are means over several folds.
-    """
-    n, largest = len(ranked), int(np.bincount(ranked).max())
-    if n < 2 or largest <= MOSTLY * n:
-        return []
-    tries = ["--utility log_loss"] * (utility == "accuracy") + ["another evaluator"] + ["fewer folds"] * folds
-    advice = f"try {', '.join(tries[:-1])}{' or ' if len(tries) > 1 else ''}{tries[-1]}"
-    if largest == n:
-        return [f"all {n:,} values are equal: they rank no {what}; {advice}"]
-    return [f"{largest:,} of {n:,} values are equal: among these {what} there is no order; {advice}"]
-
-
-def differ_by_chance(valuations: np.ndarray, errors: np.ndarray) -> bool:
-    """Whether players' values differ by no more than valuations of the same player do.
-
-    Several valuations are compared by an analysis of variance with players and folds as factors; one valuation with
-    known standard errors by Cochran's test of homogeneity. Folds share rows, so the first test errs on the side of
-    saying that values differ. Without either it is not known, and False.
-
-    Parameters
-    ----------
-    valuations : numpy.ndarray, shape (folds, n)
-        NaN where a player was not valued.
-    errors : numpy.ndarray, shape (n,)
-        Standard errors of the only valuation; NaN if they are not known.
-    """
-    from scipy import stats
-
-    if len(valuations) == 1:
-        if valuations.shape[1] < 2 or not (np.isfinite(errors) & (errors > 0)).all():
-            return False
-        weights = errors**-2.0
-        deviations = valuations[0] - np.average(valuations[0], weights=weights)
-        return bool(stats.chi2.sf(weights @ deviations**2, len(errors) - 1) > LEVEL)
-    centred = valuations - np.nanmean(valuations, axis=1, keepdims=True)
-    means, counts = np.nanmean(centred, axis=0), np.isfinite(centred).sum(axis=0)
-    between, within = counts @ means**2, np.nansum((centred - means) ** 2)
-    n, free = len(means), int(counts.sum()) - len(means) - len(valuations) + 1
-    if n < 2 or free < 1 or within == 0:
-        return False
-    return bool(stats.f.sf(between / (n - 1) / (within / free), n - 1, free) > LEVEL)
-
-
-def sign_remarks(values: np.ndarray) -> list[str]:
-    """Say that zero divides nothing, if all values are below it."""
-    if len(values) < 2 or values.max() >= 0:
-        return []
-    return [
-        "all values are below 0, which for this evaluator is no border between useful and harmful: compare their order"
-    ]
-
-
-def chance_remark(what: str) -> str:
-    """Say that values differ by no more than chance, and what to do."""
-    return (
-        f"the values of the {what} differ by no more than chance does, so their order means nothing; try more rows, "
-        "another evaluator or another utility"
-    )

@@ -36,9 +36,9 @@ def table(n: int = 24, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("name", sorted(set(entries("evaluators")) - {"dvrl", *TEXTS_ONLY}))
 def test_evaluators_take_a_random_forest_or_name_those_that_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dvbench.own_data import value
+    from dvbench.own_data import choice
 
-    monkeypatch.setattr(value, "evaluator_parameters", lambda entry, *_, **__: SMALL.get(entry.name, {}))
+    monkeypatch.setattr(choice, "evaluator_parameters", lambda entry, *_, **__: SMALL.get(entry.name, {}))
     x, y = table()
     model = RandomForestClassifier(n_estimators=3, max_depth=3)
     valued = {"evaluator": name, "model": model, "validation": table(12, 1), "progress": False}
@@ -119,9 +119,9 @@ def test_neighbours_are_at_most_all_points_of_a_coalition(scaled: bool) -> None:
 @pytest.mark.parametrize("evaluator", ["class_wise_shapley", "data_shapley"])
 def test_coalitions_train_a_model_of_neighbours(evaluator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Class-wise Shapley of it is a class-wise KNN Shapley; wrong labels have low values."""
-    from dvbench.own_data import value
+    from dvbench.own_data import choice
 
-    monkeypatch.setattr(value, "evaluator_parameters", lambda entry, *_, **__: {"permutations": 20})
+    monkeypatch.setattr(choice, "evaluator_parameters", lambda entry, *_, **__: {"permutations": 20})
     x, y = table()
     wrong = np.arange(24) % 6 == 1
     labels = np.where(wrong, 0, y)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from dvbench.own_data.values import Values, chance_remark, differ_by_chance, ranks, tie_remarks
+from dvbench.own_data.doubts import chance_remark, differ_by_chance, tie_remarks
+from dvbench.own_data.values import Values, ranks
 
 
 def made(values: list[float], kind: str = "classification") -> Values:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dvbench.own_data.sampling_error import errors_of_means, sampling_remarks
+from dvbench.own_data.doubts import errors_of_means, sampling_remarks
 from dvbench.settings import EvaluatorSettings
 from evaluators.baselines.beta_shapley import BetaShapley
 from evaluators.baselines.data_shapley import DataShapley

@@ -1,0 +1,157 @@
+"""Doubts about values, in words: ties, differences that chance explains, errors of sampling; and what to do."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from dvbench.registry import find
+from dvbench.settings import EvaluatorSettings
+
+LARGE = 0.1  # of the range of the values
+LEVEL = 0.05  # a ranking that chance explains with a greater probability is remarked on
+MOSTLY = 0.5  # a ranking in which more than this part of the values are equal is remarked on
+
+
+def tie_remarks(ranked: np.ndarray, what: str, utility: str | None, folds: bool = True) -> list[str]:
+    """Say that values rank nothing, or that most of them are equal, and what to do.
+
+    Parameters
+    ----------
+    ranked : numpy.ndarray of int, shape (n,)
+        See `ranks`.
+    what : str
+        "rows" or "groups".
+    utility : str or None
+        None if the evaluator uses none, so that another one changes nothing.
+    folds : bool
+        Whether the values are means over several folds.
+    """
+    n, largest = len(ranked), int(np.bincount(ranked).max())
+    if n < 2 or largest <= MOSTLY * n:
+        return []
+    tries = ["--utility log_loss"] * (utility == "accuracy") + ["another evaluator"] + ["fewer folds"] * folds
+    advice = f"try {', '.join(tries[:-1])}{' or ' if len(tries) > 1 else ''}{tries[-1]}"
+    if largest == n:
+        return [f"all {n:,} values are equal: they rank no {what}; {advice}"]
+    return [f"{largest:,} of {n:,} values are equal: among these {what} there is no order; {advice}"]
+
+
+def differ_by_chance(valuations: np.ndarray, errors: np.ndarray) -> bool:
+    """Whether players' values differ by no more than valuations of the same player do.
+
+    Several valuations are compared by an analysis of variance with players and folds as factors; one valuation with
+    known standard errors by Cochran's test of homogeneity. Folds share rows, so the first test errs on the side of
+    saying that values differ. Without either it is not known, and False.
+
+    Parameters
+    ----------
+    valuations : numpy.ndarray, shape (folds, n)
+        NaN where a player was not valued.
+    errors : numpy.ndarray, shape (n,)
+        Standard errors of the only valuation; NaN if they are not known.
+    """
+    from scipy import stats
+
+    if len(valuations) == 1:
+        if valuations.shape[1] < 2 or not (np.isfinite(errors) & (errors > 0)).all():
+            return False
+        weights = errors**-2.0
+        deviations = valuations[0] - np.average(valuations[0], weights=weights)
+        return bool(stats.chi2.sf(weights @ deviations**2, len(errors) - 1) > LEVEL)
+    centred = valuations - np.nanmean(valuations, axis=1, keepdims=True)
+    means, counts = np.nanmean(centred, axis=0), np.isfinite(centred).sum(axis=0)
+    between, within = counts @ means**2, np.nansum((centred - means) ** 2)
+    n, free = len(means), int(counts.sum()) - len(means) - len(valuations) + 1
+    if n < 2 or free < 1 or within == 0:
+        return False
+    return bool(stats.f.sf(between / (n - 1) / (within / free), n - 1, free) > LEVEL)
+
+
+def sign_remarks(values: np.ndarray) -> list[str]:
+    """Say that zero divides nothing, if all values are below it."""
+    if len(values) < 2 or values.max() >= 0:
+        return []
+    return [
+        "all values are below 0, which for this evaluator is no border between useful and harmful: compare their order"
+    ]
+
+
+def chance_remark(what: str) -> str:
+    """Say that values differ by no more than chance, and what to do."""
+    return (
+        f"the values of the {what} differ by no more than chance does, so their order means nothing; try more rows, "
+        "another evaluator or another utility"
+    )
+
+
+def errors_of_means(valuations: np.ndarray, errors: np.ndarray) -> np.ndarray | None:
+    """Standard errors by sampling of the means over folds.
+
+    Parameters
+    ----------
+    valuations : numpy.ndarray of shape (folds, n)
+        NaN where a player was not valued.
+    errors : numpy.ndarray of shape (folds, n)
+        Standard errors of the valuations, which are independent.
+
+    Returns
+    -------
+    numpy.ndarray of shape (n,), or None
+        None if not all are known.
+    """
+    valued = np.isfinite(valuations)
+    if not np.isfinite(errors[valued]).all():
+        return None
+    means: np.ndarray = np.sqrt(np.square(np.where(valued, errors, 0.0)).sum(axis=0)) / valued.sum(axis=0)
+    return means
+
+
+def sampling_remarks(
+    settings: EvaluatorSettings, values: np.ndarray, errors: np.ndarray | None, grouped: bool
+) -> list[str]:
+    """Say what part of the range of the values their largest standard error is; of groups, what part of a mean payout.
+
+    That is the mean of the values above zero. For groups a large error is a warning that says how many permutations are
+    enough.
+
+    Parameters
+    ----------
+    settings : EvaluatorSettings
+    values : numpy.ndarray of shape (n,)
+    errors : numpy.ndarray of shape (n,), optional
+        None if they are not known.
+    grouped : bool
+        Whether the players are groups.
+    """
+    paid = grouped and bool((values > 0).any())
+    whole = float(values[values > 0].mean()) if paid else float(np.ptp(values))
+    if errors is None or not errors.any() or not whole:
+        return []
+    largest = float(errors.max())
+    of = "the mean value above zero" if paid else "their range"
+    said = f"values are sampled: the largest standard error is {largest:.2g}, {largest / whole:.0%} of {of}"
+    if not grouped or largest <= LARGE * whole:
+        return [said]
+    return [f"{said}. Differences of this size are chance: {_what_to_do(settings, largest / whole)}"]
+
+
+def _what_to_do(settings: EvaluatorSettings, part: float) -> str:
+    known = {parameter.name: parameter for parameter in find("evaluators", settings.name).definition.parameters or ()}
+    default = known["permutations"].default if "permutations" in known else None
+    drawn = settings.params.get("permutations", default)
+    if "sampling" in known:
+        drawn = settings.params.get("sampling", {}).get("permutations")
+    try:
+        needed = _rounded(math.ceil(int(str(drawn)) * (part / LARGE) ** 2))
+    except ValueError:
+        return "value with several seeds, and take the means"
+    more = f"'sampling={{permutations={needed}}}'" if "sampling" in known else f"permutations={needed}"
+    return f"with --parameter {more} it would be about {LARGE:.0%}"
+
+
+def _rounded(number: int) -> int:
+    """Round up to two digits."""
+    unit = int(10 ** max(len(str(number)) - 2, 0))
+    return -(-number // unit) * unit
