@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LONG = ("understood", "remarks")  # too long for a line
+UNKNOWN = "exists, and no file says that dvbench made it: move it away, or write to another file"
 
 
 def default_output(data: Path) -> Path:
@@ -41,10 +42,14 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
     """
     if out.is_dir() or not out.name:
         raise UserError(f"{out} is a folder: give the path of a .csv file as --out")
-    picture, settings = out.with_suffix(".png"), settings_file(out)
+    check_csv(out)
+    picture, settings = (out.with_suffix(suffix) for suffix in (".png", ".json"))
     for read in (data, *others):
         if read.resolve() in (out.resolve(), picture.resolve(), settings.resolve()):
             raise UserError(f"{read} would be overwritten: give another --out")
+    settings_file(out)
+    if picture.exists() and not settings.exists():
+        raise UserError(f"{picture} {UNKNOWN}")
     folder = next(folder for folder in out.absolute().parents if folder.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"cannot write {out}: {folder} is not a folder that you can write to; give another --out")
@@ -63,12 +68,14 @@ def settings_file(out: Path) -> Path:
     Raises
     ------
     UserError
-        If the values would be in a file of another format, or there is another file of this name.
+        If the values would be in a file of another format, or replace a file that is not known to be dvbench's own.
     """
     check_csv(out)
     path = out.with_suffix(".json")
     if path.exists() and _settings(path) is None:
         raise UserError(f"{path} exists and does not say how values were made: move it away, or write to another file")
+    if out.exists() and not path.exists():
+        raise UserError(f"{out} {UNKNOWN}")
     return path
 
 
@@ -97,8 +104,9 @@ def write_with_settings(out: Path, frame: pd.DataFrame, made_with: Mapping[str, 
         See `settings_file`.
     """
     beside = settings_file(out)
-    write_atomically(out, frame.to_csv(index=False).encode())
+    # First what says whose the values are: without it they could not be replaced after an interruption.
     write_atomically(beside, json.dumps(dict(made_with), indent=2, default=str).encode())
+    write_atomically(out, frame.to_csv(index=False).encode())
 
 
 def replaced(out: Path, made_with: Mapping[str, Any]) -> str | None:
@@ -113,9 +121,14 @@ def replaced(out: Path, made_with: Mapping[str, Any]) -> str | None:
     """
     if not out.exists():
         return None
-    before = _settings(settings_file(out))
-    if before is None:
-        return f"{out} is replaced; no file says how its values were made"
+    before = _settings(settings_file(out)) or {}
     after = json.loads(json.dumps(dict(made_with), default=str))
-    changed = [f"{name} {before.get(name)}" for name in after if name not in LONG and before.get(name) != after[name]]
-    return f"{out} is replaced; its values were made with {', '.join(changed)}" if changed else None
+    changed = [name for name in after if name not in LONG and before.get(name) != after[name]]
+    said = [f"{name} {_briefly(before.get(name))}" for name in changed]
+    return f"{out} is replaced; its values were made with {', '.join(said)}" if said else None
+
+
+def _briefly(setting: Any) -> str:
+    """A setting in a line; of a file its name alone."""
+    named = setting.get("file") if isinstance(setting, dict) else None
+    return str(setting if named is None else named)
