@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 from dvbench.errors import UserError
 
 Row = TypeVar("Row")
+NOT_OURS = "exists, and no file says that dvbench made it: move it away, or write to another file"
 
 
 def cache_folder() -> Path:
@@ -65,6 +67,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def read_ours(path: Path) -> dict[str, Any] | None:
+    """Read a JSON file; None if it is not one in which dvbench says what it computed, and so may not be replaced."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return read if isinstance(read, dict) and "dvbench_version" in read else None
 
 
 def read_rows(path: Path, kind: type[Row]) -> tuple[Row, ...]:

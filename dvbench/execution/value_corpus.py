@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dvbench.errors import UserError
 from dvbench.execution.environment import current_environment, resolve_device, watch_memory
-from dvbench.files import file_sha256, write_atomically
+from dvbench.files import NOT_OURS, file_sha256, read_ours, write_atomically
 from dvbench.problems.text_files import require_text_files
 from dvbench.randomness import isolated_generators
 from dvbench.settings import Training
@@ -148,6 +148,8 @@ def _check_paths(folder: Path, files: dict[str, Texts], out: Path | None) -> Non
         read = {path.resolve() for texts in files.values() for path in texts.files}
         if out.resolve() in read or folder.resolve() in out.resolve().parents:
             raise UserError(f"{out} would overwrite a file that is read: write the result to another file")
+        if out.exists() and read_ours(out) is None:
+            raise UserError(f"{out} {NOT_OURS}")
 
 
 def _require_disjoint(tokens: dict[str, Tokens]) -> None:

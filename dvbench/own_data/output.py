@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dvbench.errors import UserError
-from dvbench.files import file_sha256, write_atomically
+from dvbench.files import NOT_OURS, file_sha256, read_ours, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LONG = ("understood", "remarks")  # too long for a line
-UNKNOWN = "exists, and no file says that dvbench made it: move it away, or write to another file"
 
 
 def default_output(data: Path) -> Path:
@@ -49,7 +48,7 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
             raise UserError(f"{read} would be overwritten: give another --out")
     settings_file(out)
     if picture.exists() and not settings.exists():
-        raise UserError(f"{picture} {UNKNOWN}")
+        raise UserError(f"{picture} {NOT_OURS}")
     folder = next(folder for folder in out.absolute().parents if folder.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"cannot write {out}: {folder} is not a folder that you can write to; give another --out")
@@ -75,18 +74,14 @@ def settings_file(out: Path) -> Path:
     if path.exists() and _settings(path) is None:
         raise UserError(f"{path} exists and does not say how values were made: move it away, or write to another file")
     if out.exists() and not path.exists():
-        raise UserError(f"{out} {UNKNOWN}")
+        raise UserError(f"{out} {NOT_OURS}")
     return path
 
 
 def _settings(path: Path) -> dict[str, Any] | None:
     """Read what values were made with; None if the file does not say it."""
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    known = isinstance(read, dict) and "dvbench_version" in read and ("evaluator" in read or "strategy" in read)
-    return read if known else None
+    read = read_ours(path)
+    return read if read is not None and ("evaluator" in read or "strategy" in read) else None
 
 
 def files_read(**data: Any) -> dict[str, dict[str, str]]:

@@ -249,6 +249,7 @@ def test_models_that_are_refused(refused, model, here: Path, change: str, messag
         ((*FILES, "--out", "model"), r"model is a folder"),
         ((*FILES, "--out", "model/config.json"), r"model/config.json would overwrite a file that is read"),
         ((*FILES, "--out", "test.txt"), r"test.txt would overwrite a file that is read"),
+        ((*FILES, "--out", "notes.json"), r"notes.json exists, and no file says that dvbench made it"),
         ((*FILES, "--model", "nowhere"), r"there is no folder nowhere"),
         ((*FILES, "--lr", "0"), r"lr: "),
         ((*FILES, "--unlearning-lr", "0"), r"lr is a finite number above 0"),
@@ -264,6 +265,7 @@ def test_models_that_are_refused(refused, model, here: Path, change: str, messag
 )
 def test_what_cannot_be_valued(refused, model, here: Path, arguments: tuple[str, ...], message: str) -> None:
     (here / "empty.txt").write_text("\n\n \n")
+    (here / "notes.json").write_text("{}")
     said = refused("value-corpus", "--model", "model", *FEW, *arguments)
     assert re.search(message, said), said
 
