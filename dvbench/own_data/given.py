@@ -7,10 +7,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from dvbench.errors import UserError
 from dvbench.own_data.output import files_read
+from dvbench.own_data.validation import doubts
 
 if TYPE_CHECKING:
     from dvbench.problems.source import Source
@@ -52,23 +51,11 @@ class Given:
         if self.validation is None:
             return table, None
         judges = read_validation(self.validation, table)
-        if shared := _shared(table.source, judges):
-            note = f"{shared:,} of the {len(judges.labels):,} rows of the validation set are rows of the table too"
-            note += ": a row that judges itself is worth more than it would be to others"
-            table = replace(table, remarks=(*table.remarks, note))
-        return table, judges
+        return replace(table, remarks=(*table.remarks, *doubts(table, judges))), judges
 
     def files(self) -> dict[str, dict[str, str]]:
         """Name and hash of the files that are read, if they are files."""
         return files_read(table=self.X, validation=self.validation)
-
-
-def _shared(source: Source, judges: Source) -> int:
-    """Number of rows of a validation set that the table has too, with the same label."""
-    from dvbench.tables.copies import row_hashes
-
-    ours, theirs = (row_hashes(each.take(np.arange(len(each.labels))), each.labels) for each in (source, judges))
-    return int(np.isin(theirs, ours).sum())
 
 
 class Observer(Protocol):

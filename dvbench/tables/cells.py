@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from dvbench.errors import UserError, unknown
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+MOST_COPIES = 3  # rows that are equal to each other, on average, in a table whose rows are still looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,8 @@ class Cells:
     points_mean_decimals : bool
         Whether 1.234 is taken for a number with decimals if no column tells. It is not in files that are separated by
         semicolons, because these come from countries that write decimal commas.
+    group : str, optional
+        The column that groups the rows: rows of different groups can be copies.
     """
 
     name: str
@@ -46,6 +51,20 @@ class Cells:
     numbering: str
     notes: tuple[str, ...] = ()
     points_mean_decimals: bool = True
+    group: str | None = None
+
+    @cached_property
+    def first_of_equal_rows(self) -> np.ndarray:
+        """Positions of the rows that no row before them equals in all columns but the group."""
+        import pandas as pd
+
+        columns = {name: cells.to_pandas() for name, cells in self.columns.items() if name != self.group}
+        first: np.ndarray = np.flatnonzero(~pd.DataFrame(columns).duplicated().to_numpy())
+        return first
+
+    def may_repeat(self, different: int) -> bool:
+        """Whether so many different cells of a column may be one for each row and its copies."""
+        return len(self.rows) / MOST_COPIES <= different < len(self.rows)
 
     def column(self, name: str) -> Any:
         """Cells of a column, or a `UserError` that suggests the most similar name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,14 +34,16 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers; missing ones are replaced."""
+    """Numbers, without the unit after them; missing ones are replaced."""
 
     decimal: str
     fill: float
+    unit: str = ""
     width: int = 1
 
     def encode(self, cells: pa.Array) -> np.ndarray:
         """Encode cells; a text that is no number is refused."""
+        cells = without_unit(cells, self.unit) if self.unit and is_text(cells) else cells
         return self.complete(read_numbers(cells, self.decimal))[:, np.newaxis]
 
     def complete(self, numbers: np.ndarray) -> np.ndarray:
@@ -80,17 +83,29 @@ class Indicators:
 
 @dataclass(frozen=True)
 class Text:
-    """Text of many different values, as the components that skrub's ``StringEncoder`` finds."""
+    """Text of many different values, as components that skrub's ``StringEncoder`` finds.
+
+    Parameters
+    ----------
+    encoder : skrub.StringEncoder
+    kept : numpy.ndarray of int
+        Its components that are used.
+    """
 
     encoder: Any
-    width: int
+    kept: np.ndarray
+
+    @property
+    def width(self) -> int:
+        """Number of components."""
+        return len(self.kept)
 
     def encode(self, cells: pa.Array) -> np.ndarray:
         """Encode cells; each different text is encoded once."""
         different = cells.dictionary_encode()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            codes: np.ndarray = self.encoder.transform(text_series(different.dictionary)).to_numpy(dtype=np.float64)
+            codes = self.encoder.transform(text_series(different.dictionary)).to_numpy(dtype=np.float64)[:, self.kept]
         numbers = different.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         rows: np.ndarray = np.vstack([codes, np.zeros(self.width)])[numbers]  # an empty cell has no part of any word
         return rows
@@ -101,6 +116,13 @@ def text_series(cells: pa.Array) -> Any:
     import pandas as pd
 
     return pd.Series(cells.drop_null().to_pylist(), name="text", dtype="str")
+
+
+def without_unit(cells: pa.Array, unit: str) -> pa.Array:
+    """Text without a unit at its end."""
+    import pyarrow.compute as pc
+
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, re.escape(unit) + "$", ""))
 
 
 def read_numbers(cells: pa.Array, decimal: str) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 from dvbench.errors import LONGEST_SHOWN, UserError, plain
 from dvbench.tables import dates
 from dvbench.tables.cells import Cells, as_texts, is_text
-from dvbench.tables.encoders import LARGEST, Encoder, Indicators, Numbers, Text, read_numbers, text_series
+from dvbench.tables.encoders import LARGEST, Encoder, Indicators, Numbers, Text, read_numbers, text_series, without_unit
 from dvbench.tables.number_text import common_unit
 from dvbench.tables.numbers import Profile, counts_rows, plain_numbers, profile
 
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 TYPES = ("number", "category", "date", "day-first", "month-first", "text", "identifier")
 MAX_INDICATORS = 40
 COMPONENTS = 30
+ROUNDING = 1e-4  # of the largest spread of a component
 MAX_CHOSEN_INDICATORS = 1000
 SHOWN_FAULTS = 5
+DIFFERENT = "different in every row"
 CONSTANT, EMPTY, ASKED = SAY_NOTHING = ("the same in every row", "empty", "as you asked")
 
 
@@ -51,6 +53,8 @@ class Fit:
         Empty cells of each column of categories or text.
     numbers : dict of str to numpy.ndarray
         Numbers of each numeric column, NaN if missing, so that large tables are not read twice.
+    units : dict of str to str
+        Unit after the numbers of a column.
     decimal : {".", ","} or None
         Decimal separator of all columns that tell it; None if none does, or if they differ.
     notes : list of str
@@ -65,6 +69,7 @@ class Fit:
     imputed: dict[str, int] = field(default_factory=dict)
     empty: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
     decimal: str | None = None
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -91,6 +96,7 @@ def fit(cells: Cells, names: Iterable[str], types: Mapping[str, str], decimal: s
     Parameters
     ----------
     cells : Cells
+        Rows that are equal to each other are looked at once where a column may identify the rows.
     names : iterable of str
         Feature columns.
     types : mapping of str to str
@@ -112,7 +118,7 @@ def fit(cells: Cells, names: Iterable[str], types: Mapping[str, str], decimal: s
         elif not is_text(column):
             _fit_typed(result, cells, name, column, chosen)
         elif chosen in ("category", "text"):
-            _fit_words(result, name, column, chosen)
+            _fit_words(result, cells, name, column, chosen)
         elif chosen in ("date", "day-first", "month-first"):
             _fit_dates(result, cells, name, column, chosen)
         else:
@@ -148,7 +154,7 @@ def _fit_typed(result: Fit, cells: Cells, name: str, column: pa.Array, chosen: s
     import pyarrow as pa
 
     if chosen in ("category", "text") or (chosen is None and pa.types.is_boolean(column.type)):
-        _fit_words(result, name, as_texts(column), chosen or "category")
+        _fit_words(result, cells, name, as_texts(column), chosen or "category")
     elif pa.types.is_timestamp(column.type):
         _keep_dates(result, name, column, dates.Typed())
     elif chosen in ("date", "day-first", "month-first"):
@@ -167,6 +173,8 @@ def _fit_text(
     decimal: str | None,
 ) -> None:
     """A column of text whose type is found, or is number because the user says so."""
+    if chosen == "number" and (unit := common_unit(profile(column).present())):
+        result.units[name], column = unit, without_unit(column, unit)
     plain = plain_numbers(column)
     if plain is not None and not np.isnan(plain).all():
         if (decimal == "," and _has_point(column)) or _is_grouped(column):
@@ -179,7 +187,7 @@ def _fit_text(
     if not present:
         result.left_out[name] = EMPTY
     elif chosen != "number" and texts.are_codes():
-        _fit_words(result, name, column, "category")
+        _fit_words(result, cells, name, column, "category")
         result.notes.append(
             f"'{name}' holds codes with leading zeros or many digits, so it is a category; --as '{name}=number' if not"
         )
@@ -192,10 +200,10 @@ def _fit_text(
     else:
         if unit := common_unit(present):
             result.notes.append(
-                f"'{name}' holds numbers with the unit {unit}, such as '{present[0]}', which are not read as numbers: "
-                "leave out the unit"
+                f"'{name}' is not read as numbers, because of the unit {unit}, such as in '{present[0]}'; "
+                f"--as '{name}=number' reads them without it"
             )
-        _fit_words(result, name, column, None)
+        _fit_words(result, cells, name, column, None)
 
 
 def _is_grouped(column: pa.Array) -> bool:
@@ -265,7 +273,7 @@ def _keep_if_clear(
         if possible == ",":
             result.notes.append(f"'{name}' has decimal commas; --decimal . reads points")
         if unit := next(iter(units - {""}), ""):
-            result.notes.append(f"'{name}' holds numbers with the unit {unit.upper()}")
+            result.notes.append(f"'{name}' is read as numbers, without its unit {unit.upper()}")
         _keep_numbers(result, cells, name, texts.numbers(possible), possible, chosen)
 
 
@@ -289,22 +297,34 @@ def _keep_numbers(result: Fit, cells: Cells, name: str, numbers: np.ndarray, dec
         return
     if present.min() == present.max():
         result.left_out[name] = CONSTANT
-    elif chosen is None and not absent.any() and (reason := counts_rows(name, numbers)):
+    elif chosen is None and not absent.any() and (reason := _identifies(cells, name, numbers)):
         result.left_out[name] = reason
     else:
         result.numbers[name] = numbers
-        result.keep(name, "number", Numbers(decimal, float(np.median(present))), int(absent.sum()))
+        encoder = Numbers(decimal, float(np.median(present)), result.units.get(name, ""))
+        result.keep(name, "number", encoder, int(absent.sum()))
 
 
-def _fit_words(result: Fit, name: str, column: pa.Array, chosen: str | None) -> None:
+def _identifies(cells: Cells, name: str, numbers: np.ndarray) -> str | None:
+    """Reason to leave out a column that only identifies rows, also if some rows are copies of others."""
+    different = len(np.unique(numbers))
+    if different < len(numbers) and cells.may_repeat(different):
+        numbers = numbers[cells.first_of_equal_rows]
+    return counts_rows(name, numbers)
+
+
+def _fit_words(result: Fit, cells: Cells, name: str, column: pa.Array, chosen: str | None) -> None:
     """A column of words: categories, text, or an identifier."""
     counts = column.value_counts()
     values = sorted(value for value in counts.field("values").to_pylist() if value is not None)
     missing = column.null_count
     if len(values) + bool(missing) < 2:
         result.left_out[name] = CONSTANT if values else EMPTY
-    elif chosen is None and len(values) == len(column):
-        result.left_out[name] = "different in every row"
+    elif chosen is None and (
+        len(values) == len(column)
+        or (cells.may_repeat(len(values)) and len(values) == len(cells.first_of_equal_rows) and not missing)
+    ):
+        result.left_out[name] = DIFFERENT
     elif chosen == "text" or (chosen is None and len(values) > MAX_INDICATORS):
         _keep_text(result, name, column, missing)
     elif len(values) > MAX_CHOSEN_INDICATORS:
@@ -320,11 +340,17 @@ def _keep_text(result: Fit, name: str, column: pa.Array, missing: int) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fewer components than rows or parts of words
-            encoder.fit_transform(text_series(column.unique()))
+            components = encoder.fit_transform(text_series(column.unique())).to_numpy(dtype=np.float64)
     except ValueError as error:
         result.fault(name, f"cannot be encoded as text ({error}): use --as '{name}=category' or --drop '{name}'")
         return
-    result.keep(name, "text", Text(encoder, int(encoder.n_components_)), missing)
+    # If words span fewer dimensions than there are components, the others are rounding, which must not be scaled up.
+    spreads = components.std(axis=0)
+    kept = np.flatnonzero(spreads > ROUNDING * spreads.max())
+    if not len(kept):
+        result.left_out[name] = "its words differ in no way that is used"
+        return
+    result.keep(name, "text", Text(encoder, kept), missing)
 
 
 def _fit_dates(result: Fit, cells: Cells, name: str, column: pa.Array, chosen: str | None) -> None:

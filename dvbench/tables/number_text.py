@@ -66,7 +66,7 @@ CELL = re.compile(
     rf"{GAP}(?P<after>%|‰|{SYMBOL}|[A-Za-z]{{3}})?{GAP}(?P<close>\))?",
     re.ASCII,
 )
-WITH_UNIT = re.compile(rf"[+{MINUS}]?(?:\d[\d.,]*|[.,]\d+){GAP}(?P<unit>[^\W\d][^\s\d]{{0,14}}|°[A-Z]?)")
+WITH_UNIT = re.compile(rf"[+{MINUS}]?(?:\d[\d.,]*|[.,]\d+){GAP}(?P<unit>[^\W\d][^\s\d]{{0,14}}[23]?|°[A-Z]?)")
 FILL = re.compile(f"[{BLANKS}]")
 
 

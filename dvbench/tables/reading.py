@@ -134,6 +134,7 @@ def read_table(
             f"column '{label}' is the label, which has no type: use --kind classification or --kind regression"
         )
     groups = None if group is None else group_texts(cells, group, label)
+    cells = replace(cells, group=group)
     names = [name for name in features or cells.columns if name not in {label, group, *drop}]
     fitted = fit(cells, names, types, decimal)
     try:
@@ -187,6 +188,7 @@ def _table(
             f"column '{name}' has another number in each row: if it only numbers them, --drop '{name}'"
             for name, numbers in fitted.numbers.items()
             if may_count_rows(numbers)
+            or (cells.may_repeat(len(np.unique(numbers))) and may_count_rows(numbers[cells.first_of_equal_rows]))
         )
     if fitted is not None and labels.kind == "classification":
         remarks += copies_of_label(cells, fitted.encoders, label, labels)

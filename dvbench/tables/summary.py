@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.tables.features import SAY_NOTHING, Fit
+from dvbench.tables.features import DIFFERENT, SAY_NOTHING, Fit
 
 SHOWN = 5
 WORDS = {
@@ -47,12 +47,17 @@ def _types(fit: Fit) -> str:
         if names:
             count = f"{len(names):,} {word}" if parts else plural(len(names), f"{word} column")
             width = sum(fit.encoders[name].width for name in names)
+            count += f" ({listed(names)})"
             parts.append(f"{count} -> {plural(width, made)}" if made else count)
     if fit.left_out:
         names = [f"{name}: {reason}" for name, reason in fit.left_out.items()]
         telling = [name for name, reason in fit.left_out.items() if reason not in SAY_NOTHING]
-        example = telling[0] if len(telling) == 1 else "COLUMN"
-        keep = f"; --as '{example}=category' or =number keeps it" if telling else ""
+        keep = ""
+        if len(telling) == 1:
+            kind = "text" if fit.left_out[telling[0]] == DIFFERENT else "number"
+            keep = f"; --as '{telling[0]}={kind}' keeps it"
+        elif telling:
+            keep = "; --as COLUMN=TYPE keeps one"
         parts.append(f"{len(names):,} left out ({listed(names)}{keep})")
     return ", ".join(parts)
 

@@ -101,3 +101,15 @@ def test_a_selection_says_what_it_was_made_with(tmp_path: Path) -> None:
     assert made_with["table"]["file"] == "mine.csv"
     with pytest.raises(UserError, match="comma-separated"):
         dvbench.select(a_table(), label="kind", fraction=0.5, strategy="random").to_csv(tmp_path / "kept.parquet")
+
+
+def test_a_validation_set_in_another_unit_is_named() -> None:
+    table, judges = a_table(), a_table(20)
+    judges["a"] += 0.01
+    plain = dvbench.value(table, label="kind", validation=judges, evaluator="knn_shapley", progress=False)
+    assert not any("standard deviations" in remark for remark in plain.remarks)
+    other = judges.assign(b=judges["b"] * 1000)
+    said = dvbench.value(table, label="kind", validation=other, evaluator="knn_shapley", progress=False).remarks
+    assert any(
+        remark.startswith("the validation set has numbers in column 'b' that are more than 100") for remark in said
+    )

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from made_up_tables import write_csv
 
@@ -53,9 +54,9 @@ def test_a_table_of_everything_is_summarised_in_lines(read):
     assert table.understood == (
         "the label is column 'label', by its name; --label names another",
         "classification by column 'label' (text): 2 classes (no 25, yes 25); --kind regression is impossible here",
-        "50 rows; 1 numeric column, 1 categorical -> 4 indicators, 1 date -> 2 parts, 1 text -> 30 components, 4 left "
-        "out (id: an id, different in every row, name: different in every row, row: it counts the rows, empty: empty; "
-        "--as 'COLUMN=category' or =number keeps it); 2 groups by column 'provider'",
+        "50 rows; 1 numeric column (income), 1 categorical (colour) -> 4 indicators, 1 date (when) -> 2 parts, 1 text "
+        "(seller) -> 30 components, 4 left out (id: an id, different in every row, name: different in every row, row: "
+        "it counts the rows, empty: empty; --as COLUMN=TYPE keeps one); 2 groups by column 'provider'",
         "2 missing cells were imputed by the median of the column: income 2",
         "10 empty cells were taken for one more category: colour 10",
     )
@@ -184,3 +185,34 @@ def test_points_in_a_file_with_semicolons_may_be_thousands(tmp_path):
 def test_the_label_has_a_kind_and_no_type(read):
     with pytest.raises(UserError, match=r"column 'label' is the label, which has no type: use --kind"):
         read({"x": X, "label": LABEL}, types={"label": "number"})
+
+
+def test_text_of_few_words_has_no_components_that_are_rounding(read):
+    """Nine words span nine dimensions; thirty components of them had 21 that were rounding, scaled up to words."""
+    rng = np.random.default_rng(0)
+    words = ["fast", "slow", "red", "blue", "cheap", "broken", "new", "old", "heavy"]
+    texts = [" ".join(rng.choice(words, 3)) for _ in range(300)]
+    table = read({"x": texts, "label": ["a", "b"] * 150})
+    features = table.source.take(np.arange(300))
+    spreads = features.std(axis=0)
+    assert spreads.min() > 1e-3 * spreads.max()
+    unseen = table.encoders["x"].encode(pa.array(["broken bicycle", "fast fast fast"]))
+    assert (np.abs(unseen - features.mean(axis=0)) < 50 * spreads).all()
+
+
+@pytest.mark.parametrize("copies", [1, 40])
+def test_copies_of_rows_make_no_feature_of_an_identifier(read, copies: int):
+    """A provider that copies rows of another one copies their identifiers too."""
+    rows = [*range(60), *range(copies)]
+    table = read(
+        {
+            "code": [f"c{(7 * row) % 60:03}x" for row in rows],
+            "id": [str(100 + row) for row in rows],
+            "provider": ["first"] * 60 + ["second"] * copies,
+            "x": [str(row % 7 + 0.5) for row in rows],
+            "label": [str(row % 2) for row in rows],
+        },
+        group="provider",
+    )
+    assert list(table.encoders) == ["x"]
+    assert "code: different in every row" in " ".join(table.understood)
