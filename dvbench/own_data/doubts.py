@@ -11,7 +11,8 @@ from dvbench.settings import EvaluatorSettings
 
 LARGE = 0.1  # of the range of the values
 LEVEL = 0.05  # a ranking that chance explains with a greater probability is remarked on
-MOSTLY = 0.5  # a ranking in which more than this part of the values are equal is remarked on
+MOSTLY = 0.5  # a ranking in which more than this part of the values are equal, or below zero, is remarked on
+RARE, FEWEST, LOWEST = 0.05, 3, 0.2  # part of the rows of a rare class, its least rows, and the part that counts as low
 
 
 def tie_remarks(ranked: np.ndarray, what: str, utility: str | None, folds: bool = True) -> list[str]:
@@ -41,9 +42,9 @@ def tie_remarks(ranked: np.ndarray, what: str, utility: str | None, folds: bool 
 def differ_by_chance(valuations: np.ndarray, errors: np.ndarray) -> bool:
     """Whether players' values differ by no more than valuations of the same player do.
 
-    Several valuations are compared by an analysis of variance with players and folds as factors; one valuation with
-    known standard errors by Cochran's test of homogeneity. Folds share rows, so the first test errs on the side of
-    saying that values differ. Without either it is not known, and False.
+    Several valuations are compared by analyses of variance with players and folds as factors, one of the values and one
+    of their ranks in each fold; one valuation with known standard errors by Cochran's test of homogeneity. Folds share
+    rows, so the first tests err on the side of saying that values differ. Without either it is not known, and False.
 
     Parameters
     ----------
@@ -60,29 +61,67 @@ def differ_by_chance(valuations: np.ndarray, errors: np.ndarray) -> bool:
         weights = errors**-2.0
         deviations = valuations[0] - np.average(valuations[0], weights=weights)
         return bool(stats.chi2.sf(weights @ deviations**2, len(errors) - 1) > LEVEL)
+    ranked = stats.rankdata(
+        valuations, axis=1, nan_policy="omit"
+    )  # a few extreme values hide all differences of others
+    return 2 * min(_chance(valuations), _chance(ranked)) > LEVEL
+
+
+def _chance(valuations: np.ndarray) -> float:
+    """Probability of differences between players as large as these if there are none; 0 if it is not known."""
+    from scipy import stats
+
     centred = valuations - np.nanmean(valuations, axis=1, keepdims=True)
     means, counts = np.nanmean(centred, axis=0), np.isfinite(centred).sum(axis=0)
     between, within = counts @ means**2, np.nansum((centred - means) ** 2)
     n, free = len(means), int(counts.sum()) - len(means) - len(valuations) + 1
     if n < 2 or free < 1 or within == 0:
-        return False
-    return bool(stats.f.sf(between / (n - 1) / (within / free), n - 1, free) > LEVEL)
+        return 0.0
+    return float(stats.f.sf(between / (n - 1) / (within / free), n - 1, free))
 
 
-def sign_remarks(values: np.ndarray) -> list[str]:
-    """Say that zero divides nothing, if all values are below it."""
-    if len(values) < 2 or values.max() >= 0:
+def sign_remarks(values: np.ndarray, grouped: bool = False) -> list[str]:
+    """Say that zero divides nothing, if all values are below it, and doubt values of groups most of which are."""
+    if len(values) < 2:
         return []
-    return [
-        "all values are below 0, which for this evaluator is no border between useful and harmful: compare their order"
-    ]
+    if values.max() < 0:
+        return [
+            "all values are below 0, which for this evaluator is no border between useful and harmful: compare their "
+            "order"
+        ]
+    if grouped and (values < 0).mean() > MOSTLY:
+        return [
+            f"{(values < 0).sum():,} of {len(values):,} groups have a negative value: distrust that; the model may be "
+            "trained badly, or a few rows of the validation set may decide all values"
+        ]
+    return []
+
+
+def rare_remarks(ranked: np.ndarray, labels: np.ndarray) -> list[str]:
+    """Name classes with few rows all of which are among the lowest, whether their labels are right or not.
+
+    Parameters
+    ----------
+    ranked : numpy.ndarray of int, shape (n,)
+        See `dvbench.own_data.values.ranks`.
+    labels : numpy.ndarray of str, shape (n,)
+    """
+    classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    n, said = len(ranked), []
+    for each in np.flatnonzero((counts >= FEWEST) & (counts < RARE * n)):
+        if ranked[codes == each].min() > (1 - LOWEST) * n:
+            said.append(
+                f"all {counts[each]} rows of class '{classes[each]}' are among the lowest {LOWEST:.0%}: rows of a rare "
+                "class have low values whether their labels are right or not"
+            )
+    return said
 
 
 def chance_remark(what: str) -> str:
     """Say that values differ by no more than chance, and what to do."""
     return (
-        f"the values of the {what} differ by no more than chance does, so their order means nothing; try more rows, "
-        "another evaluator or another utility"
+        f"a test does not tell the differences between the values of the {what} from chance, so do not rely on their "
+        "order; try more rows, another evaluator or another utility"
     )
 
 

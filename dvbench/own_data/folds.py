@@ -16,6 +16,7 @@ from dvbench.own_data.doubts import (
     chance_remark,
     differ_by_chance,
     errors_of_means,
+    rare_remarks,
     sampling_remarks,
     sign_remarks,
     tie_remarks,
@@ -213,7 +214,9 @@ def _result(
         columns = {"row": table.rows, "label": table.targets}
     what = "rows" if table.source.groups is None else "groups"
     ties = tie_remarks(ranked, what, choice.utility if uses_utility(choice) else None, folds="spread" in extra)
-    remarks = [*(ties or ([chance_remark(what)] if by_chance else [])), *sign_remarks(mean)]
+    remarks = [*(ties or ([chance_remark(what)] if by_chance else [])), *sign_remarks(mean, what == "groups")]
+    if what == "rows" and table.source.kind == "classification" and not by_chance:
+        remarks += rare_remarks(ranked, table.targets)
     return Values(
         values=pd.DataFrame({**columns, "value": mean, **extra, "rank": ranked}),
         kind=table.source.kind,

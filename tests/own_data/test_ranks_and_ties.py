@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from dvbench.own_data.doubts import chance_remark, differ_by_chance, tie_remarks
+from dvbench.own_data.doubts import chance_remark, differ_by_chance, rare_remarks, sign_remarks, tie_remarks
 from dvbench.own_data.values import Values, ranks
 
 
@@ -121,4 +121,20 @@ def test_values_that_repeat_do_not_differ_by_chance() -> None:
 
 def test_noise_has_no_rows_to_check() -> None:
     assert replace(made([float(i) for i in range(30)]), separable=False).suspects() == []
-    assert "by no more than chance" in chance_remark("rows")
+    assert "a test does not tell" in chance_remark("rows")
+
+
+def test_extreme_values_do_not_hide_that_the_order_repeats() -> None:
+    """Of values with a heavy tail an analysis of variance sees the tail alone."""
+    generator = np.random.default_rng(0)
+    values = valuations(generator, np.repeat([0.0, 3.0], 20))
+    values[0, :2] = 1e4 * generator.standard_normal(2)
+    assert not differ_by_chance(values, np.full(40, np.nan))
+
+
+def test_a_rare_class_with_low_values_and_groups_with_negative_ones_are_named() -> None:
+    labels = np.array(["a"] * 96 + ["b"] * 4)
+    assert "all 4 rows of class 'b' are among the lowest 20%" in rare_remarks(np.arange(1, 101), labels)[0]
+    assert rare_remarks(np.arange(100, 0, -1), labels) == []
+    assert "3 of 4 groups have a negative value" in sign_remarks(np.array([-1.0, -2.0, -3.0, 1.0]), grouped=True)[0]
+    assert sign_remarks(np.array([-1.0, -2.0, -3.0, 1.0])) == []
