@@ -53,7 +53,7 @@ MOST_GAIN: dict[Goal, float] = {"find": 0.5, "select": 1.0, "pay": 1.0}
 ADDS_UP = "data_shapley"  # to what all providers together gain
 CANDIDATES = 6
 CHEAP = 0.05  # of the budget
-LEAST_SAVED = 1.0  # seconds; less is no reason to prefer a lower gain
+LEAST_SAVED = 10.0  # seconds; less is no reason to prefer a lower gain
 MAJORITY = 0.9  # of one class, from which on flipped labels stand out by their class alone
 FOLDS = How.folds  # of `dvbench value`, which values all rows
 
@@ -241,8 +241,8 @@ def advise_table(
 
 
 def _measured(candidate: Candidate, trial: Trial) -> Candidate:
-    """Correct the expected seconds by those of the pilot."""
-    pilot = float(np.median(trial.seconds))
+    """Correct the expected seconds by those of the pilot, the least of which other programs delayed least."""
+    pilot = min(trial.seconds)
     return replace(candidate, pilot=pilot, whole=candidate.whole * pilot / candidate.pilot)
 
 
@@ -354,7 +354,7 @@ def _seconds(table: Table, goal: Goal, name: str, rows: int, providers: int) -> 
 def conclude(goal: Goal, chosen: Sequence[Candidate], gains: dict[str, np.ndarray]) -> Advice:
     """Recommend the cheapest evaluator that cannot be told from the best one, or none if the best may gain nothing.
 
-    A cheaper one is recommended only if it saves a second or more.
+    A cheaper one is recommended only if it saves `LEAST_SAVED` seconds or more.
     """
     tail = 0.05 / len(gains)
     best = max(gains, key=lambda name: float(gains[name].mean()))

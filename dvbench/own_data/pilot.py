@@ -145,6 +145,10 @@ class _Pilot:
         """Seconds of the budget."""
         return self.budget - (time.perf_counter() - self.begun)
 
+    def at_most(self) -> float:
+        """Seconds in which the last repeat must end."""
+        return self.left() + (LATEST - 1) * self.budget
+
     def first_repeat(self) -> float:
         """Measure each once, and keep those that leave time for `LEAST_REPEATS` of all; return the seconds of these."""
         measure, taken = self.measure(0), 0.0
@@ -162,7 +166,7 @@ class _Pilot:
 
     def leave_out_the_slowest(self, repeat: int, taken: float) -> float:
         """Until all others can be repeated `LEAST_REPEATS` times; return the seconds of a repeat of those."""
-        while repeat < LEAST_REPEATS and len(self.kept) > 1 and (LEAST_REPEATS - repeat) * taken > self.left():
+        while repeat < LEAST_REPEATS and len(self.kept) > 1 and (LEAST_REPEATS - repeat) * taken > self.at_most():
             slowest = max(self.kept, key=self.took.__getitem__)
             taken -= self.took[slowest]
             self.leave_out_as_late(slowest)
@@ -172,7 +176,7 @@ class _Pilot:
         """Measure each candidate once more; return the seconds."""
         measure, taken = self.measure(number), 0.0
         for name in list(self.kept):
-            seconds = self.attempt(measure, name, max(self.left() + (LATEST - 1) * self.budget, SHORTEST))
+            seconds = self.attempt(measure, name, max(self.at_most(), SHORTEST))
             taken += 0.0 if math.isnan(seconds) else seconds
             if math.isinf(seconds):
                 break
@@ -198,7 +202,8 @@ class _Pilot:
         return self.took[name]
 
     def leave_out_as_late(self, name: str, why: str = "") -> None:
-        why = why or f"it took {in_words(self.took[name])}"
+        judging = not why and self.kept[name].seconds[-1] < self.took[name] / 2
+        why = why or f"it took {in_words(self.took[name])}{', most of it to measure the gain' * judging}"
         self.late.append(name)
         self.leave_out(name, f"{why}, and {LEAST_REPEATS} repeats of all do not fit into {in_words(self.budget)}")
 
