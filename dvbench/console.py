@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dvbench.errors import counted, plain
+from dvbench.progress import time_in_words
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -218,13 +219,15 @@ def counting(what: str) -> Iterator[Callable[..., None]]:
                 say("loading packages")
                 return
             left = (
-                f"about {min(seconds / done * (total - done), most):.0f} s left" if done else "time left not known yet"
+                f"about {time_in_words(round(min(seconds / done * (total - done), most)))} left"
+                if done
+                else "time left not known yet"
             )
             if not out.is_terminal:
                 whole = int(done)
                 within = f", {done - whole:.0%}" if done > whole else ""
                 if done < total and (whole > begun or seconds >= said + EVERY):
-                    say(f"{what} {whole + 1} of {total}{within}: {seconds:.0f} s elapsed, {left}")
+                    say(f"{what} {whole + 1} of {total}{within}: {time_in_words(round(seconds))} elapsed, {left}")
                     said, begun = seconds, whole
                 return
             if progress is None:

@@ -1,10 +1,20 @@
-"""How much of a long computation is done: told from inside it to whoever listens, if anybody does."""
+"""How much of a long computation is done: told from inside it to whoever listens, if anybody does. Times in words."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+MINUTES, HOURS = 60.0, 7200.0  # seconds from which on a time is said in these
+
+
+def time_in_words(seconds: float) -> str:
+    """Write a time in seconds with two digits, in minutes or in hours."""
+    if seconds < MINUTES:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < HOURS else f"{seconds / 3600:.1f} h"
+
 
 _listener: ContextVar[Callable[[float], None] | None] = ContextVar("listener", default=None)
 

@@ -29,9 +29,9 @@ from dvbench.own_data.pilot import (
     RATE,
     Trial,
     choice_of,
-    in_words,
     run_pilot,
 )
+from dvbench.progress import time_in_words
 from dvbench.results.published_gains import PublishedGain
 from dvbench.settings import Goal, Noise
 
@@ -232,7 +232,7 @@ def advise_table(
         )
     chosen = candidates(table, goal, budget, near, published)
     chosen.sort(key=lambda each: each.pilot)
-    names = ", ".join(f"{each.name} ({in_words(each.pilot)})" for each in chosen)
+    names = ", ".join(f"{each.name} ({time_in_words(each.pilot)})" for each in chosen)
     rows = f"{min(len(table.rows), MOST_ROWS)} rows{PLANTED[goal]}"
     report.say(f"pilot: {rows}, repeated with rows drawn and divided anew: {names}")
     trials = run_pilot(table, goal, [each.name for each in chosen], budget, seed, report, time.perf_counter() - begun)
@@ -311,8 +311,8 @@ def candidates(
         raise UserError("no evaluator with known costs gained more than random values on the nearest problems")
     if math.isfinite(cheapest) and not any(each.published > 0 for each in fitting):
         raise UserError(
-            f"--budget {in_words(budget)} is too small: the cheapest evaluator that gains something on the nearest "
-            f"problems is expected to need {in_words(cheapest)}"
+            f"--budget {time_in_words(budget)} is too small: the cheapest evaluator that gains something on the "
+            f"nearest problems is expected to need {time_in_words(cheapest)}"
         )
     return _within(budget, fitting)
 
@@ -377,7 +377,7 @@ def conclude(goal: Goal, chosen: Sequence[Candidate], gains: dict[str, np.ndarra
     saves = cheapest.whole < first.whole - LEAST_SAVED
     pick = cheapest if saves else first
     why = f"it cannot be told from {best}, which gains most, and saves time" if saves else "it gains most"
-    lines.append(f"advice: {pick.name}, because {why}; valuing all rows takes about {in_words(pick.whole)}")
+    lines.append(f"advice: {pick.name}, because {why}; valuing all rows takes about {time_in_words(pick.whole)}")
     if goal == "select":
         lines.append("note: evaluators were compared; 'dvbench select' also has strategies, which were not")
     if goal == "pay" and pick.name != ADDS_UP:

@@ -21,6 +21,7 @@ from dvbench.execution.limits import Limits, TimedOutError, enforced
 from dvbench.own_data.choice import MODEL, TRAINING, Choice, How, choose
 from dvbench.own_data.folds import valuation_of
 from dvbench.own_data.given import Report
+from dvbench.progress import time_in_words
 from dvbench.registry import find
 from dvbench.settings import Goal, Noise
 
@@ -194,7 +195,7 @@ class _Pilot:
                 return math.nan
             if len(trial.gains) >= LEAST_REPEATS:
                 return math.inf  # this repeat is not counted
-            self.leave_out_as_late(name, f"it takes longer than {in_words(limit)}")
+            self.leave_out_as_late(name, f"it takes longer than {time_in_words(limit)}")
             return math.nan
         trial.gains.append(gain)
         trial.seconds.append(seconds)
@@ -203,9 +204,9 @@ class _Pilot:
 
     def leave_out_as_late(self, name: str, why: str = "") -> None:
         judging = not why and self.kept[name].seconds[-1] < self.took[name] / 2
-        why = why or f"it took {in_words(self.took[name])}{', most of it to measure the gain' * judging}"
+        why = why or f"it took {time_in_words(self.took[name])}{', most of it to measure the gain' * judging}"
         self.late.append(name)
-        self.leave_out(name, f"{why}, and {LEAST_REPEATS} repeats of all do not fit into {in_words(self.budget)}")
+        self.leave_out(name, f"{why}, and {LEAST_REPEATS} repeats of all do not fit into {time_in_words(self.budget)}")
 
     def leave_out(self, name: str, why: str) -> None:
         del self.kept[name]
@@ -220,8 +221,8 @@ class _Pilot:
             2 * self.budget,
         )
         return UserError(
-            f"--budget {in_words(self.budget)} is too small: no candidate can repeat the pilot {LEAST_REPEATS} times "
-            f"in it; give {in_words(needed)} or more"
+            f"--budget {time_in_words(self.budget)} is too small: no candidate can repeat the pilot {LEAST_REPEATS} "
+            f"times in it; give {time_in_words(needed)} or more"
         )
 
 
@@ -291,8 +292,3 @@ def pilot_problem(table: Table, goal: Goal, seed: int, repeat: int) -> Problem:
     source = replace(table.source, groups=None)
     noise_seed = integer_seed("advise", seed, str(repeat))
     return assemble(source, "advise", (train, judges, test), noise, noise_seed, groups)
-
-
-def in_words(seconds: float) -> str:
-    """Write a time with two digits, or in minutes."""
-    return f"{seconds:.2g} s" if seconds < 60 else f"{seconds / 60:.0f} min"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from dvbench.errors import UserError, one_line
 from dvbench.own_data.choice import How, choose
 from dvbench.own_data.folds import RANDOMNESS, joined, value_table
-from dvbench.own_data.given import Given, Report, check_seed, say_understood
+from dvbench.own_data.given import Given, Observer, Report, check_seed, say_understood
 from dvbench.own_data.output import write_with_settings
 from dvbench.registry import Entry, find
 from dvbench.settings import ModelSettings, Noise, SelectionSettings
@@ -20,11 +21,13 @@ from dvbench.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
     from dvbench.problems.problem import Problem
     from dvbench.problems.source import Source
     from dvbench.selecting.contract import SelectionStrategy
     from dvbench.tables.reading import Table
+    from dvbench.training.selective import Chosen
 
 NOISY = 0.05  # estimated fraction of wrong labels from which on it is said
 FIND_FIRST = ", and strategies may choose them: find them first, with 'dvbench value'"
@@ -81,6 +84,8 @@ class Selection:
         lines += [f"  {name}: {kept:,} of {count:,}" for name, (kept, count) in self.counts.items()]
         if empty := [name for name, (kept, _) in self.counts.items() if not kept]:
             lines += [f"note: no row of {', '.join(map(repr, empty))} was kept"]
+        if self.strategy != "random":
+            lines += ["note: compare with models of as many random rows, which the strategy 'random' keeps"]
         return "\n".join(lines)
 
     def to_csv(self, path: str | Path) -> None:
@@ -183,7 +188,8 @@ def select_data(
     check_protocol(made, how, name)
     labels = table.source.labels
     check_classes(labels, None if validation is None else validation.labels, table.source.classes, how.fractions[0])
-    positions, weights = _chosen(table, validation, made, (name, model), how, seed, device)
+    with report.counting("selection") as observe:
+        positions, weights = _chosen(table, validation, made, (name, model), how, seed, device, observe)
     selection = _result(table, positions, weights, name, model)
     made_with = {
         **given.files(),
@@ -208,8 +214,10 @@ def _chosen(
     how: SelectionSettings,
     seed: int,
     device: str,
+    observe: Observer,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Train with reselection; return the positions and the weights of the last choice."""
+    observe(0, 0, 0.0)
     import torch
 
     from dvbench.execution.environment import resolve_device
@@ -234,7 +242,14 @@ def _chosen(
     train, judges = ((part.x.to(device), part.y.to(device)) for part in (problem.train, problem.validation))
     values = _values(table, validation, strategy, seed, device)
     values = None if values is None else values[torch.from_numpy(order).to(device)]
-    recorder = Recorder(Chooser(strategy, train, judges, how, how.fractions[0], key, values))
+    choose, clock = Chooser(strategy, train, judges, how, how.fractions[0], key, values), time.perf_counter()
+    total = -(-how.epochs // how.every)
+
+    def told(network: nn.Module, number: int) -> Chosen:
+        observe(number, total, time.perf_counter() - clock)
+        return choose(network, number)
+
+    recorder = Recorder(told)
     try:
         with isolated_generators(integer_seed(*key, "selection")):
             train_on_chosen(network, *train, recorder, how, integer_seed(*key, "training"))

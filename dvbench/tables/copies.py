@@ -62,6 +62,9 @@ def shared_by_groups(groups: np.ndarray, features: np.ndarray, labels: np.ndarra
     shared = (counts.T @ (counts > 0).astype(float)).toarray()
     np.fill_diagonal(shared, 0)
     found = [(each, int(shared[each].argmax())) for each in np.flatnonzero(shared.max(axis=1) >= SHARED * sizes)]
+    # Two groups with the same rows are named once, the smaller one first.
+    pairs = {frozenset(pair): pair for pair in sorted(found, key=lambda pair: (-sizes[pair[0]], -pair[0]))}
+    found = [pair for pair in found if pairs[frozenset(pair)] == pair]
     said = [
         f"{int(shared[each, other]):,} of the {sizes[each]:,} rows of group '{names[each]}' are rows of "
         f"'{names[other]}' too: copies are paid twice"
