@@ -18,6 +18,7 @@ from scipy import stats
 
 from dvbench.errors import UserError
 from dvbench.own_data.choice import MODEL, TRAINING, How
+from dvbench.own_data.defaults import ADDS_UP
 from dvbench.own_data.given import Given, Observer, Report, check_seed, say_understood
 from dvbench.own_data.nearest import nearest, of_boards, traits
 from dvbench.own_data.pilot import (
@@ -50,7 +51,6 @@ PLANTED: dict[Goal, str] = {
     "pay": f" of {PROVIDERS} random providers, half of which have a fifth to all of their labels flipped",
 }
 MOST_GAIN: dict[Goal, float] = {"find": 0.5, "select": 1.0, "pay": 1.0}
-ADDS_UP = "data_shapley"  # to what all providers together gain
 CANDIDATES = 6
 CHEAP = 0.05  # of the budget
 LEAST_SAVED = 10.0  # seconds; less is no reason to prefer a lower gain

@@ -14,6 +14,7 @@ from dvbench.settings import Kind
 Utility = Literal["accuracy", "log_loss", "mse"]
 UTILITIES: dict[Kind, tuple[Utility, ...]] = {"classification": ("accuracy", "log_loss"), "regression": ("mse",)}
 FOR_ROWS, FOR_GROUPS, FOR_REGRESSION = "knn_shapley", "partial_unlearning_shapley", "data_oob"
+ADDS_UP = "data_shapley"  # to what all players together gain
 SET_ELSEWHERE = {"utility": "--utility", "random_state": "--seed"}
 ENUMERATING = ("beta_shapley", "data_shapley")  # exact with as many permutations as all coalitions cost
 FEW_GROUPS = 12  # all coalitions of so many are 4,096 trainings; more groups are sampled with as many
@@ -43,7 +44,7 @@ def default_evaluator(kind: Kind, grouped: bool, network: bool) -> tuple[str, st
     if grouped:
         return FOR_GROUPS, (
             "it agrees best with retrained models in the published results of the suite board-providers; its values "
-            "are for the order of groups and do not add up, so divide no money by them, but by those of data_shapley"
+            f"are for the order of groups and do not add up, so divide no money by them, but by those of {ADDS_UP}"
         )
     if kind == "regression":
         return FOR_REGRESSION, "it values regressions; no published suite compares evaluators on them"

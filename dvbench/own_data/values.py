@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dvbench.files import write_atomically
+from dvbench.own_data.defaults import ADDS_UP
 from dvbench.own_data.output import write_with_settings
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ class Values:
         ranked = self.values.sort_values("rank", kind="stable")
         if self.grouped or len(ranked) <= 2 * SHOWN:
             lines += ["", ranked.to_string(index=False)]
+            if self.grouped and self.evaluator == ADDS_UP:
+                total = self.values["value"].sum()
+                lines += [f"the values add up to {total:.6g}, what all data gain over an untrained model"]
         else:
             lines += ["", "most valuable:", *_end(ranked), "least valuable:", *_end(ranked.iloc[::-1])]
         if rows := self.suspects():

@@ -153,6 +153,7 @@ def test_shapley_values_of_few_groups_are_exact_so_equal_ones_are_equal_with_eve
         values = result.values.set_index("group")["value"]
         assert values["bolt"] == pytest.approx(values["copy"], abs=0.02)
         assert "all 8 coalitions" in "\n".join(result.understood)
+        assert f"the values add up to {values.sum():.6g}" in result.summary()
 
 
 def providers(count: int, rows: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
