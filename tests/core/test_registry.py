@@ -163,12 +163,12 @@ def test_a_strangers_package_is_found_file_by_file(stranger) -> None:
     assert actual["tiny_net"].summary == "Tiny."
 
 
-@pytest.mark.parametrize(("kind", "wanted"), [("evaluators", "class CentroidGap"), ("models", "function centroid_gap")])
+@pytest.mark.parametrize(("kind", "wanted"), [("evaluators", "class OddGap"), ("models", "function odd_gap")])
 def test_a_file_without_what_it_is_named_after_is_named(stranger, kind, wanted: str) -> None:
-    files = {"stranger_gaps/__init__.py": "", "stranger_gaps/centroid_gap.py": "class CentroidGaps: ..."}
+    files = {"stranger_gaps/__init__.py": "", "stranger_gaps/odd_gap.py": "class OddGaps: ..."}
     stranger("stranger_gaps", f"[dvbench.{kind}]\ngaps = stranger_gaps\n", files)
-    with pytest.raises(UserError, match=f"^stranger_gaps/centroid_gap.py defines no {wanted}: "):
-        find(kind, "Centroid-gap")
+    with pytest.raises(UserError, match=f"^stranger_gaps/odd_gap.py defines no {wanted}: "):
+        find(kind, "Odd-gap")
     with pytest.raises(UserError, match="is named 'init'"):
         find(kind, "init")
 
