@@ -97,8 +97,17 @@ class Entry:
     @property
     def docstring(self) -> str:
         """Its docstring; empty if it has none or there is no source file."""
+        return self._docstring or ""
+
+    @property
+    def lacks_docstring(self) -> bool:
+        """Whether its source file defines it, and gives it no docstring."""
+        return self._docstring == ""
+
+    @property
+    def _docstring(self) -> str | None:
         path = self.source
-        return "" if path is None else docstrings(path).get(self.target.partition(":")[2], "")
+        return None if path is None else docstrings(path).get(self.target.partition(":")[2])
 
     @property
     def summary(self) -> str:
@@ -182,7 +191,23 @@ def find(kind: Kind, name: str) -> Entry:
     for entry in known.values():
         if _simplified(entry.name) == _simplified(name):
             return entry
-    raise unknown(singular(kind), name, known, f"See 'dvbench list {kind}'.")
+    raise misnamed(kind, name) or unknown(singular(kind), name, known, f"See 'dvbench list {kind}'.")
+
+
+def misnamed(kind: Kind, name: str) -> UserError | None:
+    """Return the error for a file of this name in a plug-in package that does not define what it is named after.
+
+    It is None if there is no such file.
+    """
+    packages = [point.value for point in _points(f"dvbench.{kind}") if ":" not in point.value]
+    for package, folder in [(each, folder) for each in packages for folder in package_folders(each)]:
+        for path in folder.glob("*.py"):
+            if _simplified(path.stem) == _simplified(name) and path.stem not in ("__init__", *entries(kind)):
+                camel_case = "".join(word.capitalize() for word in path.stem.split("_"))
+                wanted = f"class {camel_case}" if kind in CLASS_KINDS else f"function {path.stem}"
+                file = f"{package.replace('.', '/')}/{path.name}"
+                return UserError(f"{file} defines no {wanted}: a plug-in has the name of its file")
+    return None
 
 
 def make(kind: Kind, name: str, base: type, settings: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -26,13 +26,16 @@ class Strict(BaseModel):
     """Base of all objects that are read from or written to files: frozen, without unknown keys, NaN or infinities."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+    other_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys that a file may have in place of fields."""
 
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, data: Any) -> Any:
         known = cls.__pydantic_fields__  # model_fields takes most of the time of reading a result
         if isinstance(data, dict) and not data.keys() <= known.keys():
-            raise ValueError(f"unknown key '{min(data.keys() - known.keys())}'; allowed are {', '.join(known)}")
+            allowed = ", ".join([*known, *cls.other_keys])
+            raise ValueError(f"unknown key '{min(data.keys() - known.keys())}'; allowed are {allowed}")
         return data
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -70,6 +70,7 @@ class Suite(Strict):
     cell_timeout: float = Field(default=DAY, gt=0, le=LONGEST_TIMEOUT)
     roles: dict[Name, Role] = {}
     trials: Name | None = None
+    other_keys: ClassVar[tuple[str, ...]] = ("unlearning", "selection")
 
     @model_validator(mode="before")
     @classmethod

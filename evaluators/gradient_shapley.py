@@ -9,7 +9,7 @@ from evaluators.common.gradient_game import GradientGame
 
 
 class GradientShapley(GradientGame):
-    """Gradient Shapley: CHG Shapley's ablation without hardness; a player's feature is its gradient alone.
+    """Gradient Shapley: CHG Shapley's gradient part as an evaluator of its own; a player's feature is its gradient.
 
     Time, memory and temporary files are those of CHG Shapley.
 
@@ -22,7 +22,7 @@ class GradientShapley(GradientGame):
 
     Notes
     -----
-    Variant: the ablation of the CHG Shapley paper, with the closed form and the gradient of `CHGShapley`.
+    Variant: what the CHG Shapley paper has as an ablation, with the closed form and the gradient of `CHGShapley`.
 
     Values: gain of nearness to the mean gradient, without unit or bounds; a high one is useful.
 

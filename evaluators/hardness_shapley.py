@@ -40,7 +40,7 @@ def hardness_shapley_values(losses: ArrayLike) -> np.ndarray:
 
 
 class HardnessShapley(TrainingDynamics):
-    """Hardness Shapley: CHG Shapley's ablation without gradients; the utility is a coalition's mean loss.
+    """Hardness Shapley: CHG Shapley's hardness part as an evaluator of its own; the utility is a coalition's mean loss.
 
     A point with a high loss gets a high value, and mislabelled points have high losses. So its ranking is the wrong way
     round for the detection of noise, which is why the paper multiplies hardness by the gradient.
@@ -52,7 +52,7 @@ class HardnessShapley(TrainingDynamics):
 
     Notes
     -----
-    Variant: the ablation of the CHG Shapley paper.
+    Variant: what the CHG Shapley paper has as an ablation.
 
     Values: loss of the point, in its unit; a high one is of a hard or mislabelled point.
 

@@ -186,6 +186,11 @@ class Evidence:
         table = self._suite(suite).view(goal).table
         return [str(name) for name in table.loc[(table["role"] == "") & (table["gain_low"] > 0), "evaluator"]]
 
+    def worse_than_random(self, suite: str, goal: str) -> list[str]:
+        """Return the evaluators whose gain over random values has an interval below zero, by their rank."""
+        table = self._suite(suite).view(goal).table
+        return [str(name) for name in table.loc[(table["role"] == "") & (table["gain_high"] < 0), "evaluator"]]
+
     def rank(self, suite: str, evaluator: str) -> str:
         """Return the interval of the overall rank, such as ``1-4``."""
         return rank_interval(records(self._suite(suite).ranking.loc[[evaluator]])[0])

@@ -10,7 +10,6 @@ from dvbench.problems.problem import Problem, Split
 from dvbench.settings import ModelSettings, Noise, Training
 
 VOCABULARY, LENGTH = 30, 8
-TEXTS_ONLY = {"bm25", "embedding_similarity", "in_context_probing"}  # evaluators that cannot value points with features
 TINY = ModelSettings(name="gpt2_tiny", params={"layers": 1, "width": 8})
 HOW = Training(epochs=4, batch_size=6, lr=0.02)
 

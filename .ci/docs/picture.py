@@ -32,7 +32,7 @@ PANELS: dict[str, tuple[str, str, str, dict[str, Offset]]] = {
             "chg_shapley": RIGHT,
             "unlearning_shapley": RIGHT,
             "data_shapley": LEFT,
-            "leave_one_out": (-7, -1, "right"),
+            "leave_one_out": (0, -17, "center"),
         },
     ),
     "partial_agreement": (

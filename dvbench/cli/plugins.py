@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from dvbench.errors import UserError, unknown
-from dvbench.registry import KINDS, Entry, Kind, entries, find, library_entries, singular, suite_files
+from dvbench.registry import KINDS, Entry, Kind, entries, find, library_entries, misnamed, singular, suite_files
 
 NOUNS = "evaluator, data set, model, task, unlearning method, selection strategy or suite"
 
@@ -60,7 +60,7 @@ def describe_command(
             _say_also(other)
     else:
         names = {*suite_files(), *(known for kind in KINDS for known in (*entries(kind), *library_entries(kind)))}
-        raise unknown(NOUNS, name, names)
+        raise next(filter(None, (misnamed(kind, name) for kind in KINDS)), unknown(NOUNS, name, names))
 
 
 def _summaries(kind: str) -> dict[str, str]:
@@ -91,7 +91,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _find_all(name: str, only: Listing | None) -> list[Entry]:
-    """Find the plug-ins of a name that have a docstring, of one kind or of all; ``module:Name`` is found once."""
+    """Find the plug-ins of a name that a source file defines, of one kind or of all; ``module:Name`` is found once."""
     named: list[Entry] = []
     for kind in KINDS:
         if only is not None and only.value != kind:
@@ -100,7 +100,7 @@ def _find_all(name: str, only: Listing | None) -> list[Entry]:
             entry = find(kind, name)
         except UserError:
             continue
-        if entry.docstring and entry.target not in [other.target for other in named]:
+        if (entry.docstring or entry.lacks_docstring) and entry.target not in [other.target for other in named]:
             named.append(entry)
     return named
 
@@ -142,7 +142,7 @@ def _describe(entry: Entry, as_json: bool) -> None:
         )
         return
     console.say(f"{entry.name} ({singular(entry.kind)}, {entry.target})\n")
-    console.say(entry.docstring)
+    console.say(entry.docstring or f"{entry.name} has no docstring.")
     if definition.parameters and entry.kind != "tasks":
         console.say("\nTypes and defaults\n------------------")
         for parameter in definition.parameters:

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from dvbench.errors import UserError, counted, validation_message
 from dvbench.execution.resume import UNKNOWN, evaluator_version
 from dvbench.files import write_atomically
-from dvbench.registry import suite_files
+from dvbench.registry import find, suite_files
 from dvbench.results import About, Cell, Plan, Store, Submission
 from dvbench.results.schema import as_json
 from dvbench.settings import EvaluatorSettings
@@ -73,8 +73,13 @@ def pack(results: Path, evaluator: str, about: Path, out: Path | None = None) ->
     packed = Packed(out or Path(f"{title}.zip"))
     if packed.path.suffix != ".zip":
         raise UserError(f"{packed.path} must end in .zip")
+    if not results.is_dir():
+        raise UserError(f"there is no folder {results}{_also_wrong(about)}")
+    try:
+        plans, files = _gather(Store(results), title, packed)
+    except UserError as error:
+        raise UserError(f"{error}{_also_wrong(about)}") from error
     description = read_about(about)
-    plans, files = _gather(Store(results), title, packed)
     hashes = {path: sha256(content).hexdigest() for path, content in files.items()}
     submission = Submission(evaluator=title, about=description, plans=tuple(plans), files=hashes)
     files[f"submissions/{title}.json"] = as_json(submission).encode()
@@ -88,7 +93,7 @@ def pack(results: Path, evaluator: str, about: Path, out: Path | None = None) ->
             check_cells(bundle)
             check_identity(bundle)
         _refuse_outdated(bundle)
-        packed.remarks += remarks(bundle)
+        packed.remarks += [*_undescribed(plans[0].cells[0].evaluator), *remarks(bundle)]
     write_atomically(packed.path, content)
     packed.bytes = len(content)
     return packed
@@ -116,6 +121,24 @@ def read_about(path: Path) -> About:
             raise UserError(f"{path}: fill in {', '.join(invalid)}") from error
         hint = f"correct {', '.join(invalid)}" if invalid else f"its fields are {fields}"
         raise UserError(f"{path}: {hint} ({validation_message(error)})") from error
+
+
+def _also_wrong(about: Path) -> str:
+    """Say what is wrong with a description, after another error; empty if it is right."""
+    try:
+        read_about(about)
+    except UserError as error:
+        return f"; and {error}"
+    return ""
+
+
+def _undescribed(settings: EvaluatorSettings) -> list[str]:
+    """Remark on an evaluator without a docstring; none if its source is not here."""
+    try:
+        entry = find(settings.kind, settings.name)
+    except UserError:
+        return []
+    return [f"{entry.name} has no docstring, which would say what it computes"] if entry.lacks_docstring else []
 
 
 def zipped(files: dict[str, bytes]) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dvbench import registry
+from dvbench.errors import UserError
 from dvbench.registry import KINDS, Kind, entries, library_entries, singular, suite_files
 
 
@@ -83,6 +84,16 @@ def test_an_evaluator_of_ones_own_is_described(dvbench, here: Path) -> None:
     (here / "loose_described.py").write_text('class Mine:\n    """Mine, [b]all[/b] mine."""\n')
     said = dvbench("describe", "loose_described:Mine")
     assert said.out == ("loose_described:Mine (evaluator, loose_described:Mine)\n\nMine, [b]all[/b] mine.\n")
+
+
+def test_what_has_no_docstring_or_another_name_than_its_file_says_so(dvbench, refused, here: Path, monkeypatch) -> None:
+    (here / "loose_silent.py").write_text("class Mine:\n    pass\n")
+    said = dvbench("describe", "loose_silent:Mine")
+    assert (said.code, said.err) == (0, "")
+    assert said.out == "loose_silent:Mine (evaluator, loose_silent:Mine)\n\nloose_silent:Mine has no docstring.\n"
+    assert "is named 'loose_silent:Other'" in refused("describe", "loose_silent:Other")
+    monkeypatch.setattr("dvbench.cli.plugins.misnamed", lambda kind, name: UserError(f"{name} of {kind}"))
+    assert "near_mean of evaluators" in refused("describe", "near_mean")
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "suites"])

@@ -163,6 +163,16 @@ def test_a_strangers_package_is_found_file_by_file(stranger) -> None:
     assert actual["tiny_net"].summary == "Tiny."
 
 
+@pytest.mark.parametrize(("kind", "wanted"), [("evaluators", "class OddGap"), ("models", "function odd_gap")])
+def test_a_file_without_what_it_is_named_after_is_named(stranger, kind, wanted: str) -> None:
+    files = {"stranger_gaps/__init__.py": "", "stranger_gaps/odd_gap.py": "class OddGaps: ..."}
+    stranger("stranger_gaps", f"[dvbench.{kind}]\ngaps = stranger_gaps\n", files)
+    with pytest.raises(UserError, match=f"^stranger_gaps/odd_gap.py defines no {wanted}: "):
+        find(kind, "Odd-gap")
+    with pytest.raises(UserError, match="is named 'init'"):
+        find(kind, "init")
+
+
 def test_a_file_that_changes_or_is_added_is_seen(stranger, tmp_path: Path) -> None:
     points = "[dvbench.models]\nstranger_changing = stranger_changing\n"
     stranger("stranger_dist", points, {"stranger_changing/first.py": "def first(a): pass\n"})

@@ -9,8 +9,8 @@ import torch
 from opendataval.metrics import accuracy, neg_mse
 from opendataval.model.logistic_regression import LogisticRegression
 from opendataval.model.mlp import RegressionMLP
-from text_problems import TEXTS_ONLY
 from torch import nn
+from what_evaluators_take import CLASSES_ONLY, TEXTS_ONLY
 
 from dvbench.errors import UserError
 from dvbench.registry import entries
@@ -35,7 +35,6 @@ SHORT = {
     "dvrl": {"rl_epochs": 3}, "influence_subsample": {"models": 40}, "robust_volume_shapley": {"permutations": 2},
     "unlearning_shapley": {"sampling": {"permutations": 2}}, "warm_start_shapley": {"permutations": 2},
 }  # fmt: skip
-CLASSES_ONLY = {"class_wise_shapley", "knn_shapley", "lava", "threshold_knn_shapley", "warm_start_shapley"}
 NO_VALIDATION = [CHGShapley, GradientShapley, HardnessShapley, DataOob, RobustVolumeShapley, Random]
 RNG = np.random.default_rng(0)
 X, X_VALID = RNG.normal(size=(24, 3)), RNG.normal(size=(12, 3))

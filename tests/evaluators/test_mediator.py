@@ -29,8 +29,8 @@ from opendataval.model import (
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier
-from text_problems import TEXTS_ONLY
 from torch import nn
+from what_evaluators_take import CLASSES_ONLY, TEXTS_ONLY
 
 from dvbench.errors import UserError
 from dvbench.randomness import isolated_generators
@@ -54,7 +54,6 @@ BUDGETS = {
     "unlearning_shapley": {"method": METHOD, "utility": "log_loss", "sampling": {"permutations": 2}},
     "warm_start_shapley": {"permutations": 2},
 }
-NEED_CLASSES = {"class_wise_shapley", "knn_shapley", "lava", "threshold_knn_shapley", "warm_start_shapley"}
 REPLAY = {"adam_trac_in", "metagradient"}
 NEED_NETWORKS = REPLAY | {
     "chg_shapley", "gradient_shapley", "hardness_shapley", "hessian_influence", "in_run_data_shapley",
@@ -97,7 +96,7 @@ CASES = {
     "LogisticRegression, two classes": (2, lambda: LogisticRegression(4, 2), FIT, set()),
     "batch normalisation": (3, lambda: NormalisedMLP(4, 3), FIT, REPLAY),
     "LeNet": (3, lambda: LeNet(3), FIT | {"epochs": 10}, REPLAY | {"influence_function", "trac_in"}),
-    "RegressionMLP": (1, lambda: RegressionMLP(4), FIT, NEED_CLASSES),
+    "RegressionMLP": (1, lambda: RegressionMLP(4), FIT, CLASSES_ONLY),
     "scikit-learn": (3, lambda: ClassifierSkLearnWrapper(SklearnLogisticRegression, 3), {}, NEED_NETWORKS),
     "scikit-learn without weights": (
         3,
@@ -109,7 +108,7 @@ CASES = {
         1,
         lambda: RegressionSkLearnWrapper(Ridge),
         {},
-        NEED_CLASSES | NEED_NETWORKS,
+        CLASSES_ONLY | NEED_NETWORKS,
     ),
 }
 SHAPES = {"LeNet": [(1, 16, 16)]}

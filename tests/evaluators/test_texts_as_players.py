@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from games import shapley_by_definition
 from text_problems import HOW, TINY, a_text_problem
+from what_evaluators_take import NO_TEXTS
 
 from dvbench.errors import UserError
 from dvbench.execution.valuation import valuate_cell
@@ -27,11 +28,6 @@ FIT = {"epochs": HOW.epochs, "batch_size": HOW.batch_size, "lr": HOW.lr}
 UNLEARN = {"steps": 3, "batch_size": 4, "lr": 5e-3}
 METHOD = {"name": "gradient_ascent", **UNLEARN}
 SEED = 5
-NO_TEXTS = {
-    "adam_trac_in", "chg_shapley", "class_wise_shapley", "data_oob", "dvrl", "fw_shapley", "gradient_shapley",
-    "hardness_shapley", "knn_shapley", "lava", "metagradient", "robust_volume_shapley", "threshold_knn_shapley",
-    "warm_start_shapley",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

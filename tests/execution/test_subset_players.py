@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from changed_cells import with_problem
 from loose_scripts import made_up_cell, run_cell
-from text_problems import TEXTS_ONLY
+from what_evaluators_take import TEXTS_ONLY
 
 from dvbench.execution.valuation import valuate_cell
 from dvbench.problems.build import build_from_settings, build_problem

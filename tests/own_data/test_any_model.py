@@ -12,8 +12,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClas
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from text_problems import TEXTS_ONLY
 from torch import nn
+from what_evaluators_take import TEXTS_ONLY
 
 import dvbench
 from dvbench.errors import UserError

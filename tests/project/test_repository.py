@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from dvbench.execution.costs import published_costs
 from dvbench.execution.planning import make_plan
 from dvbench.execution.resume import unfinished
+from dvbench.registry import entries
 from dvbench.results import Store
 from dvbench.suite import load_suite
 from dvbench.version import __version__
@@ -248,6 +249,12 @@ def test_renames_are_seen_as_what_they_take_away(tmp_path):
     out = run(["git", "diff", "--raw", "-z", "--no-renames", "HEAD~1...HEAD"]).stdout
     with pytest.raises(ValueError, match=r"'code.py' is no file of the submission"):
         check_changes(out)
+
+
+def test_the_readme_counts_the_evaluators():
+    assert re.findall(r"dvbench has (\d+) evaluators", (ROOT / "README.md").read_text()) == [
+        str(len(entries("evaluators")))
+    ]
 
 
 @pytest.fixture

@@ -108,6 +108,30 @@ def test_what_cannot_be_packed(dvbench, results: Path, here: Path, words: tuple[
     assert not list(here.glob("*.zip"))
 
 
+def test_two_mistakes_are_said_at_once(dvbench, here: Path) -> None:
+    (here / "part.toml").write_text(TOML.replace("['Ada']", "[]"))
+    said = dvbench("submit", "nope", "--evaluator", TITLE, "--about", "part.toml")
+    assert said.code == 2
+    assert said.err.endswith("there is no folder nope; and part.toml: fill in authors\n")
+    (here / "results").mkdir()
+    said = dvbench("submit", "results", "--evaluator", TITLE, "--about", "part.toml")
+    assert "results has no results of" in said.err
+    assert said.err.endswith("; and part.toml: fill in authors\n")
+
+
+@pytest.mark.parametrize("docstring", ["", '    """Mine."""\n'])
+def test_an_evaluator_without_a_docstring_is_remarked_on(
+    dvbench, here: Path, results: Path, monkeypatch, docstring: str
+) -> None:
+    version = next(Store(results).results("quick")).evaluator_version
+    monkeypatch.setattr("dvbench.submission.pack.evaluator_version", lambda settings: version)
+    module, _, name = MINE.name.partition(":")
+    (here / f"{module}.py").write_text(f"class {name}:\n{docstring}    pass\n")
+    said = dvbench("submit", results, "--evaluator", MINE.name)
+    assert said.code == 0
+    assert (f"{MINE.name} has no docstring" in said.out) == (not docstring)
+
+
 def test_a_name_that_passes_for_another_is_not_packed(dvbench, here: Path) -> None:
     write(here / "results", made_up_files(2, MINE.model_copy(update={"label": "Data-Shapley"})))
     said = dvbench("submit", "results", "--evaluator", "Data-Shapley")

@@ -74,7 +74,8 @@ def test_the_right_one_is_right(tmp_path: Path) -> None:
         (
             "seeds =",
             "sedes = 1\nseeds =",
-            "the file: unknown key 'sedes'; allowed are name, version, description, seeds, problems, evaluators",
+            "the file: unknown key 'sedes'; allowed are name, version, description, seeds, problems, evaluators, "
+            "cell_timeout, roles, trials, unlearning, selection",
         ),
         (
             'dataset = "digits"',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from text_problems import TEXTS_ONLY
+from what_evaluators_take import TEXTS_ONLY
 
 from dvbench.execution.planning import make_plan, narrow
 from dvbench.execution.suite_checks import check_suite
