@@ -47,7 +47,8 @@ def _types(fit: Fit) -> str:
         if names:
             count = f"{len(names):,} {word}" if parts else plural(len(names), f"{word} column")
             width = sum(fit.encoders[name].width for name in names)
-            count += f" ({listed(names)})"
+            if kind != "number" or len(names) <= SHOWN:  # many numbers are rarely anything else
+                count += f" ({listed(names)})"
             parts.append(f"{count} -> {plural(width, made)}" if made else count)
     if fit.left_out:
         names = [f"{name}: {reason}" for name, reason in fit.left_out.items()]
