@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from dvbench.errors import UserError
+from dvbench.registry import suite_files
 from dvbench.results import Plan, Store, Submission
 from dvbench.results.store import PLAN
+from dvbench.suite import load_suite
 
 
 def results_store(results: Path) -> Store:
@@ -55,3 +57,12 @@ def merged_plan(store: Store, suite: str) -> Plan:
     order = {cell.key: None for plan in plans for cell in plan.cells}
     trials = own.trials if own is not None else None
     return first.model_copy(update={"cells": tuple(cells[key] for key in order), "trials": trials})
+
+
+def seeds_of_suite(suite: str, version: int) -> int:
+    """Return the number of seeds of an installed suite, of which results may have a part; 0 if it is not known."""
+    try:
+        known = load_suite(suite) if suite in suite_files() else None
+    except UserError:
+        return 0
+    return len(known.seeds) if known is not None and known.version == version else 0

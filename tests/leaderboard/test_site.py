@@ -20,7 +20,8 @@ from leaderboard.descriptions import describe
 from leaderboard.index import ScoreCurves
 from leaderboard.site.assets import assets
 from leaderboard.site.catalogue import slug
-from leaderboard.site.payloads import SeedCurves, charts, script, short, suite_data
+from leaderboard.site.payloads import SeedCurves, charts, script, suite_data
+from leaderboard.site.rounding import short
 from leaderboard.statistics import suite_statistics
 from leaderboard.tables import COSTS_IN_WORDS, RANKS_IN_WORDS, SCORES_IN_WORDS
 

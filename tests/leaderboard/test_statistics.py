@@ -240,10 +240,12 @@ def test_the_board_shows_what_fresh_seeds_have_shown(write, tmp_path):
     page = (tmp_path / "site/small/index.html").read_text()
     assert '<span class="mark re-run on fresh seeds">re-run on fresh seeds</span> <small>gap 0.050</small>' in page
     assert '<span class="alarm">gap 0.500</span>' in page
+    assert "It is red (⚠ in Markdown) if" in page
     assert "(gap 0.050, at most 0.050 in f on p)" in (tmp_path / "site/small.md").read_text()
     about = (tmp_path / "site/small/evaluators/B.html").read_text()
     assert "<h2>Fresh seeds</h2>" in about
     assert "&lt;b&gt;secret" in about
     assert "&lt;i&gt;boom" in about
-    assert "<td>0.900</td><td>0.400</td><td>0.500</td>" in about
+    assert '<td>0.900, n = 1</td><td>0.400, n = 1</td><td><span class="alarm">0.500</span></td>' in about
+    assert "gave 1 fresh seed." in about
     assert "Fresh seeds" not in (tmp_path / "site/small/evaluators/C.html").read_text()

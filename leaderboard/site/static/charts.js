@@ -158,7 +158,7 @@ const charts = (() => {
   }
 
   // Points of mean ranks over seconds: those that no other one beats in both are labelled, and the others are grey.
-  function qualityAndCost(all, element) {
+  function qualityAndCost(all, element, seconds) {
     const points = all.filter(({ seconds }) => seconds > 0);
     const front = [...points].sort((a, b) => a.seconds - b.seconds || a.y - b.y).filter((each, i, sorted) => sorted.slice(0, i).every((other) => other.y > each.y));
     const rest = points.filter((each) => !front.includes(each));
@@ -180,7 +180,7 @@ const charts = (() => {
       ],
       annotations: labels(front, points, x, y, frame),
       margin, width: element.clientWidth, height: element.clientHeight,
-      xaxis: { type: "log", range: x, automargin: false, title: { text: "seconds of a valuation" } }, yaxis: { range: [y[1], y[0]], automargin: false, title: { text: "mean rank (1 is best)" } },
+      xaxis: { type: "log", range: x, automargin: false, title: { text: seconds } }, yaxis: { range: [y[1], y[0]], automargin: false, title: { text: "mean rank (1 is best)" } },
     };
   }
 

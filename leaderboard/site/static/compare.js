@@ -28,12 +28,12 @@
       const row = (title, texts) => element("tr", { class: "whole" }, element("th", { scope: "row" }, title), ...texts.map((text) => element("td", {}, text)));
       const ranks = names.map((name) => {
         const entry = overall.get(positions.get(name));
-        if (!entry) return "not ranked";
+        if (!entry?.interval) return "not ranked";
         const [low, high] = entry.interval;
         return `${low === high ? low : `${low}-${high}`} of ${overall.size}, tier ${entry.tier}`;
       });
       const seconds = names.map((name) => number(rankings.seconds(data, columns(), positions.get(name)), 2) || "–");
-      return [row("rank in the suite", ranks), row("seconds of a valuation", seconds)];
+      return [row("rank in the suite", ranks), row(find("#side-by-side").dataset.seconds, seconds)];
     }
 
     const columns = () => data.columns.filter((column) => !problem.value || data.problems[column.problem].name === problem.value);
