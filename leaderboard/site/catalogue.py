@@ -213,6 +213,7 @@ def _task(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
         "title": title("tasks", name, description),
         "description": description,
         "headline": _headline(description),
+        "has_ceiling": "Its ceiling" in " ".join(description.paragraphs),
         "boards": boards,
         "metric": first["metric"],
         "up": first["up"],

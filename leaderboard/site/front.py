@@ -9,6 +9,7 @@ problems and seeds.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -173,8 +174,11 @@ def in_sections(cards: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[st
     return [(name, those) for name, those in found if those]
 
 
-def findings(results: Path) -> list[str]:
+def findings(results: Path) -> list[dict[str, str]]:
     """Read the first sentences of the first items that docs/findings.md beside the results lists, if it is there.
+
+    Each is a ``text`` with the ``anchor`` of the section that it links to, and the ``suite`` whose results the numbers
+    there are computed from most often; both are empty where there is none.
 
     A file of that name whose numbers are not computed from results (see `leaderboard.evidence`) is left out, and one
     about suites that are not among these results.
@@ -186,9 +190,19 @@ def findings(results: Path) -> list[str]:
     named = set(re.findall(r'<!--[=!#][^>]*?\("([\w-]+)"', text))
     if not all((results / name / PLAN).is_file() for name in named):
         return []
-    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
-    items = re.findall(r"^- (.+(?:\n  .+)*)", plain, flags=re.MULTILINE) if "<!--= " in text else []
-    return [re.split(r"(?<=[^A-Z\s.][.?]) (?=[A-Z])", " ".join(item.split()))[0] for item in items[:FINDINGS]]
+    items = re.findall(r"^- (.+(?:\n  .+)*)", text, flags=re.MULTILINE) if "<!--= " in text else []
+    return [_finding(item, text) for item in items[:FINDINGS]]
+
+
+def _finding(item: str, text: str) -> dict[str, str]:
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", re.sub(r"<!--.*?-->", "", item, flags=re.DOTALL))
+    first = re.split(r"(?<=[^A-Z\s.][.?]) (?=[A-Z])", " ".join(plain.split()))[0]
+    linked = re.search(r"\]\(#([\w-]+)\)", item)
+    anchor = linked[1] if linked else ""
+    sections = re.findall(r"^##+ (.+)\n((?:(?!##).*\n?)*)", text, flags=re.MULTILINE)
+    of_section = [body for heading, body in sections if re.sub(r"[^\w]+", "-", heading.lower()).strip("-") == anchor]
+    suites = Counter(re.findall(r'<!--[=!#][^>]*?\("([\w-]+)"', "".join([item, *of_section])))
+    return {"text": first, "anchor": anchor, "suite": suites.most_common(1)[0][0] if suites else ""}
 
 
 def latest(results: Path, cards: Sequence[dict[str, Any]]) -> str:

@@ -55,6 +55,7 @@ from leaderboard.tables import (
     share,
 )
 from leaderboard.text import clean
+from leaderboard.wording import noise_in_words
 
 CELLS = ["evaluator", "problem", "seed", "id", "status", "mark", "kind", "name", "params", "dataset", "machine"]
 CELLS += ["object_version", "problem_kind"]
@@ -71,7 +72,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals |= {"number": number, "clean": clean}
+    templates.globals |= {"number": number, "clean": clean, "noise_in_words": noise_in_words}
     words = {
         "costs": COSTS_IN_WORDS,
         "seconds": SECONDS_IN_WORDS,

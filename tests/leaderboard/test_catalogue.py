@@ -53,6 +53,7 @@ def test_several_settings_of_a_method_share_a_cost():
 def test_a_task_has_its_random_values_and_everybody_in_order(site):
     page = text_of(site / "about/tasks/f.html")
     assert "0.500 in first, 0.500 in second" in page
+    assert "Ceiling none: no training is repeated for it." in page
     assert re.search(r"A 1 1 0.900 B 2 .* C 3 .* D 4 .* random random 0.500", page)
 
 

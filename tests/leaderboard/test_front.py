@@ -126,13 +126,16 @@ def test_kinds_of_data(dataset, kind, expected):
 def test_findings_beside_the_results_are_the_first_sentences(store, tmp_path):
     assert front.findings(store.root) == []
     (store.root.parent / "docs").mkdir()
-    text = "# Findings\n\nIntro.\n\n- **LAVA** has 0.93<!--= x -->\n  in [quick](q.md). More.\n"
-    text += "- Is <b>it</b>? No.\n\nEnd.\n"
+    text = "# Findings\n\nIntro.\n\n- **LAVA** has 0.93<!--= x -->\n  in [quick](#the-board). More.\n"
+    text += '- Is <b>it</b>? No.\n\n## The board\n\nIt has 4<!--= evaluators("small") -->.\n'
     path = store.root.parent / "docs/findings.md"
-    path.write_text(text.replace("<!--= x -->", ""))
+    path.write_text(text.replace("<!--= ", "<!-- "))
     assert front.findings(store.root) == []  # a file of somebody else
     path.write_text(text)
-    assert front.findings(store.root) == ["LAVA has 0.93 in quick.", "Is <b>it</b>?"]
+    assert front.findings(store.root) == [
+        {"text": "LAVA has 0.93 in quick.", "anchor": "the-board", "suite": "small"},
+        {"text": "Is <b>it</b>?", "anchor": "", "suite": ""},
+    ]
     of_another_suite = text + '\nThere it has 1<!--= seeds("elsewhere") -->.\n'
     path.write_text(of_another_suite)
     assert front.findings(store.root) == []
@@ -140,7 +143,10 @@ def test_findings_beside_the_results_are_the_first_sentences(store, tmp_path):
     build(store.root, tmp_path / "site", docs="docs")
     page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
     assert "Is &lt;b&gt;it&lt;/b&gt;?" in page
-    assert 'href="docs/findings/index.html"' in page
+    assert 'href="docs/findings/index.html#the-board"' in page
+    build(store.root, tmp_path / "alone")
+    page = (tmp_path / "alone/index.html").read_text(encoding="utf-8")
+    assert '<a href="small/index.html#goals">Evidence: small</a>' in page
 
 
 def test_the_data_of_the_chooser_are_those_of_the_views(store, views, tmp_path):

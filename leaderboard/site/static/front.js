@@ -18,6 +18,7 @@
       const list = possible();
       fields.suite.replaceChildren(...list.map(({ suite }) => element("option", { value: suite }, suite)));
       if (list.some(({ suite }) => suite === wanted)) fields.suite.value = wanted;
+      fields.suite.parentElement.hidden = !list.length;
       remember(Object.fromEntries(names.map((name) => [name, fields[name].value])));
       show(list.find(({ suite }) => suite === fields.suite.value));
     }
@@ -57,5 +58,6 @@
     update(state.get("suite") || "");
     const unknown = wanted.filter(([name, value]) => !names.includes(name) || fields[name].value !== value);
     if (unknown.length) find("#status").prepend(`Not known here, and left out: ${unknown.map((pair) => pair.join("=")).join(", ")}. `);
+    remember(Object.fromEntries(unknown.filter(([name]) => !names.includes(name)).map(([name]) => [name, ""])));
   };
 })();

@@ -109,10 +109,11 @@ window.dvbench = (() => {
       find("#separable").textContent = chosen.filtered ? order.size < 2 ? "" : `${separable} of ${order.size - 1} neighbouring ranks are separable.` : unfiltered;
       const problems = new Set(chosen.columns.map((column) => column.problem)).size;
       find("#status").textContent = chosen.filtered
-        ? `${order.size} ${methods} ranked among each other in ${chosen.columns.length} problem-task pairs of ${problems} problems.` + (order.size ? "" : " No score is left: remove a filter.")
-        : `${rows.length > 1 ? `All ${rows.length} ${methods}` : `One of the ${methods}`} in all ${data.columns.length} problem-task pairs.`;
+        ? `${order.size} ${methods} ranked among each other in ${chosen.columns.length} problem-task ${chosen.columns.length === 1 ? "pair" : "pairs"} of ${problems} ${problems === 1 ? "problem" : "problems"}.` + (order.size ? "" : " No score is left: remove a filter.")
+        : `${rows.length > 1 ? `All ${rows.length} ${methods}` : `One ${form.getAttribute("data-method")}`} in all ${data.columns.length} problem-task pairs.`;
       const wrong = unknown().map(([name, value]) => `${name}=${value}`).join(", ");
       if (wrong) find("#status").prepend(`Not known here, and left out: ${wrong}. `);
+      remember(Object.fromEntries(unknown().map(([name]) => [name, ""])));
       if (chosen.filtered && !order.size) {
         const back = element("button", { type: "button" }, "Remove all filters");
         back.addEventListener("click", () => form.reset());
