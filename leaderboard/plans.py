@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from dvbench.errors import UserError
 from dvbench.registry import suite_files
 from dvbench.results import Plan, Store, Submission
 from dvbench.results.store import PLAN
-from dvbench.suite import load_suite
 
 
 def results_store(results: Path) -> Store:
@@ -61,8 +61,10 @@ def merged_plan(store: Store, suite: str) -> Plan:
 
 def seeds_of_suite(suite: str, version: int) -> int:
     """Return the number of seeds of an installed suite, of which results may have a part; 0 if it is not known."""
+    path = suite_files().get(suite)
     try:
-        known = load_suite(suite) if suite in suite_files() else None
-    except UserError:
+        known = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         return 0
-    return len(known.seeds) if known is not None and known.version == version else 0
+    seeds = known.get("seeds")
+    return len(seeds) if known.get("version") == version and isinstance(seeds, list) else 0
