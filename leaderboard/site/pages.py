@@ -290,7 +290,7 @@ def _fresh(run: FreshRun | None) -> dict[str, Any]:
         (
             score.problem,
             score.task.replace("_", " "),
-            f"{score.metric} {arrow(score.higher_is_better)}",
+            f"{score.metric.replace('_', ' ')} {arrow(score.higher_is_better)}",
             *map(_mean_of_seeds, (score.claimed, score.fresh)),
             Entry("", alarm=_gap(score)) if score.doubt else Entry(_gap(score)),
         )
@@ -301,11 +301,16 @@ def _fresh(run: FreshRun | None) -> dict[str, Any]:
 
 
 def _gap(score: FreshScore) -> str:
-    return "" if score.gap is None else number(round(score.gap, 3))  # a difference of scores with three decimals
+    return "" if score.gap is None else _rounded(score.gap)
+
+
+def _rounded(value: float) -> str:
+    """Write three decimals, also of what is nearly 0: only clear gaps matter beside these."""
+    return number(round(value, 3))
 
 
 def _mean_of_seeds(scores: Sequence[float]) -> str:
-    return f"{number(fmean(scores))}, n = {len(scores)}" if scores else ""
+    return f"{_rounded(fmean(scores))}, n = {len(scores)}" if scores else ""
 
 
 def _metrics(scores: list[dict[str, Any]], kinds: dict[str, str]) -> list[dict[str, Any]]:

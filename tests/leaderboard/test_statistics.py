@@ -207,6 +207,7 @@ def test_the_board_shows_what_fresh_seeds_have_shown(write, tmp_path):
     from dvbench.results import FreshRun, FreshScore, Verified, VerifiedCell
     from leaderboard.build import build
     from leaderboard.index import open_index
+    from leaderboard.site.pages import _mean_of_seeds
     from leaderboard.tables import Entry, gaps, marks
 
     store = write({("p", name, 0): {"f": 0.9} for name in "ABC"})
@@ -227,6 +228,7 @@ def test_the_board_shows_what_fresh_seeds_have_shown(write, tmp_path):
         cells = {"p/seed-0": VerifiedCell.model_validate({"sha256": sha256, "how": how})}
         store.write_verified(Verified(suite="small", evaluator=name, dvbench_version="0", cells=cells, fresh=run))
 
+    assert _mean_of_seeds([-2e-8]) == "0.000, n = 1"  # as other scores: without an exponent
     record("A", "re-run on fresh seeds", 0.85, hashes["A"])
     record("B", "re-run", 0.4, hashes["B"])  # it got no mark, but its gap is shown
     record("C", "re-run on fresh seeds", 0.9, "0" * 64)  # of other results
