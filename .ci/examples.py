@@ -70,7 +70,7 @@ def examples(base: str) -> dict[str, Any]:
 def _open_table(number: int) -> dict[str, Any]:
     metadata = json.loads((mirror_folder() / "openml" / str(number) / "metadata.json").read_bytes())
     name = metadata["name"].replace("_", " ")
-    named = {"name": name[:1].upper() + name[1:]}
+    named = {"name": name[:1].upper() + name[1:], "size": _size(metadata)}
     who, _, licence = metadata["licence"].partition(": ")
     if licence != "CC BY 4.0":
         return named | {"withheld": "Its authors state no licence."}
@@ -78,6 +78,13 @@ def _open_table(number: int) -> dict[str, Any]:
     columns = [table.target, *(name for name in table.frame.columns if name != table.target)]
     rows = table.frame[columns[:COLUMNS]].iloc[:ROWS].to_numpy(dtype=object)
     return named | {"licence": f"{licence}, as {who} says"} | _table(columns, rows)
+
+
+def _size(metadata: dict[str, Any]) -> str:
+    """Say what the mirror's table holds, which is the one that results are computed with."""
+    classes = len(metadata.get("classes") or ())
+    predicted = f"{classes} classes" if metadata["task"] == "classification" else "a number to predict"
+    return f"{metadata['rows']:,} rows, {metadata['features']} columns besides the target, {predicted}"
 
 
 def _breast_cancer() -> dict[str, Any]:

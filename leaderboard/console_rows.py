@@ -42,12 +42,11 @@ def rows_for_console(suite: SuiteScores) -> tuple[list[str], list[list[str]]]:
             }
         )
     overall = statistics.overall(scores, suite.roles)
-    alone = (overall["role"] == "").sum() < 2
     counts = [count for count in COUNTS[1:] if overall[count].any()]
     rows = [
         [
             row["evaluator"],
-            "" if alone else rank_interval(row),
+            rank_interval(row),
             *(column.get(row["evaluator"], "") for column in means),
             "" if math.isnan(seconds[row["evaluator"]]) else f"{seconds[row['evaluator']]:.1f}",
             *(str(row[count]) for count in counts),

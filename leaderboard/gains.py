@@ -88,6 +88,13 @@ def gains(scores: pd.DataFrame, cost: pd.DataFrame, roles: Mapping[str, str]) ->
     return Gains(table, columns, len(scores.loc[~bounded].drop_duplicates(COLUMN)), observations)
 
 
+def against_random(row: Mapping[str, float]) -> str:
+    """Say where an evaluator is worse than random values, or not shown to be better; empty if it is better."""
+    if not row["gain_low"] <= 0:
+        return ""
+    return "worse than random" if row["gain_high"] < 0 else "not shown to be better than random"
+
+
 def on_front(gain: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     """Tell who is on the Pareto front: better than random, and nobody who takes no longer gains more.
 

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from leaderboard import tables
-from leaderboard.gains import Gains
+from leaderboard.gains import Gains, against_random
 from leaderboard.goals import IN_WORDS, GoalView, goal_view, suite_goals
 from leaderboard.statistics import records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.text import clean
 from leaderboard.tiers import FEWEST
 
-GOALS_IN_WORDS = (
+OF_COLUMNS = {  # what is explained where a table has the column
+    "gain": (
+        "Gain: the score minus that of random values in the same problem, task and seed, in the unit of the metrics, "
+        "averaged over tasks and problems, with a 95% bootstrap interval over problems and their seeds; failed and "
+        "missing scores count as the worst ones."
+    ),
+    "share of the best": (
+        "Share of the best: random values have 0%, and the best evaluator of each seed 100% on average; at least -100%."
+    ),
+    "front": (
+        "Front: the probability that nobody who takes no longer gains more, and that it gains more than random values, "
+        "in the same draws. An interval is that of one evaluator; it does not say whether two differ, which tiers do."
+    ),
+}
+RANKS_BY_GOAL = (
     "By goal: ranks and tiers are those of the tasks of the goal alone. The column of a task has the mean of its "
-    "metric over seeds, then over problems. Gain: the score minus that of random values in the same problem, task and "
-    "seed, in the unit of the metrics, averaged over tasks and problems, with a 95% bootstrap interval over problems "
-    "and their seeds; failed and missing scores count as the worst ones. Share of the best: random values have 0%, "
-    "and the best evaluator of each seed 100% on average; at least -100%. Front: the probability that nobody who "
-    "takes no longer gains more, and that it gains more than random values, in the same draws. An interval is that of "
-    "one evaluator; it does not say whether two differ, which tiers do."
+    "metric over seeds, then over problems."
 )
+GOALS_IN_WORDS = " ".join([RANKS_BY_GOAL, *OF_COLUMNS.values()])
 CERTAIN = 0.5  # probability from which on an evaluator is shown as one of the front
 
 
@@ -53,6 +63,12 @@ class GoalTable:
 def goal_tables(suite: SuiteScores) -> tuple[GoalTable, ...]:
     """Make the table of every goal that a suite has a score for."""
     return tuple(_goal_table(goal_view(suite, goal)) for goal in suite_goals(suite))
+
+
+def goals_in_words(goals: Iterable[GoalTable]) -> str:
+    """Explain the columns that tables have; empty without a table."""
+    shown = {entry.text for goal in goals for entry in goal.table.header}
+    return " ".join([RANKS_BY_GOAL, *(text for name, text in OF_COLUMNS.items() if name in shown)]) if shown else ""
 
 
 def gain(row: dict[str, Any]) -> str:
@@ -94,7 +110,7 @@ def _columns(view: GoalView) -> list[tuple[tables.Entry, Callable[[dict[str, Any
             entry("evaluator"),
             lambda row: entry(row["evaluator"], best=row["tier"] == 1 and row["n_ok"] > 0, note=row["role"]),
         ),
-        (entry("tier"), lambda row: entry("" if row["role"] else f"{row['tier']:.0f}")),
+        (entry("tier"), lambda row: entry("" if row["role"] else tables.number(row["tier"], 0))),
         (entry("rank"), lambda row: entry(tables.rank_interval(row))),
     ]
     for task, (metric, up) in view.tasks.items():
@@ -116,10 +132,7 @@ def _columns(view: GoalView) -> list[tuple[tables.Entry, Callable[[dict[str, Any
 
 
 def _gain_entry(row: dict[str, Any]) -> tables.Entry:
-    """Say where an evaluator is worse than random values, or not shown to be better."""
-    note = ""
-    if not row["role"] and row["gain_low"] <= 0:
-        note = "worse than random" if row["gain_high"] < 0 else "not shown to be better than random"
+    note = "" if row["role"] else against_random(row)
     return tables.Entry(gain(row), note=note)
 
 

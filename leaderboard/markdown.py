@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
+from leaderboard.goal_tables import GoalTable, goals_in_words
 from leaderboard.tables import (
     CEILING_IN_WORDS,
     COSTS_IN_WORDS,
@@ -35,7 +35,7 @@ def render(tables: SuiteTables, goals: Sequence[GoalTable] = ()) -> str:
     parts += [f"- {escape(remark)}" for remark in tables.remarks]
     parts += [
         _table(tables.overall),
-        f"**{tables.separable}**",
+        f"**{tables.separable}**" if tables.separable else "",
         f"{RANKS_IN_WORDS} Mean ranks are over seeds, tasks and problems, of which each has the same weight. Failed "
         "and missing scores are ranked last. Normalised: random values have 0 and the best of each seed 1 on average; "
         "at least -1. Mean seconds: of a valuation, medians over seeds, then means over problems. Scores are *claimed* "
@@ -47,7 +47,7 @@ def render(tables: SuiteTables, goals: Sequence[GoalTable] = ()) -> str:
         parts.append(FRESH_IN_WORDS)
     for goal in goals:
         parts += [_table(goal.table), goal.separable]
-    parts += [GOALS_IN_WORDS] if goals else []
+    parts.append(goals_in_words(goals))
     parts += [_table(table) for table in tables.problems]
     parts += [f"{SCORES_IN_WORDS} The best is **bold**."]
     if tables.has_ceilings:

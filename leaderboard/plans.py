@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 from dvbench.errors import UserError
+from dvbench.registry import suite_files
 from dvbench.results import Plan, Store, Submission
 from dvbench.results.store import PLAN
 
@@ -55,3 +57,14 @@ def merged_plan(store: Store, suite: str) -> Plan:
     order = {cell.key: None for plan in plans for cell in plan.cells}
     trials = own.trials if own is not None else None
     return first.model_copy(update={"cells": tuple(cells[key] for key in order), "trials": trials})
+
+
+def seeds_of_suite(suite: str, version: int) -> int:
+    """Return the number of seeds of an installed suite, of which results may have a part; 0 if it is not known."""
+    path = suite_files().get(suite)
+    try:
+        known = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return 0
+    seeds = known.get("seeds")
+    return len(seeds) if known.get("version") == version and isinstance(seeds, list) else 0

@@ -132,7 +132,8 @@ def ranked(scores: pd.DataFrame, roles: Mapping[str, str] = MappingProxyType({})
         ``first`` to ``last`` and ``tier`` (see `leaderboard.tiers`), ``evaluator``, ``role`` (empty for what is
         ranked), ``mean_rank``, ``normalised`` (see `normalise`), and the numbers of its planned scores that are ok,
         failed, missing and declined: ``n_ok``, ``n_failed``, ``n_missing``, ``n_declined``. Rows with a role follow,
-        without ranks; one is `NARROW`, of evaluators that decline more than half of the scores.
+        without ranks; one is `NARROW`, of evaluators that decline more than half of the scores. One evaluator alone has
+        neither rank nor tier.
     tiers : Tiers
 
     Notes
@@ -156,7 +157,11 @@ def ranked(scores: pd.DataFrame, roles: Mapping[str, str] = MappingProxyType({})
     # Averages of equal ranks can differ in their last bits, and would then not tie.
     frame.insert(0, "rank", frame["mean_rank"].round(9).rank(method="min"))
     frame.insert(2, "role", [roles.get(name, "") for name in frame["evaluator"]])
-    return frame.sort_values(["rank", "evaluator"], ignore_index=True), separation
+    # One evaluator alone has no rank, and stands above the reference rows too.
+    frame = frame.sort_values(
+        ["role", "rank", "evaluator"], key=lambda each: each != "" if each.name == "role" else each
+    )
+    return frame.reset_index(drop=True), separation
 
 
 def equally_weighted(scores: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -198,7 +203,7 @@ def seed_ranks(scores: pd.DataFrame, roles: Mapping[str, str] = MappingProxyType
     groups = (-upwards(scores))[counted].groupby(keys)
     ranks, size = groups.rank(method="average", na_option="bottom"), groups.transform("size")
     stretched = 1 + (ranks - 1) * (field - 1) / (size - 1).where(size > 1)
-    return ranks.where(size == field, stretched).reindex(scores.index)
+    return ranks.where((size == field) & (field > 1), stretched).reindex(scores.index)
 
 
 def normalise(scores: pd.DataFrame, roles: Mapping[str, str]) -> pd.Series:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from dvbench.results.submissions import CLEAR_GAP
 from leaderboard import statistics
 from leaderboard.intervals import IN_WORDS
 from leaderboard.statistics import SuiteStatistics, records
@@ -48,12 +49,12 @@ CEILING_IN_WORDS = (
     "above 100% is possible, because the references of both trainings are noisy."
 )
 COSTS_IN_WORDS = "Cost of the valuation without scoring, medians over the seeds whose valuation is ok."
-SECONDS_IN_WORDS = (
-    "Processor seconds of a valuation, or seconds of a GPU; medians over seeds, then means over problems."
-)
+SECONDS_IN_WORDS = "Processor seconds, or seconds of a GPU; medians over seeds, then means over problems."
 FRESH_IN_WORDS = (
     "Re-run on fresh seeds: the evaluator was also run on problems of seeds that nobody could know. The gap says by "
-    "how much its claimed scores are better than its fresh ones, on average over problems and tasks."
+    "how much its claimed scores are better than its fresh ones, on average over problems and tasks. It is red (⚠ in "
+    f"Markdown) if, in one problem and task or more, the gap is above {CLEAR_GAP:g} and every claimed score is better "
+    "than every fresh one, or if the evaluator failed on a fresh seed."
 )
 CSV_COLUMNS = [
     *("problem", "task", "metric", "evaluator", "mean", "low", "high", "rank", *COUNTS),
@@ -199,7 +200,9 @@ def rank_interval(row: Mapping[str, Any]) -> str:
 
 
 def separable(tiers: Tiers) -> str:
-    """Say how many neighbouring ranks the data tell apart, and what that holds for."""
+    """Say how many neighbouring ranks the data tell apart, and what that holds for; nothing of one rank or none."""
+    if not tiers.neighbours:
+        return ""
     said = f"{tiers.separable} of {tiers.neighbours} neighbouring ranks are separable."
     if tiers.table["tier"].max() > 1:
         said += " Evaluators further apart can differ: the first of a tier is worse than the first of the one before."
@@ -255,7 +258,7 @@ def _overall_table(numbers: SuiteStatistics, marks: dict[str, str], gaps: dict[s
     for row in records(numbers.ranking[numbers.ranking["role"] == ""]):
         entries = [
             Entry(row["evaluator"], best=row["tier"] == 1 and row["n_ok"] > 0),
-            Entry(f"{row['tier']:.0f}"),
+            Entry(number(row["tier"], 0)),
             Entry(rank_interval(row)),
             Entry(number(row["mean_rank"], 2)),
             Entry(number(row["normalised"], 2)),

@@ -55,9 +55,9 @@ def tiers(ranks: pd.DataFrame) -> Tiers:
     ----------
     ranks : pandas.DataFrame
         One row per (problem, seed), with the evaluator's ranks, averaged over tasks, in the columns; NaN where an
-        evaluator does not apply.
+        evaluator does not apply. One evaluator alone has no tier.
     """
-    if ranks.empty:
+    if ranks.shape[1] < 2:  # nothing to compare
         return Tiers(pd.DataFrame({"first": [], "last": [], "tier": []}), 0, 0, "problems")
     problem = ranks.index.get_level_values(0)
     by_problem = ranks.groupby(problem).mean()

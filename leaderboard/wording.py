@@ -1,13 +1,18 @@
-"""Words for captions, made from the results: who the players are, and what utility is."""
+"""Words for captions and pages, made from the results: who the players are, what utility is, and what noise is."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from dvbench.settings import Groups
 from leaderboard.exhibit import SuiteResults
 from leaderboard.text import clean
 
+NOISE = re.compile(
+    r"(?P<kind>labels|features)(?P<rate>[0-9.]+)(x(?P<sigma>[0-9.]+))?(-(?P<draw>any|next|graded))?(?P<validation>-validation)?"
+)
+DRAWS = {"any": "to any class", "next": "to the next class, in every second class", "graded": "more in some subsets"}
 UTILITIES = {
     "classification": "accuracy",
     "regression": "negative mean squared error",
@@ -41,3 +46,14 @@ def _players(groups: Groups | None) -> str:
 
 def _alternatives(words: Iterable[str]) -> str:
     return ", or ".join(dict.fromkeys(words))
+
+
+def noise_in_words(noise: str) -> str:
+    """Say what a short form of noise means, such as ``labels0.2-next``; one that is not known stays as it is."""
+    match = NOISE.fullmatch(noise)
+    if match is None:
+        return "no noise" if noise == "clean" else noise
+    said = [f"{float(match['rate']):.0%} {match['kind']} {'flipped' if match['kind'] == 'labels' else 'disturbed'}"]
+    said += [f"with {match['sigma']} standard deviations"] if match["sigma"] else []
+    said += [DRAWS[match["draw"]]] if match["draw"] else []
+    return ", ".join([*said, *(["also for validation"] if match["validation"] else [])])

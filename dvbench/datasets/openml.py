@@ -21,10 +21,11 @@ def openml(id: int | None = None, group: str | None = None, standardise: bool = 
     """OpenML: a table of OpenML, named by its id; classification or regression.
 
     On the command line and in suites it is written ``openml:ID``, such as ``openml:1489``. An id stands for one version
-    of a table, which does not change. Licence, source and authors are on its page, https://www.openml.org/d/ID, and in
-    the mirror in ``openml/ID/metadata.json``, which also says in what the mirror's table differs from OpenML's. The
-    column to predict is OpenML's default target. Columns are read like those of a file: categories become indicators,
-    missing numbers the median of their column, and columns that only number the rows are left out.
+    of a table, which does not change. Source and authors are on its page, https://www.openml.org/d/ID, with a licence
+    if the authors state one. In the mirror they are in ``openml/ID/metadata.json``, which also says in what the
+    mirror's table differs from OpenML's. The column to predict is OpenML's default target. Columns are read like those
+    of a file: categories become indicators, missing numbers the median of their column, and columns that only number
+    the rows are left out.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         "unlearned) and peak memory, which is the growth of the process plus what was allocated on the GPU. An "
         "evaluator with a failed or missing valuation has no cost."
     )
-    figures = {"": _draw(table)} if len(table) > 1 else {}  # one alone has the rank 1
+    figures = {"": _draw(table)} if len(table) > 1 else {}  # one alone has no rank
     return [Exhibit("cost_and_quality", "Cost against quality", caption, table, figures)]
 
 

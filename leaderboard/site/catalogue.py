@@ -28,6 +28,11 @@ METHODS: dict[Kind, str] = {
     "selection": "selection strategy",
 }
 PLURALS = {"evaluators": "Evaluators", "unlearning": "Unlearning methods", "selection": "Selection strategies"}
+SECONDS_OF: dict[Kind, str] = {
+    "evaluators": "seconds of a valuation",
+    "unlearning": "seconds to unlearn each player in turn",
+    "selection": "seconds of training with selection",
+}
 OPEN_ML = "https://www.openml.org/d/{}"
 QUARTER = 0.25  # of the places of a task, which count as its first and its last ones
 FEWEST = 4  # ranked methods, of which there is a first and a last quarter
@@ -105,6 +110,7 @@ def _method(kind: Kind, name: str, rows: list[dict[str, Any]], digests: Iterable
     return {
         "kind": METHODS[kind],
         "plural": PLURALS[kind],
+        "seconds_of": SECONDS_OF[kind],
         "name": name,
         "title": title(kind, name, description),
         "description": description,
@@ -138,8 +144,8 @@ def judgement(place: dict[str, Any]) -> str:
     return "weak" if place["place"] > place["of"] * (1 - QUARTER) else ""
 
 
-def _tasks_judged(places: list[dict[str, Any]], wanted: str) -> list[tuple[str, str, bool]]:
-    """List each task of a judgement with its suites, and whether a difference of tiers shows it in one of them."""
+def _tasks_judged(places: list[dict[str, Any]], wanted: str) -> list[tuple[str, list[tuple[str, bool]]]]:
+    """List each task of a judgement with its places, and whether a difference of tiers shows each of them."""
     tasks: dict[str, list[dict[str, Any]]] = {}
     for place in places:
         if place["judgement"] == wanted and place["evaluator"] == places[0]["evaluator"]:
@@ -147,10 +153,13 @@ def _tasks_judged(places: list[dict[str, Any]], wanted: str) -> list[tuple[str, 
     return [
         (
             task,
-            ", ".join(f"{place['place']:.0f} of {place['of']} in {place['suite']}" for place in each),
-            any(
-                place["tiers"] > 1 and place["tier"] == (1 if wanted == "strong" else place["tiers"]) for place in each
-            ),
+            [
+                (
+                    f"{place['place']:.0f} of {place['of']} in {place['suite']}",
+                    place["tiers"] > 1 and place["tier"] == (1 if wanted == "strong" else place["tiers"]),
+                )
+                for place in each
+            ],
         )
         for task, each in tasks.items()
     ]
@@ -204,6 +213,7 @@ def _task(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
         "title": title("tasks", name, description),
         "description": description,
         "headline": _headline(description),
+        "has_ceiling": "Its ceiling" in " ".join(description.paragraphs),
         "boards": boards,
         "metric": first["metric"],
         "up": first["up"],

@@ -29,6 +29,8 @@ class Examples(Strict):
     ----------
     name : str
         Of a table of OpenML.
+    size : str
+        Of a table of OpenML: its rows, columns and classes.
     licence : str
         That allows to show them.
     withheld : str
@@ -44,6 +46,7 @@ class Examples(Strict):
     """
 
     name: str = ""
+    size: str = ""
     licence: str = ""
     withheld: str = ""
     remark: str = ""
@@ -66,7 +69,7 @@ def _read(file: Path) -> dict[str, Examples]:
 
 
 def _printable(examples: Examples) -> Examples:
-    texts = {name: clean(getattr(examples, name)) for name in ("name", "licence", "withheld", "remark")}
+    texts = {name: clean(getattr(examples, name)) for name in ("name", "size", "licence", "withheld", "remark")}
     lists = {name: list(map(clean, getattr(examples, name))) for name in ("columns", "texts")}
     rows = [list(map(clean, row)) for row in examples.rows]
     images = [Picture(label=clean(image.label), png=image.png) for image in examples.images]

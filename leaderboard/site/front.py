@@ -8,8 +8,8 @@ problems and seeds.
 
 from __future__ import annotations
 
-import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -21,10 +21,13 @@ import pandas as pd
 from dvbench.results.store import PLAN
 from leaderboard import statistics
 from leaderboard.descriptions import describe, plug_in
+from leaderboard.gains import against_random, gains
 from leaderboard.goals import GOALS, IN_WORDS, goal_of
+from leaderboard.site.rounding import short
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import number, rank_interval
+from leaderboard.tiers import FEWEST as MANY
 
 WORDS = {str(goal): text for goal, text in IN_WORDS.items()}
 FEWEST = 3  # ranked methods of a view
@@ -57,7 +60,7 @@ def views(suite: SuiteScores, numbers: SuiteStatistics) -> Iterator[dict[str, An
         for data in ["", *names]:
             part = of_goal if not data or len(names) == 1 else of_goal[of_goal["data"] == data]
             cost = numbers.cost[numbers.cost["problem"].isin(part["problem"])]
-            rows = list(_rows(part, suite.roles, statistics.seconds(cost), plug_ins))
+            rows = list(_rows(part, suite.roles, cost, plug_ins))
             if len(rows) >= FEWEST:
                 observations = len(part.drop_duplicates(["problem", "seed"]))
                 tasks = list(part["task"].unique())
@@ -75,10 +78,11 @@ def views(suite: SuiteScores, numbers: SuiteStatistics) -> Iterator[dict[str, An
 
 
 def _rows(
-    scores: pd.DataFrame, roles: dict[str, str], seconds: pd.Series, plug_ins: pd.DataFrame
+    scores: pd.DataFrame, roles: dict[str, str], cost: pd.DataFrame, plug_ins: pd.DataFrame
 ) -> Iterator[dict[str, Any]]:
-    ranking = statistics.overall(scores, roles)
-    for row in records(ranking[(ranking["role"] == "") & (ranking["n_ok"] > 0)]):
+    ranking, seconds = statistics.overall(scores, roles), statistics.seconds(cost)
+    gained = gains(scores, cost, roles).table
+    for row in records(ranking[ranking["tier"].notna() & (ranking["n_ok"] > 0)]):
         label = row["evaluator"]
         kind, name = plug_ins.loc[label]
         yield {
@@ -87,8 +91,9 @@ def _rows(
             "name": name,
             "interval": rank_interval(row),
             "tier": int(row["tier"]),
-            "rank": round(row["mean_rank"], 3),
-            "seconds": None if math.isnan(seconds[label]) else float(f"{seconds[label]:.4g}"),
+            "rank": short(row["mean_rank"]),
+            "seconds": short(seconds[label]),
+            "against_random": against_random(gained.loc[label]),
         }
 
 
@@ -102,7 +107,10 @@ def best_views(all_views: Sequence[dict[str, Any]], kind: str = "") -> dict[str,
 
 
 def statements(chosen: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
-    """Say in a sentence what each of the first goals has for a result, with the page that shows it."""
+    """Say in a sentence what each of the first goals has for a result, with the page that shows it.
+
+    Ranks on a few problems hold for these alone and are no finding, such as those of a suite that tests the software.
+    """
     said = []
     for goal, view in chosen.items():
         rows, first = view["rows"], view["rows"][0]
@@ -120,7 +128,7 @@ def statements(chosen: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
                 text += " It is the fastest of these."
             elif cheapest is not None and tied:
                 text += f" The fastest of these is {cheapest['label']}, {number(cheapest['seconds'], 2)} s."
-        if goal != "check":
+        if goal != "check" and view["problems"] >= MANY:
             said.append({"goal": f"To {WORDS[goal]}", "text": text, "suite": view["suite"]})
     return said
 
@@ -166,8 +174,11 @@ def in_sections(cards: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[st
     return [(name, those) for name, those in found if those]
 
 
-def findings(results: Path) -> list[str]:
+def findings(results: Path) -> list[dict[str, str]]:
     """Read the first sentences of the first items that docs/findings.md beside the results lists, if it is there.
+
+    Each is a ``text`` with the ``anchor`` of the section that it links to, and the ``suite`` whose results the numbers
+    there are computed from most often; both are empty where there is none.
 
     A file of that name whose numbers are not computed from results (see `leaderboard.evidence`) is left out, and one
     about suites that are not among these results.
@@ -179,9 +190,19 @@ def findings(results: Path) -> list[str]:
     named = set(re.findall(r'<!--[=!#][^>]*?\("([\w-]+)"', text))
     if not all((results / name / PLAN).is_file() for name in named):
         return []
-    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
-    items = re.findall(r"^- (.+(?:\n  .+)*)", plain, flags=re.MULTILINE) if "<!--= " in text else []
-    return [re.split(r"(?<=[^A-Z\s.][.?]) (?=[A-Z])", " ".join(item.split()))[0] for item in items[:FINDINGS]]
+    items = re.findall(r"^- (.+(?:\n  .+)*)", text, flags=re.MULTILINE) if "<!--= " in text else []
+    return [_finding(item, text) for item in items[:FINDINGS]]
+
+
+def _finding(item: str, text: str) -> dict[str, str]:
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|[*`]", r"\1", re.sub(r"<!--.*?-->", "", item, flags=re.DOTALL))
+    first = re.split(r"(?<=[^A-Z\s.][.?]) (?=[A-Z])", " ".join(plain.split()))[0]
+    linked = re.search(r"\]\(#([\w-]+)\)", item)
+    anchor = linked[1] if linked else ""
+    sections = re.findall(r"^##+ (.+)\n((?:(?!##).*\n?)*)", text, flags=re.MULTILINE)
+    of_section = [body for heading, body in sections if re.sub(r"[^\w]+", "-", heading.lower()).strip("-") == anchor]
+    suites = Counter(re.findall(r'<!--[=!#][^>]*?\("([\w-]+)"', "".join([item, *of_section])))
+    return {"text": first, "anchor": anchor, "suite": suites.most_common(1)[0][0] if suites else ""}
 
 
 def latest(results: Path, cards: Sequence[dict[str, Any]]) -> str:

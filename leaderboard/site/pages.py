@@ -13,17 +13,18 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from dvbench.results import MARKS, FreshRun
+from dvbench.results import MARKS, FreshRun, FreshScore
 from leaderboard import statistics
 from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.boards import Board
 from leaderboard.descriptions import Description, describe, plug_in
-from leaderboard.goal_tables import GOALS_IN_WORDS, GoalTable
+from leaderboard.goal_tables import GoalTable, goals_in_words
 from leaderboard.goals import IN_WORDS as GOALS
 from leaderboard.index import Index
 from leaderboard.intervals import IN_WORDS, interval, metric_range
+from leaderboard.plans import seeds_of_suite
 from leaderboard.site import front
-from leaderboard.site.catalogue import METHODS, PLURALS, about, slug, title
+from leaderboard.site.catalogue import METHODS, PLURALS, SECONDS_OF, about, slug, title
 from leaderboard.site.data_set_titles import address, base_title, titles
 from leaderboard.site.digests import Digest
 from leaderboard.site.glossary import glossary, read_glossary
@@ -44,6 +45,7 @@ from leaderboard.tables import (
     REFERENCES_IN_WORDS,
     SCORES_IN_WORDS,
     SECONDS_IN_WORDS,
+    Entry,
     SuiteTables,
     Table,
     arrow,
@@ -53,6 +55,7 @@ from leaderboard.tables import (
     share,
 )
 from leaderboard.text import clean
+from leaderboard.wording import noise_in_words
 
 CELLS = ["evaluator", "problem", "seed", "id", "status", "mark", "kind", "name", "params", "dataset", "machine"]
 CELLS += ["object_version", "problem_kind"]
@@ -69,7 +72,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals |= {"number": number, "clean": clean}
+    templates.globals |= {"number": number, "clean": clean, "noise_in_words": noise_in_words}
     words = {
         "costs": COSTS_IN_WORDS,
         "seconds": SECONDS_IN_WORDS,
@@ -78,7 +81,7 @@ def environment() -> Environment:
         "scores": SCORES_IN_WORDS,
     }
     words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
-    words |= {"goals": GOALS_IN_WORDS, "interval": IN_WORDS}
+    words |= {"interval": IN_WORDS}
     templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
     templates.filters |= {"slug": slug, "linked": linked, "linked_papers": partial(linked, pattern=PAPER)}
     return templates
@@ -96,7 +99,8 @@ def suite_files(
     home, (tables, goals, versions) = suite.name, made
     common = common | {"suite": home, "version": suite.version, "report": tables, "goals": goals, "boards": versions}
     kind = suite.cells["kind"].iloc[0]
-    common |= {"methods": METHODS[kind], "plural": PLURALS[kind].lower()}
+    common |= {"goals_in_words": goals_in_words(goals)}
+    common |= {"methods": METHODS[kind], "plural": PLURALS[kind].lower(), "seconds_of": SECONDS_OF[kind]}
 
     def page(template: str, **more: Any) -> bytes:
         return templates.get_template(template).render(**common, **more).encode()
@@ -166,7 +170,7 @@ def home_files(
     shown |= {"statements": front.statements(goals), "sections": front.in_sections(cards)}
     shown |= {"dvbench_version": version("dvbench")}
     page = templates.get_template("home.html.jinja")
-    yield "front-data.js", script("front", {"views": all_views, "goals": words})
+    yield "front-data.js", script("front", {"views": all_views, "goals": words, "seconds_of": SECONDS_OF})
     common = common | {"root": "", "suite": "", "cards": cards, "page_of": about}
     yield "index.html", page.render(**shown, **common).encode()
     sections = glossary(read_glossary())
@@ -205,6 +209,7 @@ def _counts(suite: SuiteScores) -> dict[str, Any]:
         "references": len(suite.roles),
         "problems": cells["problem"].nunique(),
         "seeds": cells["seed"].nunique(),
+        "all_seeds": seeds_of_suite(suite.name, suite.version),
         "cells": len(cells),
         "lacking": len(cells) - len(ok) - declined,
         "declined": declined,
@@ -236,6 +241,7 @@ def _overview(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     return {
         **suite_table(suite, numbers),
         "speed": unlearning_speed(suite),
+        "has_gaps": bool(suite.fresh),
         "facets": facets,
         "datasets": _dataset_titles(cells),
         "counts": _counts(suite),
@@ -284,14 +290,27 @@ def _fresh(run: FreshRun | None) -> dict[str, Any]:
         (
             score.problem,
             score.task.replace("_", " "),
-            f"{score.metric} {arrow(score.higher_is_better)}",
-            *(number(fmean(scores)) if scores else "" for scores in (score.claimed, score.fresh)),
-            "" if score.gap is None else number(score.gap),
+            f"{score.metric.replace('_', ' ')} {arrow(score.higher_is_better)}",
+            *map(_mean_of_seeds, (score.claimed, score.fresh)),
+            Entry("", alarm=_gap(score)) if score.doubt else Entry(_gap(score)),
         )
         for score in run.scores
     ]
     failed = [clean(f"{name}: {error}") for name, error in run.failed.items()]
     return {"fresh": run, "fresh_rows": rows, "fresh_secret": clean(run.secret), "fresh_failures": failed}
+
+
+def _gap(score: FreshScore) -> str:
+    return "" if score.gap is None else _rounded(score.gap)
+
+
+def _rounded(value: float) -> str:
+    """Write three decimals, also of what is nearly 0: only clear gaps matter beside these."""
+    return number(round(value, 3))
+
+
+def _mean_of_seeds(scores: Sequence[float]) -> str:
+    return f"{_rounded(fmean(scores))}, n = {len(scores)}" if scores else ""
 
 
 def _metrics(scores: list[dict[str, Any]], kinds: dict[str, str]) -> list[dict[str, Any]]:

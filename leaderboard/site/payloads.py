@@ -16,6 +16,7 @@ import numpy as np
 from leaderboard.index import ScoreCurves
 from leaderboard.intervals import quantile
 from leaderboard.reference_models import model_scores
+from leaderboard.site.rounding import short
 from leaderboard.site.unlearning_speed import unlearning_speed
 from leaderboard.statistics import SuiteStatistics, records
 from leaderboard.suite_scores import CELL, COLUMN, SuiteScores
@@ -187,8 +188,3 @@ def download(suite: SuiteScores) -> bytes:
     lines = frame.to_json(orient="records", lines=True, double_precision=15).splitlines()
     header = json.dumps({"suite": suite.name, "version": suite.version})
     return (header[:-1] + ', "scores": [\n' + ",\n".join(lines) + "\n]}\n").encode()
-
-
-def short(value: float) -> float | None:
-    """Round to nine significant digits; None for NaN and infinities."""
-    return float(f"{value:.9g}") if math.isfinite(value) else None

@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from dvbench.results import MARKS
 from leaderboard import statistics
 from leaderboard.goals import task_means
 from leaderboard.reference_models import FULL, MODELS, model_scores
 from leaderboard.statistics import SuiteStatistics, records
-from leaderboard.suite_scores import SuiteScores
+from leaderboard.suite_scores import SuiteScores, weakest
 from leaderboard.tables import Entry, arrow, gaps, marks, number, rank_interval
 from leaderboard.text import clean
 
@@ -30,7 +31,8 @@ def suite_table(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
     """
     columns = list(_columns(suite.scores))
     means = task_means(numbers.summary, "mean")
-    seconds, weakest = statistics.seconds(numbers.cost), marks(suite.cells)
+    seconds, weakest_marks = statistics.seconds(numbers.cost), marks(suite.cells)
+    more = verified_better(suite.cells)
     mean_gaps = gaps(suite, with_worst=False)  # the page of an evaluator has the gaps of all problems and tasks
     ranking = numbers.ranking
     last = max(int((ranking["role"] == "").sum()) - 1, 1)
@@ -44,10 +46,13 @@ def suite_table(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
             **row,
             "page": True,
             "interval": rank_interval(row),
-            "percents": [] if row["role"] else [percent(row[name]) for name in ("first", "mean_rank", "last")],
+            "percents": []
+            if math.isnan(row["first"])
+            else [percent(row[name]) for name in ("first", "mean_rank", "last")],
             "lacking": row["n_failed"] + row["n_missing"],
             "seconds": seconds[row["evaluator"]],
-            "mark": weakest.get(row["evaluator"], ""),
+            "mark": weakest_marks.get(row["evaluator"], ""),
+            "checked_more": more.get(row["evaluator"], ""),
             "gap": mean_gaps.get(row["evaluator"], Entry("")),
             "scores": _entries(means.T[row["evaluator"]], columns),
         }
@@ -60,6 +65,16 @@ def suite_table(suite: SuiteScores, numbers: SuiteStatistics) -> dict[str, Any]:
         "reference_rows": [row for row in rows if row["role"]] + models,
         "doing_nothing": list(_doing_nothing(columns, ranked, models)),
     }
+
+
+def verified_better(cells: pd.DataFrame) -> dict[str, str]:
+    """Say how many cells of each evaluator have a better mark than its weakest, such as "5 of 10 re-run"."""
+    said = {}
+    for name, marks_of_cells in cells[cells["status"] == "ok"].groupby("evaluator")["mark"]:
+        counts = marks_of_cells.value_counts()
+        better = [mark for mark in reversed(MARKS) if mark in counts and mark != weakest(marks_of_cells)]
+        said[str(name)] = ", ".join(f"{counts[mark]} of {len(marks_of_cells)} {mark}" for mark in better)
+    return said
 
 
 def _columns(scores: pd.DataFrame) -> Iterable[dict[str, Any]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
 from leaderboard.published import published
+from leaderboard.site.rounding import short
 from leaderboard.statistics import records
 from leaderboard.suite_scores import SuiteScores
 from leaderboard.tables import number
@@ -52,7 +52,7 @@ def unlearning_speed(suite: SuiteScores) -> dict[str, Any]:
             "name": f"{row['dataset']}, published",
             "dataset": row["dataset"],
             "points": [row["train"]],
-            "ratios": [_short(row["ratio"])],
+            "ratios": [short(row["ratio"])],
         }
         for row in rows
         if lines and row["source"]
@@ -74,7 +74,7 @@ def _lines(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 "name": f"{dataset}, {model}, {evaluator}",
                 "dataset": dataset,
                 "points": [int(points) for points in by_size["train"]],
-                "ratios": [_short(ratio) for ratio in by_size["ratio"]],
+                "ratios": [short(ratio) for ratio in by_size["ratio"]],
             }
 
 
@@ -85,7 +85,3 @@ def _sentence(line: dict[str, Any]) -> str:
         f"{line['name']}: training on {most:,} points takes {high} times as long as unlearning all of them; on "
         f"{fewest:,} points, {low} times."
     )
-
-
-def _short(ratio: float) -> float | None:
-    return float(f"{ratio:.4g}") if math.isfinite(ratio) else None

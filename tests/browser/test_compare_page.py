@@ -37,6 +37,22 @@ def test_scores_and_intervals_are_those_of_python(visit, suite, problem):
         assert planned == [between(row["mean"], row["low"], row["high"]) for _, row in rows.iterrows()]
 
 
+def test_a_winner_is_bold_only_where_its_interval_is_apart_from_the_others(visit, suite):
+    page = visit("quick/compare.html#evaluators=knn_shapley,random")
+    frame = summary(suite.scores, suite.roles)
+    chosen = frame[frame["evaluator"].isin(["knn_shapley", "random"]) & (frame["n_ok"] > 0)]
+    assert (chosen["n_ok"] == 2).all()
+    ends = chosen.assign(low=chosen["low"].fillna(chosen["mean"]), high=chosen["high"].fillna(chosen["mean"]))
+    apart = 0
+    for _, rows in ends.groupby(["task", "problem"]):
+        up = bool(rows["higher_is_better"].iloc[0])
+        ordered = rows.sort_values("mean", ascending=not up)
+        first, others = ordered.iloc[0], ordered.iloc[1:]
+        apart += bool((first["low"] > others["high"]).all() if up else (first["high"] < others["low"]).all())
+    assert 0 < apart < len(frame.groupby(["task", "problem"]))
+    expect(page.locator("#side-by-side td.best")).to_have_count(apart)
+
+
 def test_ranks_and_marks_are_those_of_the_suite(visit, suite):
     page = visit(PAGE)
     ranking = overall(suite.scores, suite.roles).set_index("evaluator")

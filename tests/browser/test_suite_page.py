@@ -60,7 +60,7 @@ def test_a_filter_ranks_anew_and_is_a_link(visit, suite):
     expected = statistics.overall(chosen(suite, dataset="breast_cancer", task="noisy_feature_detection"), suite.roles)
     assert [row[1] for row in rows(page)] == expected.loc[expected["role"] == "", "evaluator"].tolist()
     expect(page.locator("#status")).to_contain_text(
-        f"{RANKED} evaluators ranked among each other in 1 problem-task pairs of 1 problems"
+        f"{RANKED} evaluators ranked among each other in 1 problem-task pair of 1 problem"
     )
     of_task = page.locator("#ranking tbody tr").first.locator("[data-of=score]").all_inner_texts()
     assert [bool(text) for text in of_task] == [task == "noisy_feature_detection" for task in TASKS]

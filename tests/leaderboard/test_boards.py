@@ -10,8 +10,10 @@ from made_up import a_score
 
 from dvbench.cli import main
 from dvbench.errors import UserError
+from dvbench.suite import load_suite
 from leaderboard.boards import boards, publish
 from leaderboard.build import build
+from leaderboard.plans import seeds_of_suite
 
 DAY = datetime.date(2026, 11, 27)
 EVIL = "<script>alert('x')</script>"
@@ -124,3 +126,14 @@ def test_the_command(write, capsys):
     assert "Traceback" not in errors
     assert main(["leaderboard", "publish", "small", "--changes", "First.", *results]) == 0
     assert [board.changes for board in boards(store.root, "small")] == ["First."]
+
+
+def test_a_plan_with_fewer_seeds_than_its_suite_says_so(write, tmp_path):
+    known = load_suite("board-points")
+    store = write({("p", "A", 0): {"f": 0.5}}, suite="board-points")
+    build(store.root, tmp_path / "site")
+    for page in ("board-points/index.html", "index.html", "submissions.html"):
+        text = (tmp_path / "site" / page).read_text(encoding="utf-8")
+        assert f"1 of the suite's {len(known.seeds)} seeds" in text
+    assert known.version == 1  # that of the plan: another version can have other seeds
+    assert seeds_of_suite("board-points", 2) == seeds_of_suite("unknown", 1) == 0

@@ -35,9 +35,8 @@ def text_of(page) -> str:
 
 def test_a_method_has_its_places_in_all_suites(site):
     page = text_of(site / "about/evaluators/A.html")
-    assert "Strong in f : place 1 of 4 in first (the data do not tell" not in page  # six problems tell A and D apart
-    assert "Strong in f : place 1 of 4 in first" in page
-    assert "Weak in f : place 4 of 4 in second (the data do not tell the first and the last apart)" in page
+    assert "Strong in f : place 1 of 4 in first Strong" in page  # six problems tell A and D apart
+    assert "Weak in f : place 4 of 4 in second (the data do not show it)" in page
     assert "1.00 s in first ; 1.00 s in second" in page
 
 
@@ -54,6 +53,7 @@ def test_several_settings_of_a_method_share_a_cost():
 def test_a_task_has_its_random_values_and_everybody_in_order(site):
     page = text_of(site / "about/tasks/f.html")
     assert "0.500 in first, 0.500 in second" in page
+    assert "Ceiling none: no training is repeated for it." in page
     assert re.search(r"A 1 1 0.900 B 2 .* C 3 .* D 4 .* random random 0.500", page)
 
 

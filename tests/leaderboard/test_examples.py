@@ -96,6 +96,12 @@ def test_a_data_set_is_one_with_any_encoder_and_a_table_of_openml_is_its_own(set
     assert base_name(json.dumps(settings)) == base
 
 
+def test_tables_of_openml_have_a_size():
+    sizes = [shown["size"] for base, shown in SAVED.items() if base.startswith("openml:")]
+    assert all(re.fullmatch(r"[\d,]+ rows, \d+ columns besides the target, .+", size) for size in sizes)
+    assert SAVED["openml:40499"]["size"] == "5,500 rows, 40 columns besides the target, 11 classes"
+
+
 def test_pages_show_examples_or_say_why_there_are_none(write, tmp_path):
     store = write({(name, "A", 0): {"f": 0.5} for name in ("digits", "breast_cancer", "imdb", "tiny_text", "mine")})
     build(store.root, tmp_path / "site")

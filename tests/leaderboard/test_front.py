@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pandas as pd
@@ -76,6 +77,7 @@ def test_sentences_say_who_is_first_and_what_is_not_known(views):
         "A has the best mean rank of 4, and the data do not tell it from 1 other. The fastest of these is B, 0.25 s."
     )
     assert front.statements({"check": views[0]}) == []
+    assert front.statements({"find": views[0] | {"problems": 5}}) == []  # ranks on so few hold for these alone
 
 
 def test_the_matrix_has_a_tier_for_each_goal(views):
@@ -83,6 +85,34 @@ def test_the_matrix_has_a_tier_for_each_goal(views):
     assert rows["A"]["find"]["tier"] == 1
     assert rows["A"]["pay"]["tier"] == rows["A"]["pay"]["tiers"] > 1
     assert rows["A"]["pay"]["shade"] == 0
+    assert rows["A"]["pay"]["against_random"] == ""  # there are no random values
+
+
+def test_the_matrix_says_who_is_not_shown_to_be_better_than_random(write, tmp_path):
+    table = {"A": (0.9, 0.9), "B": (0.6, 0.4), "C": (0.1, 0.1), "random": (0.5, 0.5)}
+    store = write(
+        {
+            (f"p{p}", name, 0): {DETECT: a_score(table[name][p % 2] + p / 1000, "auroc")}
+            for p in range(6)
+            for name in table
+        },
+        (DETECT,),
+    )
+    scores = scores_of(store)
+    rows = {row["label"]: row for row in next(front.views(scores, suite_statistics(scores)))["rows"]}
+    said = {name: row["against_random"] for name, row in rows.items()}
+    assert said == {"A": "", "B": "not shown to be better than random", "C": "worse than random"}
+    build(store.root, tmp_path / "site")
+    page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
+    assert re.search(r'class="doubted" title="not shown to be better than random">tier \d of \d', page)
+
+
+def test_numbers_of_the_chooser_are_not_rounded_twice(write):
+    store = write({(f"p{p}", name, 0): {DETECT: p / 9} for p in range(6) for name in "ABC"}, (DETECT,))
+    scores = scores_of(store)
+    numbers = suite_statistics(scores)
+    numbers.cost["seconds"] = 165.2751
+    assert {row["seconds"] for row in next(front.views(scores, numbers))["rows"]} == {165.2751}
 
 
 @pytest.mark.parametrize(
@@ -96,13 +126,16 @@ def test_kinds_of_data(dataset, kind, expected):
 def test_findings_beside_the_results_are_the_first_sentences(store, tmp_path):
     assert front.findings(store.root) == []
     (store.root.parent / "docs").mkdir()
-    text = "# Findings\n\nIntro.\n\n- **LAVA** has 0.93<!--= x -->\n  in [quick](q.md). More.\n"
-    text += "- Is <b>it</b>? No.\n\nEnd.\n"
+    text = "# Findings\n\nIntro.\n\n- **LAVA** has 0.93<!--= x -->\n  in [quick](#the-board). More.\n"
+    text += '- Is <b>it</b>? No.\n\n## The board\n\nIt has 4<!--= evaluators("small") -->.\n'
     path = store.root.parent / "docs/findings.md"
-    path.write_text(text.replace("<!--= x -->", ""))
+    path.write_text(text.replace("<!--= ", "<!-- "))
     assert front.findings(store.root) == []  # a file of somebody else
     path.write_text(text)
-    assert front.findings(store.root) == ["LAVA has 0.93 in quick.", "Is <b>it</b>?"]
+    assert front.findings(store.root) == [
+        {"text": "LAVA has 0.93 in quick.", "anchor": "the-board", "suite": "small"},
+        {"text": "Is <b>it</b>?", "anchor": "", "suite": ""},
+    ]
     of_another_suite = text + '\nThere it has 1<!--= seeds("elsewhere") -->.\n'
     path.write_text(of_another_suite)
     assert front.findings(store.root) == []
@@ -110,7 +143,10 @@ def test_findings_beside_the_results_are_the_first_sentences(store, tmp_path):
     build(store.root, tmp_path / "site", docs="docs")
     page = (tmp_path / "site/index.html").read_text(encoding="utf-8")
     assert "Is &lt;b&gt;it&lt;/b&gt;?" in page
-    assert 'href="docs/findings/index.html"' in page
+    assert 'href="docs/findings/index.html#the-board"' in page
+    build(store.root, tmp_path / "alone")
+    page = (tmp_path / "alone/index.html").read_text(encoding="utf-8")
+    assert '<a href="small/index.html#goals">Evidence: small</a>' in page
 
 
 def test_the_data_of_the_chooser_are_those_of_the_views(store, views, tmp_path):

@@ -11,6 +11,7 @@ from made_up import a_cell, a_result, a_score, scores_of
 
 from dvbench.errors import UserError
 from dvbench.results import About, Plan, Score, Store, Submission
+from leaderboard.build import build
 from leaderboard.index import index_path, open_index
 from leaderboard.plans import merged_plan, suite_names
 from leaderboard.suite_scores import suite_scores
@@ -233,6 +234,14 @@ def test_submissions_are_planned_beside_the_suites_own(write):
         ["A", 0, "ok"], ["Mine", 0, "ok"], ["Mine", 1, "missing"],
     ]  # fmt: skip
     assert scores_of(store).remarks == ()
+
+
+def test_the_pages_of_a_submission_say_that_it_has_no_description(write, tmp_path):
+    store = write({("p", "A", 0): {"f": 0.5}})
+    submitted(store, "Mine", [a_cell("p", "Mine", 0, ("f",))])
+    build(store.root, tmp_path / "site")
+    for page in ("about/evaluators/Mine.html", "small/evaluators/Mine.html"):
+        assert "Its description is not part of the submission" in (tmp_path / "site" / page).read_text(encoding="utf-8")
 
 
 def test_no_submission_says_which_trials_count(write):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+import re
 import subprocess
 import sys
 import tomllib
@@ -18,11 +19,13 @@ from pydantic import ValidationError
 from dvbench.errors import UserError
 from dvbench.registry import suite_files
 from dvbench.results import Verified
+from dvbench.settings import Noise
 from leaderboard import markdown, tables
 from leaderboard.build import build
 from leaderboard.console_rows import rows_for_console
 from leaderboard.site.payloads import suite_data
 from leaderboard.statistics import suite_statistics
+from leaderboard.wording import noise_in_words
 
 EVIL = (
     "<script>alert('x')</script> | a\n\n| b | c |\n# heading [link](http://evil.example) `code` <img src=x onerror=y>"
@@ -105,8 +108,39 @@ def test_problem_table(store):
     assert c[1:] == (tables.Entry("", alarm="failed and missing"),) * 2
 
 
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        (Noise(), "no noise"),
+        (Noise(kind="labels", rate=0.2), "20% labels flipped"),
+        (Noise(kind="labels", rate=0.2, draw="next"), "20% labels flipped, to the next class, in every second class"),
+        (Noise(kind="labels", rate=0.1, validation=True), "10% labels flipped, also for validation"),
+        (Noise(kind="features", rate=0.2, sigma=2), "20% features disturbed, with 2 standard deviations"),
+        ("imbalance0.3x0.1", "imbalance0.3x0.1"),
+    ],
+)
+def test_noise_is_said_in_words(noise, words):
+    assert noise_in_words(str(noise)) == words
+
+
+@pytest.mark.parametrize("outcome", [{"f": 0.5}, "out of memory"])
+def test_one_evaluator_alone_has_no_rank(write, tmp_path, outcome):
+    store = write({("p", name, 0): outcome if name == "A" else {"f": 0.4} for name in ("A", "random")})
+    made = tables_of(store)
+    entries = dict(zip((entry.text for entry in made.overall.header), made.overall.rows[0], strict=True))
+    assert [entries[name].text for name in ("evaluator", "tier", "rank", "mean rank")] == ["A", "", "", ""]
+    assert not entries["evaluator"].best
+    assert made.separable == ""
+    build(store.root, tmp_path / "site")
+    for path in ("small.md", "small/index.html", "about/evaluators/A.html"):
+        text = (tmp_path / "site" / path).read_text(encoding="utf-8")
+        assert "0 of 0" not in text
+        assert "****" not in text
+        assert not re.search(r"[> ]nan\b", text)
+
+
 def test_a_mean_over_some_seeds_is_marked(write):
-    (table,) = tables_of(write({("p", "A", 0): {"f": 0.5}, ("p", "A", 1): None})).problems
+    (table,) = tables_of(write({("p", "A", 0): {"f": 0.5}, ("p", "A", 1): None, ("p", "B", 0): None})).problems
     assert table.rows[0][1] == tables.Entry("0.500", note="n = 1, #1", alarm="1 missing", best=True)
 
 

@@ -207,6 +207,7 @@ def test_the_board_shows_what_fresh_seeds_have_shown(write, tmp_path):
     from dvbench.results import FreshRun, FreshScore, Verified, VerifiedCell
     from leaderboard.build import build
     from leaderboard.index import open_index
+    from leaderboard.site.pages import _mean_of_seeds
     from leaderboard.tables import Entry, gaps, marks
 
     store = write({("p", name, 0): {"f": 0.9} for name in "ABC"})
@@ -227,6 +228,7 @@ def test_the_board_shows_what_fresh_seeds_have_shown(write, tmp_path):
         cells = {"p/seed-0": VerifiedCell.model_validate({"sha256": sha256, "how": how})}
         store.write_verified(Verified(suite="small", evaluator=name, dvbench_version="0", cells=cells, fresh=run))
 
+    assert _mean_of_seeds([-2e-8]) == "0.000, n = 1"  # as other scores: without an exponent
     record("A", "re-run on fresh seeds", 0.85, hashes["A"])
     record("B", "re-run", 0.4, hashes["B"])  # it got no mark, but its gap is shown
     record("C", "re-run on fresh seeds", 0.9, "0" * 64)  # of other results
@@ -240,10 +242,12 @@ def test_the_board_shows_what_fresh_seeds_have_shown(write, tmp_path):
     page = (tmp_path / "site/small/index.html").read_text()
     assert '<span class="mark re-run on fresh seeds">re-run on fresh seeds</span> <small>gap 0.050</small>' in page
     assert '<span class="alarm">gap 0.500</span>' in page
+    assert "It is red (⚠ in Markdown) if" in page
     assert "(gap 0.050, at most 0.050 in f on p)" in (tmp_path / "site/small.md").read_text()
     about = (tmp_path / "site/small/evaluators/B.html").read_text()
     assert "<h2>Fresh seeds</h2>" in about
     assert "&lt;b&gt;secret" in about
     assert "&lt;i&gt;boom" in about
-    assert "<td>0.900</td><td>0.400</td><td>0.500</td>" in about
+    assert '<td>0.900, n = 1</td><td>0.400, n = 1</td><td><span class="alarm">0.500</span></td>' in about
+    assert "gave 1 fresh seed." in about
     assert "Fresh seeds" not in (tmp_path / "site/small/evaluators/C.html").read_text()

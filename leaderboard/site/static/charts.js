@@ -59,11 +59,19 @@ const charts = (() => {
     try {
       const plotly = await load();
       const { traces, ...more } = drawn.get(element)();
+      if (more.legend?.yref === "container") more.height = heightWithLegend(element, traces);
       await plotly.react(element, traces, layout(more), OPTIONS);
       element.dataset.drawn = "yes";
     } catch (error) {
       element.textContent = `This chart could not be drawn: ${error.message}.`;
     }
+  }
+
+  // A legend below the chart takes rows of its own, so that many names leave the lines as high as few do. Sizes are in pixels.
+  function heightWithLegend(element, traces) {
+    const names = traces.filter(({ name, showlegend }) => name && showlegend !== false).map(({ name }) => name.length);
+    const columns = Math.max(1, Math.floor((element.clientWidth - 60) / (45 + 6 * Math.max(...names, 1)))), rows = Math.ceil(names.length / columns);
+    return parseFloat(getComputedStyle(element).minHeight) + 17 * Math.max(rows - 3, 0);
   }
 
   // The look of a line or of points. `colour` counts colours, whose rounds differ by a symbol; `form`, one of `forms`, is
@@ -133,9 +141,15 @@ const charts = (() => {
     const label = yLabel(own.length ? own : names, axis);
     if (several && points) axis = `place by ${axis}, lowest first`;
     title += counts.length === 1 ? ` (${seeds(counts[0])})` : "";
+    const yaxis = { title: { text: label, font: { size: 11 } } }, untrained = traces.find(({ name }) => name === WORDS.untrained);
+    if (untrained && axis.startsWith("log10")) {
+      // All losses of an untrained model are nearly the same: its peak would flatten the lines that are compared.
+      const top = 1.1 * Math.max(...traces.filter((trace) => trace !== untrained).flatMap(({ y }) => y)), peak = Math.max(...untrained.y);
+      if (peak > top) [yaxis.range, untrained.name] = [[0, top], `${untrained.name}, cut off: its peak is ${peak.toPrecision(2)}`];
+    }
     return {
       traces, title: { text: title.replaceAll("_", " "), font: { size: 13 }, x: 0.02, xanchor: "left" }, showlegend: true,
-      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", font: { size: 10 } }, xaxis: { title: { text: axis, font: { size: 11 } } }, yaxis: { title: { text: label, font: { size: 11 } } },
+      legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", font: { size: 10 } }, xaxis: { title: { text: axis, font: { size: 11 } } }, yaxis,
     };
   }
 
@@ -158,7 +172,7 @@ const charts = (() => {
   }
 
   // Points of mean ranks over seconds: those that no other one beats in both are labelled, and the others are grey.
-  function qualityAndCost(all, element) {
+  function qualityAndCost(all, element, seconds) {
     const points = all.filter(({ seconds }) => seconds > 0);
     const front = [...points].sort((a, b) => a.seconds - b.seconds || a.y - b.y).filter((each, i, sorted) => sorted.slice(0, i).every((other) => other.y > each.y));
     const rest = points.filter((each) => !front.includes(each));
@@ -180,7 +194,7 @@ const charts = (() => {
       ],
       annotations: labels(front, points, x, y, frame),
       margin, width: element.clientWidth, height: element.clientHeight,
-      xaxis: { type: "log", range: x, automargin: false, title: { text: "seconds of a valuation" } }, yaxis: { range: [y[1], y[0]], automargin: false, title: { text: "mean rank (1 is best)" } },
+      xaxis: { type: "log", range: x, automargin: false, title: { text: seconds } }, yaxis: { range: [y[1], y[0]], automargin: false, title: { text: "mean rank (1 is best)" } },
     };
   }
 

@@ -28,12 +28,12 @@
       const row = (title, texts) => element("tr", { class: "whole" }, element("th", { scope: "row" }, title), ...texts.map((text) => element("td", {}, text)));
       const ranks = names.map((name) => {
         const entry = overall.get(positions.get(name));
-        if (!entry) return "not ranked";
+        if (!entry?.interval) return "not ranked";
         const [low, high] = entry.interval;
         return `${low === high ? low : `${low}-${high}`} of ${overall.size}, tier ${entry.tier}`;
       });
       const seconds = names.map((name) => number(rankings.seconds(data, columns(), positions.get(name)), 2) || "–");
-      return [row("rank in the suite", ranks), row("seconds of a valuation", seconds)];
+      return [row("rank in the suite", ranks), row(find("#side-by-side").dataset.seconds, seconds)];
     }
 
     const columns = () => data.columns.filter((column) => !problem.value || data.problems[column.problem].name === problem.value);
@@ -43,14 +43,16 @@
       return tasks.flatMap((task) => columns().filter((column) => column.task === task)).map((column) => {
         const seeds = names.map((name) => column.values.map((row) => row[positions.get(name)]));
         const known = seeds.map((values) => values.filter((v) => typeof v === "number"));
-        // A mean over some of the seeds cannot be the best.
+        // A mean over some of the seeds cannot be the best, and none is whose interval overlaps another one's; one seed has no interval.
+        const ends = known.map((values) => (values.length > 1 ? rankings.interval(values, column.range, data.quantiles) ?? [rankings.mean(values), rankings.mean(values)] : null));
+        const apart = (i, j) => ends[i] && ends[j] && (ends[i][1] < ends[j][0] || ends[j][1] < ends[i][0]);
         const whole = seeds.map((values, i) => values.length === known[i].length), means = known.map(rankings.mean);
         const complete = means.filter((v, i) => v !== null && whole[i]), best = column.up ? Math.max(...complete) : Math.min(...complete);
         const cells = names.map((_, i) => {
-          const first = means[i] === best && whole[i] && names.length > 1;
+          const first = means[i] === best && whole[i] && names.length > 1 && names.every((_, j) => j === i || !known[j].length || apart(i, j));
           return element("td", first ? { class: "best" } : {}, ...shown(seeds[i], known[i], means[i], column, first));
         });
-        const title = element("th", { scope: "row" }, `${column.task.replaceAll("_", " ")} `, element("small", {}, `${column.metric} ${column.up ? "↑" : "↓"}${problem.value ? "" : `, ${data.problems[column.problem].name}`}`));
+        const title = element("th", { scope: "row" }, `${column.task.replaceAll("_", " ")} `, element("small", {}, `${column.metric.replaceAll("_", " ")} ${column.up ? "↑" : "↓"}${problem.value ? "" : `, ${data.problems[column.problem].name}`}`));
         return element("tr", {}, title, ...cells);
       });
     }
@@ -81,7 +83,7 @@
       const names = boxes.filter((box) => box.checked).map((box) => box.value), turn = ++latest, status = find("#status");
       remember({ evaluators: names.join(","), problem: problem.value });
       find("#side-by-side").replaceChildren(...(names.length ? [head(names), element("tbody", {}, ...summary(names), ...scores(names))] : []));
-      const where = problem.value ? `on ${problem.value}` : `on ${data.problems.length} problems`;
+      const where = problem.value ? `on ${problem.value}` : `on ${data.problems.length} ${data.problems.length === 1 ? "problem" : "problems"}`;
       status.textContent = names.length > 1 ? `${names.length} side by side ${where}.` : names.length ? "Choose one more to compare it with." : "Choose two or more to compare.";
       try {
         await overlay(names, turn);

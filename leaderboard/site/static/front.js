@@ -4,7 +4,7 @@
   const find = (selector) => document.querySelector(selector);
   const { element, number, remember, view } = dvbench.tools;
 
-  dvbench.front = ({ views, goals }) => {
+  dvbench.front = ({ views, goals, seconds_of }) => {
     const form = find("#chooser");
     if (!form) return;
     const fields = form.elements, names = ["goal", "data", "budget", "suite"];
@@ -18,6 +18,7 @@
       const list = possible();
       fields.suite.replaceChildren(...list.map(({ suite }) => element("option", { value: suite }, suite)));
       if (list.some(({ suite }) => suite === wanted)) fields.suite.value = wanted;
+      fields.suite.parentElement.hidden = !list.length;
       remember(Object.fromEntries(names.map((name) => [name, fields[name].value])));
       show(list.find(({ suite }) => suite === fields.suite.value));
     }
@@ -36,13 +37,13 @@
       const head = ["rank", "method", "tier", "seconds"].map((text) => element("th", { scope: "col" }, text));
       const body = rows.map((row) => {
         const link = element("a", { href: `${chosen.suite}/evaluators/${encodeURIComponent(row.label)}.html` }, row.label);
-        return element("tr", {}, element("td", {}, row.interval), element("th", { scope: "row" }, link), element("td", {}, String(row.tier)), element("td", {}, number(row.seconds, 2)));
+        return element("tr", {}, element("td", {}, row.interval), element("th", { scope: "row" }, link, ...(row.against_random ? [" ", element("small", {}, row.against_random)] : [])), element("td", {}, String(row.tier)), element("td", {}, number(row.seconds, 2)));
       });
       table.replaceChildren(element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
       const link = element("a", { href: `${chosen.suite}/index.html` }, chosen.suite);
       const tasks = chosen.tasks.map((task) => task.replaceAll("_", " ")).join(", ");
       status.replaceChildren("From ", link, `, ${chosen.problems} ${chosen.problems === 1 ? "problem" : "problems"}, by ${tasks}. Ranks are among all ${chosen.rows.length}.`);
-      charts.show(chart, () => charts.qualityAndCost(rows.map((row) => ({ name: row.label, y: row.rank, seconds: row.seconds })), chart));
+      charts.show(chart, () => charts.qualityAndCost(rows.map((row) => ({ name: row.label, y: row.rank, seconds: row.seconds })), chart, seconds_of[chosen.rows[0].kind]));
     }
 
     const state = view();
@@ -57,5 +58,6 @@
     update(state.get("suite") || "");
     const unknown = wanted.filter(([name, value]) => !names.includes(name) || fields[name].value !== value);
     if (unknown.length) find("#status").prepend(`Not known here, and left out: ${unknown.map((pair) => pair.join("=")).join(", ")}. `);
+    remember(Object.fromEntries(unknown.filter(([name]) => !names.includes(name)).map(([name]) => [name, ""])));
   };
 })();

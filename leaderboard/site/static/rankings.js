@@ -14,7 +14,7 @@ const rankings = (() => {
     return keys.map((key, e) => {
       if (!counts[e]) return null;
       const rank = (sorted.indexOf(key) + sorted.lastIndexOf(key)) / 2 + 1;
-      return sorted.length === field ? rank : sorted.length > 1 ? 1 + ((rank - 1) * (field - 1)) / (sorted.length - 1) : null;
+      return sorted.length < 2 ? null : sorted.length === field ? rank : 1 + ((rank - 1) * (field - 1)) / (sorted.length - 1);
     });
   }
 
@@ -135,7 +135,7 @@ const rankings = (() => {
     return sorted[below] + (position - below) * (sorted[Math.min(below + 1, sorted.length - 1)] - sorted[below]);
   }
 
-  // One entry per evaluator that is no reference row, best first; only the given columns and evaluators count.
+  // One entry per evaluator that is no reference row, best first, one alone without rank and tier; only the given columns and evaluators count.
   function overall(data, columns, evaluators) {
     const { counted, roles } = sheets(data, columns, evaluators);
     if (!counted.length) return [];
@@ -153,7 +153,7 @@ const rankings = (() => {
         lacking: all.filter((v) => typeof v !== "number" && v !== "declined").length,
       };
     }).filter((entry) => !roles[entry.position]);
-    if (!entries.length) return [];
+    if (entries.length < 2) return entries.map((entry) => ({ ...entry, rank: null, interval: null, tier: null, separable: false }));  // nothing to compare
     const rounded = (entry) => Math.round(entry.meanRank * 1e6);
     for (const entry of entries) entry.rank = 1 + entries.filter((other) => rounded(other) < rounded(entry)).length;
     const name = (entry) => data.evaluators[entry.evaluator].name;

@@ -106,13 +106,14 @@ window.dvbench = (() => {
       table.on("order", () => { const [first] = table.order(); remember({ sort: first ? `${first[0]}-${first[1]}` : "" }); });
       table.on("search", () => remember({ q: table.search() }));
       const separable = chosen.entries.filter((entry) => entry.separable).length;
-      find("#separable").textContent = chosen.filtered && order.size ? `${separable} of ${order.size - 1} neighbouring ranks are separable.` : unfiltered;
+      find("#separable").textContent = chosen.filtered ? order.size < 2 ? "" : `${separable} of ${order.size - 1} neighbouring ranks are separable.` : unfiltered;
       const problems = new Set(chosen.columns.map((column) => column.problem)).size;
       find("#status").textContent = chosen.filtered
-        ? `${order.size} ${methods} ranked among each other in ${chosen.columns.length} problem-task pairs of ${problems} problems.` + (order.size ? "" : " No score is left: remove a filter.")
-        : `${rows.length > 1 ? `All ${rows.length} ${methods}` : `One of the ${methods}`} in all ${data.columns.length} problem-task pairs.`;
+        ? `${order.size} ${methods} ranked among each other in ${chosen.columns.length} problem-task ${chosen.columns.length === 1 ? "pair" : "pairs"} of ${problems} ${problems === 1 ? "problem" : "problems"}.` + (order.size ? "" : " No score is left: remove a filter.")
+        : `${rows.length > 1 ? `All ${rows.length} ${methods}` : `One ${form.getAttribute("data-method")}`} in all ${data.columns.length} problem-task pairs.`;
       const wrong = unknown().map(([name, value]) => `${name}=${value}`).join(", ");
       if (wrong) find("#status").prepend(`Not known here, and left out: ${wrong}. `);
+      remember(Object.fromEntries(unknown().map(([name]) => [name, ""])));
       if (chosen.filtered && !order.size) {
         const back = element("button", { type: "button" }, "Remove all filters");
         back.addEventListener("click", () => form.reset());
@@ -124,9 +125,9 @@ window.dvbench = (() => {
       const copy = scored(row.cloneNode(true), entry.evaluator), last = Math.max(chosen.entries.length - 1, 1);
       const cell = (name) => find(`[data-of=${name}]`, copy), percent = (rank) => Math.min(Math.max((100 * (rank - 1)) / last, 0), 100);
       const put = (name, text, order) => { cell(name).textContent = text; cell(name).dataset.order = order ?? ""; };
-      const [low, high] = entry.interval, seconds = rankings.seconds(data, chosen.columns, entry.evaluator);
-      put("rank", low === high ? low : `${low}-${high}`, entry.rank);
-      put("tier", entry.tier, entry.tier);
+      const [low, high] = entry.interval || [], seconds = rankings.seconds(data, chosen.columns, entry.evaluator);
+      put("rank", low === high ? low ?? "" : `${low}-${high}`, entry.rank);
+      put("tier", entry.tier ?? "", entry.tier);
       put("mean", number(entry.meanRank, 2), entry.meanRank);
       if (cell("normalised")) put("normalised", number(entry.normalised, 2), entry.normalised);
       put("ok", entry.ok, entry.ok);
@@ -137,6 +138,8 @@ window.dvbench = (() => {
       find("th .alarm", copy)?.remove();
       find("th", copy).append(" ", lacks(" lacking"));
       const track = find(".track", copy);
+      if (!entry.interval) track?.remove();
+      if (!track || !entry.interval) return copy;
       track.firstChild.style.left = `${percent(low)}%`;
       track.firstChild.style.right = `${100 - percent(high)}%`;
       track.lastChild.style.left = `${percent(entry.meanRank)}%`;
@@ -171,7 +174,7 @@ window.dvbench = (() => {
 
     function qualityAndCost() {
       const points = chosen.entries.map((entry) => ({ name: data.evaluators[entry.evaluator].name, y: entry.meanRank, seconds: rankings.seconds(data, chosen.columns, entry.evaluator) }));
-      return charts.qualityAndCost(points, find("#quality-cost"));
+      return charts.qualityAndCost(points, find("#quality-cost"), find("#quality-cost").dataset.seconds);
     }
 
     function winRates() {
