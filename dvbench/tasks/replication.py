@@ -27,7 +27,7 @@ def replication(problem: Problem, valuation: Valuation, utilities: np.ndarray) -
     second name. A gain is the payout of both names minus that of the provider before, in units of a mean payout: the
     mean absolute value over providers before. Headline: ``gain``, the larger of both gains, or 0 if both are losses;
     lower is better, 0 is ideal and cannot be improved on. Independent normal values that are drawn anew each time have
-    about 1.5, and the evaluator ``random`` has about 1: with the same seed it repeats its values and adds one. Further
+    about 1.5, and the evaluator ``random`` has about 1, because all players but the new name keep their values. Further
     metrics: ``copy_gain`` and ``split_gain``, which may be losses. (In submodular games Data Banzhaf and leave-one-out
     pay two copies no more than one, while a Shapley value can. Values that are sums over points pay nothing for a
     split.) All valuations have the same seeds, but another player changes what is sampled, so gains of an evaluator
