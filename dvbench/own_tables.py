@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from dvbench.own_data.advise import Advice
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dvbench.own_data.select import Selection
     from dvbench.own_data.values import Values
     from dvbench.settings import Goal
+
+_Result = TypeVar("_Result", "Values", "Selection")
 
 
 def value(
@@ -96,7 +98,7 @@ def value(
     dvbench.errors.UserError
         If the table or an argument cannot be used; the message says what to do.
     """
-    from dvbench.own_data.arguments import errors_in_python, in_python
+    from dvbench.own_data.arguments import errors_in_python
     from dvbench.own_data.choice import settings_of
     from dvbench.own_data.given import Given
     from dvbench.own_data.value import value_data
@@ -105,8 +107,7 @@ def value(
     with errors_in_python():
         how = settings_of(evaluator, model, utility, folds, seed, training, device, parameters)
         values = value_data(Given(X, y, label, groups, validation, reading), how, _report(progress))
-    understood, remarks = (tuple(map(in_python, lines)) for lines in (values.understood, values.remarks))
-    return replace(values, understood=understood, remarks=remarks)
+    return _in_python(values)
 
 
 def select(
@@ -155,7 +156,7 @@ def select(
         ``momentum``, ``weight_decay``.
     device : {"auto", "cpu", "cuda"}
     progress : bool, optional
-        Whether what was understood is printed. By default only if standard output is a terminal.
+        Whether what was understood, and progress, are printed. By default only if standard output is a terminal.
 
     Returns
     -------
@@ -167,7 +168,7 @@ def select(
     dvbench.errors.UserError
         If the table or an argument cannot be used; the message says what to do.
     """
-    from dvbench.own_data.arguments import errors_in_python, in_python
+    from dvbench.own_data.arguments import errors_in_python
     from dvbench.own_data.given import Given
     from dvbench.own_data.select import check_settings, select_data
 
@@ -176,8 +177,7 @@ def select(
     with errors_in_python():
         how = check_settings(strategy, fraction, model, seed, training)
         kept = select_data(given, strategy, params or {}, model, how, seed, device, _report(progress))
-    understood, remarks = (tuple(map(in_python, lines)) for lines in (kept.understood, kept.remarks))
-    return replace(kept, understood=understood, remarks=remarks)
+    return _in_python(kept)
 
 
 def advise(
@@ -243,6 +243,15 @@ def advise(
         advice = advise_data(given, goal, budget, boards, seed, _report(progress))
     lines, understood = (tuple(map(in_python, each)) for each in (advice.lines, advice.understood))
     return replace(advice, lines=lines, understood=understood)
+
+
+def _in_python(result: _Result) -> _Result:
+    """Name arguments of Python in what was said of a table."""
+    from dvbench.own_data.arguments import in_python
+
+    understood, remarks = (tuple(map(in_python, lines)) for lines in (result.understood, result.remarks))
+    lines = {name: list(map(in_python, result.made_with[name])) for name in ("understood", "remarks")}
+    return replace(result, understood=understood, remarks=remarks, made_with={**result.made_with, **lines})
 
 
 def _report(progress: bool | None) -> Report:

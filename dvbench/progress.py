@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-MINUTES, HOURS = 60.0, 7200.0  # seconds from which on a time is said in these
+MINUTES, HOURS = 60.0, 5400.0  # seconds from which on a time is said in these
 
 
 def time_in_words(seconds: float) -> str:
     """Write a time in seconds with two digits, in minutes or in hours."""
     if seconds < MINUTES:
         return f"{seconds:.2g} s"
-    return f"{seconds / 60:.0f} min" if seconds < HOURS else f"{seconds / 3600:.1f} h"
+    number, unit = (seconds / 60, "min") if seconds < HOURS else (seconds / 3600, "h")
+    return f"{number:.0f} {unit}" if number >= 10 or number == int(number) else f"{number:.1f} {unit}"
 
 
 _listener: ContextVar[Callable[[float], None] | None] = ContextVar("listener", default=None)

@@ -21,7 +21,7 @@ from dvbench.cli.options import (
     TypesOption,
     reading_of,
 )
-from dvbench.errors import UserError
+from dvbench.errors import UserError, plain
 
 
 def select(
@@ -72,7 +72,7 @@ def select(
     """
     from dvbench import console
     from dvbench.own_data.given import Given
-    from dvbench.own_data.output import check_output
+    from dvbench.own_data.output import check_output, replaced
     from dvbench.own_data.select import check_settings, select_data
 
     if evaluator is not None and strategy != "evaluator_values":
@@ -84,6 +84,9 @@ def select(
     given = Given(data, None, label, None, valid, reading_of(kind, features, drop, types, decimal))
     params = {} if evaluator is None else {"evaluator": evaluator}
     selection = select_data(given, strategy, params, model, how, seed, device.value, console)
+    earlier = replaced(path, selection.made_with)
     selection.to_csv(path)
     console.say(selection.summary(reading=False))
+    if earlier:
+        console.say(f"note: {plain(earlier)}")
     console.say(f"kept rows: {path}")

@@ -97,7 +97,7 @@ def value(
     from dvbench.errors import plain
     from dvbench.own_data.choice import settings_of
     from dvbench.own_data.given import Given
-    from dvbench.own_data.output import check_output, default_output, replaced
+    from dvbench.own_data.output import check_output, default_output, replaced, write_with_settings
     from dvbench.own_data.value import value_data
 
     path = check_output(data, default_output(data) if out is None else out, *([valid] if valid else []))
@@ -106,10 +106,11 @@ def value(
     given = Given(data, None, label, group, valid, reading_of(kind, features, drop, types, decimal))
     values = value_data(given, how, console)
     earlier = replaced(path, values.made_with)
-    values.to_csv(path)
-    values.plot(path.with_suffix(".png"))
+    picture = path.with_suffix(".png")
+    write_with_settings(path, values.values, values.made_with, also=[picture])
+    values.plot(picture)
     console.say(values.summary(reading=False))
     if earlier:
         console.say(f"note: {plain(earlier)}")
     console.say(f"values: {path}")
-    console.say(f"picture: {path.with_suffix('.png')}")
+    console.say(f"picture: {picture}")

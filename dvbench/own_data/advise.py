@@ -243,7 +243,7 @@ def advise_table(
 def _measured(candidate: Candidate, trial: Trial) -> Candidate:
     """Correct the expected seconds by those of the pilot, the least of which other programs delayed least."""
     pilot = min(trial.seconds)
-    return replace(candidate, pilot=pilot, whole=candidate.whole * pilot / candidate.pilot)
+    return replace(candidate, pilot=pilot, whole=max(candidate.whole * pilot / candidate.pilot, FOLDS * pilot))
 
 
 def check(table: Table) -> None:
@@ -298,7 +298,9 @@ def candidates(
     fitting, cheapest = list[Candidate](), math.inf
     for name in sorted(means, key=lambda name: -means[name]):
         pilot = _seconds(table, goal, name, int(rows * PARTS[0]), PROVIDERS)
-        whole = _seconds(table, goal, name, len(table.rows), providers)
+        whole = max(
+            _seconds(table, goal, name, len(table.rows), providers), pilot
+        )  # the costs may be of smaller tables
         if math.isnan(pilot):
             continue
         needed = LEAST_REPEATS * pilot

@@ -10,9 +10,10 @@ from dvbench.errors import UserError
 from dvbench.own_data.given import Observer, Report
 
 _OPTION = re.compile(
-    r"--as (?P<quote>'?)(?P<column>[^'=\n]+)=(?P<type>[A-Za-z-]+)(?P=quote)"
+    r"--as (?P<quote>'?)(?P<column>[^\n]+?)=(?P<type>[a-z-]+|[A-Z]+)(?P=quote)(?=[ ,;:)\n]|$)"
+    r"|'dvbench (?P<command>value|select|advise)[^'\n]*'"
     r"|--(?P<named>kind|utility) (?P<value>classification|regression|accuracy|log_loss|mse)"
-    r"|--drop '(?P<dropped>[^'\n]+)'"
+    r"|--drop '(?P<dropped>[^\n]+?)'(?=[ ,;:)\n]|$)"
     r"|--decimal (?P<mark>[.,])"
     r"|--strategy=(?P<strategy>\w+) --evaluator=(?P<evaluator>\w+)"
     r"|--folds (?P<folds>\d+)"
@@ -23,6 +24,7 @@ _OPTION = re.compile(
 _WRITTEN = {  # how what one of these groups has matched is written in Python
     "column": "types={{{column!r}: {type!r}}}",
     "named": "{named}={value!r}",
+    "command": "dvbench.{command}",
     "dropped": "drop=[{dropped!r}]",
     "mark": "decimal={mark!r}",
     "strategy": "strategy={strategy!r}, params={{'evaluator': {evaluator!r}}}",

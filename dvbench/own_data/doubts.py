@@ -9,9 +9,11 @@ import numpy as np
 from dvbench.registry import find
 from dvbench.settings import EvaluatorSettings
 
-LARGE = 0.1  # of the range of the values
+LARGE = 0.1  # of the range of the values, or of the mean value above zero
 LEVEL = 0.05  # a ranking that chance explains with a greater probability is remarked on
 MOSTLY = 0.5  # a ranking in which more than this part of the values are equal, or below zero, is remarked on
+ROUNDING = 1e-9  # of the range of the values
+MANY = 20  # players whose ranks are nearly continuous
 RARE, FEWEST, LOWEST = 0.05, 3, 0.2  # part of the rows of a rare class, its least rows, and the part that counts as low
 
 
@@ -42,9 +44,10 @@ def tie_remarks(ranked: np.ndarray, what: str, utility: str | None, folds: bool 
 def differ_by_chance(valuations: np.ndarray, errors: np.ndarray) -> bool:
     """Whether players' values differ by no more than valuations of the same player do.
 
-    Several valuations are compared by analyses of variance with players and folds as factors, one of the values and one
-    of their ranks in each fold; one valuation with known standard errors by Cochran's test of homogeneity. Folds share
-    rows, so the first tests err on the side of saying that values differ. Without either it is not known, and False.
+    Several valuations are compared by analyses of variance with players and folds as factors: one of the values and, of
+    many players, one of their ranks in each fold. One valuation with known standard errors is compared by Cochran's
+    test of homogeneity. Folds share rows, so the first tests err on the side of saying that values differ. Without any
+    of these it is not known, and False.
 
     Parameters
     ----------
@@ -61,9 +64,10 @@ def differ_by_chance(valuations: np.ndarray, errors: np.ndarray) -> bool:
         weights = errors**-2.0
         deviations = valuations[0] - np.average(valuations[0], weights=weights)
         return bool(stats.chi2.sf(weights @ deviations**2, len(errors) - 1) > LEVEL)
-    ranked = stats.rankdata(
-        valuations, axis=1, nan_policy="omit"
-    )  # a few extreme values hide all differences of others
+    if valuations.shape[1] < MANY:
+        return _chance(valuations) > LEVEL
+    # A few extreme values hide all differences of others, but not of their ranks.
+    ranked = stats.rankdata(valuations, axis=1, nan_policy="omit")
     return 2 * min(_chance(valuations), _chance(ranked)) > LEVEL
 
 
@@ -89,10 +93,11 @@ def sign_remarks(values: np.ndarray, grouped: bool = False) -> list[str]:
             "all values are below 0, which for this evaluator is no border between useful and harmful: compare their "
             "order"
         ]
-    if grouped and (values < 0).mean() > MOSTLY:
+    negative = int((values < -ROUNDING * np.ptp(values)).sum())
+    if grouped and negative > MOSTLY * len(values):
         return [
-            f"{(values < 0).sum():,} of {len(values):,} groups have a negative value: distrust that; the model may be "
-            "trained badly, or a few rows of the validation set may decide all values"
+            f"{negative:,} of {len(values):,} groups have a negative value: distrust that; a few rows of the "
+            "validation set may decide all values, or the model, if the evaluator uses one, is trained badly"
         ]
     return []
 

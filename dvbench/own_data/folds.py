@@ -12,6 +12,7 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.own_data.choice import Choice, How, judge_in_words, uses_utility, uses_validation
+from dvbench.own_data.defaults import ADDS_UP
 from dvbench.own_data.doubts import (
     chance_remark,
     differ_by_chance,
@@ -104,7 +105,8 @@ def value_table(
     remarks = sampling_remarks(choice.settings, mean, errors_of_means(found, errors), grouped=items is not None)
     chance = differ_by_chance(found, errors[0])
     made_with = _made_with(table, choice, how, how_judged, len(parts))
-    return _result(table, choice, mean, extra, how_judged, chance, remarks, made_with, started)
+    adds_up = items is not None and choice.settings.name == ADDS_UP and bool(np.isfinite(found).all())
+    return _result(table, choice, mean, extra, how_judged, chance, adds_up, remarks, made_with, started)
 
 
 def _parts(table: Table, how: How, validation: Source | None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -200,6 +202,7 @@ def _result(
     extra: dict[str, np.ndarray],
     judged: str,
     by_chance: bool,
+    adds_up: bool,
     sampling: Sequence[str],
     made_with: Mapping[str, Any],
     started: float,
@@ -229,6 +232,7 @@ def _result(
         remarks=(*table.remarks, *remarks, *sampling),
         seconds=time.perf_counter() - started,
         reading_remarks=len(table.remarks),
+        adds_up=adds_up,
         separable=not by_chance,
         made_with=made_with,
     )

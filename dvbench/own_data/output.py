@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +47,11 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
         if read.resolve() in (out.resolve(), picture.resolve(), settings.resolve()):
             raise UserError(f"{read} would be overwritten: give another --out")
     settings_file(out)
-    if picture.exists() and not settings.exists():
-        raise UserError(f"{picture} {NOT_OURS}")
+    for written in (out, picture):
+        if written.is_dir() or (written.exists() and written.name not in _files_of(settings)):
+            raise UserError(
+                f"{written} is a folder: give another --out" if written.is_dir() else f"{written} {NOT_OURS}"
+            )
     folder = next(folder for folder in out.absolute().parents if folder.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"cannot write {out}: {folder} is not a folder that you can write to; give another --out")
@@ -58,7 +61,7 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
 def check_csv(out: Path) -> None:
     """Raise a `UserError` if the name of a file says that it holds something else than text with separators."""
     if out.suffix.lower() not in ("", ".csv", ".txt"):
-        raise UserError(f"{out} would hold comma-separated text: give a .csv file as --out")
+        raise UserError(f"{out} would hold comma-separated text: give the name of a .csv file")
 
 
 def settings_file(out: Path) -> Path:
@@ -73,7 +76,7 @@ def settings_file(out: Path) -> Path:
     path = out.with_suffix(".json")
     if path.exists() and _settings(path) is None:
         raise UserError(f"{path} exists and does not say how values were made: move it away, or write to another file")
-    if out.exists() and not path.exists():
+    if out.exists() and out.name not in _files_of(path):
         raise UserError(f"{out} {NOT_OURS}")
     return path
 
@@ -84,14 +87,29 @@ def _settings(path: Path) -> dict[str, Any] | None:
     return read if read is not None and ("evaluator" in read or "strategy" in read) else None
 
 
+def _files_of(settings: Path) -> list[str]:
+    """Names of the files beside settings that dvbench has written, and so may replace."""
+    return list((_settings(settings) or {}).get("files", ()))
+
+
 def files_read(**data: Any) -> dict[str, dict[str, str]]:
     """Return name and hash of each of these that is the path of a file, by its keyword."""
     paths = {name: Path(each) for name, each in data.items() if isinstance(each, str | Path)}
     return {name: {"file": path.name, "sha256": file_sha256(path)} for name, path in paths.items() if path.is_file()}
 
 
-def write_with_settings(out: Path, frame: pd.DataFrame, made_with: Mapping[str, Any]) -> None:
+def write_with_settings(
+    out: Path, frame: pd.DataFrame, made_with: Mapping[str, Any], also: Sequence[Path] = ()
+) -> None:
     """Write values or kept rows to a CSV file, and what they were made with to a file beside it, with the suffix .json.
+
+    Parameters
+    ----------
+    out : Path
+    frame : pandas.DataFrame
+    made_with : mapping
+    also : sequence of Path
+        Files that are written beside these afterwards.
 
     Raises
     ------
@@ -99,8 +117,10 @@ def write_with_settings(out: Path, frame: pd.DataFrame, made_with: Mapping[str, 
         See `settings_file`.
     """
     beside = settings_file(out)
+    earlier = [name for name in _files_of(beside) if out.with_name(name).exists()]
+    files = list(dict.fromkeys([out.name, *(path.name for path in also), *earlier]))
     # First what says whose the values are: without it they could not be replaced after an interruption.
-    write_atomically(beside, json.dumps(dict(made_with), indent=2, default=str).encode())
+    write_atomically(beside, json.dumps({**made_with, "files": files}, indent=2, default=str).encode())
     write_atomically(out, frame.to_csv(index=False).encode())
 
 
@@ -118,6 +138,9 @@ def replaced(out: Path, made_with: Mapping[str, Any]) -> str | None:
         return None
     before = _settings(settings_file(out)) or {}
     after = json.loads(json.dumps(dict(made_with), default=str))
+    if ("strategy" in before) != ("strategy" in after):
+        kind = f"rows kept by {before['strategy']}" if "strategy" in before else f"values by {before.get('evaluator')}"
+        return f"{out} is replaced; it held {kind}"
     changed = [name for name in after if name not in LONG and before.get(name) != after[name]]
     said = [f"{name} {_briefly(before.get(name))}" for name in changed]
     return f"{out} is replaced; its values were made with {', '.join(said)}" if said else None

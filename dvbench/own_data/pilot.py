@@ -37,7 +37,7 @@ PARTS = (0.6, 0.2)  # of training and validation rows; the rest is the test set
 LEAST_REPEATS, MOST_REPEATS = 4, 12
 PROVIDERS = 10
 LATEST = 1.1  # of the budget; a repeat that takes longer than the others is ended
-SHORTEST = 0.1  # seconds that an evaluator is given when the budget is over
+QUICK = 0.5  # seconds; an evaluator that takes no longer is never left out for the time it takes
 LEAST_SECONDS = 2.0  # that an evaluator is given, so that its time says what budget is needed
 
 
@@ -158,7 +158,7 @@ class _Pilot:
             seconds = self.attempt(measure, name, limit)
             if math.isnan(seconds):
                 continue
-            if (LEAST_REPEATS - 1) * (taken + seconds) > self.left():
+            if seconds > QUICK and (LEAST_REPEATS - 1) * (taken + seconds) > self.left():
                 self.leave_out_as_late(name)
                 self.slow.append(seconds)
             else:
@@ -169,6 +169,8 @@ class _Pilot:
         """Until all others can be repeated `LEAST_REPEATS` times; return the seconds of a repeat of those."""
         while repeat < LEAST_REPEATS and len(self.kept) > 1 and (LEAST_REPEATS - repeat) * taken > self.at_most():
             slowest = max(self.kept, key=self.took.__getitem__)
+            if self.took[slowest] <= QUICK:
+                break
             taken -= self.took[slowest]
             self.leave_out_as_late(slowest)
         return taken
@@ -177,7 +179,7 @@ class _Pilot:
         """Measure each candidate once more; return the seconds."""
         measure, taken = self.measure(number), 0.0
         for name in list(self.kept):
-            seconds = self.attempt(measure, name, max(self.at_most(), SHORTEST))
+            seconds = self.attempt(measure, name, max(self.at_most(), 2 * QUICK))
             taken += 0.0 if math.isnan(seconds) else seconds
             if math.isinf(seconds):
                 break
@@ -220,6 +222,7 @@ class _Pilot:
             1.2 * LEAST_REPEATS * min(self.slow, default=max(LEAST_SECONDS, self.budget / LEAST_REPEATS)),
             2 * self.budget,
         )
+        needed = math.ceil(needed / 6) * 6 if needed >= 60 else needed  # tenths of a minute, as it is said
         return UserError(
             f"--budget {time_in_words(self.budget)} is too small: no candidate can repeat the pilot {LEAST_REPEATS} "
             f"times in it; give {time_in_words(needed)} or more"

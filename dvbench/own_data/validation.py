@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 FAR = 100.0  # standard deviations of the table
 TIMES = 10.0  # the farthest number of the table
+ROUNDING = 1e-9  # of the largest number of a column
 SHOWN = 3
 
 
@@ -34,23 +35,36 @@ def doubts(table: Table, judges: Source) -> tuple[str, ...]:
             f"{shared:,} of the {len(other):,} rows of the validation set are rows of the table too: a row that judges "
             "itself is worth more than it would be to others"
         )
-    far = _far(ours, theirs) if ours.ndim == 2 else np.array([], dtype=np.int64)
-    if len(far):
-        columns = [name for name, encoder in (table.encoders or {}).items() for _ in range(encoder.width)]
-        names = list(dict.fromkeys(f"'{columns[each]}'" if columns else str(each) for each in far))
+    if names := _far_columns(table, ours, theirs, judges):
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         said.append(
-            f"the validation set has numbers in column {', '.join(names[:SHOWN])}{more} that are more than {FAR:.0f} "
-            "standard deviations of the table away from its mean: check that both are in the same unit; a few such "
-            "rows can decide all values"
+            f"the validation set has numbers in {', '.join(names[:SHOWN])}{more} that are more than {FAR:.0f} standard "
+            "deviations of the table away from its mean: check that both are written alike, such as in the same unit; "
+            "a few such rows can decide all values"
         )
     return tuple(said)
+
+
+def _far_columns(table: Table, ours: np.ndarray, theirs: np.ndarray, judges: Source) -> list[str]:
+    """Names of the columns with numbers that are far from those of the table; of images there is one for all."""
+    encoders = table.encoders or {}
+    if ours.ndim > 2:
+        names, ours, theirs = ["the arrays"], ours.reshape(-1, 1), theirs.reshape(-1, 1)
+    elif encoders:
+        names = [f"'{name}'" for name, encoder in encoders.items() for _ in range(encoder.width)]
+    else:
+        names = [f"column {number}" for number in range(ours.shape[1])]
+    found = [names[each] for each in _far(ours, theirs)]
+    if table.source.kind == "regression" and len(_far(table.source.labels[:, None], judges.labels[:, None])):
+        found.append(f"'{table.label}'")
+    return list(dict.fromkeys(found))
 
 
 def _far(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Columns with numbers that are far from all of the table, although the table has different ones."""
     mean, deviation = ours.mean(axis=0), ours.std(axis=0)
-    scale = np.where(deviation > 0, deviation, np.inf)
+    constant = np.ptp(ours, axis=0) <= ROUNDING * np.abs(ours).max(axis=0)
+    scale = np.where(constant, np.inf, deviation)
     own, other = (np.abs((each - mean) / scale).max(axis=0) for each in (ours, theirs))
     found: np.ndarray = np.flatnonzero((other > FAR) & (other > TIMES * own))
     return found

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dvbench.files import write_atomically
-from dvbench.own_data.defaults import ADDS_UP
 from dvbench.own_data.output import write_with_settings
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ class Values:
     seconds : float
     reading_remarks : int
         How many of the remarks are about the table.
+    adds_up : bool
+        Whether the values of groups add up to what all data gain: each was valued in every fold, by Data Shapley.
     separable : bool
         Whether the values differ by more than chance, see `differ_by_chance`.
     made_with : mapping
@@ -64,6 +65,7 @@ class Values:
     remarks: tuple[str, ...]
     seconds: float
     reading_remarks: int = 0
+    adds_up: bool = False
     separable: bool = True
     made_with: Mapping[str, Any] = field(default_factory=dict)
 
@@ -94,7 +96,7 @@ class Values:
         ranked = self.values.sort_values("rank", kind="stable")
         if self.grouped or len(ranked) <= 2 * SHOWN:
             lines += ["", ranked.to_string(index=False)]
-            if self.grouped and self.evaluator == ADDS_UP:
+            if self.adds_up:
                 total = self.values["value"].sum()
                 lines += [f"the values add up to {total:.6g}, what all data gain over an untrained model"]
         else:

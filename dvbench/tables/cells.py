@@ -19,7 +19,7 @@ from dvbench.errors import UserError, unknown
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_COPIES = 3  # rows that are equal to each other, on average, in a table whose rows are still looked at
+COPIED, COPIED_BY_GROUPS = 0.1, 0.5  # largest part of the rows that can be copies; where more are equal, cells repeat
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +56,36 @@ class Cells:
     @cached_property
     def first_of_equal_rows(self) -> np.ndarray:
         """Positions of the rows that no row before them equals in all columns but the group."""
-        import pandas as pd
+        return np.sort(np.unique(self._row_hashes, return_index=True)[1])
 
-        columns = {name: cells.to_pandas() for name, cells in self.columns.items() if name != self.group}
-        first: np.ndarray = np.flatnonzero(~pd.DataFrame(columns).duplicated().to_numpy())
-        return first
+    def identifies(self, name: str, different: int) -> bool:
+        """Whether a column with so many different cells has one for each row and its copies, and decides nothing else.
 
-    def may_repeat(self, different: int) -> bool:
-        """Whether so many different cells of a column may be one for each row and its copies."""
-        return len(self.rows) / MOST_COPIES <= different < len(self.rows)
+        Without the column the rows must be as different: cities that come with their number of inhabitants, or with
+        their label, are no identifiers of rows.
+        """
+        n, copied = len(self.rows), COPIED if self.group is None else COPIED_BY_GROUPS
+        if not (1 - copied) * n <= different < n or different != len(self.first_of_equal_rows):
+            return False
+        return different == len(np.unique(self._row_hashes - self._hashes(name)))
+
+    @cached_property
+    def _row_hashes(self) -> np.ndarray:
+        """Sums of the hashes of the cells of a row, so that those without one column need no look at all others."""
+        total = np.zeros(len(self.rows), dtype=np.uint64)
+        for name in self.columns:
+            if name != self.group:
+                total += self._hashes(name)  # of unsigned integers, which wrap around
+        return total
+
+    def _hashes(self, name: str) -> np.ndarray:
+        """One number for each cell of a column, equal for equal cells; uint64 of shape (n,)."""
+        from pandas.util import hash_array
+
+        codes = self.columns[name].dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        codes = codes.astype(np.uint64) + np.uint64(hash(name) % 2**63)  # equal cells of two columns differ
+        hashes: np.ndarray = hash_array(codes)
+        return hashes
 
     def column(self, name: str) -> Any:
         """Cells of a column, or a `UserError` that suggests the most similar name."""

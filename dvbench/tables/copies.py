@@ -70,5 +70,6 @@ def shared_by_groups(groups: np.ndarray, features: np.ndarray, labels: np.ndarra
         f"'{names[other]}' too: copies are paid twice"
         for each, other in found[:NAMED]
     ]
-    more = [f"so it is with {len(found) - NAMED:,} more groups"] if len(found) > NAMED else []
+    rest = len(found) - NAMED
+    more = [f"so it is with {rest:,} more group{'s' * (rest > 1)}"] if rest > 0 else []
     return (*said, *more)

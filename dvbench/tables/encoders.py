@@ -43,8 +43,7 @@ class Numbers:
 
     def encode(self, cells: pa.Array) -> np.ndarray:
         """Encode cells; a text that is no number is refused."""
-        cells = without_unit(cells, self.unit) if self.unit and is_text(cells) else cells
-        return self.complete(read_numbers(cells, self.decimal))[:, np.newaxis]
+        return self.complete(read_numbers(cells, self.decimal, self.unit))[:, np.newaxis]
 
     def complete(self, numbers: np.ndarray) -> np.ndarray:
         """Replace missing numbers."""
@@ -125,13 +124,15 @@ def without_unit(cells: pa.Array, unit: str) -> pa.Array:
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, re.escape(unit) + "$", ""))
 
 
-def read_numbers(cells: pa.Array, decimal: str) -> np.ndarray:
-    """Numbers of a column, NaN if missing; a `UserError` names the first text that is no number."""
+def read_numbers(cells: pa.Array, decimal: str, unit: str = "") -> np.ndarray:
+    """Numbers of a column without a unit, NaN if missing; a `UserError` names the first text that is no number."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if pa.types.is_timestamp(cells.type):
         raise UserError("it holds dates, and not numbers")
+    given = cells
+    cells = without_unit(cells, unit) if unit and is_text(cells) else cells
     if not is_text(cells):
         numbers = pc.cast(cells, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     elif decimal != "." or (numbers := plain_numbers(cells)) is None:
@@ -140,5 +141,5 @@ def read_numbers(cells: pa.Array, decimal: str) -> np.ndarray:
         wrong = np.isnan(numbers) & (texts.codes >= 0) & ~np.append(texts.missing, False)[texts.codes]
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise UserError(f"'{cells[row].as_py()}' is not a number")
+            raise UserError(f"'{given[row].as_py()}' is not a number")
     return numbers  # type: ignore[no-any-return]

@@ -31,7 +31,8 @@ COMPONENTS = 30
 ROUNDING = 1e-4  # of the largest spread of a component
 MAX_CHOSEN_INDICATORS = 1000
 SHOWN_FAULTS = 5
-DIFFERENT = "different in every row"
+DIFFERENT, DIFFERENT_BUT_COPIES = "different in every row", "different in every row but copies"
+ALIKE = "its words differ in no way that is used"
 CONSTANT, EMPTY, ASKED = SAY_NOTHING = ("the same in every row", "empty", "as you asked")
 
 
@@ -173,8 +174,9 @@ def _fit_text(
     decimal: str | None,
 ) -> None:
     """A column of text whose type is found, or is number because the user says so."""
-    if chosen == "number" and (unit := common_unit(profile(column).present())):
+    if chosen == "number" and (unit := _unit_of_some(profile(column))):
         result.units[name], column = unit, without_unit(column, unit)
+        result.notes.append(f"'{name}' is read as numbers, without its unit {unit}")
     plain = plain_numbers(column)
     if plain is not None and not np.isnan(plain).all():
         if (decimal == "," and _has_point(column)) or _is_grouped(column):
@@ -204,6 +206,14 @@ def _fit_text(
                 f"--as '{name}=number' reads them without it"
             )
         _fit_words(result, cells, name, column, None)
+
+
+def _unit_of_some(texts: Profile) -> str:
+    """The unit of all texts that are no numbers as they stand."""
+    others = [
+        text for text, number, no in zip(texts.texts, texts.numeric, texts.missing, strict=True) if not number | no
+    ]
+    return common_unit(others, least=1)
 
 
 def _is_grouped(column: pa.Array) -> bool:
@@ -307,8 +317,7 @@ def _keep_numbers(result: Fit, cells: Cells, name: str, numbers: np.ndarray, dec
 
 def _identifies(cells: Cells, name: str, numbers: np.ndarray) -> str | None:
     """Reason to leave out a column that only identifies rows, also if some rows are copies of others."""
-    different = len(np.unique(numbers))
-    if different < len(numbers) and cells.may_repeat(different):
+    if cells.identifies(name, len(np.unique(numbers))):
         numbers = numbers[cells.first_of_equal_rows]
     return counts_rows(name, numbers)
 
@@ -320,11 +329,10 @@ def _fit_words(result: Fit, cells: Cells, name: str, column: pa.Array, chosen: s
     missing = column.null_count
     if len(values) + bool(missing) < 2:
         result.left_out[name] = CONSTANT if values else EMPTY
-    elif chosen is None and (
-        len(values) == len(column)
-        or (cells.may_repeat(len(values)) and len(values) == len(cells.first_of_equal_rows) and not missing)
-    ):
+    elif chosen is None and len(values) == len(column):
         result.left_out[name] = DIFFERENT
+    elif chosen is None and not missing and cells.identifies(name, len(values)):
+        result.left_out[name] = DIFFERENT_BUT_COPIES
     elif chosen == "text" or (chosen is None and len(values) > MAX_INDICATORS):
         _keep_text(result, name, column, missing)
     elif len(values) > MAX_CHOSEN_INDICATORS:
@@ -348,7 +356,7 @@ def _keep_text(result: Fit, name: str, column: pa.Array, missing: int) -> None:
     spreads = components.std(axis=0)
     kept = np.flatnonzero(spreads > ROUNDING * spreads.max())
     if not len(kept):
-        result.left_out[name] = "its words differ in no way that is used"
+        result.left_out[name] = ALIKE
         return
     result.keep(name, "text", Text(encoder, kept), missing)
 

@@ -66,7 +66,9 @@ CELL = re.compile(
     rf"{GAP}(?P<after>%|‰|{SYMBOL}|[A-Za-z]{{3}})?{GAP}(?P<close>\))?",
     re.ASCII,
 )
-WITH_UNIT = re.compile(rf"[+{MINUS}]?(?:\d[\d.,]*|[.,]\d+){GAP}(?P<unit>[^\W\d][^\s\d]{{0,14}}[23]?|°[A-Z]?)")
+WITH_UNIT = re.compile(
+    rf"[+{MINUS}]?(?:\d(?:[\d.,{BLANKS}]*[\d.,])?|[.,]\d+){GAP}(?P<unit>[^\W\d][^\s\d]{{0,14}}[23]?|°[A-Z]?)"
+)
 FILL = re.compile(f"[{BLANKS}]")
 
 
@@ -115,11 +117,11 @@ def read_number(text: str) -> Reading | None:
     return Reading(point, comma, unit)
 
 
-def common_unit(texts: list[str]) -> str:
-    """Word or sign that follows a number in each of at least three texts, such as kg; else nothing."""
+def common_unit(texts: list[str], least: int = 3) -> str:
+    """Word or sign that follows a number in each of at least so many texts, such as kg; else nothing."""
     matches = [WITH_UNIT.fullmatch(text) for text in texts]
     units = {match["unit"] for match in matches if match is not None}
-    return units.pop() if len(texts) > 2 and all(matches) and len(units) == 1 else ""
+    return units.pop() if len(texts) >= least and all(matches) and len(units) == 1 else ""
 
 
 def _ascii_digits(text: str) -> str:

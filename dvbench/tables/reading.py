@@ -188,7 +188,7 @@ def _table(
             f"column '{name}' has another number in each row: if it only numbers them, --drop '{name}'"
             for name, numbers in fitted.numbers.items()
             if may_count_rows(numbers)
-            or (cells.may_repeat(len(np.unique(numbers))) and may_count_rows(numbers[cells.first_of_equal_rows]))
+            or (cells.identifies(name, len(np.unique(numbers))) and may_count_rows(numbers[cells.first_of_equal_rows]))
         )
     if fitted is not None and labels.kind == "classification":
         remarks += copies_of_label(cells, fitted.encoders, label, labels)

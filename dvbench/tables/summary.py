@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dvbench.tables.features import DIFFERENT, SAY_NOTHING, Fit
+from dvbench.errors import LONGEST_SHOWN, plain
+from dvbench.tables.features import ALIKE, DIFFERENT, DIFFERENT_BUT_COPIES, SAY_NOTHING, Fit
 
 SHOWN = 5
+KEPT_AS = {DIFFERENT: "text", DIFFERENT_BUT_COPIES: "text", ALIKE: "category"}
 WORDS = {
     "number": ("numeric", ""),
     "category": ("categorical", "indicator"),
@@ -43,20 +45,19 @@ def summarise(features: np.ndarray, fit: Fit | None, groups: np.ndarray | None, 
 def _types(fit: Fit) -> str:
     parts: list[str] = []
     for kind, (word, made) in WORDS.items():
-        names = [name for name, chosen in fit.types.items() if chosen == kind]
+        names = [name for name in fit.encoders if fit.types[name] == kind]
         if names:
             count = f"{len(names):,} {word}" if parts else plural(len(names), f"{word} column")
             width = sum(fit.encoders[name].width for name in names)
             if kind != "number" or len(names) <= SHOWN:  # many numbers are rarely anything else
-                count += f" ({listed(names)})"
+                count += f" ({listed([plain(name, LONGEST_SHOWN) for name in names])})"
             parts.append(f"{count} -> {plural(width, made)}" if made else count)
     if fit.left_out:
         names = [f"{name}: {reason}" for name, reason in fit.left_out.items()]
         telling = [name for name, reason in fit.left_out.items() if reason not in SAY_NOTHING]
         keep = ""
         if len(telling) == 1:
-            kind = "text" if fit.left_out[telling[0]] == DIFFERENT else "number"
-            keep = f"; --as '{telling[0]}={kind}' keeps it"
+            keep = f"; --as '{telling[0]}={KEPT_AS.get(fit.left_out[telling[0]], 'number')}' keeps it"
         elif telling:
             keep = "; --as COLUMN=TYPE keeps one"
         parts.append(f"{len(names):,} left out ({listed(names)}{keep})")

@@ -94,6 +94,23 @@ def test_a_file_says_what_values_were_made_with_and_replacing_others_is_said(dvb
     assert (refused.code, "would hold comma-separated text" in " ".join(refused.err.split())) == (2, True)
 
 
+def test_only_files_that_are_named_as_written_are_replaced(dvbench, here: Path) -> None:
+    """A .json beside them says which: another table, or a picture of the user's, can have the same stem."""
+    for name, command in (
+        ("a.csv", VALUE[:-1]),
+        ("b.csv", ["select", "table.csv", "--label", "kind", "--fraction", ".5", "--out"]),
+    ):
+        assert dvbench(*command, name).code == 0
+        for mine in (Path(name).with_suffix(".txt"), Path(name).with_suffix("")):
+            (here / mine).write_text("mine")
+            refused = dvbench(*command, mine)
+            assert (refused.code, f"{mine} exists" in refused.err, (here / mine).read_text()) == (2, True, "mine")
+    (here / "b.png").write_text("mine")
+    assert (dvbench(*VALUE[:-1], "b.csv").code, (here / "b.png").read_text()) == (2, "mine")
+    (here / "b.png").unlink()
+    assert "it held rows kept by grad_match_pb" in " ".join(dvbench(*VALUE[:-1], "b.csv").out.split())
+
+
 def test_the_figure_is_a_picture(valued, here: Path) -> None:
     valued("knn_shapley")
     content = (here / "out/values.png").read_bytes()

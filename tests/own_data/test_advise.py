@@ -284,7 +284,7 @@ def test_the_function_does_what_the_command_does(planted, capsys):
         ({"budget": "10min"}, "`budget` is a time above 0, not '10min'"),
         ({"budget": True}, "`budget` is a time above 0, not True"),
         ({"seed": -1}, "seed must be a whole number"),
-        ({"label": "x"}, "'dvbench value' values the rows of a regression"),
+        ({"label": "x"}, "dvbench.value values the rows of a regression"),
         ({"results": "nowhere"}, "there is no results folder"),
     ],
 )
@@ -302,7 +302,7 @@ def test_targets_of_a_regression_are_refused(tmp_path, monkeypatch, capsys):
     assert "'price' is a number: 'dvbench value' values the rows of a regression" in " ".join(
         capsys.readouterr().err.split()
     )
-    with pytest.raises(UserError, match="'price' is a number: 'dvbench value' values"):
+    with pytest.raises(UserError, match=r"'price' is a number: dvbench\.value values"):
         dvbench.advise("mine.csv", label="price", goal="find")
 
 

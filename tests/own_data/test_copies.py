@@ -109,6 +109,4 @@ def test_a_validation_set_in_another_unit_is_named() -> None:
     assert not any("standard deviations" in remark for remark in plain.remarks)
     other = judges.assign(b=judges["b"] * 1000)
     said = dvbench.value(table, label="kind", validation=other, evaluator="knn_shapley", progress=False).remarks
-    assert any(
-        remark.startswith("the validation set has numbers in column 'b' that are more than 100") for remark in said
-    )
+    assert any(remark.startswith("the validation set has numbers in 'b' that are more than 100") for remark in said)

@@ -10,7 +10,7 @@ from made_up_boards import BOARD, FAST, Lines, a_table
 
 from dvbench import console
 from dvbench.errors import UserError
-from dvbench.own_data import advise
+from dvbench.own_data import advise, pilot
 from dvbench.own_data.advise import Candidate, advise_table
 from dvbench.own_data.pilot import run_pilot
 
@@ -73,6 +73,8 @@ def test_an_evaluator_that_takes_longer_than_expected_ends_in_time(tmp_path, mon
 
 def test_a_budget_that_ends_in_the_pilot_says_what_is_needed(monkeypatch):
     monkeypatch.setattr(advise, "candidates", lambda *_: [Candidate("knn_shapley", 0.4, 0.1, 0.1)])
+    advise_table(a_table(), "find", 0.001, BOARD, 0, Lines())  # what is quick is tried however little time there is
+    monkeypatch.setattr(pilot, "QUICK", 0.0)
     with pytest.raises(UserError, match=r"--budget 0.001 s is too small: .* give .* s or more"):
         advise_table(a_table(), "find", 0.001, BOARD, 0, Lines())
 

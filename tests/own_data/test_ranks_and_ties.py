@@ -99,6 +99,14 @@ def valuations(generator: np.random.Generator, effects: np.ndarray, folds: int =
     return values
 
 
+@pytest.mark.parametrize(("n", "folds"), [(2, 2), (2, 3), (3, 2)])
+def test_a_few_groups_that_are_noise_differ_by_chance(n: int, folds: int) -> None:
+    """Ranks of so few would often be the same in each fold by chance."""
+    generator, unknown = np.random.default_rng(n), np.full(n, np.nan)
+    share = np.mean([differ_by_chance(generator.standard_normal((folds, n)), unknown) for _ in range(400)])
+    assert 0.91 < share < 0.985
+
+
 @pytest.mark.parametrize("n", [3, 40])
 def test_values_that_are_noise_differ_by_chance(n: int) -> None:
     generator = np.random.default_rng(n)

@@ -206,7 +206,7 @@ def test_a_selection_in_python_names_arguments(capsys) -> None:
 
 def test_wrong_labels_are_said_before_rows_are_chosen(table: pd.DataFrame) -> None:
     """A tenth of these labels are wrong."""
-    said = "of the labels may be wrong, and strategies may choose them: find them first, with 'dvbench value'"
+    said = "of the labels may be wrong, and strategies may choose them: find them first, with dvbench.value"
     assert any(said in remark for remark in dvbench.select(table, fraction=0.5, label="kind").remarks)
     right = table.drop(index=table.index[::10])
     assert not any(said in remark for remark in dvbench.select(right, fraction=0.5, label="kind").remarks)

@@ -156,6 +156,14 @@ def test_shapley_values_of_few_groups_are_exact_so_equal_ones_are_equal_with_eve
         assert f"the values add up to {values.sum():.6g}" in result.summary()
 
 
+def test_values_of_groups_that_miss_a_fold_are_not_said_to_add_up() -> None:
+    """A mean over other folds is no part of one sum."""
+    x, y = points(40)
+    for groups, adds_up in ((np.arange(40) // 10, True), (np.where(np.arange(40) == 7, 9, np.arange(40) // 20), False)):
+        result = dvbench.value(x, y, groups=groups, evaluator="data_shapley", folds=2)
+        assert (result.adds_up, "the values add up to" in result.summary()) == (adds_up, adds_up)
+
+
 def providers(count: int, rows: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points of providers, of which the last one copies the first one."""
     x, y = points(count * rows)

@@ -85,6 +85,12 @@ def test_what_looks_like_dates_is_refused_if_it_cannot_be_read(read, cells):
     assert "column 'x'" not in " ".join(read(column(cells), types={"x": "category"}).understood)
 
 
+def test_exponents_are_no_unit(read):
+    for cells, numbers in ((["14e3", "2E2", "7e3"], [14000, 200, 7000]), (["EUR 5", "7 EUR", "9"], [5, 7, 9])):
+        table = read(column(cells), types={"x": "number"})
+        assert features(table)[:3, 0].tolist() == numbers
+
+
 def test_a_date_that_is_named_as_an_example_is_none_of_the_wrong_texts(read):
     with pytest.raises(UserError, match=r"such as '10\.0\.0\.1', but '192\.168\.1\.1' is none"):
         read(column(["192.168.1.1", "10.0.0.1", "10.0.0.2"]))
@@ -98,6 +104,13 @@ def test_numbers_with_a_unit_are_no_silent_categories(read, unit: str):
     asked = read(cells, types={"x": "number"})
     assert features(asked)[:3, 0].tolist() == [12, 13, 7.5]
     np.testing.assert_array_equal(asked.encoders["x"].encode(pa.array([f"14 {unit}", "15"])), [[14], [15]])
+    few = read(
+        column([f"1 {unit}", f"1 002{unit}", "3"]), types={"x": "number"}
+    )  # two texts, one number without the unit
+    assert features(few)[:3, 0].tolist() == [1, 1002, 3]
+    assert f"'x' is read as numbers, without its unit {unit}" in few.understood
+    with pytest.raises(UserError, match=f"'12 {unit}s?x' is not a number"):
+        asked.encoders["x"].encode(pa.array([f"12 {unit}x"]))
     for words in (["1st", "2nd", "3rd"], ["A 1", "A 2", "A 3"], ["10-20", "20-30", "30-40"]):
         assert "the unit" not in " ".join(read(column(words)).understood)
 

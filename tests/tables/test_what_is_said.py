@@ -215,4 +215,24 @@ def test_copies_of_rows_make_no_feature_of_an_identifier(read, copies: int):
         group="provider",
     )
     assert list(table.encoders) == ["x"]
-    assert "code: different in every row" in " ".join(table.understood)
+    assert "code: different in every row but copies" in " ".join(table.understood)
+
+
+def test_a_column_that_comes_with_the_label_is_no_identifier(read):
+    """Each city has its label and its size: rows are equal where the city is, but the city says more than which row."""
+    cities = [f"city {i % 17}" for i in range(N)]
+    table = read(
+        {
+            "city": cities,
+            "size": [str(100 + 7 * (i % 17)) for i in range(N)],
+            "label": [str(i % 17 % 2) for i in range(N)],
+        }
+    )
+    assert list(table.encoders) == ["city", "size"]
+    doses = read({"dose": [str(1 + i // 2) for i in range(N)], "label": [str(i // 2 % 2) for i in range(N)]})
+    assert list(doses.encoders) == ["dose"]
+
+
+def test_text_that_differs_in_no_word_is_kept_as_a_category(read):
+    table = read({"t": ["Word", "WORD"] * 25, "x": X, "label": LABEL}, types={"t": "text"})
+    assert "t: its words differ in no way that is used; --as 't=category' keeps it" in said(table)
