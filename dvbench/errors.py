@@ -90,13 +90,20 @@ def type_name(error: BaseException) -> str:
     return plain(type.__dict__["__name__"].__get__(type(error)), 100)
 
 
-def validation_message(error: Exception) -> str:
-    """Summarise a validation error in one line: the location and message of its first complaint."""
+def validation_message(error: Exception, whole: str = "the file") -> str:
+    """Summarise a validation error in one line: the location and message of its first complaint.
+
+    Parameters
+    ----------
+    error : Exception
+    whole : str
+        What a complaint is about that has no location.
+    """
     complaints: list[Any] = getattr(error, "errors", list)()
     if not complaints:
         return one_line(error)
     first = complaints[0]
-    location = ".".join(map(str, first["loc"])) or "the file"
+    location = ".".join(map(str, first["loc"])) or whole
     message = first["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list").replace("Tuple", "List")
     more = f" (and {len(complaints) - 1} more)" if len(complaints) > 1 else ""
     return f"{plain(location)}: {plain(message)}{more}"

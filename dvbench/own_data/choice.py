@@ -155,7 +155,7 @@ def settings_of(
     try:
         trained = Training.model_validate(TRAINING.model_dump() | dict(training or {}))
     except ValidationError as error:
-        raise UserError(validation_message(error)) from error
+        raise UserError(validation_message(error, "training")) from error
     if trained.epochs < 1:
         raise UserError("epochs must be at least 1: an untrained model values nothing")
     if parameters and evaluator is None:

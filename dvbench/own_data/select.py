@@ -135,7 +135,7 @@ def check_settings(
     try:
         return SelectionSettings.model_validate({**TRAINING, **(training or {}), "fractions": [fraction]})
     except ValidationError as error:
-        raise UserError(validation_message(error)) from error
+        raise UserError(validation_message(error, "training")) from error
 
 
 def select_data(

@@ -257,6 +257,7 @@ def test_unlearning_uses_log_loss_by_default_and_says_so() -> None:
         ({"evaluator": "knn_shaply"}, "did you mean 'knn_shapley'"),
         ({"utility": "mse"}, "the utility of a classification is accuracy or log_loss, not 'mse'"),
         ({"training": {"epochs": 0}}, "epochs"),
+        ({"training": {"epoch": 3}}, "training: unknown key 'epoch'"),
         ({"training": {"lr": 1e30}, "evaluator": "leave_one_out"}, "diverged"),
         ({"label": "a"}, "not both"),
         ({"seed": -1}, "seed must be"),
