@@ -89,10 +89,15 @@ class Text:
     encoder : skrub.StringEncoder
     kept : numpy.ndarray of int
         Its components that are used.
+    low, high : numpy.ndarray of shape (len(kept),)
+        Smallest and largest component of a text of the table. Later texts lie between them: words that the table does
+        not have would otherwise be far from everything in it.
     """
 
     encoder: Any
     kept: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
     @property
     def width(self) -> int:
@@ -105,6 +110,7 @@ class Text:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             codes = self.encoder.transform(text_series(different.dictionary)).to_numpy(dtype=np.float64)[:, self.kept]
+        codes = np.clip(codes, self.low, self.high)
         numbers = different.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         rows: np.ndarray = np.vstack([codes, np.zeros(self.width)])[numbers]  # an empty cell has no part of any word
         return rows

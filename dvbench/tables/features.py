@@ -174,10 +174,12 @@ def _fit_text(
     decimal: str | None,
 ) -> None:
     """A column of text whose type is found, or is number because the user says so."""
-    if chosen == "number" and (unit := _unit_of_some(profile(column))):
-        result.units[name], column = unit, without_unit(column, unit)
-        result.notes.append(f"'{name}' is read as numbers, without its unit {unit}")
     plain = plain_numbers(column)
+    if plain is None and (unit := _unit(profile(column), chosen)):
+        result.units[name], column = unit, without_unit(column, unit)
+        other = "" if chosen else f"; --as '{name}=category' if it is no unit"
+        result.notes.append(f"'{name}' is read as numbers, without its unit {unit}{other}")
+        plain = plain_numbers(column)
     if plain is not None and not np.isnan(plain).all():
         if (decimal == "," and _has_point(column)) or _is_grouped(column):
             open_columns[name] = profile(column)
@@ -200,20 +202,15 @@ def _fit_text(
     elif dates.look_like_dates(present):
         _fit_dates(result, cells, name, column, None)
     else:
-        if unit := common_unit(present):
-            result.notes.append(
-                f"'{name}' is not read as numbers, because of the unit {unit}, such as in '{present[0]}'; "
-                f"--as '{name}=number' reads them without it"
-            )
         _fit_words(result, cells, name, column, None)
 
 
-def _unit_of_some(texts: Profile) -> str:
-    """The unit of all texts that are no numbers as they stand."""
-    others = [
-        text for text, number, no in zip(texts.texts, texts.numeric, texts.missing, strict=True) if not number | no
-    ]
-    return common_unit(others, least=1)
+def _unit(texts: Profile, chosen: str | None) -> str:
+    """The unit of all texts; if the user wants numbers, that of all texts that are no numbers as they stand."""
+    if chosen != "number":
+        return common_unit(texts.present()) if not texts.numeric.any() else ""
+    known = texts.numeric | texts.missing
+    return common_unit([text for text, each in zip(texts.texts, known, strict=True) if not each], least=1)
 
 
 def _is_grouped(column: pa.Array) -> bool:
@@ -358,7 +355,8 @@ def _keep_text(result: Fit, name: str, column: pa.Array, missing: int) -> None:
     if not len(kept):
         result.left_out[name] = ALIKE
         return
-    result.keep(name, "text", Text(encoder, kept), missing)
+    low, high = components[:, kept].min(axis=0), components[:, kept].max(axis=0)
+    result.keep(name, "text", Text(encoder, kept, low, high), missing)
 
 
 def _fit_dates(result: Fit, cells: Cells, name: str, column: pa.Array, chosen: str | None) -> None:

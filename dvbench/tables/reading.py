@@ -129,6 +129,8 @@ def read_table(
         label, reason = guess_label(cells, [name for name in cells.columns if name not in {group, *drop}])
         notes.append(f"the label is column '{label}', {reason}; --label names another")
     cells.column(label)
+    if label in drop:
+        raise UserError(f"column '{label}' is the label, and cannot be dropped")
     if label in types:
         raise UserError(
             f"column '{label}' is the label, which has no type: use --kind classification or --kind regression"

@@ -197,7 +197,9 @@ def test_text_of_few_words_has_no_components_that_are_rounding(read):
     spreads = features.std(axis=0)
     assert spreads.min() > 1e-3 * spreads.max()
     unseen = table.encoders["x"].encode(pa.array(["broken bicycle", "fast fast fast"]))
-    assert (np.abs(unseen - features.mean(axis=0)) < 50 * spreads).all()
+    assert ((features.min(axis=0) <= unseen) & (unseen <= features.max(axis=0))).all()
+    with pytest.raises(UserError, match="column 'label' is the label, and cannot be dropped"):
+        read({"x": texts, "label": ["a", "b"] * 150}, label="label", drop=["label"])
 
 
 @pytest.mark.parametrize("copies", [1, 40])
