@@ -147,7 +147,8 @@ def _guess(texts: Profile) -> tuple[TableKind, str]:
             return "regression", ""
         return "classification", "text"
     if not all(map(WHOLE.fullmatch, texts.present())):
-        return "regression", "numbers that are not whole"
+        unit = any(reading is not None and reading.unit for reading in texts.readings)
+        return "regression", "numbers with a unit" if unit else "numbers that are not whole"
     if texts.are_codes():
         return "classification", "whole numbers with leading zeros or many digits"
     numbers = np.unique(texts.numbers("."))

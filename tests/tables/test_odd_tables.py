@@ -85,6 +85,11 @@ def test_what_looks_like_dates_is_refused_if_it_cannot_be_read(read, cells):
     assert "column 'x'" not in " ".join(read(column(cells), types={"x": "category"}).understood)
 
 
+def test_amounts_are_not_said_to_be_no_whole_numbers(read):
+    rows = [f"{i % 7}.5;EUR {1 + i}" for i in range(N)]
+    assert "(numbers with a unit)" in " ".join(read("\n".join(["x;price", *rows]), label="price").understood)
+
+
 def test_exponents_are_no_unit(read):
     for cells, numbers in ((["14e3", "2E2", "7e3"], [14000, 200, 7000]), (["EUR 5", "7 EUR", "9"], [5, 7, 9])):
         table = read(column(cells), types={"x": "number"})
