@@ -238,7 +238,9 @@ def _decide_decimals(
     """Settle the decimal separator of columns with numbers that need a closer look, by all columns of the table."""
     conventions = {name: texts.conventions() for name, texts in columns.items()}
     settled = {convention for name, convention in conventions.items() if len(convention) == 1}
-    if any(isinstance(e, Numbers) and _has_point(cells.column(name)) for name, e in result.encoders.items()):
+    read = [cells.column(name) for name, encoder in result.encoders.items() if isinstance(encoder, Numbers)]
+    # Also columns that are not used tell, such as the label.
+    if any(map(_has_point, read)) or any(map(_tells_points, cells.columns.values())):
         settled.add(".")
     result.decimal = settled.pop() if len(settled) == 1 else None
     for name, texts in columns.items():
@@ -282,6 +284,11 @@ def _keep_if_clear(
         if unit := next(iter(units - {""}), ""):
             result.notes.append(f"'{name}' is read as numbers, without its unit {unit.upper()}")
         _keep_numbers(result, cells, name, texts.numbers(possible), possible, chosen)
+
+
+def _tells_points(column: pa.Array) -> bool:
+    """Whether a column has plain numbers with decimal points, which are no thousands."""
+    return _has_point(column) and plain_numbers(column) is not None and not _is_grouped(column)
 
 
 def _has_point(column: pa.Array) -> bool:

@@ -85,6 +85,16 @@ def test_what_looks_like_dates_is_refused_if_it_cannot_be_read(read, cells):
     assert "column 'x'" not in " ".join(read(column(cells), types={"x": "category"}).understood)
 
 
+def test_a_dropped_column_still_tells_the_decimal_mark(read):
+    text = "\n".join(["rooms;rent;label", *(f"{i % 4}.5;CHF 2,75{i % 10};{LABEL[i]}" for i in range(N))])
+    for drop in ([], ["rooms"]):
+        table = read(text, label="label", drop=drop)
+        assert features(table)[:2, -1].tolist() == [2750, 2751]
+    amounts = "\n".join(["rooms;rent", *(f"{i % 4}.5;CHF 2,7{10 + i}" for i in range(N))])
+    assert "from CHF 2,710 to CHF 2,733" in " ".join(read(amounts, label="rent").understood)
+    assert read(amounts, label="rent").source.labels[0] == 2710
+
+
 def test_amounts_are_not_said_to_be_no_whole_numbers(read):
     rows = [f"{i % 7}.5;EUR {1 + i}" for i in range(N)]
     assert "(numbers with a unit)" in " ".join(read("\n".join(["x;price", *rows]), label="price").understood)
