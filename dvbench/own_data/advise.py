@@ -298,9 +298,8 @@ def candidates(
     fitting, cheapest = list[Candidate](), math.inf
     for name in sorted(means, key=lambda name: -means[name]):
         pilot = _seconds(table, goal, name, int(rows * PARTS[0]), PROVIDERS)
-        whole = max(
-            _seconds(table, goal, name, len(table.rows), providers), pilot
-        )  # the costs may be of smaller tables
+        # The costs may be of smaller tables.
+        whole = max(_seconds(table, goal, name, len(table.rows), providers), pilot)
         if math.isnan(pilot):
             continue
         needed = LEAST_REPEATS * pilot

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
+from dvbench.own_data.values import EQUAL
 from dvbench.registry import find
 from dvbench.settings import EvaluatorSettings
 
 LARGE = 0.1  # of the range of the values, or of the mean value above zero
 LEVEL = 0.05  # a ranking that chance explains with a greater probability is remarked on
 MOSTLY = 0.5  # a ranking in which more than this part of the values are equal, or below zero, is remarked on
-ROUNDING = 1e-9  # of the range of the values
 MANY = 20  # players whose ranks are nearly continuous
 RARE, FEWEST, LOWEST = 0.05, 3, 0.2  # part of the rows of a rare class, its least rows, and the part that counts as low
 
@@ -93,7 +93,7 @@ def sign_remarks(values: np.ndarray, grouped: bool = False) -> list[str]:
             "all values are below 0, which for this evaluator is no border between useful and harmful: compare their "
             "order"
         ]
-    negative = int((values < -ROUNDING * np.ptp(values)).sum())
+    negative = int((values < -EQUAL * np.ptp(values)).sum())
     if grouped and negative > MOSTLY * len(values):
         return [
             f"{negative:,} of {len(values):,} groups have a negative value: distrust that; a few rows of the "

@@ -47,11 +47,10 @@ def check_output(data: Path, out: Path, *others: Path) -> Path:
         if read.resolve() in (out.resolve(), picture.resolve(), settings.resolve()):
             raise UserError(f"{read} would be overwritten: give another --out")
     settings_file(out)
-    for written in (out, picture):
-        if written.is_dir() or (written.exists() and written.name not in _files_of(settings)):
-            raise UserError(
-                f"{written} is a folder: give another --out" if written.is_dir() else f"{written} {NOT_OURS}"
-            )
+    if picture.is_dir():
+        raise UserError(f"{picture} is a folder: give another --out")
+    if picture.exists() and picture.name not in _files_of(settings):
+        raise UserError(f"{picture} {NOT_OURS}")
     folder = next(folder for folder in out.absolute().parents if folder.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"cannot write {out}: {folder} is not a folder that you can write to; give another --out")

@@ -175,18 +175,19 @@ def _fit_text(
 ) -> None:
     """A column of text whose type is found, or is number because the user says so."""
     plain = plain_numbers(column)
-    if plain is None and (unit := _unit(profile(column), chosen)):
+    texts = profile(column) if plain is None else None
+    if texts is not None and (unit := _unit(texts, chosen)):
         result.units[name], column = unit, without_unit(column, unit)
         other = "" if chosen else f"; --as '{name}=category' if it is no unit"
         result.notes.append(f"'{name}' is read as numbers, without its unit {unit}{other}")
-        plain = plain_numbers(column)
+        plain, texts = plain_numbers(column), None
     if plain is not None and not np.isnan(plain).all():
         if (decimal == "," and _has_point(column)) or _is_grouped(column):
             open_columns[name] = profile(column)
         else:
             _keep_numbers(result, cells, name, plain, ".", chosen)
         return
-    texts = profile(column)
+    texts = profile(column) if texts is None else texts
     present = texts.present()
     if not present:
         result.left_out[name] = EMPTY
