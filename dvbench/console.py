@@ -29,6 +29,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 GAP = 1  # columns between two columns of a table
 EVERY = 10.0  # seconds between two lines about the same part
+A_WHILE = 1.0  # seconds of a valuation that has a line of its own, and between lines about two parts
 
 
 def error(message: str) -> None:
@@ -140,9 +141,9 @@ class ProgressReport:
         self._task = progress.add_task("starting", total=steps, finished=0, count=total) if progress else None
 
     def on_valued(self, result: Result) -> None:
-        """Show a cell that is valued and not yet scored."""
+        """Show a cell that is valued and not yet scored; where lines are printed, only if that took a while."""
         seconds = result.cost.seconds if result.cost else 0.0
-        self._show_valued(result, f"valued in {seconds:.1f} s")
+        self._show_valued(result, f"valued in {seconds:.1f} s" if seconds >= A_WHILE else "")
 
     def on_kept(self, result: Result) -> None:
         """Show a cell that an earlier run valued and did not score."""
@@ -150,7 +151,7 @@ class ProgressReport:
 
     def _show_valued(self, result: Result, words: str) -> None:
         self.valued += 1
-        self._advance(1, result, f"{result.cell.key}: {words}")
+        self._advance(1, result, words and f"{result.cell.key}: {words}")
 
     def on_finished(self, result: Result) -> None:
         """Show a finished cell."""
@@ -173,7 +174,8 @@ class ProgressReport:
 
     def _advance(self, steps: int, result: Result, line: str) -> None:
         if self._progress is None or self._task is None:
-            say(line)
+            if line:
+                say(line)
         else:
             key = escape(str(result.cell.key))
             self._progress.update(self._task, advance=steps, finished=self.finished, description=key)
@@ -181,7 +183,7 @@ class ProgressReport:
 
 @contextmanager
 def reporting(total: int, valued: int = 0) -> Iterator[ProgressReport]:
-    """Show a progress bar on a terminal, and elsewhere a line for every cell that is valued or finished."""
+    """Show a progress bar on a terminal, and elsewhere a line for every finished cell; see `ProgressReport`."""
     if not out.is_terminal:
         yield ProgressReport(total, None, valued)
         return
@@ -226,7 +228,8 @@ def counting(what: str) -> Iterator[Callable[..., None]]:
             if not out.is_terminal:
                 whole = int(done)
                 within = f", {done - whole:.0%}" if done > whole else ""
-                if done < total and (whole > begun or seconds >= said + EVERY):
+                wait = A_WHILE if whole > begun else EVERY
+                if done < total and (begun < 0 or seconds >= said + wait):
                     say(f"{what} {whole + 1} of {total}{within}: {time_in_words(round(seconds))} elapsed, {left}")
                     said, begun = seconds, whole
                 return

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
+from dvbench.errors import counted
 from dvbench.own_data.values import EQUAL
 from dvbench.registry import find
 from dvbench.settings import EvaluatorSettings
@@ -13,6 +15,7 @@ from dvbench.settings import EvaluatorSettings
 LARGE = 0.1  # of the range of the values, or of the mean value above zero
 LEVEL = 0.05  # a ranking that chance explains with a greater probability is remarked on
 MOSTLY = 0.5  # a ranking in which more than this part of the values are equal, or below zero, is remarked on
+SHOWN = 3  # pairs of neighbours that are named
 MANY = 20  # players whose ranks are nearly continuous
 RARE, FEWEST, LOWEST = 0.05, 3, 0.2  # part of the rows of a rare class, its least rows, and the part that counts as low
 
@@ -82,6 +85,44 @@ def _chance(valuations: np.ndarray) -> float:
     if n < 2 or free < 1 or within == 0:
         return 0.0
     return float(stats.f.sf(between / (n - 1) / (within / free), n - 1, free))
+
+
+def order_remarks(names: np.ndarray, valuations: np.ndarray, errors: np.ndarray) -> list[str]:
+    """Name neighbours in rank whose order may be chance.
+
+    Of several folds their differences are tested, by a paired t-test; of one valuation by its standard errors. As folds
+    share rows, the first test errs on the side of saying that values differ.
+
+    Parameters
+    ----------
+    names : numpy.ndarray of str, shape (n,)
+    valuations : numpy.ndarray, shape (folds, n)
+        NaN where a player was not valued.
+    errors : numpy.ndarray, shape (n,)
+        Standard errors of the only valuation; NaN if they are not known.
+    """
+    from scipy import stats
+
+    order = np.argsort(-np.nanmean(valuations, axis=0), kind="stable")
+    pairs = []
+    for first, second in pairwise(order.tolist()):
+        gaps = valuations[:, first] - valuations[:, second]
+        gaps = gaps[np.isfinite(gaps)]
+        error = float(np.hypot(errors[first], errors[second])) if len(valuations) == 1 else _error_of_mean(gaps)
+        if not np.isfinite(error) or not len(gaps):
+            continue
+        quantile = stats.norm.ppf(1 - LEVEL / 2) if len(valuations) == 1 else stats.t.ppf(1 - LEVEL / 2, len(gaps) - 1)
+        if gaps.mean() <= quantile * error:
+            pairs.append(f"'{names[first]}' and '{names[second]}'")
+    if not pairs:
+        return []
+    more = f" and {counted(len(pairs) - SHOWN, 'more pair')}" if len(pairs) > SHOWN else ""
+    return [f"neighbours in rank whose order may be chance: {'; '.join(pairs[:SHOWN])}{more}"]
+
+
+def _error_of_mean(numbers: np.ndarray) -> float:
+    """Standard error of the mean; NaN of less than two numbers."""
+    return float(numbers.std(ddof=1)) / math.sqrt(len(numbers)) if len(numbers) > 1 else math.nan
 
 
 def sign_remarks(values: np.ndarray, grouped: bool = False) -> list[str]:

@@ -17,6 +17,7 @@ from dvbench.own_data.doubts import (
     chance_remark,
     differ_by_chance,
     errors_of_means,
+    order_remarks,
     rare_remarks,
     sampling_remarks,
     sign_remarks,
@@ -104,6 +105,8 @@ def value_table(
     how_judged = ("one validation set" if validation is not None else f"{len(parts)} folds") if judged else NOT_JUDGED
     remarks = sampling_remarks(choice.settings, mean, errors_of_means(found, errors), grouped=items is not None)
     chance = differ_by_chance(found, errors[0])
+    if source.groups is not None and not chance:
+        remarks += order_remarks(np.unique(source.groups), found, errors[0])
     made_with = _made_with(table, choice, how, how_judged, len(parts))
     adds_up = items is not None and choice.settings.name == ADDS_UP and bool(np.isfinite(found).all())
     return _result(table, choice, mean, extra, how_judged, chance, adds_up, remarks, made_with, started)

@@ -14,7 +14,7 @@ from dvbench.files import NOT_OURS, file_sha256, read_ours, write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-LONG = ("understood", "remarks")  # too long for a line
+NOT_SAID = ("understood", "remarks", "folds")  # too long for a line, or said by another setting
 
 
 def default_output(data: Path) -> Path:
@@ -140,12 +140,16 @@ def replaced(out: Path, made_with: Mapping[str, Any]) -> str | None:
     if ("strategy" in before) != ("strategy" in after):
         kind = f"rows kept by {before['strategy']}" if "strategy" in before else f"values by {before.get('evaluator')}"
         return f"{out} is replaced; it held {kind}"
-    changed = [name for name in after if name not in LONG and before.get(name) != after[name]]
-    said = [f"{name} {_briefly(before.get(name))}" for name in changed]
-    return f"{out} is replaced; its values were made with {', '.join(said)}" if said else None
+    changed = [name for name in after if name not in NOT_SAID and before.get(name) != after[name]]
+    said = [_in_words(name, before.get(name)) for name in changed]
+    return f"{out} is replaced; its earlier settings: {', '.join(said)}" if said else None
 
 
-def _briefly(setting: Any) -> str:
-    """A setting in a line; of a file its name alone."""
-    named = setting.get("file") if isinstance(setting, dict) else None
-    return str(setting if named is None else named)
+def _in_words(name: str, setting: Any) -> str:
+    """A setting in words; of a file its name alone, and what is none is said to be none."""
+    name = name.replace("_", " ")
+    if isinstance(setting, dict) and "file" in setting:
+        setting = setting["file"]
+    if isinstance(setting, dict):
+        setting = ", ".join(f"{key}={value}" for key, value in setting.items())
+    return f"no {name}" if setting in (None, "", {}) else f"{name} {setting}"

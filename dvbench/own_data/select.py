@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from dvbench.training.selective import Chosen
 
 NOISY = 0.05  # estimated fraction of wrong labels from which on it is said
-FIND_FIRST = ", and strategies may choose them: find them first, with 'dvbench value'"
+LOOK_WRONG = (
+    "look wrong to a model of the other rows (where classes overlap, some of these are right), and strategies may "
+    "choose them: find wrong ones first, with 'dvbench value'"
+)
 TRAINING = {"every": 5, "epochs": 30, "batch_size": 32, "lr": 0.01}
 
 
@@ -182,14 +185,17 @@ def select_data(
 
     noisy = label_noise(table)
     if noisy >= NOISY:
-        table = replace(table, remarks=(*table.remarks, f"about {noisy:.0%} of the labels may be wrong{FIND_FIRST}"))
+        table = replace(table, remarks=(*table.remarks, f"about {noisy:.0%} of the labels {LOOK_WRONG}"))
         report.say(f"note: {table.remarks[-1]}")
     made = make_strategy(name, **params)
     check_protocol(made, how, name)
+    values = None
+    if made.valued_by is not None:
+        table, values = _valued(table, validation, made.valued_by, seed, device, report)
     labels = table.source.labels
     check_classes(labels, None if validation is None else validation.labels, table.source.classes, how.fractions[0])
     with report.counting("selection") as observe:
-        positions, weights = _chosen(table, validation, made, (name, model), how, seed, device, observe)
+        positions, weights = _chosen(table, validation, made, (name, model), values, how, seed, device, observe)
     selection = _result(table, positions, weights, name, model)
     made_with = {
         **given.files(),
@@ -211,13 +217,18 @@ def _chosen(
     validation: Source | None,
     strategy: SelectionStrategy,
     names: tuple[str, str],
+    values: np.ndarray | None,
     how: SelectionSettings,
     seed: int,
     device: str,
     observe: Observer,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Train with reselection; return the positions and the weights of the last choice."""
-    observe(0, 0, 0.0)
+    """Train with reselection; return the positions and the weights of the last choice.
+
+    ``values`` are those of all rows, if the strategy keeps the highest ones.
+    """
+    if values is None:  # else packages are loaded
+        observe(0, 0, 0.0)
     import torch
 
     from dvbench.execution.environment import resolve_device
@@ -240,9 +251,8 @@ def _chosen(
         device=device,
     ).network
     train, judges = ((part.x.to(device), part.y.to(device)) for part in (problem.train, problem.validation))
-    values = _values(table, validation, strategy, seed, device)
-    values = None if values is None else values[torch.from_numpy(order).to(device)]
-    choose, clock = Chooser(strategy, train, judges, how, how.fractions[0], key, values), time.perf_counter()
+    ordered = None if values is None else torch.from_numpy(values[order]).to(device)
+    choose, clock = Chooser(strategy, train, judges, how, how.fractions[0], key, ordered), time.perf_counter()
     total = -(-how.epochs // how.every)
 
     def told(network: nn.Module, number: int) -> Chosen:
@@ -275,18 +285,26 @@ def _problem(table: Table, validation: Source | None, order: np.ndarray, seed: i
     return assemble(source, f"table:{table.name}", (order, judges, judges), Noise(), seed)
 
 
-def _values(table: Table, validation: Source | None, strategy: SelectionStrategy, seed: int, device: str) -> Any:
-    """Values of all rows by the evaluator that a strategy names, as `dvbench.value` computes them; None otherwise."""
-    import torch
-
-    if strategy.valued_by is None:
-        return None
-    evaluator, params = strategy.valued_by
+def _valued(
+    table: Table,
+    validation: Source | None,
+    by: tuple[str, Mapping[str, Any]],
+    seed: int,
+    device: str,
+    report: Report,
+) -> tuple[Table, np.ndarray]:
+    """Values of all rows, as `dvbench.value` computes them, and the table with lines that say how."""
+    evaluator, params = by
     if params:
         raise UserError(f"a table is valued by {evaluator} as 'dvbench value' does, without parameters of its own")
     how = How(evaluator=evaluator, seed=seed, device=device)
-    values = value_table(table, choose(table, how, validated=validation is not None), how, validation)
-    return torch.from_numpy(values.values["value"].to_numpy(dtype=np.float64, copy=True)).to(device)
+    choice = choose(table, how, validated=validation is not None)
+    lines = (f"rows are valued by {evaluator}", *choice.lines)
+    for line in lines:
+        report.say(line)
+    with report.counting("fold") as observe:
+        values = value_table(table, choice, how, validation, observe)
+    return replace(table, understood=(*table.understood, *lines)), values.values["value"].to_numpy(dtype=np.float64)
 
 
 def _rows(table: Table, positions: np.ndarray, weights: np.ndarray) -> pd.DataFrame:

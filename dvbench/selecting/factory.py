@@ -71,12 +71,12 @@ def check_classes(train: np.ndarray, validation: np.ndarray | None, classes: Seq
     if present < 2:
         (only,) = np.flatnonzero(counts)
         raise UserError(
-            f"all {len(train)} points have the class '{classes[int(only)]}': a choice needs at least two classes"
+            f"all {len(train)} rows have the class '{classes[int(only)]}': a choice needs at least two classes"
         )
     if (budget := budget_of(smallest, len(train))) < present:
         least = np.ceil(1000 * present / len(train)) / 1000
         raise UserError(
-            f"fraction {smallest:g} keeps {budget} of {len(train)} points and so leaves some of the {present} classes "
+            f"fraction {smallest:g} keeps {budget} of {len(train)} rows and so leaves some of the {present} classes "
             f"empty: keep at least {least:g}"
         )
     others = [] if validation is None else sorted(set(np.unique(validation).tolist()) - set(np.flatnonzero(counts)))

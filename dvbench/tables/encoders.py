@@ -11,7 +11,7 @@ import numpy as np
 
 from dvbench.errors import UserError
 from dvbench.tables.cells import as_texts, is_text
-from dvbench.tables.numbers import plain_numbers, profile
+from dvbench.tables.numbers import check_alike, plain_numbers, profile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,16 +34,20 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class Numbers:
-    """Numbers, without the unit after them; missing ones are replaced."""
+    """Numbers, without the unit after them; missing ones are replaced.
+
+    ``sign`` is their currency, "%" or "‰": numbers of another one are refused.
+    """
 
     decimal: str
     fill: float
     unit: str = ""
+    sign: str = ""
     width: int = 1
 
     def encode(self, cells: pa.Array) -> np.ndarray:
         """Encode cells; a text that is no number is refused."""
-        return self.complete(read_numbers(cells, self.decimal, self.unit))[:, np.newaxis]
+        return self.complete(read_numbers(cells, self.decimal, self.unit, self.sign))[:, np.newaxis]
 
     def complete(self, numbers: np.ndarray) -> np.ndarray:
         """Replace missing numbers."""
@@ -130,7 +134,7 @@ def without_unit(cells: pa.Array, unit: str) -> pa.Array:
     return pc.utf8_trim_whitespace(pc.replace_substring_regex(cells, re.escape(unit) + "$", ""))
 
 
-def read_numbers(cells: pa.Array, decimal: str, unit: str = "") -> np.ndarray:
+def read_numbers(cells: pa.Array, decimal: str, unit: str = "", sign: str = "") -> np.ndarray:
     """Numbers of a column without a unit, NaN if missing; a `UserError` names the first text that is no number."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -140,12 +144,14 @@ def read_numbers(cells: pa.Array, decimal: str, unit: str = "") -> np.ndarray:
     given = cells
     cells = without_unit(cells, unit) if unit and is_text(cells) else cells
     if not is_text(cells):
+        check_alike({sign}, {""} if len(cells) > cells.null_count else set())
         numbers = pc.cast(cells, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    elif decimal != "." or (numbers := plain_numbers(cells)) is None:
+    elif decimal != "." or sign or (numbers := plain_numbers(cells)) is None:
         texts = profile(cells)
         numbers = texts.numbers(decimal)
         wrong = np.isnan(numbers) & (texts.codes >= 0) & ~np.append(texts.missing, False)[texts.codes]
         if wrong.any():
             row = int(np.argmax(wrong))
             raise UserError(f"'{given[row].as_py()}' is not a number")
+        check_alike({sign}, texts.units())
     return numbers  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ from dvbench.tables import dates
 from dvbench.tables.cells import Cells, as_texts, is_text
 from dvbench.tables.encoders import LARGEST, Encoder, Indicators, Numbers, Text, read_numbers, text_series, without_unit
 from dvbench.tables.number_text import common_unit
-from dvbench.tables.numbers import Profile, counts_rows, plain_numbers, profile
+from dvbench.tables.numbers import Profile, counts_rows, mixed, plain_numbers, profile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +55,9 @@ class Fit:
     numbers : dict of str to numpy.ndarray
         Numbers of each numeric column, NaN if missing, so that large tables are not read twice.
     units : dict of str to str
-        Unit after the numbers of a column.
+        Unit after the numbers of a column, such as kg.
+    signs : dict of str to str
+        Currency, "%" or "‰" of the numbers of a column.
     decimal : {".", ","} or None
         Decimal separator of all columns that tell it; None if none does, or if they differ.
     notes : list of str
@@ -71,6 +73,7 @@ class Fit:
     empty: dict[str, int] = field(default_factory=dict)
     numbers: dict[str, np.ndarray] = field(default_factory=dict)
     units: dict[str, str] = field(default_factory=dict)
+    signs: dict[str, str] = field(default_factory=dict)
     decimal: str | None = None
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -263,7 +266,6 @@ def _keep_if_clear(
     result: Fit, cells: Cells, name: str, texts: Profile, possible: str, decimal: str | None, chosen: str | None
 ) -> None:
     """Keep numbers in their one convention, or refuse them with the reason."""
-    units = {reading.unit for reading in texts.readings if reading is not None}
     if not possible and decimal is not None:
         attribute = "point" if decimal == "." else "comma"
         example = next(
@@ -277,12 +279,13 @@ def _keep_if_clear(
         result.fault(
             name, f"has numbers such as '{example}' that can be read in two ways: use --decimal . or --decimal ,"
         )
-    elif mixed := texts.mixed_units():
-        result.fault(name, f"mixes units ({mixed}): convert them to one, or use --drop '{name}'")
+    elif units := mixed(texts.units()):
+        result.fault(name, f"mixes units ({units}): convert them to one, or use --drop '{name}'")
     else:
         if possible == ",":
             result.notes.append(f"'{name}' has decimal commas; --decimal . reads points")
-        if unit := next(iter(units - {""}), ""):
+        if unit := next(iter(texts.units() - {""}), ""):
+            result.signs[name] = unit
             result.notes.append(f"'{name}' is read as numbers, without its unit {unit.upper()}")
         _keep_numbers(result, cells, name, texts.numbers(possible), possible, chosen)
 
@@ -316,7 +319,7 @@ def _keep_numbers(result: Fit, cells: Cells, name: str, numbers: np.ndarray, dec
         result.left_out[name] = reason
     else:
         result.numbers[name] = numbers
-        encoder = Numbers(decimal, float(np.median(present)), result.units.get(name, ""))
+        encoder = Numbers(decimal, float(np.median(present)), result.units.get(name, ""), result.signs.get(name, ""))
         result.keep(name, "number", encoder, int(absent.sum()))
 
 

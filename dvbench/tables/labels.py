@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,7 @@ from dvbench.errors import LONGEST_SHOWN, UserError, plain
 from dvbench.tables.cells import Cells, as_texts
 from dvbench.tables.encoders import LARGEST
 from dvbench.tables.number_text import MINUS, read_number
-from dvbench.tables.numbers import Profile, counts_rows, profile
+from dvbench.tables.numbers import Profile, check_alike, counts_rows, mixed, profile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -268,7 +268,7 @@ def _decimal(cells: Cells, name: str, texts: Profile, decimal: str | None, other
         raise UserError(
             f"{column} cannot be a regression: '{_shown(texts, rows[0])}' in {cells.where(rows, 3)} is not a number"
         )
-    if units := texts.mixed_units():
+    if units := mixed(texts.units()):
         raise UserError(f"{column} mixes units ({units}): convert them to one")
     if not possible:
         raise UserError(f"{column} mixes decimal points and decimal commas: write them in one way")
@@ -311,23 +311,42 @@ def group_texts(cells: Cells, name: str, label: str) -> np.ndarray:
     return groups
 
 
-def labels_like(cells: Cells, name: str, numbers: bool, classes: tuple[str, ...], decimal: str) -> np.ndarray:
+def labels_like(
+    cells: Cells, name: str, classes: tuple[str, ...], decimal: str = ".", units: Set[str] = frozenset()
+) -> np.ndarray:
     """Class numbers, or targets, of other rows, read like those of a table.
+
+    Parameters
+    ----------
+    cells : Cells
+    name : str
+        Of the column.
+    classes : tuple of str
+        Of the table; none of a regression.
+    decimal : {".", ","}
+        Decimal separator of the targets of a regression.
+    units : set of str
+        Units of the targets of the table, see `Profile.units`.
 
     Raises
     ------
     UserError
-        If a label is missing, or is no number of a regression, or is a class that the table does not have.
+        If a label is missing, or is no number of a regression, or is one in another unit, or is a class that the table
+        does not have.
     """
     texts = profile(as_texts(cells.column(name)))
-    _check_present(cells, name, texts, numbers)
-    if numbers:
+    _check_present(cells, name, texts, not classes)
+    if not classes:
         values = texts.numbers(decimal)
         wrong = np.flatnonzero(~(np.abs(values) <= LARGEST))
         if len(wrong):
             raise UserError(
                 f"label column '{name}' of {cells.name} is not a number in {cells.where(wrong)}: correct it"
             )
+        try:
+            check_alike(units, texts.units())
+        except UserError as error:
+            raise UserError(f"label column '{name}' of {cells.name}: {error}") from None
         return values
     new = np.array([text not in classes for text in texts.texts], dtype=bool)
     if new.any():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dvbench.errors import UserError
 from dvbench.tables.number_text import MISSING, Reading, read_number
 
 if TYPE_CHECKING:
@@ -70,12 +72,9 @@ class Profile:
         """Rows whose text is one of these; ``texts`` is a mask."""
         return np.flatnonzero(np.append(texts, False)[self.codes])
 
-    def mixed_units(self) -> str:
-        """Units in words if they differ, or if only some numbers are percentages; else nothing."""
-        units = {reading.unit for reading in self.readings if reading is not None}
-        if len(units - {""}) < 2 and not (units & {"%", "‰"} and len(units) > 1):
-            return ""
-        return ", ".join(unit.upper() or "none" for unit in sorted(units))
+    def units(self) -> set[str]:
+        """Units of the numbers, as `Reading` has them."""
+        return {reading.unit for reading in self.readings if reading is not None}
 
     def conventions(self) -> str:
         """Decimal separators in which all texts that are numbers can be read: "." or "," or ".,", or nothing."""
@@ -94,6 +93,20 @@ class Profile:
         values = [np.nan if r is None or (v := getattr(r, attribute)) is None else v for r in self.readings]
         numbers: np.ndarray = np.append(np.array(values, dtype=np.float64), np.nan)[self.codes]
         return numbers
+
+
+def mixed(units: Set[str]) -> str:
+    """Units in words if they differ, or if only some numbers are percentages; else nothing."""
+    if len(units - {""}) < 2 and not (units & {"%", "‰"} and len(units) > 1):
+        return ""
+    return ", ".join(unit.upper() or "none" for unit in sorted(units))
+
+
+def check_alike(units: Set[str], others: Set[str]) -> None:
+    """Raise a `UserError` if later rows have numbers in another unit than those of the table."""
+    if mixed(units | others):
+        ours, theirs = (" and ".join(unit.upper() or "none" for unit in sorted(each)) for each in (units, others))
+        raise UserError(f"it has numbers in another unit than the table ({theirs} instead of {ours}): convert them")
 
 
 def profile(cells: pa.Array) -> Profile:

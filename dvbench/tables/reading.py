@@ -15,12 +15,12 @@ import numpy as np
 from dvbench.errors import UserError, unknown
 from dvbench.problems.source import Source, classification, regression
 from dvbench.tables.arrays import append, as_columns, as_numbers, complete, has_names
-from dvbench.tables.cells import Cells
+from dvbench.tables.cells import Cells, from_objects
 from dvbench.tables.copies import copies_of_label, shared_by_groups
 from dvbench.tables.encoders import Encoder
 from dvbench.tables.features import TYPES, Fit, encode, fit
 from dvbench.tables.labels import Labels, TableKind, alike, group_texts, guess_label, labels_like, understand
-from dvbench.tables.numbers import may_count_rows
+from dvbench.tables.numbers import may_count_rows, profile
 from dvbench.tables.objects import read_cells
 from dvbench.tables.summary import listed, summarise
 
@@ -138,6 +138,8 @@ def read_table(
     groups = None if group is None else group_texts(cells, group, label)
     cells = replace(cells, group=group)
     names = [name for name in features or cells.columns if name not in {label, group, *drop}]
+    if unused := next((name for name in types if name not in names), None):
+        raise UserError(f"column '{unused}' is not used as a feature, so leave it out of --as")
     fitted = fit(cells, names, types, decimal)
     try:
         labels = understand(cells, label, kind, decimal, fitted.decimal)
@@ -337,7 +339,8 @@ def read_validation(data: Any, table: Table) -> Source:
 
 
 def _validation_source(features: np.ndarray, cells: Cells, label: str, table: Table) -> Source:
-    values = labels_like(cells, label, table.source.kind == "regression", table.source.classes, table.decimal)
+    units = set() if table.source.classes else profile(from_objects(table.targets.tolist())).units()
+    values = labels_like(cells, label, table.source.classes, table.decimal, units)
     source = (
         regression(features, values)
         if not table.source.classes

@@ -80,7 +80,7 @@ def test_a_file_says_what_values_were_made_with_and_replacing_others_is_said(dvb
     assert made_with["evaluator_version"] == evaluator_version(EvaluatorSettings(name="data_oob"))
     assert "is replaced" not in dvbench(*command).out  # the same again
     said = " ".join(dvbench(*command, "--seed", 1, "--parameter", "models=20").out.split())
-    assert "note: out/values.csv is replaced; its values were made with parameters {}, seed 0" in said
+    assert "note: out/values.csv is replaced; its earlier settings: no parameters, seed 0" in said
     assert json.loads((here / "out/values.json").read_text())["parameters"] == {"models": 20}
     (here / "out/values.json").unlink()
     for own in ("out/values.csv", "out/values.png"):  # whose they are is not known any more
@@ -156,7 +156,7 @@ def test_without_options_the_label_is_guessed_and_files_lie_beside_the_table(dvb
     for line in (
         "the label is column 'kind'",
         "evaluator: knn_shapley, because",
-        "fold 5 of 5: ",
+        "fold 1 of 5: ",
         "least valuable:",
         "check the labels of these first, by line: ",
         "values: table-values.csv",
@@ -167,9 +167,9 @@ def test_without_options_the_label_is_guessed_and_files_lie_beside_the_table(dvb
 
 def test_options_reach_the_reader(dvbench, refused, here: Path) -> None:
     small = ("value", "table.csv", "--evaluator", "knn_shapley", "--folds", 2)
-    (name, *_) = pd.read_csv(here / "table.csv").columns
+    dropped, name, *_ = pd.read_csv(here / "table.csv").columns
     said = dvbench(
-        *small, "--drop", name, "--as", f"{name}=category", "--kind", "classification", "--utility", "log_loss"
+        *small, "--drop", dropped, "--as", f"{name}=category", "--kind", "classification", "--utility", "log_loss"
     )
     assert said.code == 0
     assert "by knn_shapley, no model, classification, 60 rows" in said.out

@@ -54,3 +54,15 @@ def test_lines_within_a_part_are_not_many(monkeypatch):
         "fold 2 of 2: 24 s elapsed, about 24 s left",
         "fold 2 of 2, 50%: 36 s elapsed, about 12 s left",
     ]
+
+
+def test_parts_of_less_than_a_second_have_no_line_of_their_own(monkeypatch):
+    said = []
+    monkeypatch.setattr(console, "say", said.append)
+    with console.counting("fold") as observe:
+        for done, seconds in enumerate((0.0, 0.4, 0.8, 1.2, 1.6)):
+            observe(done, 5, seconds)
+    assert said == [
+        "fold 1 of 5: 0 s elapsed, time left not known yet",
+        "fold 4 of 5: 1 s elapsed, about 1 s left",
+    ]

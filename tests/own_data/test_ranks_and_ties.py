@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
-from dvbench.own_data.doubts import chance_remark, differ_by_chance, rare_remarks, sign_remarks, tie_remarks
+from dvbench.own_data.doubts import (
+    chance_remark,
+    differ_by_chance,
+    order_remarks,
+    rare_remarks,
+    sign_remarks,
+    tie_remarks,
+)
 from dvbench.own_data.values import Values, ranks
 
 
@@ -146,3 +153,21 @@ def test_a_rare_class_with_low_values_and_groups_with_negative_ones_are_named() 
     assert rare_remarks(np.arange(100, 0, -1), labels) == []
     assert "3 of 4 groups have a negative value" in sign_remarks(np.array([-1.0, -2.0, -3.0, 1.0]), grouped=True)[0]
     assert sign_remarks(np.array([-1.0, -2.0, -3.0, 1.0])) == []
+
+
+def test_neighbours_in_rank_whose_order_may_be_chance_are_named() -> None:
+    names, none = np.array(list("abc")), np.full(3, np.nan)
+    # a is above b in every fold by about the same, though both differ much from fold to fold; b and c take turns.
+    folds = np.array([[3.0, 2.0, 1.0], [9.1, 8.0, 9.0], [5.0, 4.1, 3.0], [1.0, 0.0, 0.9]])
+    assert order_remarks(names, folds, none) == ["neighbours in rank whose order may be chance: 'b' and 'c'"]
+    assert order_remarks(names, folds[:, :2], none) == []
+    assert order_remarks(names, folds[:1], none) == []  # one valuation whose errors are not known
+    errors = np.array([0.1, 0.5, 0.5])  # b and c are 1 apart, and the error of their difference is .71
+    assert order_remarks(names, folds[:1], errors) == ["neighbours in rank whose order may be chance: 'b' and 'c'"]
+    many = order_remarks(np.array(list("abcdef")), np.zeros((1, 6)), np.ones(6))
+    assert many[0].endswith(": 'a' and 'b'; 'b' and 'c'; 'c' and 'd' and 2 more pairs")
+
+
+def test_a_group_that_is_missing_in_all_folds_but_one_is_compared_with_nobody() -> None:
+    folds = np.array([[3.0, 2.0], [np.nan, 1.0]])
+    assert order_remarks(np.array(["a", "b"]), folds, np.full(2, np.nan)) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,14 @@ def test_an_evaluators_values_are_those_of_value(table: pd.DataFrame) -> None:
     assert set(kept.positions) == set(np.argsort(-values.to_numpy(), kind="stable")[:9])
 
 
+def test_the_evaluator_of_the_highest_values_is_said_and_written(file: Path, capsys) -> None:
+    command = ["select", str(file), "--label", "kind", "--fraction", "0.5", "--strategy", "evaluator_values"]
+    assert main(command) == 0
+    assert "\nrows are valued by knn_shapley\n" in capsys.readouterr().out
+    made_with = json.loads(file.with_name(f"{file.stem}-kept.json").read_text())
+    assert "rows are valued by knn_shapley" in made_with["understood"]
+
+
 def test_the_command_writes_what_it_keeps(file: Path, capsys) -> None:
     assert main(["select", str(file), "--label", "kind", "--fraction", ".3"]) == 0
     said = capsys.readouterr().out
@@ -132,7 +141,7 @@ def test_a_validation_set_of_its_own_is_what_glister_chooses_by(
     [
         (["--fraction", "0"], "--fraction is above 0 and at most 1, not 0"),
         (["--fraction", "nan"], "--fraction is above 0 and at most 1, not nan"),
-        (["--fraction", "0.02"], "fraction 0.02 keeps 1 of 90 points and so leaves some of the 3 classes empty: keep"),
+        (["--fraction", "0.02"], "fraction 0.02 keeps 1 of 90 rows and so leaves some of the 3 classes empty: keep"),
         (["--strategy", "chg"], "no selection strategy is named 'chg': did you mean 'chg_shapley'?"),
         (["--strategy", "WarmStartShapley"], "with --strategy=evaluator_values --evaluator=warm_start_shapley"),
         (["--label", "a"], "'a' is a number: 'dvbench value' values the rows of a regression; --kind classification"),
@@ -206,7 +215,7 @@ def test_a_selection_in_python_names_arguments(capsys) -> None:
 
 def test_wrong_labels_are_said_before_rows_are_chosen(table: pd.DataFrame) -> None:
     """A tenth of these labels are wrong."""
-    said = "of the labels may be wrong, and strategies may choose them: find them first, with dvbench.value"
+    said = "find wrong ones first, with dvbench.value"
     assert any(said in remark for remark in dvbench.select(table, fraction=0.5, label="kind").remarks)
     right = table.drop(index=table.index[::10])
     assert not any(said in remark for remark in dvbench.select(right, fraction=0.5, label="kind").remarks)

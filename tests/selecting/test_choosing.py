@@ -76,8 +76,8 @@ NAMES = ("cat", "dog", "owl")
 @pytest.mark.parametrize(
     ("train", "validation", "fraction", "message"),
     [
-        ([1] * 9, [1], 0.5, "all 9 points have the class 'dog': a choice needs at least two classes"),
-        ([0, 1, 2] * 10, [0], 0.05, "fraction 0.05 keeps 1 of 30 points and so leaves some of the 3 classes empty"),
+        ([1] * 9, [1], 0.5, "all 9 rows have the class 'dog': a choice needs at least two classes"),
+        ([0, 1, 2] * 10, [0], 0.05, "fraction 0.05 keeps 1 of 30 rows and so leaves some of the 3 classes empty"),
         ([0, 1] * 10, [0, 2], 0.5, "the validation set has points of class 'owl', of which there are none to train on"),
     ],
 )

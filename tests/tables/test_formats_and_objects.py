@@ -187,6 +187,41 @@ def test_validation_rows_that_differ_are_refused(tmp_path):
         read_validation((np.zeros((3, 3)), [0, 1, 0]), arrays)
 
 
+def test_validation_rows_in_another_unit_are_refused(tmp_path):
+    def written(name: str, amounts: list[str], prices: list[str]) -> Path:
+        return write_csv(tmp_path / name, {"amount": amounts, "price": prices})
+
+    numbers = ["3", "1", "4", "15", "9", "26", "5", "35", "8", "97", "93", "23"]
+    euros, dollars, percent = ([form.format(n) for n in numbers] for form in ("{} EUR", "{} $", "{}%"))
+    for ours, theirs, said in (
+        (euros, dollars, r"\(\$ instead of EUR\): convert them"),
+        (numbers, percent, r"\(% instead of none\)"),
+        (percent, numbers, r"\(none instead of %\)"),
+        (euros, numbers, None),
+        (numbers, dollars, None),  # as within one table
+    ):
+        for what, table, other in (
+            ("column 'amount'", (ours, numbers), (theirs, numbers)),
+            ("label column 'price'", (numbers, ours), (numbers, theirs)),
+        ):
+            read = read_table(written("t.csv", *table), label="price", kind="regression")
+            validation = written("v.csv", *other)
+            if said is None:
+                assert len(read_validation(validation, read).labels) == 12
+                continue
+            with pytest.raises(UserError, match=f"{what} of v.csv: it .* another unit than the table {said}"):
+                read_validation(validation, read)
+    frame = pd.DataFrame({"amount": np.arange(12.0), "price": numbers})
+    with pytest.raises(UserError, match=r"\(none instead of %\)"):
+        read_validation(frame, read_table(written("t.csv", percent, numbers), label="price"))
+
+
+def test_a_type_of_a_column_that_is_not_used_is_refused():
+    for used in ({"drop": ["amount"]}, {"features": ["when"]}):
+        with pytest.raises(UserError, match="column 'amount' is not used as a feature, so leave it out of --as"):
+            read_table(FRAME, group="provider", types={"amount": "number"}, **used)
+
+
 @pytest.mark.slow
 def test_reading_a_table_imports_no_torch(tmp_path):
     import subprocess
