@@ -39,10 +39,13 @@ class Exhibit:
     name : str
         The name of its files.
     title, caption : str
+        Of the figures, or of the table if there are none.
     table : pandas.DataFrame
         One row per problem and evaluator; published numbers have rows of their own.
     figures : dict of str to matplotlib.figure.Figure
         By the suffix of their files: the file of a figure is named ``name`` + suffix.
+    table_caption : str
+        Of the table, if there are figures.
     data : pandas.DataFrame, optional
         The lines of the figures, if the table does not contain them: problem, evaluator, line, x, y and the number of
         seeds of y, or the seed.
@@ -54,6 +57,7 @@ class Exhibit:
     table: pd.DataFrame
     figures: dict[str, Figure] = field(default_factory=dict)
     data: pd.DataFrame | None = None
+    table_caption: str = ""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,11 @@ def _page(suite: str, made: list[Exhibit]) -> str:
     for exhibit in made:
         title, name = escape(exhibit.title), exhibit.name
         parts += [f"## {title}", escape(exhibit.caption)]
-        parts += [f"![{title}{escape(suffix)}]({name}{suffix}.svg)" for suffix in exhibit.figures]
+        for suffix in exhibit.figures:
+            part = escape(suffix.removeprefix("-"))
+            parts += [f"**{part}**"] * bool(part)
+            parts.append(f"![{title}{': ' * bool(part)}{part}]({name}{suffix}.svg)")
+        parts += [escape(exhibit.table_caption)] * bool(exhibit.table_caption)
         parts.append(_table(exhibit.table))
     return "\n\n".join(parts) + "\n"
 

@@ -25,6 +25,7 @@ from dvbench.registry import find
 CONFIDENCE = 0.95
 EQUAL = 1e-12  # relative deviation below which numbers are equal up to rounding
 IN_WORDS = "a 95% Student-t interval over the seeds, cut to the range of the metric (none for one seed or equal scores)"
+IN_TABLE = f"Means over seeds, each with {IN_WORDS}."
 
 
 @cache

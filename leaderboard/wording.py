@@ -20,6 +20,11 @@ UTILITIES = {
 }
 
 
+def as_in(figure: str) -> str:
+    """Say which figure or table of the Unlearning Shapley paper has the same content, in brackets after a title."""
+    return f" (as in {figure} of the Unlearning Shapley paper)"
+
+
 def players(results: SuiteResults, tasks: Sequence[str]) -> str:
     """Name the players of the problems that have these tasks, such as ``"10 random subsets, or corpora"``."""
     planned = [cell.problem.groups for cell, _ in results.cells if {*tasks} & {*cell.tasks}]

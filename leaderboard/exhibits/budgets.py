@@ -17,8 +17,9 @@ from leaderboard.suite_scores import SuiteScores
 CAPTION = (
     "An evaluator named NAME-20s is NAME with a budget of about 20 seconds. Lines go from the smaller budget to the "
     "larger one: scores are means over seeds, then over problems, and seconds of a valuation medians over seeds. "
-    "A black or grey point is an evaluator with one budget, and the dotted line random values. The difference is the "
-    "score with the larger budget minus that with the smaller one: a mean over problems with a 95% Student-t interval. "
+    "A black or grey point is an evaluator with one budget, whose score a dotted line continues; the grey line across "
+    "a panel is random values. The difference is the score with the larger budget minus that with the smaller one: a "
+    "mean over problems with a 95% Student-t interval. "
     "Each interval holds for its evaluator and task alone: of twenty, one may miss zero by chance."
 )
 
@@ -41,12 +42,16 @@ def _draw(suite: SuiteScores, pairs: dict[str, str]) -> Figure:
     random = statistics.random_row(suite.roles)
     others = [name for name in means.index if name not in {*pairs, *pairs.values(), *suite.roles}]
     looks = styles_beside(others, [*pairs, *others])
+    longest = seconds.reindex([*pairs.values()]).max()
     figure, axes = panels(list(means.columns), columns=2, height=3)
     for task, axis in axes.items():
         for name in [*pairs, *others]:
             labels = [label for label in (name, pairs.get(name)) if label is not None]
             known = pd.DataFrame({"x": seconds.reindex(labels), "y": means[task].reindex(labels)}).dropna()
-            look = looks[name] | ({} if name in pairs else {"ls": ""})
+            look = looks[name]
+            if name in others and len(known):  # a level to compare with, to the right of its point
+                known = pd.concat([known, known.assign(x=longest)])
+                look = look | {"ls": (0, (1, 3)), "markevery": [0]}
             axis.plot(known["x"], known["y"], marker="o", ms=3, lw=1.2, label=name, **look)
         if random is not None:
             axis.axhline(float(means[task][random]), color="0.5", lw=0.8, ls=":")

@@ -41,7 +41,7 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     cells = results.scores.cells
     caption = (
         f"Mean rank over {cells['problem'].nunique()} problem(s), their tasks and {cells['seed'].nunique()} seed(s); "
-        f"the line through it is the interval of the rank. Blue: no other evaluator is both better and cheaper; the "
+        f"the line through it is the interval of the rank. Orange: no other evaluator is both better and cheaper; the "
         f"table has the names of all. {RANKS_IN_WORDS} Against it the cost of a valuation without "
         "scoring, medians over seeds, then means over problems: seconds; trained models plus unlearned ones (fits + "
         "unlearned) and peak memory, which is the growth of the process plus what was allocated on the GPU. An "

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from dvbench.results import Score
 from leaderboard.drawing import PAGE, draw_line, legend, panels, reference_styles, styles
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, best_first, mean_lines, metric_table
-from leaderboard.intervals import IN_WORDS
+from leaderboard.intervals import IN_TABLE
 from leaderboard.text import clean
-from leaderboard.wording import players
+from leaderboard.wording import as_in, players
 
 
 @dataclass(frozen=True)
@@ -109,13 +109,13 @@ def _task_curves(results: SuiteResults, task: str) -> list[Exhibit]:
         )
         caption = (
             f"Players: {players(results, [task])}. {drawn}. Panels are in the order of the mean rank in this task and "
-            f"problem, the best first, and reference rows last. In the table, means over seeds, each with {IN_WORDS}."
+            "problem, the best first, and reference rows last."
         )
         # Names of curves come from results, and are no part of a file's name.
         name = task if number == 1 else f"{task}-{number}"
         title = labels.title or f"{_words(task).capitalize()}, over {_words(axis)}"
         title += _figures_of_the_paper(results, task) if labels.in_paper else ""
-        made.append(Exhibit(name, title, caption, metric_table(results, [task]), figures, data))
+        made.append(Exhibit(name, title, caption, metric_table(results, [task]), figures, data, IN_TABLE))
     return made
 
 
@@ -125,8 +125,9 @@ def _figures_of_the_paper(results: SuiteResults, task: str) -> str:
         cell for cell, _ in results.cells if task in cell.tasks and results.kinds[cell.key.problem] == "classification"
     ]
     numbers = {1 if cell.problem.groups is None else 2 for cell in cells}
-    words = {(1,): " (Figure 1)", (2,): " (Figure 2)", (1, 2): " (Figures 1 and 2)"}
-    return words.get(tuple(sorted(numbers)), "")
+    words = {(1,): "Figure 1", (2,): "Figure 2", (1, 2): "Figures 1 and 2"}
+    figure = words.get(tuple(sorted(numbers)))
+    return as_in(figure) if figure else ""
 
 
 def _lines_by_axis(score: Score) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from dvbench.results import Result
 from leaderboard.drawing import SMALL, bar_ends, legend, markers, panels, plain_ticks, styles
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, published_name
 from leaderboard.published import published
+from leaderboard.wording import as_in
 
 RATIO = "train_over_unlearn"
 LOWEST, HIGHEST = f"{RATIO}_lowest", f"{RATIO}_highest"
@@ -36,7 +37,7 @@ def efficiency(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
             "of that of large matrix products, and of the peak memory in GB (of the GPU, if there was one)."
         )
     caption += published()["efficiency"].in_words(_published_datasets(table, results))
-    return [Exhibit("efficiency", "Training against unlearning (Table 2)", caption, table, {"": figure})]
+    return [Exhibit("efficiency", f"Training against unlearning{as_in('Table 2')}", caption, table, {"": figure})]
 
 
 def _draw_growth(table: pd.DataFrame) -> Figure:

@@ -30,7 +30,10 @@ def pareto_front(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
             parts[IN_WORDS[goal].capitalize()] = table.assign(goal=goal)
     if not parts:
         return []
-    caption = f"Up is better, left is cheaper; the number is the probability of being on the front. {GOALS_IN_WORDS}"
+    caption = (
+        "Up is better, left is cheaper. Orange: the front, on which no other one is both better and cheaper; the "
+        f"number is the probability of being on it. {GOALS_IN_WORDS}"
+    )
     table = pd.concat(parts.values(), ignore_index=True)[["goal", *COLUMNS]]
     return [Exhibit("pareto_front", "Pareto front of gain and seconds, by goal", caption, table, {"": _draw(parts)})]
 
@@ -41,7 +44,9 @@ def _draw(parts: dict[str, pd.DataFrame]) -> Figure:
     for title, table in parts.items():
         known = table[table["seconds"].notna()]
         texts = _draw_panel(axes[title], table[table["front"].notna()])
-        labelled.append((texts, known["seconds"].tolist(), known["gain"].tolist()))
+        # Labels keep off the ends of intervals too.
+        ends = pd.concat([known[name].fillna(known["gain"]) for name in ("gain", "gain" + LOW, "gain" + HIGH)])
+        labelled.append((texts, known["seconds"].tolist() * 3, ends.tolist()))
     label_points(figure, labelled)
     return figure
 

@@ -21,7 +21,7 @@ from leaderboard.exhibit import (
     with_published,
 )
 from leaderboard.intervals import IN_WORDS
-from leaderboard.wording import players, utility
+from leaderboard.wording import as_in, players, utility
 
 WORDS = {"spearman_exact": "with exact Shapley values", "spearman_without": "with models without the player"}
 CORRELATIONS = tuple(WORDS)
@@ -49,7 +49,7 @@ def partial_valuation(results: SuiteResults, tasks: Sequence[str]) -> list[Exhib
         f"-{number}" if len(pages) > 1 else "": _draw(table, {problem: orders[problem] for problem in page}, height)
         for number, page in enumerate(pages, 1)
     }
-    return [Exhibit("partial_valuation", "Partial valuation (Table 1)", caption, table, figures)]
+    return [Exhibit("partial_valuation", f"Partial valuation{as_in('Table 1')}", caption, table, figures)]
 
 
 def _evaluators(shown: pd.DataFrame, problem: str) -> list[str]:

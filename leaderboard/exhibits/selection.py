@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from dvbench.results import Result
 from leaderboard.drawing import draw_line, name_lines, panels, styles_beside
 from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults, mean_lines, metric_table
-from leaderboard.intervals import IN_WORDS
+from leaderboard.intervals import IN_TABLE
 
 TASK = "selection_accuracy"
 DRAWN = {"accuracy": "test accuracy", "mislabelled": "share of mislabelled points"}
+HIGHLIGHTED = 5  # strategies of a panel
 SECONDS = "relative_seconds_"  # a diagnostic for each fraction
 REFERENCES = ("full", "random", "adaptive_random")  # grey: what others are compared with
 
@@ -35,30 +36,46 @@ def selection(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
     figures = {}
     for dataset, part in data.groupby(data["problem"].map(datasets), sort=False):
         problems = list(part["problem"].unique())
-        figures[f"-{dataset}"] = _draw(part, problems, "accuracy")
+        figures[f"-{dataset}"] = draw_problems(part, problems, "accuracy")
         if mislabelled := [problem for problem in problems if problem in noisy]:
-            figures[f"-{dataset}-mislabelled"] = _draw(part, mislabelled, "mislabelled")
+            figures[f"-{dataset}-mislabelled"] = draw_problems(part, mislabelled, "mislabelled")
     caption = (
         "Models are trained on a fraction of the points only, which a strategy chooses anew every few epochs. Curves "
-        "are means over seeds, and bands reach from the lowest to the highest seed; in the table, means over seeds, "
-        f"each with {IN_WORDS}. area is the mean accuracy over "
-        "the range of fractions, full the accuracy of training on all points. relative_seconds is the time to train, "
-        "with selection and without evaluation, relative to training on all points: means over seeds."
+        "are means over seeds. Coloured, with bands from the lowest to the highest seed: in each panel the "
+        f"{HIGHLIGHTED} strategies with the highest mean accuracy over the range of fractions. Black and grey dashes: "
+        "what they are compared with. Thin grey: the others, which the table names."
     )
-    return [Exhibit(TASK, "Accuracy over the fraction of points kept", caption, table, figures, data)]
+    of_table = (
+        f"{IN_TABLE} area is the mean accuracy over the range of fractions, full that of training on all points. "
+        "relative_seconds is the time to train, with selection and without evaluation, relative to training on all "
+        "points: means over seeds."
+    )
+    return [Exhibit(TASK, "Accuracy over the fraction of points kept", caption, table, figures, data, of_table)]
 
 
-def _draw(data: pd.DataFrame, problems: list[str], line: str) -> Figure:
+def draw_problems(data: pd.DataFrame, problems: list[str], line: str) -> Figure:
+    """Draw a panel for each problem, of the accuracies or of the shares of mislabelled points."""
     figure, axes = panels(problems, height=2.9)
-    looks = styles_beside(REFERENCES, data["evaluator"])
+    best = {problem: _best(data[data["problem"] == problem]) for problem in problems}
+    looks = styles_beside(REFERENCES, [*REFERENCES, *(name for names in best.values() for name in names)])
     for problem, axis in axes.items():
         part = data[(data["problem"] == problem) & (data["line"] == line)]
         for evaluator, points in part.groupby("evaluator", sort=False):
-            draw_line(axis, points, str(evaluator), marker=".", ms=4, lw=1.2, **looks[str(evaluator)])
+            if evaluator in best[problem] or evaluator in REFERENCES:
+                draw_line(axis, points, str(evaluator), marker=".", ms=4, lw=1.2, **looks[str(evaluator)])
+            else:
+                axis.plot(points["x"], points["y"], color="0.82", lw=0.8, zorder=1)
         axis.set_xlabel("fraction of points kept", fontsize=8)
         axis.set_ylabel(DRAWN[line], fontsize=8)
     name_lines(figure, axes)
     return figure
+
+
+def _best(data: pd.DataFrame) -> list[str]:
+    """Strategies with the highest mean accuracy over the range of fractions, the best first."""
+    accuracies = data[(data["line"] == "accuracy") & ~data["evaluator"].isin(REFERENCES)]
+    areas = {str(name): np.trapezoid(part["y"], part["x"]) for name, part in accuracies.groupby("evaluator")}
+    return sorted(areas, key=lambda name: -areas[name])[:HIGHLIGHTED]
 
 
 def _seconds(results: SuiteResults) -> pd.DataFrame:

@@ -22,7 +22,8 @@ RESAMPLES = 2000
 def task_agreement(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]:
     """Correlate the mean ranks of evaluators in each pair of tasks."""
     ranks = mean_ranks(results.scores.scores)
-    if len(ranks.columns) < 2 or len(ranks) < FEWEST:
+    runs = results.scores.scores[["problem", "seed"]].drop_duplicates()
+    if len(ranks.columns) < 2 or len(ranks) < FEWEST or len(runs) < 2:  # ranks of one run are mostly its noise
         return []
     table = correlations(ranks)
     caption = (

@@ -20,8 +20,8 @@ from leaderboard.exhibit import (
     published_in_words,
     with_published,
 )
-from leaderboard.intervals import IN_WORDS
-from leaderboard.wording import players, utility
+from leaderboard.intervals import IN_TABLE, IN_WORDS
+from leaderboard.wording import as_in, players, utility
 
 TASKS = ("output_divergence", "knowledge_retention", "retrained_agreement")
 COMMON = "-common-"  # in the labels that suites give to methods at a rate that is the same for all
@@ -47,7 +47,7 @@ def unlearning_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]
         f"{IN_WORDS}.{_about_rates(results)}{published_in_words(results, 'unlearning_quality')}"
     )
     table = with_published(metric_table(results, TASKS, QUALITY + REFERENCES), results, "unlearning_quality")
-    return [Exhibit("unlearning_quality", "Unlearning quality (Table 3)", caption, table)]
+    return [Exhibit("unlearning_quality", f"Unlearning quality{as_in('Table 3')}", caption, table)]
 
 
 def loss_densities(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
@@ -67,11 +67,13 @@ def loss_densities(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         f"({players(results, [task])}), for one seed: the first of those that most methods have a score of "
         f"({_seeds_in_words(seeds)}). Coloured: after unlearning. Grey and dashed: the models to compare with; high "
         "peaks are cut off. The better the unlearning, the closer its line is to that of the "
-        f"retrained models. In the table, means over seeds, each with {IN_WORDS}.{_about_rates(results)}"
+        f"retrained models.{_about_rates(results)}"
     )
     table = metric_table(results, [task], ("lkd", "lkd_full", "lkd_untrained"))
     figures = {"": _draw_densities(data)}
-    return [Exhibit("loss_densities", "Losses on retain sets (Figure 4)", caption, table, figures, data)]
+    return [
+        Exhibit("loss_densities", f"Losses on retain sets{as_in('Figure 4')}", caption, table, figures, data, IN_TABLE)
+    ]
 
 
 def _seed_of_most(results: SuiteResults, task: str) -> dict[str, int]:
@@ -145,15 +147,15 @@ def loss_curves(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
     caption = (
         "Mean losses of the full model during training, on training data and on test data, and of models during "
         f"unlearning, means over players ({players(results, [task])}); all are means over seeds, and bands reach "
-        f"from the lowest to the highest seed. In the table, means over seeds, each with {IN_WORDS}; kr of one seed is "
-        f"computed from mean utilities over players.{_about_rates(results)}"
+        f"from the lowest to the highest seed.{_about_rates(results)}"
     )
+    of_table = f"{IN_TABLE} kr of one seed is computed from mean utilities over players."
     table = metric_table(results, [task], ("kr_error", "kr_forget", "kr_retain"))
     title, figures = (
-        "Losses during training and unlearning (Figure 3)",
+        f"Losses during training and unlearning{as_in('Figure 3')}",
         {"-training": _draw_training(data), "": _draw_unlearning(data)},
     )
-    return [Exhibit("loss_curves", title, caption, table, figures, data)]
+    return [Exhibit("loss_curves", title, caption, table, figures, data, of_table)]
 
 
 def _draw_training(data: pd.DataFrame) -> Figure:

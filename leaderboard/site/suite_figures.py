@@ -9,16 +9,16 @@ from pathlib import Path
 
 from leaderboard.text import clean
 
-NAME = re.compile(r"\]\(([A-Za-z0-9_.+-]+\.svg)\)")
+FIGURE = re.compile(r"!\[([^\]]*)\]\(([A-Za-z0-9_.+-]+\.svg)\)")
 
 
 @dataclass(frozen=True)
 class ShownExhibit:
-    """One exhibit: its title and caption, and the names of the files of its figures."""
+    """One exhibit: its title and caption, and the names of the files of its figures with what they show."""
 
     title: str
     caption: str
-    figures: tuple[str, ...]
+    figures: dict[str, str]
 
 
 def shown_exhibits(folder: Path, suite: str) -> list[ShownExhibit]:
@@ -30,7 +30,7 @@ def shown_exhibits(folder: Path, suite: str) -> list[ShownExhibit]:
     exhibits = []
     for section in text.split("\n## ")[1:]:
         title, _, rest = section.partition("\n\n")
-        names = tuple(name for name in NAME.findall(rest) if (folder / name).is_file())
+        shown = {name: clean(html.unescape(words)) for words, name in FIGURE.findall(rest) if (folder / name).is_file()}
         caption = "" if rest.startswith(("![", "|")) else html.unescape(rest.partition("\n\n")[0])
-        exhibits.append(ShownExhibit(clean(html.unescape(title)), " ".join(caption.split()), names))
+        exhibits.append(ShownExhibit(clean(html.unescape(title)), " ".join(caption.split()), shown))
     return [exhibit for exhibit in exhibits if exhibit.figures]

@@ -36,7 +36,7 @@ def test_the_figure_has_a_line_for_each_pair(write):
     (exhibit,) = exhibits(write(table))
     axis = exhibit.figures[""].axes[0]
     lines = {line.get_label(): line.get_ydata().tolist() for line in axis.get_lines()}
-    assert (lines["game"], lines["other"]) == ([0.2, 0.4], [0.5])
+    assert (lines["game"], lines["other"]) == ([0.2, 0.4], [0.5, 0.5])  # its level goes on to the longest budget
 
 
 def test_a_budget_alone_is_no_pair(write):

@@ -9,6 +9,7 @@ import pytest
 
 from dvbench.cli import main
 from dvbench.results import Store
+from leaderboard.exhibits.selection import draw_problems
 
 SUITE = """
 version = 1
@@ -56,6 +57,19 @@ def test_the_table_has_means_over_seeds_of_accuracies_and_seconds(results: Path)
     lines = pd.read_csv(results / "figures/small/selection_accuracy-lines.csv")
     assert set(lines["x"]) == {0.2, 0.5}
     assert (results / "figures/small/selection_accuracy-digits-mislabelled.svg").is_file()
+
+
+def test_only_the_five_best_strategies_and_references_are_named_in_a_panel() -> None:
+    heights = {"random": 0.1, "full": 0.9} | {f"s{number}": number / 10 for number in range(8)}
+    rows = [
+        {"problem": "p", "evaluator": name, "line": "accuracy", "x": x, "y": y, "lowest": y, "highest": y}
+        for name, y in heights.items()
+        for x in (0.1, 0.5)
+    ]
+    (axis,) = draw_problems(pd.DataFrame(rows), ["p"], "accuracy").axes
+    labels = [str(line.get_label()) for line in axis.get_lines()]
+    assert {label for label in labels if not label.startswith("_")} == {"random", "full", "s3", "s4", "s5", "s6", "s7"}
+    assert len(labels) == len(heights)  # the others are drawn too
 
 
 def test_scores_are_verified_from_the_record(results: Path) -> None:

@@ -12,7 +12,9 @@ PAGE = """# small: tables and figures
 Means over
 seeds.
 
-![Removal](removal.svg)
+**adult**
+
+![Removal &#60;1&#62;: adult](removal.svg)
 
 ![Removal](missing.svg)
 
@@ -33,7 +35,11 @@ def test_figures_stand_with_their_captions(write, tmp_path):
     (folder / "small.md").write_text(PAGE)
     (folder / "removal.svg").write_text("<svg/>")
     (exhibit,) = shown_exhibits(folder, "small")
-    assert (exhibit.title, exhibit.caption, exhibit.figures) == ("Removal <1>", "Means over seeds.", ("removal.svg",))
+    assert (exhibit.title, exhibit.caption, exhibit.figures) == (
+        "Removal <1>",
+        "Means over seeds.",
+        {"removal.svg": "Removal <1>: adult"},
+    )
     build(store.root, tmp_path / "site")
     page = (tmp_path / "site/small/index.html").read_text(encoding="utf-8")
     assert "Removal &lt;1&gt;" in page
