@@ -13,6 +13,8 @@ NOISE = re.compile(
     r"(?P<kind>labels|features)(?P<rate>[0-9.]+)(x(?P<sigma>[0-9.]+))?(-(?P<draw>any|next|graded))?(?P<validation>-validation)?"
 )
 DRAWS = {"any": "to any class", "next": "to the next class, in every second class", "graded": "more in some subsets"}
+RARE = re.compile(r"(?P<noise>.*?)-?imbalance(?P<classes>[0-9.]+)x(?P<keep>[0-9.]+)")
+PLAYERS = re.compile(r"(?P<count>[0-9]+)(?P<sizes>subsets|unequal)|by-(?P<column>.+)")
 UTILITIES = {
     "classification": "accuracy",
     "regression": "negative mean squared error",
@@ -50,6 +52,9 @@ def _alternatives(words: Iterable[str]) -> str:
 
 def noise_in_words(noise: str) -> str:
     """Say what a short form of noise means, such as ``labels0.2-next``; one that is not known stays as it is."""
+    if rare := RARE.fullmatch(noise):
+        said = f"{float(rare['classes']):.0%} of the classes with {float(rare['keep']):.0%} of their points"
+        return f"{noise_in_words(rare['noise'])}, {said}" if rare["noise"] else said
     match = NOISE.fullmatch(noise)
     if match is None:
         return "no noise" if noise == "clean" else noise
@@ -57,3 +62,13 @@ def noise_in_words(noise: str) -> str:
     said += [f"with {match['sigma']} standard deviations"] if match["sigma"] else []
     said += [DRAWS[match["draw"]]] if match["draw"] else []
     return ", ".join([*said, *(["also for validation"] if match["validation"] else [])])
+
+
+def players_in_words(players: str) -> str:
+    """Say what a short form of players means, such as ``50unequal``; one that is not known stays as it is."""
+    match = PLAYERS.fullmatch(players)
+    if match is None:
+        return players
+    if match["column"]:
+        return f"groups by the column {match['column']}"
+    return f"{match['count']} subsets{' of unequal sizes' if match['sizes'] == 'unequal' else ''}"

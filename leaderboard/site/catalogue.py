@@ -33,6 +33,8 @@ SECONDS_OF: dict[Kind, str] = {
     "unlearning": "seconds to unlearn each player in turn",
     "selection": "seconds of training with selection",
 }
+RANDOM: dict[Kind, str] = {"evaluators": "random values", "unlearning": "a random baseline", "selection": "random selection"}
+OF_EVALUATORS = re.compile(r"\b(?:an? )?(evaluators?|valuations?|random values)\b", re.IGNORECASE)
 OPEN_ML = "https://www.openml.org/d/{}"
 QUARTER = 0.25  # of the places of a task, which count as its first and its last ones
 FEWEST = 4  # ranked methods, of which there is a first and a last quarter
@@ -52,6 +54,22 @@ def about(kind: str, name: str) -> str:
 def title(kind: Kind, name: str, description: Description) -> str:
     """Return the name for people; of a plug-in without one, its name in words."""
     return clean(description.title or (name if ":" in name else name.replace("_", " ")))
+
+
+def said_of(kind: Kind, text: str) -> str:
+    """Say of a kind of methods what a text says of evaluators: "an unlearning method" in place of "an evaluator"."""
+    if kind == "evaluators":
+        return text
+    words = {"evaluator": METHODS[kind], "evaluators": PLURALS[kind].lower(), "random values": RANDOM[kind]}
+    words |= {"valuation": "run", "valuations": "runs"}
+
+    def said(match: re.Match[str]) -> str:
+        word = words[match[1].lower()]
+        article = "" if match[0] == match[1] else "an " if word[0] in "aeiou" else "a "
+        phrase = article + word
+        return phrase[0].upper() + phrase[1:] if match[0][0].isupper() else phrase
+
+    return OF_EVALUATORS.sub(said, text)
 
 
 def catalogue_files(

@@ -97,6 +97,11 @@ def _rows(
         }
 
 
+def mean_ranks(all_views: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return the mean rank of each evaluator for each goal, over all data of a suite."""
+    return {view["goal"]: {row["label"]: row["rank"] for row in view["rows"]} for view in all_views if not view["data"]}
+
+
 def best_views(all_views: Sequence[dict[str, Any]], kind: str = "") -> dict[str, dict[str, Any]]:
     """Return the view over all data of each goal that is shown first, in the order of `GOALS`."""
     whole = [view for view in all_views if not view["data"] and kind in ("", view["rows"][0]["kind"])]

@@ -5,6 +5,7 @@ const charts = (() => {
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#6a3d9a"];
   const DASHES = ["solid", "dot", "dash", "dashdot", "longdash", "longdashdot"];
   const SYMBOLS = ["circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "pentagon", "hexagram", "star", "hourglass", "bowtie"];
+  const MOST_BANDS = 4;  // evaluators, of more than which the bands would cover each other
   const OPTIONS = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
   // Names of lines that are the same for all evaluators.
   const SHARED = new Set(["random", "optimal", "retrained", "full", "untrained", "train_loss", "test_loss"]);
@@ -134,7 +135,7 @@ const charts = (() => {
         const label = [several ? evaluator : "", own.length > 1 || !several ? words(name) : "", counts.length > 1 ? seeds(chart.seeds) : ""];
         const x = several && points ? places(chart.x) : chart.x;
         const style = several ? look(position, number, own.length, points) : look(number, 0, 1, points);
-        if (chart.bands?.[name] && !points) traces.push(band(chart, name, style.line.color));
+        if (chart.bands?.[name] && !points && compared.length <= MOST_BANDS) traces.push(band(chart, name, style.line.color));
         traces.push({ name: label.filter(Boolean).join(", "), x, y: chart.lines[name], ...style });
       });
     });
