@@ -94,6 +94,7 @@ def _rows(
             "rank": short(row["mean_rank"]),
             "seconds": short(seconds[label]),
             "against_random": against_random(gained.loc[label]),
+            "beats_random": bool(gained.loc[label, "gain_low"] > 0),
         }
 
 

@@ -17,7 +17,7 @@ from dvbench.results import MARKS, FreshRun, FreshScore
 from leaderboard import statistics
 from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.boards import Board
-from leaderboard.descriptions import Description, describe, plug_in
+from leaderboard.descriptions import Description, describe
 from leaderboard.goal_tables import GoalTable, goals_in_words
 from leaderboard.goals import IN_WORDS as GOALS
 from leaderboard.index import Index
@@ -25,7 +25,7 @@ from leaderboard.intervals import IN_WORDS, interval, metric_range
 from leaderboard.plans import seeds_of_suite
 from leaderboard.site import front
 from leaderboard.site.catalogue import METHODS, PLURALS, RANDOM, SECONDS_OF, about, said_of, slug, title
-from leaderboard.site.data_set_titles import address, base_title, titles
+from leaderboard.site.data_set_titles import address, base_title, data_set_description, titles
 from leaderboard.site.digests import Digest
 from leaderboard.site.glossary import glossary, read_glossary
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
@@ -346,7 +346,7 @@ def _dataset(dataset: str, cells: pd.DataFrame, tables: dict[str, Table]) -> dic
         "dataset": dataset,
         "address": address(cells["source"].iloc[0]),
         "about_title": base_title(base),
-        "description": describe("datasets", plug_in(base)),
+        "description": data_set_description(base),
         "about_page": about("datasets", base),
         "problems": problems,
     }
