@@ -37,8 +37,8 @@ SECONDS_OF: dict[Kind, str] = {
 }
 RANDOM: dict[Kind, str] = {
     "evaluators": "random values",
-    "unlearning": "a random baseline",
-    "selection": "random selection",
+    "unlearning": "random baselines",
+    "selection": "random choices",
 }
 OF_EVALUATORS = re.compile(r"\b(?:an? )?(evaluators?|valuations?|random values)\b", re.IGNORECASE)
 OLDER = re.compile(r" ?Version \d+ had .*?\.(?= |$)")  # what a description says of an older version
