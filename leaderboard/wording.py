@@ -53,8 +53,8 @@ def _alternatives(words: Iterable[str]) -> str:
 def noise_in_words(noise: str) -> str:
     """Say what a short form of noise means, such as ``labels0.2-next``; one that is not known stays as it is."""
     if rare := RARE.fullmatch(noise):
-        said = f"{float(rare['classes']):.0%} of the classes with {float(rare['keep']):.0%} of their points"
-        return f"{noise_in_words(rare['noise'])}, {said}" if rare["noise"] else said
+        classes = f"{float(rare['classes']):.0%} of the classes with {float(rare['keep']):.0%} of their points"
+        return f"{noise_in_words(rare['noise'])}, {classes}" if rare["noise"] else classes
     match = NOISE.fullmatch(noise)
     if match is None:
         return "no noise" if noise == "clean" else noise
