@@ -25,7 +25,7 @@ from leaderboard.site import pages
 from leaderboard.site.assets import assets
 from leaderboard.site.catalogue import catalogue_files
 from leaderboard.site.digests import Digest, digest
-from leaderboard.site.front import findings, latest
+from leaderboard.site.front import findings, latest, mean_ranks
 from leaderboard.site.glossary import read_glossary
 from leaderboard.statistics import suite_statistics
 from leaderboard.suite_scores import suite_scores
@@ -139,10 +139,12 @@ def _write(store: Store, out: Path, common: dict[str, Any], name: str) -> tuple[
         for path, content in files.items():
             write_atomically(path, content)
         shown = (tables, goals, boards(store.root, name))
-        made = pages.suite_files(pages.environment(), index, suite, numbers, shown, common)
+        digested = digest(index, suite, numbers, tables.description)
+        of_goals = {"mean_ranks": mean_ranks(digested.views)}
+        made = pages.suite_files(pages.environment(), index, suite, numbers, shown, common | of_goals)
         for path_on_site, content in made:
             write_atomically(out / path_on_site, content)
-        return list(files), pages.suite_card(suite, tables, shown[2]), digest(index, suite, numbers, tables.description)
+        return list(files), pages.suite_card(suite, tables, shown[2]), digested
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dvbench.errors import unknown
 from dvbench.files import write_atomically
+from dvbench.registry import Kind
 from leaderboard.drawing import svg
 from leaderboard.exhibit import COUNT, HIGH, LOW, Exhibit
 from leaderboard.exhibits import exhibits
@@ -18,6 +19,7 @@ from leaderboard.markdown import escape
 from leaderboard.plans import results_store, suite_names
 from leaderboard.suite_scores import suite_scores
 from leaderboard.tables import between
+from leaderboard.wording import said_of
 
 
 def write_figures(results: Path, suite: str, out: Path) -> list[Path]:
@@ -46,14 +48,15 @@ def write_figures(results: Path, suite: str, out: Path) -> list[Path]:
     if suite not in suite_names(store):
         raise unknown("suite with results", suite, suite_names(store))
     with open_index(store, suite) as index:
-        made = exhibits(store, suite_scores(index))
+        scores = suite_scores(index)
+        made, kind = exhibits(store, scores), scores.cells["kind"].iloc[0]
     files = {}
     for exhibit in made:
         files[f"{exhibit.name}.csv"] = _csv(exhibit.table)
         if exhibit.data is not None:
             files[f"{exhibit.name}-lines.csv"] = _csv(exhibit.data)
         files |= {f"{exhibit.name}{suffix}.svg": svg(figure) for suffix, figure in exhibit.figures.items()}
-    files[f"{suite}.md"] = _page(suite, made).encode()
+    files[f"{suite}.md"] = _page(suite, made, kind).encode()
     for name, content in files.items():
         write_atomically(out / name, content)
     return [out / name for name in files]
@@ -63,16 +66,16 @@ def _csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
 
 
-def _page(suite: str, made: list[Exhibit]) -> str:
+def _page(suite: str, made: list[Exhibit], kind: Kind) -> str:
     parts = [f"# {escape(suite)}: tables and figures"]
     for exhibit in made:
         title, name = escape(exhibit.title), exhibit.name
-        parts += [f"## {title}", escape(exhibit.caption)]
+        parts += [f"## {title}", escape(said_of(kind, exhibit.caption))]
         for suffix in exhibit.figures:
             part = escape(suffix.removeprefix("-"))
             parts += [f"**{part}**"] * bool(part)
             parts.append(f"![{title}{': ' * bool(part)}{part}]({name}{suffix}.svg)")
-        parts += [escape(exhibit.table_caption)] * bool(exhibit.table_caption)
+        parts += [escape(said_of(kind, exhibit.table_caption))] * bool(exhibit.table_caption)
         parts.append(_table(exhibit.table))
     return "\n\n".join(parts) + "\n"
 

@@ -22,7 +22,8 @@ class CGSV(ValueStrategy):
     References
     ----------
     X. Xu, L. Lyu, X. Ma, C. Miao, C. S. Foo, B. K. H. Low. Gradient driven rewards to guarantee fairness in
-    collaborative machine learning. NeurIPS 2021.
+    collaborative machine learning. NeurIPS 2021,
+    https://papers.neurips.cc/paper/2021/hash/8682cc30db9c025ecd3fee433f8ab54c-Abstract.html.
     """
 
     per_class: bool = True

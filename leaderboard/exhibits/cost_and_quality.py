@@ -17,9 +17,11 @@ from leaderboard.exhibit import Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.gains import on_front
 from leaderboard.suite_scores import COSTS as COLUMNS
 from leaderboard.tables import COUNTS, MEGABYTE, RANKS_IN_WORDS
+from leaderboard.wording import SECONDS_OF
 
+SECONDS = "seconds"  # whose label names what takes them
 COSTS = {
-    "seconds of a valuation": ("seconds",),
+    SECONDS: ("seconds",),
     "models trained or unlearned": ("fits", "unlearned"),
     "peak memory, MB": ("peak_memory_mb", "gpu_memory_mb"),
 }
@@ -44,21 +46,23 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         f"the line through it is the interval of the rank. Orange: no other evaluator is both better and cheaper; the "
         f"table has the names of all. {RANKS_IN_WORDS} Against it the cost of a valuation without "
         "scoring, medians over seeds, then means over problems: seconds; trained models plus unlearned ones (fits + "
-        "unlearned) and peak memory, which is the growth of the process plus what was allocated on the GPU. An "
-        "evaluator with a failed or missing valuation has no cost."
+        "unlearned) and peak memory, which is the growth of the process plus what was allocated on the GPU; a cost "
+        "that is the same for all is not drawn. An evaluator with a failed or missing valuation has no cost."
     )
-    figures = {"": _draw(table)} if len(table) > 1 else {}  # one alone has no rank
+    figures = {"": _draw(table, SECONDS_OF[results.methods])} if len(table) > 1 else {}  # one alone has no rank
     return [Exhibit("cost_and_quality", "Cost against quality", caption, table, figures)]
 
 
-def _draw(table: pd.DataFrame) -> Figure:
-    figure, axes = panels(list(COSTS), columns=1, height=2.4)
+def _draw(table: pd.DataFrame, seconds: str) -> Figure:
+    costs = {label: table[list(names)].sum(axis=1, skipna=False) for label, names in COSTS.items()}
+    shown = [label for label, cost in costs.items() if label == SECONDS or cost.nunique() > 1]
+    figure, axes = panels(shown, columns=1, height=2.4)
     labelled = []
     for label, axis in axes.items():
-        known = table.assign(cost=table[list(COSTS[label])].sum(axis=1, skipna=False)).dropna(subset="cost")
+        known = table.assign(cost=costs[label]).dropna(subset="cost")
         labelled.append((_draw_panel(axis, known), known["cost"].tolist(), known["mean_rank"].tolist()))
         axis.set_title("")
-        axis.set_xlabel(label, fontsize=8)
+        axis.set_xlabel(seconds if label == SECONDS else label, fontsize=8)
     legend(figure, axes)
     label_points(figure, labelled)
     return figure

@@ -16,6 +16,7 @@ from leaderboard.gains import on_front
 from leaderboard.goal_tables import GOALS_IN_WORDS, probability
 from leaderboard.goals import IN_WORDS, goal_view, suite_goals
 from leaderboard.tables import COUNTS
+from leaderboard.wording import SECONDS_OF
 
 COLUMNS = ["evaluator", "role", "tier", "seconds", "gain", "gain" + LOW, "gain" + HIGH, "front", *COUNTS]
 
@@ -35,15 +36,16 @@ def pareto_front(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         f"number is the probability of being on it. {GOALS_IN_WORDS}"
     )
     table = pd.concat(parts.values(), ignore_index=True)[["goal", *COLUMNS]]
-    return [Exhibit("pareto_front", "Pareto front of gain and seconds, by goal", caption, table, {"": _draw(parts)})]
+    figure = _draw(parts, SECONDS_OF[results.methods])
+    return [Exhibit("pareto_front", "Pareto front of gain and seconds, by goal", caption, table, {"": figure})]
 
 
-def _draw(parts: dict[str, pd.DataFrame]) -> Figure:
+def _draw(parts: dict[str, pd.DataFrame], seconds: str) -> Figure:
     figure, axes = panels(list(parts), columns=1, height=2.2)
     labelled = []
     for title, table in parts.items():
         known = table[table["seconds"].notna()]
-        texts = _draw_panel(axes[title], table[table["front"].notna()])
+        texts = _draw_panel(axes[title], table[table["front"].notna()], seconds)
         # Labels keep off the ends of intervals too.
         ends = pd.concat([known[name].fillna(known["gain"]) for name in ("gain", "gain" + LOW, "gain" + HIGH)])
         labelled.append((texts, known["seconds"].tolist() * 3, ends.tolist()))
@@ -51,7 +53,7 @@ def _draw(parts: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def _draw_panel(axis: Axes, table: pd.DataFrame) -> tuple[Axes, list[Text]]:
+def _draw_panel(axis: Axes, table: pd.DataFrame, x_label: str) -> tuple[Axes, list[Text]]:
     """Draw the points of a goal and the line of the front; return the labels in their panel."""
     front = on_front(*(table[name].to_numpy()[np.newaxis] for name in ("gain", "seconds")))[0]
     seconds, gain = table["seconds"], table["gain"]
@@ -62,7 +64,7 @@ def _draw_panel(axis: Axes, table: pd.DataFrame) -> tuple[Axes, list[Text]]:
     axis.margins(x=0.12, y=0.2)
     axis.set_xscale("log")
     plain_ticks(axis.xaxis)
-    axis.set_xlabel("seconds of a valuation", fontsize=8)
+    axis.set_xlabel(x_label, fontsize=8)
     axis.set_ylabel("gain over random values", fontsize=8)
     line = table[front].sort_values("seconds")
     names = [f"{name} {probability(p)}" for name, p in zip(line["evaluator"], line["front"], strict=True)]

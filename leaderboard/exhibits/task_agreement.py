@@ -14,6 +14,7 @@ from leaderboard.drawing import markers, panels
 from leaderboard.exhibit import HIGH, LOW, Exhibit, ExhibitMaker, SuiteResults
 from leaderboard.intervals import CONFIDENCE
 from leaderboard.statistics import seed_ranks
+from leaderboard.wording import PLURALS
 
 FEWEST = 5  # evaluators; with fewer the interval of a correlation says nothing
 RESAMPLES = 2000
@@ -26,13 +27,14 @@ def task_agreement(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]
     if len(ranks.columns) < 2 or len(ranks) < FEWEST or len(runs) < 2:  # ranks of one run are mostly its noise
         return []
     table = correlations(ranks)
+    figure = _draw(table, PLURALS[results.methods].lower())
     caption = (
         f"Spearman's correlation over {len(ranks)} evaluators of their mean ranks in two tasks: 1 if both order "
         "evaluators in the same way, 0 if one says nothing about the other. A mean rank is over all problems "
         "and seeds of a task; whoever failed has the worst rank. Intervals are 95% percentile bootstraps over "
         "evaluators; they do not include the noise of seeds. Tasks that are of different problems are compared too."
     )
-    return [Exhibit("task_agreement", "Agreement of tasks", caption, table, {"": _draw(table)})]
+    return [Exhibit("task_agreement", "Agreement of tasks", caption, table, {"": figure})]
 
 
 def mean_ranks(scores: pd.DataFrame) -> pd.DataFrame:
@@ -77,7 +79,7 @@ def _spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return np.asarray((x * y).sum(axis=1) / np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1)))
 
 
-def _draw(table: pd.DataFrame) -> Figure:
+def _draw(table: pd.DataFrame, methods: str) -> Figure:
     figure, axes = panels([""], height=0.6 + 0.17 * len(table))
     (axis,) = axes.values()
     shown = table.iloc[::-1]
@@ -88,7 +90,7 @@ def _draw(table: pd.DataFrame) -> Figure:
     axis.set_yticks(y, shown["task"] + ", " + shown["other_task"])
     axis.set_xlim(-1.05, 1.05)
     axis.set_ylim(-0.6, len(shown) - 0.4)
-    axis.set_xlabel("Spearman's correlation of mean ranks, over evaluators", fontsize=8)
+    axis.set_xlabel(f"Spearman's correlation of mean ranks, over {methods}", fontsize=8)
     return figure
 
 

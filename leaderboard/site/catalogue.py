@@ -14,25 +14,18 @@ from typing import Any
 from jinja2 import Environment
 
 from dvbench.registry import Kind
-from leaderboard.descriptions import Description, describe, plug_in
+from leaderboard.descriptions import Description, describe
+from leaderboard.goals import GOALS, IN_WORDS
 from leaderboard.intervals import metric_range
-from leaderboard.site.data_set_titles import base_title
+from leaderboard.site.data_set_titles import base_title, data_set_description
 from leaderboard.site.digests import Digest
 from leaderboard.site.examples import examples_of
 from leaderboard.tables import number
 from leaderboard.text import clean
+from leaderboard.wording import METHODS, PLURALS, SECONDS_OF, UTILITIES
 
-METHODS: dict[Kind, str] = {
-    "evaluators": "evaluator",
-    "unlearning": "unlearning method",
-    "selection": "selection strategy",
-}
-PLURALS = {"evaluators": "Evaluators", "unlearning": "Unlearning methods", "selection": "Selection strategies"}
-SECONDS_OF: dict[Kind, str] = {
-    "evaluators": "seconds of a valuation",
-    "unlearning": "seconds to unlearn each player in turn",
-    "selection": "seconds of training with selection",
-}
+OLDER = re.compile(r" ?Version \d+ had .*?\.(?= |$)")  # what a description says of an older version
+BOARD = "board-"  # suites that rank methods for their users; others are smaller, or test one thing
 OPEN_ML = "https://www.openml.org/d/{}"
 QUARTER = 0.25  # of the places of a task, which count as its first and its last ones
 FEWEST = 4  # ranked methods, of which there is a first and a last quarter
@@ -117,11 +110,31 @@ def _method(kind: Kind, name: str, rows: list[dict[str, Any]], digests: Iterable
         "rows": rows,
         "costs": list(costs(name, rows)),
         "places": sorted(places, key=lambda place: (place["task"], place["suite"])),
+        "goals": list(goals_of(kind, name, digests)),
         "strengths": _tasks_judged(places, "strong"),
         "weaknesses": _tasks_judged(places, "weak"),
         "command": command,
         "python": python,
     }
+
+
+def goals_of(kind: Kind, name: str, digests: Iterable[Digest]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield each goal in words with what the boards say of a method: its tier, and how it compares with random values.
+
+    A board whose players are what the goal is about comes first, and of those the one with the most observations.
+    """
+    all_views = [view for digest in digests if digest.suite.startswith(BOARD) for view in digest.views]
+    whole = [view for view in all_views if not view["data"]]
+    whole.sort(key=lambda view: (not view["at_home"], -view["observations"]))
+    for goal in GOALS:
+        where = [
+            row | {"suite": view["suite"], "goal": goal, "tiers": view["rows"][-1]["tier"]}
+            for view in whole
+            for row in view["rows"]
+            if view["goal"] == goal and (row["kind"], row["name"]) == (kind, name)
+        ]
+        if where and goal != "check":
+            yield IN_WORDS[goal], where
 
 
 def costs(name: str, rows: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
@@ -213,6 +226,7 @@ def _task(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
         "title": title("tasks", name, description),
         "description": description,
         "headline": _headline(description),
+        "paragraphs": _without_headline(description),
         "has_ceiling": "Its ceiling" in " ".join(description.paragraphs),
         "boards": boards,
         "metric": first["metric"],
@@ -234,9 +248,17 @@ def _range(low: float, high: float) -> str:
 
 
 def _headline(description: Description) -> str:
-    """Find what a description says of the headline metric, without its further metrics and curves."""
-    headline = " ".join(description.paragraphs).partition("Headline: ")[2]
+    """Find what a description says of the headline metric, without its further metrics, curves and older versions."""
+    headlines = [each.partition("Headline: ")[2] for each in description.paragraphs]
+    headline = next(filter(None, headlines), "")
     return re.split(r" (?=Further metric|Curves|Its ceiling)", headline)[0]
+
+
+def _without_headline(description: Description) -> list[str]:
+    """Return the paragraphs of a task without the headline metric, which its page has, and without older versions."""
+    headline = f"Headline: {_headline(description)}"
+    left = (OLDER.sub("", each.replace(headline, "")).strip() for each in description.paragraphs)
+    return [each.replace("Its ceiling", "The ceiling") for each in left if each]
 
 
 def _dataset(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
@@ -247,11 +269,13 @@ def _dataset(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
         if problem["base"] == name
     ]
     number = name.removeprefix("openml:")
+    kinds = dict.fromkeys(problem["problem_kind"] for problem in problems)
     return {
         "name": name,
         "title": base_title(name),
-        "description": describe("datasets", plug_in(name)),
+        "description": data_set_description(name),
         "examples": examples_of(name),
+        "utility": ", or ".join(UTILITIES[kind] for kind in kinds if kind in UTILITIES) or "utility",
         "address": OPEN_ML.format(number) if number != name and number.isdecimal() else "",
         "problems": problems,
     }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 
 from dvbench.settings import KEYS, DatasetSettings
-from leaderboard.descriptions import base_name, describe, plug_in
+from leaderboard.descriptions import Description, base_name, describe, plug_in
 from leaderboard.site.examples import examples_of
 from leaderboard.text import clean
 
@@ -26,6 +27,23 @@ def base_title(base: str) -> str:
         return clean(titled or base)
     own = examples_of(base).name
     return clean(f"{own} ({titled or name} {member})" if own else f"{titled or name} {member}")
+
+
+@cache
+def data_set_description(base: str) -> Description:
+    """Describe a data set without parameters; of a table of OpenML, the table in place of what loads it.
+
+    The rows, columns and classes of a table are those that are kept with its examples.
+    """
+    described, table = describe("datasets", plug_in(base)), examples_of(base)
+    if not (table.name and table.size):
+        return described
+    sizes, _, predicted = table.size.rpartition(", ")
+    target = f"the column ‘{table.columns[0]}’" if table.columns else "one more column"
+    of_classes = f"one of {predicted}" if predicted.endswith("classes") else "a number"
+    rows, _, columns = sizes.removesuffix(" besides the target").partition(", ")
+    said = f"A table of {rows} and {columns}, from which {target} is predicted, {of_classes}."
+    return replace(described, summary=f"{table.name}: {said}", paragraphs=())
 
 
 @cache

@@ -94,7 +94,13 @@ def _rows(
             "rank": short(row["mean_rank"]),
             "seconds": short(seconds[label]),
             "against_random": against_random(gained.loc[label]),
+            "beats_random": bool(gained.loc[label, "gain_low"] > 0),
         }
+
+
+def mean_ranks(all_views: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return the mean rank of each evaluator for each goal, over all data of a suite."""
+    return {view["goal"]: {row["label"]: row["rank"] for row in view["rows"]} for view in all_views if not view["data"]}
 
 
 def best_views(all_views: Sequence[dict[str, Any]], kind: str = "") -> dict[str, dict[str, Any]]:

@@ -17,15 +17,15 @@ from dvbench.results import MARKS, FreshRun, FreshScore
 from leaderboard import statistics
 from leaderboard.bibliography import PAPER, bibliography, linked
 from leaderboard.boards import Board
-from leaderboard.descriptions import Description, describe, plug_in
+from leaderboard.descriptions import Description, describe
 from leaderboard.goal_tables import GoalTable, goals_in_words
 from leaderboard.goals import IN_WORDS as GOALS
 from leaderboard.index import Index
 from leaderboard.intervals import IN_WORDS, interval, metric_range
 from leaderboard.plans import seeds_of_suite
 from leaderboard.site import front
-from leaderboard.site.catalogue import METHODS, PLURALS, SECONDS_OF, about, slug, title
-from leaderboard.site.data_set_titles import address, base_title, titles
+from leaderboard.site.catalogue import about, slug, title
+from leaderboard.site.data_set_titles import address, base_title, data_set_description, titles
 from leaderboard.site.digests import Digest
 from leaderboard.site.glossary import glossary, read_glossary
 from leaderboard.site.payloads import SeedCurves, charts, download, script, suite_data
@@ -55,10 +55,21 @@ from leaderboard.tables import (
     share,
 )
 from leaderboard.text import clean
-from leaderboard.wording import noise_in_words
+from leaderboard.wording import METHODS, PLURALS, RANDOM, SECONDS_OF, noise_in_words, players_in_words, said_of
 
 CELLS = ["evaluator", "problem", "seed", "id", "status", "mark", "kind", "name", "params", "dataset", "machine"]
 CELLS += ["object_version", "problem_kind"]
+WORDS = {
+    "costs": COSTS_IN_WORDS,
+    "seconds": SECONDS_IN_WORDS,
+    "fresh": FRESH_IN_WORDS,
+    "ranks": RANKS_IN_WORDS,
+    "scores": SCORES_IN_WORDS,
+    "declined": DECLINED_IN_WORDS,
+    "references": REFERENCES_IN_WORDS,
+    "ceiling": CEILING_IN_WORDS,
+    "interval": IN_WORDS,
+}
 
 
 @cache
@@ -72,17 +83,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals |= {"number": number, "clean": clean, "noise_in_words": noise_in_words}
-    words = {
-        "costs": COSTS_IN_WORDS,
-        "seconds": SECONDS_IN_WORDS,
-        "fresh": FRESH_IN_WORDS,
-        "ranks": RANKS_IN_WORDS,
-        "scores": SCORES_IN_WORDS,
-    }
-    words |= {"declined": DECLINED_IN_WORDS, "references": REFERENCES_IN_WORDS, "ceiling": CEILING_IN_WORDS}
-    words |= {"interval": IN_WORDS}
-    templates.globals |= {f"{name}_in_words": text for name, text in words.items()}
+    templates.globals |= {"number": number, "clean": clean}
+    templates.globals |= {"noise_in_words": noise_in_words, "players_in_words": players_in_words}
+    templates.globals |= {f"{name}_in_words": text for name, text in WORDS.items()}
     templates.filters |= {"slug": slug, "linked": linked, "linked_papers": partial(linked, pattern=PAPER)}
     return templates
 
@@ -99,7 +102,10 @@ def suite_files(
     home, (tables, goals, versions) = suite.name, made
     common = common | {"suite": home, "version": suite.version, "report": tables, "goals": goals, "boards": versions}
     kind = suite.cells["kind"].iloc[0]
-    common |= {"goals_in_words": goals_in_words(goals)}
+    said = partial(said_of, kind)
+    words = WORDS | {"goals": goals_in_words(goals)}
+    common |= {"said": said, "tasks": {task for task, _ in tables.headlines}}
+    common |= {f"{name}_in_words": said(text) for name, text in words.items()}
     common |= {"methods": METHODS[kind], "plural": PLURALS[kind].lower(), "seconds_of": SECONDS_OF[kind]}
 
     def page(template: str, **more: Any) -> bytes:
@@ -206,7 +212,8 @@ def _counts(suite: SuiteScores) -> dict[str, Any]:
     ok, declined = cells[cells["status"] == "ok"], int((cells["status"] == "declined").sum())
     return {
         "evaluators": cells["evaluator"].nunique() - len(suite.roles),
-        "references": len(suite.roles),
+        "random": RANDOM[cells["kind"].iloc[0]] if "random" in suite.roles.values() else "",
+        "references": sum(role != "random" for role in suite.roles.values()),
         "problems": cells["problem"].nunique(),
         "seeds": cells["seed"].nunique(),
         "all_seeds": seeds_of_suite(suite.name, suite.version),
@@ -339,7 +346,7 @@ def _dataset(dataset: str, cells: pd.DataFrame, tables: dict[str, Table]) -> dic
         "dataset": dataset,
         "address": address(cells["source"].iloc[0]),
         "about_title": base_title(base),
-        "description": describe("datasets", plug_in(base)),
+        "description": data_set_description(base),
         "about_page": about("datasets", base),
         "problems": problems,
     }

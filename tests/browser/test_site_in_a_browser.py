@@ -199,16 +199,35 @@ def test_no_two_series_of_a_chart_look_the_same(visit, axis, evaluators, lines):
       return charts.overlay("title", axis, curves);
     }"""
     drawn = page.evaluate(script, [axis, evaluators, lines])
-    assert len(drawn["traces"]) == evaluators * lines + 2
+    series = [trace for trace in drawn["traces"] if trace["x"] != [None]]  # the others are entries of the legend alone
+    assert len(series) == evaluators * lines + 2
+    shown = [trace for trace in drawn["traces"] if trace.get("showlegend", True)]
+    assert len(shown) == (evaluators * lines if evaluators <= 4 else evaluators + lines) + 2
     assert drawn["title"]["text"] == "title (2 seeds)"
     looks = set()
-    for trace in drawn["traces"]:
+    for trace in series:
         points = trace["mode"] == "markers"
         symbol = trace["marker"]["symbol"] if "markers" in trace["mode"] else ""
         looks.add((trace["line"]["color"], "" if points else trace["line"]["dash"], symbol))
         assert points == (axis == "player")
-    assert len(looks) == len(drawn["traces"])
+    assert len(looks) == len(series)
     assert len({trace["name"] for trace in drawn["traces"]}) == len(drawn["traces"])
+
+
+@pytest.mark.parametrize(("evaluators", "bands"), [(4, 4), (5, 0)])
+def test_bands_of_seeds_are_drawn_for_few_evaluators_only(visit, evaluators, bands):
+    page = visit("quick/compare.html")
+    drawn = page.evaluate(
+        """(evaluators) => {
+      const chart = { seeds: 2, x: [0, 1], lines: { unlearned: [1, 2] }, bands: { unlearned: [[0, 1], [2, 3]] } };
+      const curves = Array.from({ length: evaluators }, (_, k) => ({ evaluator: `e${k}`, chart }));
+      return charts.overlay("title", "step", curves);
+    }""",
+        evaluators,
+    )
+    of_bands = [trace for trace in drawn["traces"] if trace.get("fill")]
+    assert len(of_bands) == bands
+    assert not any(trace["showlegend"] for trace in of_bands)
 
 
 def test_every_chart_of_the_published_tasks_names_its_y_axis(visit):
@@ -239,3 +258,26 @@ def test_the_names_of_methods_stay_on_a_phone(visit):
     head, name = (page.locator(f"#ranking > {part} > tr:first-child > th:nth-child(2)") for part in ("thead", "tbody"))
     assert head.bounding_box()["x"] == pytest.approx(name.bounding_box()["x"], abs=2)
     assert 0 <= name.bounding_box()["x"] < 40
+
+
+@pytest.mark.parametrize(
+    ("path", "tables"),
+    [
+        ("index.html", "Tiers and seconds of evaluators by goal"),
+        ("quick/index.html", "select: select the data to train on"),
+        ("quick/datasets/digits.html", LABELS),
+    ],
+)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_text_of_a_table_runs_over_the_next_cell(visit, path, tables, width):
+    page = visit(path, viewport={"width": width, "height": 844})
+    table = page.get_by_role("table", name=tables, exact=True)
+    expect(table).to_be_visible()
+    over = table.evaluate("""(table) => [...table.querySelectorAll("th, td")].flatMap((cell) => {
+      const range = document.createRange(), box = cell.getBoundingClientRect();
+      range.selectNodeContents(cell);
+      const rects = [...range.getClientRects()].filter((rect) => rect.width > 1);
+      return rects.some((rect) => rect.right > box.right + 1 || rect.left < box.left - 1) ? [cell.innerText] : [];
+    })""")
+    assert over == []
+    assert table.locator("td small").count() > 5  # remarks, which are what can run over

@@ -116,17 +116,14 @@ def test_scores_are_shaded_from_the_worst_to_the_best(visit):
     [
         ([0.0, 1.0, 0.5], True, [0, 1, 0.5]),
         ([0.0, 1.0, 0.5], False, [1, 0, 0.5]),
-        (
-            [1.0, 2.0, 3.0, 4.0, 1000.0],
-            False,
-            [1, 0.833, 0.667, 0.5, 0],
-        ),  # the last is beyond the scale, which ends at 7
+        ([1.0, 2.0, 3.0, 4.0, 1000.0], False, [1, 0.75, 0.5, 0.25, 0]),
+        ([1.0, 2.0, 2.0, 3.0], True, [0, 0.333, 0.333, 1]),
         ([1.0, 1.0, 1.0, 1.0, 0.2], True, [1, 1, 1, 1, 0]),
         ([1.0, 1.0], True, [1, 1]),
     ],
-    ids=["up", "down", "one far away", "all but one equal", "all equal"],
+    ids=["up", "down", "one far away", "two equal", "all but one equal", "all equal"],
 )
-def test_shades_are_those_of_the_scores(visit, scores, up, heats):
+def test_shades_are_by_place(visit, scores, up, heats):
     page = visit("quick/index.html")
     actual = page.evaluate("([scores, up]) => dvbench.tools.shades(scores, up)", [scores, up])
     assert actual == pytest.approx(heats, abs=1e-3)
@@ -134,7 +131,7 @@ def test_shades_are_those_of_the_scores(visit, scores, up, heats):
 
 def test_more_columns_are_shown_when_asked_for(visit):
     page = visit("quick/index.html")
-    head = page.locator("#ranking thead th", has_text="mean rank")
+    head = page.locator("#ranking thead th", has_text="rank interval")
     expect(head).to_be_hidden()
     page.get_by_role("button", name="More columns").click()
     expect(head).to_be_visible()
@@ -165,6 +162,34 @@ def test_filters_that_leave_nothing_say_so(visit):
     expect(page.locator("#status")).to_contain_text(f"All {RANKED} evaluators")
 
 
+def test_filters_of_a_link_stay_folded_and_are_counted(visit):
+    page = visit("quick/index.html#dataset=digits&level=points")
+    expect(page.locator("#fold summary")).to_have_text("2 filters are set")
+    expect(page.locator("#fold fieldset").first).to_be_hidden()
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator("#fold summary")).to_have_text("Filters")
+
+
+def test_a_long_description_shows_two_lines_and_more_on_demand(visit):
+    page = visit("quick/index.html")
+    lead = page.locator(".lead")
+    before = lead.bounding_box()["height"]
+    page.get_by_role("button", name="more of the description").click()
+    assert lead.bounding_box()["height"] > before
+    expect(lead.get_by_role("button")).to_have_count(0)
+
+
+def test_rows_are_in_the_order_of_the_mean_ranks_that_are_shown(visit):
+    page = visit("quick/index.html")
+    tables = [page.locator("#ranking [data-of=mean]"), *page.locator("#goals ~ .scroll tbody").all()]
+    assert len(tables) > 2
+    for number, table in enumerate(tables):
+        texts = table.all_inner_texts() if not number else table.locator("td:nth-child(4)").all_inner_texts()
+        ranks = [float(text) for text in texts if text]
+        assert len(ranks) == RANKED
+        assert ranks == sorted(ranks)
+
+
 @pytest.mark.parametrize("view", ["dataset=nowhere", "sort=99-asc", "q=%3Cimg%20src%3Dx%3E", "sort=x&budget=-1"])
 def test_a_link_that_is_wrong_shows_everything(visit, view):
     page = visit(f"quick/index.html#{view}")
@@ -177,8 +202,9 @@ def test_a_link_that_is_wrong_shows_everything(visit, view):
 @pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
 def test_the_first_rows_are_above_the_fold(visit, suite, size):
     page = visit(f"{suite}/index.html", viewport={"width": size[0], "height": size[1]})
-    # The row itself is wider than a phone.
-    expect(page.locator("#ranking tbody tr > *").first).to_be_in_viewport(ratio=1)
+    ranks = page.locator("#ranking tbody tr > :first-child")  # the row itself is wider than a phone
+    for position in range(min(3 if size[0] > 1000 else 1, ranks.count())):
+        expect(ranks.nth(position)).to_be_in_viewport(ratio=1)
 
 
 def test_tables_are_searched_and_sorted_by_keyboard(visit):
@@ -195,7 +221,7 @@ def test_tables_are_searched_and_sorted_by_keyboard(visit):
     expect(header).to_have_attribute("aria-sort", "ascending")
     seconds = [float(text) for text in page.locator("#ranking tbody [data-of=seconds]").all_inner_texts()]
     assert seconds == sorted(seconds)
-    assert f"sort={3 + len(TASKS)}-asc" in page.url
+    assert f"sort={4 + len(TASKS)}-asc" in page.url
     assert rows(visit(page.url.partition("/quick/")[2].join(["quick/", ""]))) == rows(page)
 
 

@@ -13,7 +13,10 @@ import dvbench
 from dvbench.registry import entries
 from leaderboard.build import build
 from leaderboard.descriptions import describe
-from leaderboard.site.catalogue import METHODS, costs, judgement, usage
+from leaderboard.site.catalogue import costs, goals_of, judgement, usage
+from leaderboard.site.data_set_titles import data_set_description
+from leaderboard.site.digests import Digest
+from leaderboard.wording import METHODS, said_of
 
 NAMED = [(kind, name) for kind in (*METHODS, "tasks", "datasets") for name in entries(kind)]
 
@@ -71,6 +74,89 @@ def test_a_data_set_lists_its_problems_and_its_source(site):
 def test_the_first_and_the_last_quarter_are_judged(place, of, expected):
     assert judgement({"place": float(place), "of": of}) == expected
     assert judgement({"place": math.nan, "of": of}) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("evaluators", "An evaluator, evaluators", "An evaluator, evaluators"),
+        ("unlearning", "An evaluator with a failed valuation", "An unlearning method with a failed run"),
+        ("unlearning", "Evaluators further apart can differ", "Unlearning methods further apart can differ"),
+        ("selection", "An evaluator is an evaluator.", "A selection strategy is a selection strategy."),
+        ("selection", "random values have 0 in an evaluation", "random choices have 0 in an evaluation"),
+    ],
+)
+def test_other_methods_are_not_called_evaluators(kind, text, said):
+    assert said_of(kind, text) == said
+
+
+def a_view(goal, tiers, at_home=True, observations=10, data=""):
+    """The view of a goal with one evaluator in each tier: A, B, ..."""
+    rows = [
+        {"kind": "evaluators", "name": name, "label": name, "tier": tier} for tier, name in enumerate("ABC"[:tiers], 1)
+    ]
+    return {"goal": goal, "data": data, "at_home": at_home, "observations": observations, "rows": rows}
+
+
+def test_strengths_are_those_of_the_boards_by_goal():
+    views = {
+        "board-first": [a_view("pay", 3, at_home=False), a_view("find", 2, observations=5), a_view("check", 1)],
+        "board-second": [a_view("find", 3), a_view("find", 1, data="image"), a_view("pay", 1)],
+        "quick": [a_view("find", 1), a_view("select", 1)],
+    }
+    digests = [
+        Digest(suite, "", 1, [], [], {}, [], [view | {"suite": suite} for view in those])
+        for suite, those in views.items()
+    ]
+    shown = {
+        words: [(row["suite"], row["tier"], row["tiers"]) for row in where]
+        for words, where in goals_of("evaluators", "A", digests)
+    }
+    assert shown == {
+        "find wrong labels and broken features": [("board-second", 1, 3), ("board-first", 1, 2)],
+        "pay providers what their data are worth": [("board-second", 1, 1), ("board-first", 1, 3)],
+    }
+    ((_, of_b), (_, pays)) = goals_of("evaluators", "B", digests)
+    assert [(row["suite"], row["tier"]) for row in (*of_b, *pays)] == [
+        ("board-second", 2), ("board-first", 2), ("board-first", 2),
+    ]  # fmt: skip
+    assert list(goals_of("unlearning", "A", digests)) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "sentence"),
+    [
+        (
+            "openml:1590",
+            "A table of 48,842 rows and 14 columns, from which the column ‘class’ is predicted, one of 2 classes.",
+        ),
+        (
+            "openml:42712",
+            "A table of 17,379 rows and 12 columns, from which the column ‘count’ is predicted, a number.",
+        ),
+        (
+            "openml:1489",
+            "A table of 5,404 rows and 5 columns, from which one more column is predicted, one of 2 classes.",
+        ),
+        ("openml:1", describe("datasets", "openml").sentence),
+        ("digits", describe("datasets", "digits").sentence),
+    ],
+)
+def test_a_table_of_openml_is_described_by_what_it_is(base, sentence):
+    described = data_set_description(base)
+    assert described.sentence == sentence
+    assert described.references
+    assert bool(described.paragraphs) == (base in ("openml:1", "digits"))
+
+
+def test_a_task_states_its_metric_once_and_no_older_version(write, tmp_path):
+    store = write({("digits", name, 0): {"point_addition": 0.5} for name in "AB"}, ("point_addition",))
+    build(store.root, tmp_path / "site")
+    page = text_of(tmp_path / "site/about/tasks/point_addition.html")
+    assert page.count("the test utility of the model trained on the most valuable points minus") == 1
+    assert "Points are added in steps of 5%" in page
+    assert "Further metrics are of the first half" in page
+    assert "Version 1" not in page
 
 
 @pytest.mark.parametrize(("kind", "name"), NAMED)

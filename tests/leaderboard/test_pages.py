@@ -19,13 +19,11 @@ from pydantic import ValidationError
 from dvbench.errors import UserError
 from dvbench.registry import suite_files
 from dvbench.results import Verified
-from dvbench.settings import Noise
 from leaderboard import markdown, tables
 from leaderboard.build import build
 from leaderboard.console_rows import rows_for_console
 from leaderboard.site.payloads import suite_data
 from leaderboard.statistics import suite_statistics
-from leaderboard.wording import noise_in_words
 
 EVIL = (
     "<script>alert('x')</script> | a\n\n| b | c |\n# heading [link](http://evil.example) `code` <img src=x onerror=y>"
@@ -106,21 +104,6 @@ def test_problem_table(store):
     )
     assert b[1:] == (tables.Entry("0.900", note="#1", best=True), tables.Entry("", alarm="failed"))
     assert c[1:] == (tables.Entry("", alarm="failed and missing"),) * 2
-
-
-@pytest.mark.parametrize(
-    ("noise", "words"),
-    [
-        (Noise(), "no noise"),
-        (Noise(kind="labels", rate=0.2), "20% labels flipped"),
-        (Noise(kind="labels", rate=0.2, draw="next"), "20% labels flipped, to the next class, in every second class"),
-        (Noise(kind="labels", rate=0.1, validation=True), "10% labels flipped, also for validation"),
-        (Noise(kind="features", rate=0.2, sigma=2), "20% features disturbed, with 2 standard deviations"),
-        ("imbalance0.3x0.1", "imbalance0.3x0.1"),
-    ],
-)
-def test_noise_is_said_in_words(noise, words):
-    assert noise_in_words(str(noise)) == words
 
 
 @pytest.mark.parametrize("outcome", [{"f": 0.5}, "out of memory"])

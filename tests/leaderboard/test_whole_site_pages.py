@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -104,3 +105,15 @@ def test_the_commands_are_those_of_the_guide():
     guide = (ROOT / "docs/guides/submit-an-evaluator.md").read_text(encoding="utf-8")
     for command in COMMANDS:
         assert command in guide
+
+
+def test_suites_of_unlearning_methods_do_not_speak_of_evaluators(tmp_path):
+    shutil.copytree(ROOT / "results/unlearning-error", tmp_path / "results/unlearning-error")
+    build(tmp_path / "results", tmp_path / "out")
+    for path in (tmp_path / "out/unlearning-error").rglob("*.html"):
+        words = re.sub(r"<[^>]+>", "", path.read_text(encoding="utf-8"))
+        assert re.findall(r".*(?:[Ee]valuators?\b|valuations?\b).*", words) == []
+        if path.name == "index.html":
+            assert "Unlearning methods that the data cannot tell apart share ranks." in words
+            assert "where a run failed, there are none" in words
+            assert "Normalised" not in words  # there are no random values, which would be the zero

@@ -5,6 +5,7 @@ const charts = (() => {
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#6a3d9a"];
   const DASHES = ["solid", "dot", "dash", "dashdot", "longdash", "longdashdot"];
   const SYMBOLS = ["circle", "square", "diamond", "cross", "x", "triangle-up", "triangle-down", "pentagon", "hexagram", "star", "hourglass", "bowtie"];
+  const FEW = 4;  // evaluators; the bands of more would cover each other, and their lines need a shorter legend
   const OPTIONS = { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
   // Names of lines that are the same for all evaluators.
   const SHARED = new Set(["random", "optimal", "retrained", "full", "untrained", "train_loss", "test_loss"]);
@@ -122,7 +123,7 @@ const charts = (() => {
     const own = names.filter((name) => !SHARED.has(name)), several = compared.length > 1, points = curves.some(({ chart }) => chart.points);
     const traces = [], counts = [...new Set(curves.map(({ chart }) => chart.seeds))];
     const seeds = (count) => `${count} ${count === 1 ? "seed" : "seeds"}`;
-    const shared = names.filter((name) => SHARED.has(name));
+    const shared = names.filter((name) => SHARED.has(name)), short = own.length > 1 && compared.length > FEW;
     for (const [number, name] of shared.entries()) {
       const { chart } = curves.find(({ chart }) => name in chart.lines);
       traces.push({ name: words(name), x: chart.x, y: chart.lines[name], ...look(0, number, shared.length, points, true) });
@@ -134,10 +135,17 @@ const charts = (() => {
         const label = [several ? evaluator : "", own.length > 1 || !several ? words(name) : "", counts.length > 1 ? seeds(chart.seeds) : ""];
         const x = several && points ? places(chart.x) : chart.x;
         const style = several ? look(position, number, own.length, points) : look(number, 0, 1, points);
-        if (chart.bands?.[name] && !points) traces.push(band(chart, name, style.line.color));
-        traces.push({ name: label.filter(Boolean).join(", "), x, y: chart.lines[name], ...style });
+        if (chart.bands?.[name] && !points && compared.length <= FEW) traces.push(band(chart, name, style.line.color));
+        traces.push({ name: label.filter(Boolean).join(", "), x, y: chart.lines[name], ...style, showlegend: !short });
       });
     });
+    if (short) {
+      // One entry for each evaluator, which has a colour, and one for each kind of line, in place of one for every pair.
+      const entry = (name, style) => traces.push({ name, x: [null], y: [null], ...style });
+      for (const { evaluator } of curves) entry(evaluator, look(compared.indexOf(evaluator), 0, own.length, points));
+      const color = getComputedStyle(document.body).color;
+      own.forEach((name, number) => { const style = look(0, number, own.length, points); entry(words(name), { ...style, line: { ...style.line, color }, marker: { ...style.marker, color } }); });
+    }
     const label = yLabel(own.length ? own : names, axis);
     if (several && points) axis = `place by ${axis}, lowest first`;
     title += counts.length === 1 ? ` (${seeds(counts[0])})` : "";

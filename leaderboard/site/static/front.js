@@ -34,10 +34,10 @@
         status.replaceChildren(chosen ? "No method is that fast. " : "No published suite has this goal on such data. ", back);
         return;
       }
-      const head = ["rank", "method", "tier", "seconds"].map((text) => element("th", { scope: "col" }, text));
+      const head = ["rank", "method", "tier", "mean rank", "seconds"].map((text) => element("th", { scope: "col" }, text));
       const body = rows.map((row) => {
         const link = element("a", { href: `${chosen.suite}/evaluators/${encodeURIComponent(row.label)}.html` }, row.label);
-        return element("tr", {}, element("td", {}, row.interval), element("th", { scope: "row" }, link, ...(row.against_random ? [" ", element("small", {}, row.against_random)] : [])), element("td", {}, String(row.tier)), element("td", {}, number(row.seconds, 2)));
+        return element("tr", {}, element("td", {}, row.interval), element("th", { scope: "row" }, link, ...(row.against_random ? [" ", element("small", {}, row.against_random)] : [])), element("td", {}, String(row.tier)), element("td", {}, number(row.rank, 2)), element("td", {}, number(row.seconds, 2)));
       });
       table.replaceChildren(element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
       const link = element("a", { href: `${chosen.suite}/index.html` }, chosen.suite);

@@ -206,5 +206,5 @@ const rankings = (() => {
     return evaluators.map((_, i) => evaluators.map((_, j) => (i === j ? null : mean(rows.map((r) => won(r[i], r[j]))))));
   }
 
-  return { overall, scores, interval, quantile, seconds, wins, mean };
+  return { overall, scores, interval, seconds, wins, mean };
 })();

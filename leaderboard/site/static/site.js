@@ -52,13 +52,12 @@ window.dvbench = (() => {
 
   const ROUNDING = 1e-12;  // scores that differ by less are equal
 
-  // Where scores are between the worst (0) and the best (1). Those further from the middle half than 1.5 times its width
-  // count as the end of the scale, so that one of them does not make all others look the same.
+  // How many of the scores are worse than each, from the worst (0) to the best (1): by place, because one score that is
+  // far from the others would make these look the same.
   function shades(scores, up) {
-    const upwards = scores.map((v) => (up ? v : -v)), sorted = [...upwards].sort((a, b) => a - b), best = sorted[sorted.length - 1];
-    const [first, third] = [0.25, 0.75].map((level) => rankings.quantile(sorted, level)), reach = 1.5 * (third - first);
-    const cut = [Math.max(sorted[0], first - reach), Math.min(best, third + reach)], [low, high] = cut[1] > cut[0] ? cut : [sorted[0], best];
-    return upwards.map((v) => (high > low ? Math.min(Math.max((v - low) / (high - low), 0), 1) : 1));
+    const upwards = scores.map((v) => (up ? v : -v));
+    const worse = upwards.map((v) => upwards.filter((other) => v - other >= ROUNDING).length), most = Math.max(...worse);
+    return worse.map((count) => (most ? count / most : 1));
   }
 
   function overview(data) {
@@ -105,8 +104,11 @@ window.dvbench = (() => {
       });
       table.on("order", () => { const [first] = table.order(); remember({ sort: first ? `${first[0]}-${first[1]}` : "" }); });
       table.on("search", () => remember({ q: table.search() }));
+      find("#search").replaceChildren(...all(".dt-search", table.table().container()));
       const separable = chosen.entries.filter((entry) => entry.separable).length;
       find("#separable").textContent = chosen.filtered ? order.size < 2 ? "" : `${separable} of ${order.size - 1} neighbouring ranks are separable.` : unfiltered;
+      const set = names.filter((name) => form.elements[name].value).length;
+      find("#fold summary").textContent = set ? `${set} ${set === 1 ? "filter is" : "filters are"} set` : "Filters";
       const problems = new Set(chosen.columns.map((column) => column.problem)).size;
       find("#status").textContent = chosen.filtered
         ? `${order.size} ${methods} ranked among each other in ${chosen.columns.length} problem-task ${chosen.columns.length === 1 ? "pair" : "pairs"} of ${problems} ${problems === 1 ? "problem" : "problems"}.` + (order.size ? "" : " No score is left: remove a filter.")
@@ -200,13 +202,12 @@ window.dvbench = (() => {
       const state = view();
       for (const name of names) {
         const wanted = state.get(name) || "";
-        if (wanted) find("#fold").open = true;
         form.elements[name].value = [...form.elements[name].options].some((each) => each.value === wanted) ? wanted : "";
       }
       update();
     }
 
-    form.hidden = false;
+    find(".tools").hidden = false;
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("change", () => { remember(Object.fromEntries(names.map((name) => [name, form.elements[name].value]))); update(); });
     form.addEventListener("reset", () => { history.replaceState(null, "", "#"); setTimeout(restore); });
@@ -275,6 +276,15 @@ window.dvbench = (() => {
     holder.append(button);
   }
 
+  // A long text shows two lines, and all of it on demand.
+  function clamp(text) {
+    text.classList.add("clamped");
+    if (text.scrollHeight <= text.clientHeight + 1) return text.classList.remove("clamped");
+    const button = element("button", { type: "button", class: "unclamp", "aria-label": "more of the description" }, "more");
+    button.addEventListener("click", () => { text.classList.remove("clamped"); button.remove(); });
+    text.append(" ", button);
+  }
+
   // DataTables reads the colour scheme from a class.
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const follow = () => document.documentElement.classList.toggle("dark", dark.matches);
@@ -284,6 +294,7 @@ window.dvbench = (() => {
   document.addEventListener("DOMContentLoaded", () => {
     for (const table of all("table.interactive, .searchable table")) interactive(table);
     for (const holder of all(".copies")) copyable(holder);
+    for (const text of all(".clamps")) clamp(text);
     if (find("#example")) example(find("#example"));
   });
 
