@@ -19,6 +19,7 @@ from leaderboard.intervals import metric_range
 from leaderboard.site.data_set_titles import base_title
 from leaderboard.site.digests import Digest
 from leaderboard.site.examples import examples_of
+from leaderboard.site.task_drawings import drawing
 from leaderboard.tables import number
 from leaderboard.text import clean
 
@@ -213,6 +214,7 @@ def _task(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
         "title": title("tasks", name, description),
         "description": description,
         "headline": _headline(description),
+        "drawing": drawing(name),
         "has_ceiling": "Its ceiling" in " ".join(description.paragraphs),
         "boards": boards,
         "metric": first["metric"],
