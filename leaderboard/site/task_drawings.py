@@ -21,8 +21,9 @@ PROVIDERS = (
     ("C", (12, 26, 40, 52)),
     ("A′", (14, 32, 50)),
 )  # points: where they are
-DASHED = {"stroke_dasharray": "5 3"}
+BAR, DASHED, DOTTED = "var(--heat-best)", "5 3", "3 3"
 ORDERS = "Is the order by value the same in both?"
+Attributes = dict[str, str | float]
 Shapes = list[Element]
 Pair = tuple[Element, Element]
 
@@ -33,7 +34,7 @@ def drawing(task: str) -> str:
     return "\n".join(ElementTree.tostring(image, "unicode") for image in images)
 
 
-def _element(tag: str, *inside: Element, text: str | None = None, **attributes: str | float) -> Element:
+def _element(tag: str, attributes: Attributes, inside: Sequence[Element] = (), text: str | None = None) -> Element:
     element = Element(tag, {name.replace("_", "-"): str(value) for name, value in attributes.items()})
     element.text = text
     element.extend(inside)
@@ -41,20 +42,28 @@ def _element(tag: str, *inside: Element, text: str | None = None, **attributes: 
 
 
 def _label(x: float, y: float, text: str, colour: str = INK, anchor: str = "middle", weight: str = "normal") -> Element:
-    return _element("text", text=text, x=x, y=y, fill=colour, text_anchor=anchor, font_weight=weight)
+    where: Attributes = {"x": x, "y": y, "fill": colour, "text-anchor": anchor, "font-weight": weight}
+    return _element("text", where, text=text)
 
 
 def _note(x: float, y: float, text: str, anchor: str = "middle") -> Element:
     return _label(x, y, text, SOFT, anchor)
 
 
-def _box(x: float, y: float, width: float, height: float, fill: str = "none", **more: str | float) -> Element:
-    return _element("rect", x=x, y=y, width=width, height=height, rx=3, **{"fill": fill, "stroke": INK, **more})
+def _box(x: float, y: float, width: float, height: float, **more: str | float) -> Element:
+    box: Attributes = {"x": x, "y": y, "width": width, "height": height, "rx": 3, "fill": "none", "stroke": INK}
+    return _element("rect", box | more)
+
+
+def _circle(x: float, y: float, radius: float, **more: str | float) -> Element:
+    circle: Attributes = {"cx": x, "cy": y, "r": radius}
+    return _element("circle", circle | more)
 
 
 def _line(*points: tuple[float, float], colour: str = INK, **more: str | float) -> Element:
     path = " ".join(f"{x},{y}" for x, y in points)
-    return _element("polyline", points=path, **{"fill": "none", "stroke": colour, "stroke_width": 1.5, **more})
+    line: Attributes = {"points": path, "fill": "none", "stroke": colour, "stroke_width": 1.5}
+    return _element("polyline", line | more)
 
 
 def _arrow(*points: tuple[float, float], head: Sequence[tuple[float, float]]) -> Shapes:
@@ -63,12 +72,12 @@ def _arrow(*points: tuple[float, float], head: Sequence[tuple[float, float]]) ->
 
 
 def _player(x: float, y: float, name: str) -> Shapes:
-    return [_element("circle", cx=x, cy=y, r=10, fill="var(--page)", stroke=INK), _label(x, y + 4.5, name)]
+    return [_circle(x, y, 10, fill="var(--page)", stroke=INK), _label(x, y + 4.5, name)]
 
 
-def _bar(x: float, base: float, width: float, height: float, name: str = "", **more: str | float) -> Shapes:
+def _bar(x: float, base: float, width: float, height: float, name: str = "", fill: str = BAR, dash: str = "") -> Shapes:
     """Draw a bar that stands on a line, with a name in it."""
-    shapes = [_box(x, base - height, width, height, **{"fill": "var(--heat-best)", **more})]
+    shapes = [_box(x, base - height, width, height, fill=fill, stroke_dasharray=dash or "none")]
     return [*shapes, _label(x + width / 2, base - height / 2 + 4.5, name)] if name else shapes
 
 
@@ -78,9 +87,10 @@ def _bracket(x: float, top: float, bottom: float, text: str) -> Shapes:
 
 
 def _image(heading: str, title: str, shapes: Shapes) -> Element:
-    top = [_element("title", text=f"{heading}. {title}"), _label(0, 16, heading, anchor="start", weight="bold")]
-    size = {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "width": WIDTH, "height": HEIGHT}
-    return _element("svg", *top, *shapes, xmlns="http://www.w3.org/2000/svg", role="img", font_size=TEXT, **size)
+    top = [_element("title", {}, text=f"{heading}. {title}"), _label(0, 16, heading, anchor="start", weight="bold")]
+    image: Attributes = {"xmlns": "http://www.w3.org/2000/svg", "role": "img", "font-size": TEXT}
+    image |= {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "width": WIDTH, "height": HEIGHT}
+    return _element("svg", image, [*top, *shapes])
 
 
 def _compared(question: str, good: tuple[str, Shapes], bad: tuple[str, Shapes]) -> Element:
@@ -88,9 +98,9 @@ def _compared(question: str, good: tuple[str, Shapes], bad: tuple[str, Shapes]) 
     shapes = []
     cases = (("Good", GOOD, "var(--good-band)", *good), ("Bad", ALARM, "var(--alarm-band)", *bad))
     for number, (word, colour, band, answer, inside) in enumerate(cases):
-        back = _box(0, 28, HALF, HEIGHT - 28, band, stroke="none")
+        back = _box(0, 28, HALF, HEIGHT - 28, fill=band, stroke="none")
         words = [_label(HALF / 2, 47, word, colour, weight="bold"), _label(HALF / 2, 212, answer, colour)]
-        shapes.append(_element("g", back, *words, *inside, transform=f"translate({number * (HALF + GAP)} 0)"))
+        shapes.append(_element("g", {"transform": f"translate({number * (HALF + GAP)} 0)"}, [back, *words, *inside]))
     return _image(question, f"Good: {good[0]}. Bad: {bad[0]}.", shapes)
 
 
@@ -111,7 +121,7 @@ def _valued_twice(heading: str, first: tuple[str, str], second: tuple[str, str])
     for place, name in enumerate(PLAYERS):
         shapes += _player(44, 76 + 28 * place, name)
     for y, lines, head in ((80, first, ((-10, -1), (-4, 9))), (184, second, ((-4, -9), (-10, 1)))):
-        shapes += [*_arrow((62, 132), (104, y), head=head), _box(110, y - 28, 122, 56, "var(--band)")]
+        shapes += [*_arrow((62, 132), (104, y), head=head), _box(110, y - 28, 122, 56, fill="var(--band)")]
         shapes += [_label(171, y - 5, lines[0]), _label(171, y + 14, lines[1])]
         shapes += _arrow((236, y), (262, y), head=((-7, -6), (-7, 6)))
         shapes += [_label(268, y - 5, "order", anchor="start"), _label(268, y + 14, "by value", anchor="start")]
@@ -123,11 +133,11 @@ def _second_name(heading: str) -> Element:
     shapes = [_label(170, 50, "a copy of A's data", ACCENT)]
     shapes += _arrow((34, 84), (34, 58), (306, 58), (306, 84), head=((-6, -7), (6, -7)))
     for place, (name, dots) in enumerate(PROVIDERS):
-        x, colour, line = 2 + 91 * place, ACCENT if name[0] == "A" else INK, DASHED if name == "A′" else {}
-        shapes += [_box(x, 90, 64, 66, "var(--band)", stroke=colour, stroke_width=2, **line)]
+        x, colour, line = 2 + 91 * place, ACCENT if name[0] == "A" else INK, DASHED if name == "A′" else "none"
+        shapes += [_box(x, 90, 64, 66, fill="var(--band)", stroke=colour, stroke_width=2, stroke_dasharray=line)]
         shapes += [_label(x + 32, 110, name, colour)]
         for number, dot in enumerate(dots):
-            shapes.append(_element("circle", cx=x + dot, cy=126 + 8 * (number % 3), r=4, fill=colour))
+            shapes.append(_circle(x + dot, 126 + 8 * (number % 3), 4, fill=colour))
     shapes += [_note(170, 186, "and then, instead of a copy:"), _note(170, 206, "A′ has half of A's data")]
     return _image(heading, "The data of provider A are copied to a provider A′, or split between both.", shapes)
 
@@ -156,7 +166,7 @@ def null_labels() -> Pair:
         shapes.append(_note(0, y + 4.5, row, "start"))
         for place, label in enumerate(labels):
             x, name = 116 + 50 * place, ("dog", "cat")[int(label)]
-            shapes += [_box(x - 20, y - 13, 40, 26, ("none", "var(--heat-best)")[int(label)]), _label(x, y + 4.5, name)]
+            shapes += [_box(x - 20, y - 13, 40, 26, fill=("none", BAR)[int(label)]), _label(x, y + 4.5, name)]
     shapes.append(_note(170, 208, "The validation set is shuffled too."))
     good, bad = _ranks("shuffle 1", "shuffle 2", UNRELATED), _ranks("shuffle 1", "shuffle 2", SAME)
     done = _image("All labels are shuffled, twice", "The labels of all points are permuted at random.", shapes)
@@ -171,9 +181,9 @@ def planted_shortcut() -> Pair:
         shapes.append(_note(0, y, text, "start"))
         for place, label in enumerate("1001101001"):
             x, shift = 34 * place + 4, 0 if label == "1" else 15
-            shapes += [_box(x, y + 10, 26, 26, "var(--band)"), _label(x + 13, y + 51, ("dog", "cat")[int(label)])]
+            shapes += [_box(x, y + 10, 26, 26, fill="var(--band)"), _label(x + 13, y + 51, ("dog", "cat")[int(label)])]
             if place in marked:
-                shapes.append(_box(x + 1 + shift, y + 11 + shift, 9, 9, ACCENT, stroke="none"))
+                shapes.append(_box(x + 1 + shift, y + 11 + shift, 9, 9, fill=ACCENT, stroke="none"))
     title = "A fifth of the players and all of the validation set have it."
     good, bad = ("yes: they come first", _sorted_bars(0, 1)), ("no: they are anywhere", _sorted_bars(3, 8))
     done = _image("A mark that shows the label is planted", title, shapes)
@@ -193,9 +203,9 @@ def replication() -> Pair:
     def payouts(first: float, second: float) -> Shapes:
         before, both, base = 60, first + second, 172
         shapes = [*_bar(14, base, 36, before, "A"), *_bar(64, base, 36, first, "A")]
-        shapes += _bar(64, base - first, 36, second, "A′", **DASHED)
+        shapes += _bar(64, base - first, 36, second, "A′", dash=DASHED)
         shapes += [_line((8, base), (157, base)), _note(32, 190, "before"), _note(82, 190, "after")]
-        shapes.append(_line((14, base - before), (108, base - before), colour=SOFT, stroke_dasharray="3 3"))
+        shapes.append(_line((14, base - before), (108, base - before), colour=SOFT, stroke_dasharray=DOTTED))
         return [*shapes, *(_bracket(110, base - both, base - before, "gain") if both > before else [])]
 
     good, bad = ("no: as much as before", payouts(30, 30)), ("yes: more than before", payouts(52, 44))
@@ -208,8 +218,8 @@ def symmetry() -> Pair:
     def values(first: float, second: float) -> Shapes:
         base, shapes = 172, [_line((2, 172), (127, 172)), _note(64, 190, "values")]
         shapes += [*_bar(6, base, 26, 90, "B", fill="var(--page)"), *_bar(35, base, 26, 36, "C", fill="var(--page)")]
-        shapes += [*_bar(64, base, 26, first, "A"), *_bar(93, base, 26, second, "A′", **DASHED)]
-        shapes.append(_line((90, base - first), (119, base - first), colour=SOFT, stroke_dasharray="3 3"))
+        shapes += [*_bar(64, base, 26, first, "A"), *_bar(93, base, 26, second, "A′", dash=DASHED)]
+        shapes.append(_line((90, base - first), (119, base - first), colour=SOFT, stroke_dasharray=DOTTED))
         return [*shapes, *(_bracket(127, base - first, base - second, "gap") if first != second else [])]
 
     good, bad = ("yes: equal values", values(60, 60)), ("no: a gap", values(76, 30))
