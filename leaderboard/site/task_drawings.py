@@ -175,10 +175,10 @@ def null_labels() -> Pair:
 
 def planted_shortcut() -> Pair:
     """Players with a planted mark should have the highest values."""
-    shapes = [_note(0, 208, "There, nothing else shows the label.", "start")]
+    shapes = [_note(4, 208, "There, nothing else shows the label.", "start")]
     rows = (46, "training set: a fifth is marked", (2, 6)), (126, "validation set: all are marked", range(10))
     for y, text, marked in rows:
-        shapes.append(_note(0, y, text, "start"))
+        shapes.append(_note(4, y, text, "start"))
         for place, label in enumerate("1001101001"):
             x, shift = 34 * place + 4, 0 if label == "1" else 15
             shapes += [_box(x, y + 10, 26, 26, fill="var(--band)"), _label(x + 13, y + 51, ("dog", "cat")[int(label)])]
