@@ -20,6 +20,7 @@ from leaderboard.intervals import metric_range
 from leaderboard.site.data_set_titles import base_title, data_set_description
 from leaderboard.site.digests import Digest
 from leaderboard.site.examples import examples_of
+from leaderboard.site.task_drawings import drawing
 from leaderboard.tables import number
 from leaderboard.text import clean
 from leaderboard.wording import METHODS, PLURALS, SECONDS_OF, UTILITIES
@@ -227,6 +228,7 @@ def _task(name: str, digests: Iterable[Digest]) -> dict[str, Any]:
         "description": description,
         "headline": _headline(description),
         "paragraphs": _without_headline(description),
+        "drawing": drawing(name),
         "has_ceiling": "Its ceiling" in " ".join(description.paragraphs),
         "boards": boards,
         "metric": first["metric"],
