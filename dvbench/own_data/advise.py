@@ -51,7 +51,7 @@ PLANTED: dict[Goal, str] = {
     "pay": f" of {PROVIDERS} random providers, half of which have a fifth to all of their labels flipped",
 }
 MOST_GAIN: dict[Goal, float] = {"find": 0.5, "select": 1.0, "pay": 1.0}
-CANDIDATES = 6
+CANDIDATES = 8
 CHEAP = 0.05  # of the budget
 LEAST_SAVED = 10.0  # seconds; less is no reason to prefer a lower gain
 MAJORITY = 0.9  # of one class, from which on flipped labels stand out by their class alone

@@ -61,13 +61,17 @@ class How:
 
 @dataclass(frozen=True)
 class Choice:
-    """What is computed, after the user's choices and the defaults, and the lines that say so."""
+    """What is computed, after the user's choices and the defaults, and the lines that say so.
+
+    ``exact`` says that all coalitions of the groups are enumerated.
+    """
 
     settings: EvaluatorSettings
     model: Any
     model_name: str
     utility: str
     lines: tuple[str, ...]
+    exact: bool = False
 
 
 def choose(table: Table, how: How, validated: bool = False) -> Choice:
@@ -109,7 +113,8 @@ def choose(table: Table, how: How, validated: bool = False) -> Choice:
     groups = 0 if table.source.groups is None else len(np.unique(table.source.groups))
     chosen = evaluator_parameters(entry, utility, not grouped and not validated, groups)
     params = chosen | dict(how.parameters)
-    if enumerates(entry, params, groups):
+    exact = enumerates(entry, params, groups)
+    if exact:
         folds = "" if validated else " in each fold"
         fewer = "" if enumerable(groups, 10) else "; --parameter permutations=10 would sample them"
         lines.append(
@@ -123,7 +128,7 @@ def choose(table: Table, how: How, validated: bool = False) -> Choice:
     if "sampling" in chosen and "sampling" not in how.parameters:
         lines.append(f"sampling: {params['sampling']['permutations']} permutations of the rows in each fold")
     settings = EvaluatorSettings(name=evaluator, params=params)
-    return Choice(settings, model, name, utility, tuple(lines))
+    return Choice(settings, model, name, utility, tuple(lines), exact)
 
 
 def settings_of(

@@ -16,6 +16,8 @@ LARGE = 0.1  # of the range of the values, or of the mean value above zero
 LEVEL = 0.05  # a ranking that chance explains with a greater probability is remarked on
 MOSTLY = 0.5  # a ranking in which more than this part of the values are equal, or below zero, is remarked on
 SHOWN = 3  # pairs of neighbours that are named
+LOWEST_PART = 0.1  # of the players of a fold, whose labels would be checked first
+FEW_VALIDATION_ROWS = 10  # whose part of the accuracy may be chance
 MANY = 20  # players whose ranks are nearly continuous
 RARE, FEWEST, LOWEST = 0.05, 3, 0.2  # part of the rows of a rare class, its least rows, and the part that counts as low
 
@@ -48,9 +50,9 @@ def differ_by_chance(valuations: np.ndarray, errors: np.ndarray) -> bool:
     """Whether players' values differ by no more than valuations of the same player do.
 
     Several valuations are compared by analyses of variance with players and folds as factors: one of the values and, of
-    many players, one of their ranks in each fold. One valuation with known standard errors is compared by Cochran's
-    test of homogeneity. Folds share rows, so the first tests err on the side of saying that values differ. Without any
-    of these it is not known, and False.
+    many players, one of their ranks in each fold and one of who is among the lowest tenth of a fold. One valuation with
+    known standard errors is compared by Cochran's test of homogeneity. Folds share rows, so the first tests err on the
+    side of saying that values differ. Without any of these it is not known, and False.
 
     Parameters
     ----------
@@ -69,15 +71,19 @@ def differ_by_chance(valuations: np.ndarray, errors: np.ndarray) -> bool:
         return bool(stats.chi2.sf(weights @ deviations**2, len(errors) - 1) > LEVEL)
     if valuations.shape[1] < MANY:
         return _chance(valuations) > LEVEL
-    # A few extreme values hide all differences of others, but not of their ranks.
+    # A few extreme values hide all differences of others, but not of their ranks. Where the order of most is chance,
+    # the lowest ones can still be the same in all folds.
     ranked = stats.rankdata(valuations, axis=1, nan_policy="omit")
-    return 2 * min(_chance(valuations), _chance(ranked)) > LEVEL
+    last = LOWEST_PART * np.isfinite(valuations).sum(axis=1, keepdims=True)
+    among_lowest = np.where(np.isfinite(ranked), ranked <= last, np.nan)
+    return 3 * min(map(_chance, (valuations, ranked, among_lowest))) > LEVEL
 
 
 def _chance(valuations: np.ndarray) -> float:
     """Probability of differences between players as large as these if there are none; 0 if it is not known."""
     from scipy import stats
 
+    valuations = valuations[np.isfinite(valuations).any(axis=1)]
     centred = valuations - np.nanmean(valuations, axis=1, keepdims=True)
     means, counts = np.nanmean(centred, axis=0), np.isfinite(centred).sum(axis=0)
     between, within = counts @ means**2, np.nansum((centred - means) ** 2)
@@ -129,7 +135,7 @@ def sign_remarks(values: np.ndarray, grouped: bool = False) -> list[str]:
     """Say that zero divides nothing, if all values are below it, and doubt values of groups most of which are."""
     if len(values) < 2:
         return []
-    if values.max() < 0:
+    if values.max() < 0 and not grouped:
         return [
             "all values are below 0, which for this evaluator is no border between useful and harmful: compare their "
             "order"
@@ -161,6 +167,24 @@ def rare_remarks(ranked: np.ndarray, labels: np.ndarray) -> list[str]:
                 "class have low values whether their labels are right or not"
             )
     return said
+
+
+def accuracy_remarks(values: np.ndarray, judges: int) -> list[str]:
+    """Say what one row of a validation set is worth, if no value of a group is more than that of a few of them.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of shape (n,)
+        Of groups, in accuracy.
+    judges : int
+        Number of rows of the validation set.
+    """
+    if not 0 < np.abs(values).max() < FEW_VALIDATION_ROWS / judges:
+        return []
+    return [
+        f"one row of the validation set is {1 / judges:.2g} of the accuracy, and no value is more than that of "
+        f"{FEW_VALIDATION_ROWS} of them: differences may be chance"
+    ]
 
 
 def chance_remark(what: str) -> str:

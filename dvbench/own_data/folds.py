@@ -14,6 +14,7 @@ from dvbench.errors import UserError
 from dvbench.own_data.choice import Choice, How, judge_in_words, uses_utility, uses_validation
 from dvbench.own_data.defaults import ADDS_UP
 from dvbench.own_data.doubts import (
+    accuracy_remarks,
     chance_remark,
     differ_by_chance,
     errors_of_means,
@@ -105,6 +106,8 @@ def value_table(
     how_judged = ("one validation set" if validation is not None else f"{len(parts)} folds") if judged else NOT_JUDGED
     remarks = sampling_remarks(choice.settings, mean, errors_of_means(found, errors), grouped=items is not None)
     chance = differ_by_chance(found, errors[0])
+    if source.groups is not None and choice.utility == "accuracy" and judged and uses_utility(choice):
+        remarks += accuracy_remarks(mean, len(parts[0][1]))
     if source.groups is not None and not chance:
         remarks += order_remarks(np.unique(source.groups), found, errors[0])
     made_with = _made_with(table, choice, how, how_judged, len(parts))
@@ -153,7 +156,8 @@ def _made_with(table: Table, choice: Choice, how: How, judged: str, valuations: 
         "groups": table.group,
         "evaluator": choice.settings.name,
         "evaluator_version": evaluator_version(choice.settings),
-        "parameters": choice.settings.params,
+        "parameters": {k: v for k, v in choice.settings.params.items() if not (choice.exact and k == "permutations")},
+        **({"coalitions": "all"} if choice.exact else {}),
         "model": judge_in_words(choice),
         "utility": choice.utility,
         "training": how.training.model_dump(mode="json"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dvbench.errors import UserError
 from dvbench.own_data.output import files_read
-from dvbench.own_data.validation import doubts
+from dvbench.own_data.validation import copied_rows, doubts
 
 if TYPE_CHECKING:
     from dvbench.problems.source import Source
@@ -49,7 +49,7 @@ class Given:
             raise UserError("give the labels as y, or the name of their column as label, not both")
         table = read_arrays(self.X, self.y, label=self.label, groups=self.groups, **self.reading)
         if self.validation is None:
-            return table, None
+            return replace(table, remarks=(*table.remarks, *copied_rows(table))), None
         judges = read_validation(self.validation, table)
         return replace(table, remarks=(*table.remarks, *doubts(table, judges))), judges
 

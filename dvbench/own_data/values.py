@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-SHOWN = 10
+SHOWN, MOST_NAMED = 10, 50
+WORSE_THAN_GUESSING = (
+    "note: an untrained model can be worse than guessing, and all groups are paid for that too: compare with --utility "
+    "log_loss"
+)
 EQUAL = 1e-9  # values that differ by less than this part of their range are ties
 
 
@@ -99,11 +103,17 @@ class Values:
             if self.adds_up:
                 total = self.values["value"].sum()
                 lines += [f"the values add up to {total:.6g}, what all data gain over an untrained model"]
+                if self.utility == "accuracy":
+                    lines += [WORSE_THAN_GUESSING]
         else:
             lines += ["", "most valuable:", *_end(ranked), "least valuable:", *_end(ranked.iloc[::-1])]
         if rows := self.suspects():
-            numbers = ", ".join(map(str, rows))
+            numbers = ", ".join(map(str, rows[:MOST_NAMED])) + f" and {len(rows) - MOST_NAMED:,} more" * (
+                len(rows) > MOST_NAMED
+            )
             lines += ["", f"check the labels of these first, by {self.numbering}: {numbers}"]
+        elif self.kind == "classification" and self.separable and not self.grouped and self._tied_lowest < len(ranked):
+            lines += ["", f"no rows are named to check first: {self._tied_lowest:,} share the lowest value"]
         elif self.kind == "regression" and not self.grouped:
             lines += ["", "which rows to check first is said for classes only; here, look at the least valuable rows"]
         if not reading:
@@ -113,12 +123,19 @@ class Values:
     def suspects(self) -> list[Any]:
         """Return the rows whose labels to check first: the lowest tenth, ten at most, without ties with other rows.
 
-        There are none if the values differ by no more than chance.
+        If more rows share the lowest value, it is all of these, if they are a tenth at most. There are none if the
+        values differ by no more than chance.
         """
         if self.grouped or self.kind != "classification" or not self.separable:
             return []
         ordered = self.values.sort_values("value", kind="stable")
-        return _untied(ordered, min(SHOWN, -(-len(ordered) // 10)))["row"].tolist()
+        tenth, tied = -(-len(ordered) // 10), self._tied_lowest
+        return _untied(ordered, tied if SHOWN < tied <= tenth else min(SHOWN, tenth))["row"].tolist()
+
+    @property
+    def _tied_lowest(self) -> int:
+        """How many share the lowest value."""
+        return int((self.values["rank"] == self.values["rank"].max()).sum())
 
     def plot(self, path: str | Path | None = None) -> Figure:
         """Draw the most and the least valuable rows, or the groups.

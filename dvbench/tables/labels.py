@@ -353,7 +353,7 @@ def labels_like(
         rows = texts.rows_of(new)
         raise UserError(
             f"class '{_shown(texts, rows[0])}' in {cells.where(rows, 3)} of {cells.name} is not a class of "
-            "the table: correct or drop these rows"
+            f"the table ({_quoted(list(classes))}): correct or drop these rows"
         )
     codes: np.ndarray = np.array([classes.index(text) for text in texts.texts], dtype=np.int64)[texts.codes]
     return codes

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any, get_args
 
 import numpy as np
@@ -326,16 +327,29 @@ def read_validation(data: Any, table: Table) -> Source:
         cells = read_cells(data)
         if not len(cells.rows):
             raise UserError(f"{cells.name} has no rows of data")
+        _check_columns(cells, table.encoders)
         return _validation_source(encode(cells, table.encoders), cells, table.label, table)
     X, y = data
     if table.encoders is not None:
         cells, label = append(replace(read_cells(X if has_names(X) else as_columns(X)), name=name), "y", y)
+        _check_columns(cells, table.encoders)
         return _validation_source(encode(cells, table.encoders), cells, label, table)
     matrix = as_numbers(X)
     if matrix is None or matrix.shape[1:] != shape:
         raise UserError(f"{name} must have rows of numbers of shape {shape}, like the table")
     cells, label = append(Cells(name, {}, np.arange(len(matrix)), "row"), "y", y)
     return _validation_source(complete(matrix, cells)[0], cells, label, table)
+
+
+def _check_columns(cells: Cells, needed: Iterable[str]) -> None:
+    """Raise a `UserError` if other rows lack a feature of the table."""
+    if lacks := next((name for name in needed if name not in cells.columns), None):
+        similar = get_close_matches(lacks, list(cells.columns), n=1)
+        meant = f" (did you mean '{similar[0]}'?)" if similar else ""
+        raise UserError(
+            f"{cells.name} has no column '{lacks}'{meant}, which is a feature of the table: add it, or leave it out of "
+            f"the table with --drop '{lacks}'"
+        )
 
 
 def _validation_source(features: np.ndarray, cells: Cells, label: str, table: Table) -> Source:

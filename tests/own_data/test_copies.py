@@ -110,3 +110,41 @@ def test_a_validation_set_in_another_unit_is_named() -> None:
     other = judges.assign(b=judges["b"] * 1000)
     said = dvbench.value(table, label="kind", validation=other, evaluator="knn_shapley", progress=False).remarks
     assert any(remark.startswith("the validation set has numbers in 'b' that are more than 100") for remark in said)
+
+
+def said_of(validation: pd.DataFrame, what: str) -> list[str]:
+    remarks = dvbench.value(a_table(), label="kind", validation=validation, evaluator="knn_shapley").remarks
+    return [remark for remark in remarks if what in remark]
+
+
+def test_a_unit_that_is_only_some_times_larger_is_named_by_the_middle_of_a_column() -> None:
+    judges = a_table(30).assign(a=a_table(30)["a"] + 0.01)
+    assert said_of(judges, "have the same unit") == []
+    (said,) = said_of(judges.assign(b=judges["b"] * 0.1 + 12), "have the same unit")
+    assert said.startswith("half of the rows of the validation set or more have numbers in 'b'")
+    assert said_of(judges[:8].assign(b=12.0), "have the same unit") == []  # so few rows can be anywhere
+
+
+def test_a_column_that_says_nothing_in_a_validation_set_is_named() -> None:
+    judges = a_table(30).assign(a=a_table(30)["a"] + 0.01)
+    (said,) = said_of(judges.assign(b=np.nan), "no number")
+    assert said == "the validation set has no number, or the same one in every row, in 'b'"
+    assert said_of(judges, "no number") == []
+
+
+def test_rows_that_repeat_others_are_counted_where_rows_judge_each_other() -> None:
+    table = pd.concat([a_table(), a_table()[:4]], ignore_index=True)
+    said = "4 rows repeat others: where a row is judged by its copy, its value says little"
+    assert said in dvbench.value(table, label="kind").remarks
+    assert said not in dvbench.value(table, label="kind", validation=a_table(90)[60:]).remarks
+    assert not any("repeat others" in remark for remark in dvbench.value(a_table(), label="kind").remarks)
+
+
+def test_what_a_validation_set_lacks_is_said_with_what_to_do() -> None:
+    expected = (
+        r"has no column 'b', which is a feature of the table: add it, or leave it out of the table with drop=\['b'\]"
+    )
+    with pytest.raises(UserError, match=expected):
+        dvbench.value(a_table(), label="kind", validation=a_table(30).drop(columns="b"))
+    with pytest.raises(UserError, match=r"has no column 'b' \(did you mean 'bb'\?\)"):
+        dvbench.value(a_table(), label="kind", validation=a_table(30).rename(columns={"b": "bb"}))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from dvbench.own_data.doubts import (
+    accuracy_remarks,
     chance_remark,
     differ_by_chance,
     order_remarks,
@@ -86,6 +87,14 @@ def test_rows_to_check_are_the_lowest_without_those_that_tie_with_others() -> No
     assert made([float(i) for i in range(300)]).suspects() == list(range(2, 12))
     assert made([0.0, 1.0, *[2.0] * 28]).suspects() == [2, 3]
     assert made([0.0] * 30).suspects() == []
+    some = made([0.0] * 12 + [float(i) for i in range(1, 189)])  # more share the lowest value than ten, but no tenth
+    assert some.suspects() == list(range(2, 14))
+    many = made([0.0] * 60 + [float(i) for i in range(1, 541)])
+    assert many.suspects() == list(range(2, 62))
+    assert many.summary().splitlines()[-1].endswith("50, 51 and 10 more")
+    most = made([0.0] * 30 + [float(i) for i in range(1, 171)])
+    assert most.suspects() == []
+    assert "no rows are named to check first: 30 share the lowest value" in most.summary()
     assert made([float(i) for i in range(30)], "regression").suspects() == []
 
 
@@ -171,3 +180,31 @@ def test_neighbours_in_rank_whose_order_may_be_chance_are_named() -> None:
 def test_a_group_that_is_missing_in_all_folds_but_one_is_compared_with_nobody() -> None:
     folds = np.array([[3.0, 2.0], [np.nan, 1.0]])
     assert order_remarks(np.array(["a", "b"]), folds, np.full(2, np.nan)) == []
+
+
+def test_lowest_values_that_are_the_same_in_all_folds_are_no_chance() -> None:
+    """Neither heavy-tailed values nor all ranks show that six of 300 players are always among the lowest."""
+    rng = np.random.default_rng(0)
+    values, unknown = rng.standard_cauchy((4, 300)), np.full(300, np.nan)
+    assert differ_by_chance(values, unknown)
+    values[:, :6] = -np.abs(values[:, :6]) - 8
+    assert not differ_by_chance(values, unknown)
+
+
+def test_no_more_than_a_twentieth_of_valuations_by_chance_seem_to_differ() -> None:
+    rng = np.random.default_rng(0)
+    said = [differ_by_chance(rng.standard_cauchy((4, 100)), np.full(100, np.nan)) for _ in range(100)]
+    assert np.mean(said) >= 0.9
+
+
+def test_groups_that_are_all_negative_are_doubted_and_rows_are_not() -> None:
+    values = np.array([-3.0, -2.0, -1.0])
+    assert "3 of 3 groups have a negative value: distrust that" in sign_remarks(values, grouped=True)[0]
+    assert "compare their order" in sign_remarks(values)[0]
+
+
+def test_accuracy_of_a_few_validation_rows_is_doubted() -> None:
+    said = accuracy_remarks(np.array([0.005, -0.0025, 0.0]), 400)
+    assert said[0].startswith("one row of the validation set is 0.0025 of the accuracy")
+    assert accuracy_remarks(np.array([0.03, 0.0]), 400) == []
+    assert accuracy_remarks(np.zeros(3), 400) == []

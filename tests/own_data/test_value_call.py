@@ -153,6 +153,8 @@ def test_shapley_values_of_few_groups_are_exact_so_equal_ones_are_equal_with_eve
         values = result.values.set_index("group")["value"]
         assert values["bolt"] == pytest.approx(values["copy"], abs=0.02)
         assert "all 8 coalitions" in "\n".join(result.understood)
+        assert (result.made_with["coalitions"], result.made_with["parameters"]) == ("all", {})
+        assert "an untrained model can be worse than guessing" in result.summary()
         assert f"the values add up to {values.sum():.6g}" in result.summary()
 
 

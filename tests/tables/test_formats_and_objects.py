@@ -172,7 +172,10 @@ def test_validation_rows_are_encoded_like_the_table(tmp_path):
 def test_validation_rows_that_differ_are_refused(tmp_path):
     table = read_table(FRAME, group="provider")
     for change, expected in (
-        ({"kind": ["Severe"] * N}, r"class 'Severe' in lines 2, 3, 4 and 9 more of v.csv is not a class of the table"),
+        (
+            {"kind": ["Severe"] * N},
+            r"class 'Severe' in lines 2, 3, 4 and 9 more of v.csv is not a class of the table \(",
+        ),
         ({"kind": ["Mild"] * 11 + [""]}, r"1 missing label, in line 13"),
         ({"amount": ["x"] * N}, r"column 'amount' of v.csv: 'x' is not a number"),
         ({"when": ["2020-01-01"] * 11 + ["soon"]}, r"column 'when' of v.csv: 'soon' is not a date"),
