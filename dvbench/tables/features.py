@@ -30,6 +30,7 @@ MAX_INDICATORS = 40
 COMPONENTS = 30
 ROUNDING = 1e-4  # of the largest spread of a component
 MAX_CHOSEN_INDICATORS = 1000
+NEARLY = 0.9  # of the rows; words without blanks that so many rows have for themselves may be identifiers
 SHOWN_FAULTS = 5
 DIFFERENT, DIFFERENT_BUT_COPIES = "different in every row", "different in every row but copies"
 ALIKE = "its words differ in no way that is used"
@@ -343,6 +344,8 @@ def _fit_words(result: Fit, cells: Cells, name: str, column: pa.Array, chosen: s
         result.left_out[name] = DIFFERENT_BUT_COPIES
     elif chosen == "text" or (chosen is None and len(values) > MAX_INDICATORS):
         _keep_text(result, name, column, missing)
+        if chosen is None and len(values) > NEARLY * len(column) and not any(" " in value for value in values):
+            result.notes.append(f"'{name}' differs in nearly every row: if it only names rows, use --drop '{name}'")
     elif len(values) > MAX_CHOSEN_INDICATORS:
         result.fault(name, f"has {len(values):,} different values, too many for categories: use --as '{name}=text'")
     else:

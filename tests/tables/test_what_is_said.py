@@ -238,3 +238,13 @@ def test_a_column_that_comes_with_the_label_is_no_identifier(read):
 def test_text_that_differs_in_no_word_is_kept_as_a_category(read):
     table = read({"t": ["Word", "WORD"] * 25, "x": X, "label": LABEL}, types={"t": "text"})
     assert "t: its words differ in no way that is used; --as 't=category' keeps it" in said(table)
+
+
+def test_words_that_differ_in_nearly_every_row_may_be_identifiers(read):
+    rows = [*range(60), 7, 7]  # two copies of a row, of which one was changed
+    columns = {"x": [str(row % 7 + 0.5) for row in rows[:-1]] + ["9.5"], "label": [str(row % 2) for row in rows]}
+    codes = read({"code": [f"c{(7 * row) % 60:03}x" for row in rows], **columns})
+    assert list(codes.encoders) == ["code", "x"]
+    assert "'code' differs in nearly every row: if it only names rows, use --drop 'code'" in said(codes)
+    texts = read({"text": [f"word {(7 * row) % 60:03}x" for row in rows], **columns})
+    assert "differs in nearly every row" not in said(texts)
