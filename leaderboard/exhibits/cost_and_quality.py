@@ -49,11 +49,12 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         "unlearned) and peak memory, which is the growth of the process plus what was allocated on the GPU; a cost "
         "that is the same for all is not drawn. An evaluator with a failed or missing valuation has no cost."
     )
-    figures = {"": _draw(table, SECONDS_OF[results.methods])} if len(table) > 1 else {}  # one alone has no rank
+    figures = {"": draw_costs(table, SECONDS_OF[results.methods])} if len(table) > 1 else {}  # one alone has no rank
     return [Exhibit("cost_and_quality", "Cost against quality", caption, table, figures)]
 
 
-def _draw(table: pd.DataFrame, seconds: str) -> Figure:
+def draw_costs(table: pd.DataFrame, seconds: str) -> Figure:
+    """Draw a panel for each cost that is not the same for all; ``seconds`` names what takes them."""
     costs = {label: table[list(names)].sum(axis=1, skipna=False) for label, names in COSTS.items()}
     shown = [label for label, cost in costs.items() if label == SECONDS or cost.nunique() > 1]
     figure, axes = panels(shown, columns=1, height=2.4)

@@ -260,7 +260,7 @@ def test_what_does_not_fit_a_problem_is_a_failure_of_one_line(suite: Suite, stor
     first = suite.problems[0]
     few = first.selection.model_copy(update={"fractions": (0.01,)})
     crops = first.selection.model_copy(update={"augmentation": "crop_and_flip"})
-    for how, message in ((few, "fraction 0.01 keeps 1 of 120 points"), (crops, "crops and flips are of images")):
+    for how, message in ((few, "fraction 0.01 keeps 1 of 120 rows"), (crops, "crops and flips are of images")):
         changed = suite.model_copy(update={"problems": (first.model_copy(update={"selection": how}),)})
         (result,) = run_cells(make_plan(changed).cells[:1], store, "cpu", 0)
         assert result.status == "failed"

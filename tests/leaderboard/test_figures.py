@@ -20,6 +20,7 @@ from dvbench.results import Cell, Dataset, Plan, Result, Score, Store
 from dvbench.settings import Noise
 from leaderboard.drawing import draw_front, draw_point, label_points, logarithmic, panels
 from leaderboard.exhibits import exhibit_makers, exhibits
+from leaderboard.exhibits.cost_and_quality import draw_costs
 from leaderboard.figures import write_figures
 from leaderboard.published import published
 
@@ -260,8 +261,13 @@ def test_cost_stands_beside_quality(fill):
     store = fill(
         lambda evaluator, seed: {"partial_agreement": partial(CORRELATIONS["mine"][seed])}, evaluators=("mine", "other")
     )
+    # Both trained as many models in as much memory, which is not drawn.
     assert [axis.get_xlabel() for axis in named(store, "cost_and_quality").figures[""].axes] == [
-        "seconds of a valuation", "models trained or unlearned", "peak memory, MB",
+        "seconds of a valuation"
+    ]
+    table = named(store, "cost_and_quality").table.assign(fits=[3, 30], peak_memory_mb=[5, 6])
+    assert [axis.get_xlabel() for axis in draw_costs(table, "seconds of training").axes] == [
+        "seconds of training", "models trained or unlearned", "peak memory, MB",
     ]  # fmt: skip
 
 
