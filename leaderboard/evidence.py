@@ -287,7 +287,8 @@ class _Suite:
 
 
 def _range(numbers: pd.Series) -> str:
-    return f"{_two(numbers.min())} to {_two(numbers.max())}"
+    ends = dict.fromkeys(map(_two, (numbers.min(), numbers.max())))
+    return " to ".join(ends)
 
 
 def _two(number: float) -> str:

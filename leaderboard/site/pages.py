@@ -55,6 +55,7 @@ from leaderboard.tables import (
     share,
 )
 from leaderboard.text import clean
+from leaderboard.tiers import FEWEST
 from leaderboard.wording import METHODS, PLURALS, RANDOM, SECONDS_OF, noise_in_words, players_in_words, said_of
 
 CELLS = ["evaluator", "problem", "seed", "id", "status", "mark", "kind", "name", "params", "dataset", "machine"]
@@ -176,7 +177,10 @@ def home_files(
     shown |= {"statements": front.statements(goals), "sections": front.in_sections(cards)}
     shown |= {"dvbench_version": version("dvbench")}
     page = templates.get_template("home.html.jinja")
-    yield "front-data.js", script("front", {"views": all_views, "goals": words, "seconds_of": SECONDS_OF})
+    yield (
+        "front-data.js",
+        script("front", {"views": all_views, "goals": words, "seconds_of": SECONDS_OF, "fewest": FEWEST}),
+    )
     common = common | {"root": "", "suite": "", "cards": cards, "page_of": about}
     yield "index.html", page.render(**shown, **common).encode()
     sections = glossary(read_glossary())

@@ -4,7 +4,7 @@
   const find = (selector) => document.querySelector(selector);
   const { element, number, remember, view } = dvbench.tools;
 
-  dvbench.front = ({ views, goals, seconds_of }) => {
+  dvbench.front = ({ views, goals, seconds_of, fewest }) => {
     const form = find("#chooser");
     if (!form) return;
     const fields = form.elements, names = ["goal", "data", "budget", "suite"];
@@ -42,7 +42,7 @@
       table.replaceChildren(element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
       const link = element("a", { href: `${chosen.suite}/index.html` }, chosen.suite);
       const tasks = chosen.tasks.map((task) => task.replaceAll("_", " ")).join(", ");
-      status.replaceChildren("From ", link, `, ${chosen.problems} ${chosen.problems === 1 ? "problem" : "problems"}, by ${tasks}. Ranks are among all ${chosen.rows.length}.`);
+      status.replaceChildren("From ", link, `, ${chosen.problems} ${chosen.problems === 1 ? "problem" : "problems"}, by ${tasks}. Ranks are among all ${chosen.rows.length}.`, ...(chosen.problems < fewest ? [` These are fewer than ${fewest} problems, so ranks hold for these with other seeds, and not for other problems.`] : []));
       charts.show(chart, () => charts.qualityAndCost(rows.map((row) => ({ name: row.label, y: row.rank, seconds: row.seconds })), chart, seconds_of[chosen.rows[0].kind]));
     }
 
