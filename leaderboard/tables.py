@@ -46,8 +46,8 @@ DECLINED_IN_WORDS = (
 CEILING_IN_WORDS = (
     "Ceiling: what values reach that are exact but for the randomness of training, by models trained again with other "
     "initial weights and minibatches. The percentage is the mean score as a share of it, where it is at least 0.1, and "
-    "of several problems the mean of their shares; above 100% is possible, because the references of both trainings are "
-    "noisy."
+    "of several problems the mean of their shares; above 100% is possible, because the references of both trainings "
+    "are noisy."
 )
 COSTS_IN_WORDS = "Cost of the valuation without scoring, medians over the seeds whose valuation is ok."
 SECONDS_IN_WORDS = "Processor seconds, or seconds of a GPU; medians over seeds, then means over problems."
