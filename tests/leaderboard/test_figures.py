@@ -266,9 +266,8 @@ def test_cost_stands_beside_quality(fill):
         "seconds of a valuation"
     ]
     table = named(store, "cost_and_quality").table.assign(fits=[3, 30], peak_memory_mb=[5, 6])
-    assert [axis.get_xlabel() for axis in draw_costs(table, "seconds of training").axes] == [
-        "seconds of training", "models trained or unlearned", "peak memory, MB",
-    ]  # fmt: skip
+    labels = [axis.get_xlabel() for axis in draw_costs(table, "seconds of training").axes]
+    assert labels == ["seconds of training", "models trained or unlearned", "peak memory, MB"]
 
 
 def test_a_suite_that_failed_is_shown_as_failed(tmp_path: Path):
