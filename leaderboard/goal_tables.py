@@ -120,7 +120,7 @@ def _columns(view: GoalView) -> list[tuple[tables.Entry, Callable[[dict[str, Any
     if compared:
         columns += [
             (entry("gain", note="over random"), _gain_entry),
-            (entry("share of the best"), lambda row: entry(percent(row["normalised"]))),
+            (entry("share of the best"), lambda row: entry("" if _mostly_missing(row) else percent(row["normalised"]))),
         ]
     if view.table["ceiling_share"].notna().any():
         columns.append((entry("share of the ceiling"), lambda row: entry(percent(row["ceiling_share"]))))
@@ -132,8 +132,15 @@ def _columns(view: GoalView) -> list[tuple[tables.Entry, Callable[[dict[str, Any
 
 
 def _gain_entry(row: dict[str, Any]) -> tables.Entry:
+    if _mostly_missing(row):
+        return tables.Entry("", note="most cells are missing")
     note = "" if row["role"] else against_random(row)
     return tables.Entry(gain(row), note=note)
+
+
+def _mostly_missing(row: dict[str, Any]) -> bool:
+    """Whether most scores are missing, which count as the worst: their mean says nothing of the evaluator."""
+    return bool(row["n_missing"] > row["n_ok"])
 
 
 def _gains_in_words(gains: Gains) -> str:

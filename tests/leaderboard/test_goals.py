@@ -96,8 +96,10 @@ def test_tables_say_what_is_not_better_than_random(suite):
     [(0.1, 0.3, ""), (-0.1, 0.3, "not shown to be better than random"), (-0.3, -0.1, "worse than random")],
 )
 def test_what_is_said_of_a_gain(low, high, note):
-    row = {"role": "", "gain": (low + high) / 2, "gain_low": low, "gain_high": high}
+    row = {"role": "", "gain": (low + high) / 2, "gain_low": low, "gain_high": high, "n_ok": 2, "n_missing": 2}
     assert _gain_entry(row).note == note
+    few = _gain_entry(row | {"n_ok": 1})  # what is missing counts as the worst, so its gain would be made up
+    assert (few.text, few.note) == ("", "most cells are missing")
 
 
 def test_pages_show_each_goal(suite, tmp_path):
