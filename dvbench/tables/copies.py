@@ -67,7 +67,7 @@ def shared_by_groups(groups: np.ndarray, features: np.ndarray, labels: np.ndarra
     found = [pair for pair in found if pairs[frozenset(pair)] == pair]
     said = [
         f"{int(shared[each, other]):,} of the {sizes[each]:,} rows of group '{names[each]}' are rows of "
-        f"'{names[other]}' too: copies are paid twice"
+        f"'{names[other]}' too: copies can be paid again"
         for each, other in found[:NAMED]
     ]
     rest = len(found) - NAMED
