@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from dvbench.registry import Kind
 from dvbench.results import Cell, Result, Score, Store
 from leaderboard.intervals import interval, metric_range
 from leaderboard.plans import merged_plan
@@ -85,12 +84,6 @@ class SuiteResults:
     def kinds(self) -> dict[str, str]:
         """The kind of each problem, such as ``"classification"``; empty where no result says it."""
         return dict(zip(self.scores.cells["problem"], self.scores.cells["problem_kind"], strict=True))
-
-    @property
-    def methods(self) -> Kind:
-        """What the suite has scores of: evaluators, unlearning methods or selection strategies."""
-        kind: Kind = self.scores.cells["kind"].iloc[0]
-        return kind
 
     def scores_of(self, task: str) -> Iterator[tuple[Cell, Score]]:
         """Yield the cells that have a score of a task."""

@@ -49,7 +49,7 @@ def write_figures(results: Path, suite: str, out: Path) -> list[Path]:
         raise unknown("suite with results", suite, suite_names(store))
     with open_index(store, suite) as index:
         scores = suite_scores(index)
-        made, kind = exhibits(store, scores), scores.cells["kind"].iloc[0]
+        made, kind = exhibits(store, scores), scores.kind
     files = {}
     for exhibit in made:
         files[f"{exhibit.name}.csv"] = _csv(exhibit.table)

@@ -68,6 +68,12 @@ class SuiteScores:
     remarks: tuple[str, ...]
     fresh: dict[str, FreshRun] = field(default_factory=dict)
 
+    @property
+    def kind(self) -> Kind:
+        """What it has scores of: evaluators, unlearning methods or selection strategies."""
+        kind: Kind = self.cells["kind"].iloc[0]
+        return kind
+
     @cached_property
     def roles(self) -> dict[str, str]:
         """The role of each evaluator that is a reference row; see `dvbench.settings.Role`."""

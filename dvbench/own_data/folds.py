@@ -106,10 +106,11 @@ def value_table(
     how_judged = ("one validation set" if validation is not None else f"{len(parts)} folds") if judged else NOT_JUDGED
     remarks = sampling_remarks(choice.settings, mean, errors_of_means(found, errors), grouped=items is not None)
     chance = differ_by_chance(found, errors[0])
-    if source.groups is not None and choice.utility == "accuracy" and judged and uses_utility(choice):
-        remarks += accuracy_remarks(mean, len(parts[0][1]))
-    if source.groups is not None and not chance:
-        remarks += order_remarks(np.unique(source.groups), found, errors[0])
+    if source.groups is not None:
+        if choice.utility == "accuracy" and judged and uses_utility(choice):
+            remarks += accuracy_remarks(mean, len(parts[0][1]))
+        if not chance:
+            remarks += order_remarks(np.unique(source.groups), found, errors[0])
     made_with = _made_with(table, choice, how, how_judged, len(parts))
     adds_up = items is not None and choice.settings.name == ADDS_UP and bool(np.isfinite(found).all())
     return _result(table, choice, mean, extra, how_judged, chance, adds_up, remarks, made_with, started)

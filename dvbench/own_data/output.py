@@ -152,4 +152,4 @@ def _in_words(name: str, setting: Any) -> str:
         setting = setting["file"]
     if isinstance(setting, dict):
         setting = ", ".join(f"{key}={value}" for key, value in setting.items())
-    return f"no {name}" if setting in (None, "", {}) else f"{name} {setting}"
+    return f"no {name}" if setting in (None, "") else f"{name} {setting}"

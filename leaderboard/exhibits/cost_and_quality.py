@@ -49,7 +49,8 @@ def cost_and_quality(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         "unlearned) and peak memory, which is the growth of the process plus what was allocated on the GPU; a cost "
         "that is the same for all is not drawn. An evaluator with a failed or missing valuation has no cost."
     )
-    figures = {"": draw_costs(table, SECONDS_OF[results.methods])} if len(table) > 1 else {}  # one alone has no rank
+    # One alone has no rank.
+    figures = {"": draw_costs(table, SECONDS_OF[results.scores.kind])} if len(table) > 1 else {}
     return [Exhibit("cost_and_quality", "Cost against quality", caption, table, figures)]
 
 

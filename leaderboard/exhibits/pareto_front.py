@@ -36,7 +36,7 @@ def pareto_front(results: SuiteResults, _: Sequence[str]) -> list[Exhibit]:
         f"number is the probability of being on it. {GOALS_IN_WORDS}"
     )
     table = pd.concat(parts.values(), ignore_index=True)[["goal", *COLUMNS]]
-    figure = _draw(parts, SECONDS_OF[results.methods])
+    figure = _draw(parts, SECONDS_OF[results.scores.kind])
     return [Exhibit("pareto_front", "Pareto front of gain and seconds, by goal", caption, table, {"": figure})]
 
 

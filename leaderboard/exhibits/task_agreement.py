@@ -27,7 +27,7 @@ def task_agreement(results: SuiteResults, tasks: Sequence[str]) -> list[Exhibit]
     if len(ranks.columns) < 2 or len(ranks) < FEWEST or len(runs) < 2:  # ranks of one run are mostly its noise
         return []
     table = correlations(ranks)
-    figure = _draw(table, PLURALS[results.methods].lower())
+    figure = _draw(table, PLURALS[results.scores.kind].lower())
     caption = (
         f"Spearman's correlation over {len(ranks)} evaluators of their mean ranks in two tasks: 1 if both order "
         "evaluators in the same way, 0 if one says nothing about the other. A mean rank is over all problems "

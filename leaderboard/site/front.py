@@ -165,7 +165,7 @@ def matrix(chosen: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 def section(suite: SuiteScores) -> str:
     """Return the section of the front page for a suite: what it values or judges, one of `SECTIONS`."""
     rows, provided, texts, unlearning, selection = SECTIONS
-    kind = suite.cells["kind"].iloc[0]
+    kind = suite.kind
     if kind != "evaluators":
         return unlearning if kind == "unlearning" else selection
     if (suite.cells["problem_kind"] == "language").all():

@@ -102,7 +102,7 @@ def suite_files(
     """Yield path and content of every file of the site that belongs to a suite; ``common`` is what all pages need."""
     home, (tables, goals, versions) = suite.name, made
     common = common | {"suite": home, "version": suite.version, "report": tables, "goals": goals, "boards": versions}
-    kind = suite.cells["kind"].iloc[0]
+    kind = suite.kind
     said = partial(said_of, kind)
     words = WORDS | {"goals": goals_in_words(goals)}
     common |= {"said": said, "tasks": {task for task, _ in tables.headlines}}
@@ -206,8 +206,8 @@ def suite_card(suite: SuiteScores, tables: SuiteTables, boards: Sequence[Board])
         "section": front.section(suite),
         "separable": tables.separable,
         "boards": published(boards),
-        "method": METHODS[suite.cells["kind"].iloc[0]],
-        "methods": PLURALS[suite.cells["kind"].iloc[0]].lower(),
+        "method": METHODS[suite.kind],
+        "methods": PLURALS[suite.kind].lower(),
     }
 
 
@@ -216,7 +216,7 @@ def _counts(suite: SuiteScores) -> dict[str, Any]:
     ok, declined = cells[cells["status"] == "ok"], int((cells["status"] == "declined").sum())
     return {
         "evaluators": cells["evaluator"].nunique() - len(suite.roles),
-        "random": RANDOM[cells["kind"].iloc[0]] if "random" in suite.roles.values() else "",
+        "random": RANDOM[suite.kind] if "random" in suite.roles.values() else "",
         "references": sum(role != "random" for role in suite.roles.values()),
         "problems": cells["problem"].nunique(),
         "seeds": cells["seed"].nunique(),
